@@ -1,0 +1,7 @@
+"""Corpora for the models of `zoo`: named or a user's own, read, encoded and batched."""
+
+from datamodules.catalog import CATALOG, locate
+from datamodules.readers import DataError
+from datamodules.tagging import TaggingDataModule
+
+__all__ = ["CATALOG", "DataError", "TaggingDataModule", "locate"]

@@ -1,0 +1,107 @@
+"""Epochs of batches: buckets of like lengths within a token budget, planned alike on every process."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from zoo.batching import EncodedSentences, TaggingBatch, group_by_length
+
+
+def plan_epoch(
+    lengths: Sequence[int], max_tokens: int, *, processes: int = 1, shuffle: bool = False, seed: int = 0, epoch: int = 0
+) -> list[list[list[int]]]:
+    """The steps of an epoch: for each step, one batch of rows for each process.
+
+    Every row occurs exactly once. The plan depends on its arguments alone, so each process makes the same one
+    and takes its own part; batches of one step have like lengths, so that no process waits for long.
+
+    Args:
+        lengths: tokens in each row.
+        max_tokens: budget of a batch, padding included.
+        processes: batches in each step.
+        shuffle: whether rows of like length, and the steps, change places from epoch to epoch.
+        seed: of the shuffling.
+        epoch: 0 for the first.
+
+    Raises:
+        ValueError: fewer rows than processes.
+    """
+    if len(lengths) < processes:
+        raise ValueError(f"{len(lengths)} sentences cannot be dealt to {processes} processes: use fewer devices")
+    dice = random.Random(f"{seed}/{epoch}")
+    order = list(range(len(lengths)))
+    if shuffle:
+        dice.shuffle(order)
+    batches = group_by_length(lengths, max_tokens, order)
+    while len(batches) % processes:  # every process needs a batch in every step
+        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
+        rows = batches[largest]
+        if len(rows) > 1:
+            batches[largest : largest + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+        else:
+            batches[:2] = [batches[0] + batches[1]]
+    steps = [batches[i : i + processes] for i in range(0, len(batches), processes)]
+    if shuffle:
+        dice.shuffle(steps)
+    return steps
+
+
+class BatchLoader:
+    """An iterable of batches that knows where it is: each pass is the next epoch, a restored pass goes on.
+
+    It is no `DataLoader`, on purpose: a batch is a few indexing operations, so workers would only cost; Lightning
+    saves and restores its state within an epoch; and Lightning leaves its share of a distributed epoch alone.
+
+    Args:
+        sentences: the encoded split.
+        max_tokens: budget of a batch, padding included.
+        shuffle: whether each epoch has an order of its own.
+        seed: of the shuffling.
+        rank: this process.
+        processes: all processes.
+    """
+
+    def __init__(
+        self,
+        sentences: EncodedSentences,
+        max_tokens: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+    ):
+        self.sentences, self.max_tokens = sentences, max_tokens
+        self.shuffle, self.seed = shuffle, seed
+        self.rank, self.processes = rank, processes
+        self.epoch, self.position = 0, 0
+        self._restored = False
+        self._steps = len(self._plan())
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __iter__(self) -> Iterator[TaggingBatch]:
+        if self.position and not self._restored or self.position == len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+        self._restored = False
+        for step in self._plan()[self.position :]:
+            self.position += 1
+            yield self.sentences.batch(step[self.rank])
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.epoch, self.position, self._restored = state["epoch"], state["position"], True
+
+    def _plan(self) -> list[list[list[int]]]:
+        return plan_epoch(
+            self.sentences.lengths,
+            self.max_tokens,
+            processes=self.processes,
+            shuffle=self.shuffle,
+            seed=self.seed,
+            epoch=self.epoch,
+        )

@@ -1,0 +1,196 @@
+"""The named corpora: where each comes from, and where its files are on this machine.
+
+    locate("ud-en-ewt")  ->  {"train": Path(...), "dev": Path(...), "test": Path(...)}
+
+A file that is already at ROOT/CORPUS/FILE is used as it is. One that is missing is downloaded at a pinned
+commit, compared with its sha256, and moved into place in one step: what has its final name is whole.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+
+from rich.console import Console
+from rich.progress import wrap_file
+
+from datamodules.readers import DataError
+
+TIMEOUT = 30.0  # seconds without a byte
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at `address`, and its place `file` in the corpus's folder."""
+
+    address: str
+    sha256: str
+    file: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a recipe must know about a corpus to train on it, and a reader to cite it.
+
+    `column` is where the tags are unless a user says otherwise: a name in CoNLL-U, a number in column files.
+    `scheme` is how these tags mark spans (`BMES`), or None where each tag stands for itself.
+    `splits` are files to download, or paths of files that come with the package.
+    """
+
+    name: str
+    task: str
+    format: str
+    column: str | int
+    scheme: str | None
+    language: str
+    licence: str
+    source: str
+    splits: Mapping[str, RemoteFile | Path]
+
+
+def _github(repository: str, commit: str, path: str, sha256: str) -> RemoteFile:
+    address = f"https://raw.githubusercontent.com/{repository}/{commit}/{path}"
+    return RemoteFile(address, sha256, file=path.rpartition("/")[2])
+
+
+def _ewt(split: str, sha256: str) -> RemoteFile:
+    commit = "15d613d8447b3478787d4c278730a1e48a945efb"
+    return _github("UniversalDependencies/UD_English-EWT", commit, f"en_ewt-ud-{split}.conllu", sha256)
+
+
+def _resume(split: str, sha256: str) -> RemoteFile:
+    commit = "24d17f4270f11d2f75046789d8b67eaa2b907dce"
+    return _github("jiesutd/LatticeLSTM", commit, f"ResumeNER/{split}.char.bmes", sha256)
+
+
+def _sample(name: str, column: str, scheme: str | None) -> Corpus:
+    return Corpus(
+        name=name,
+        task="tagging",
+        format="conllu",
+        column=column,
+        scheme=scheme,
+        language="en",
+        licence="that of this package",
+        source="written for this package",
+        splits={split: SAMPLES / "en" / f"{split}.conllu" for split in ("train", "dev", "test")},
+    )
+
+
+_CORPORA = (
+    Corpus(
+        name="ud-en-ewt",
+        task="tagging",
+        format="conllu",
+        column="upos",
+        scheme=None,
+        language="en",
+        licence="CC BY-SA 4.0",
+        source="https://github.com/UniversalDependencies/UD_English-EWT",
+        splits={
+            "train": _ewt("train", "3fb78e2b55482c8ee00caa653af436c88c9e5bc9a73ce26e4ae3ddc79d2b7e7b"),
+            "dev": _ewt("dev", "531a54ff90d6ab12201c5a50c3e78e6ddac4de69abc4bce5d275d3cd29efe2b6"),
+            "test": _ewt("test", "e266e515a0a7547657ed3d90d9ba46487d6bd251f27ad4269d4e8a427c8555cd"),
+        },
+    ),
+    Corpus(
+        name="resume-ner-zh",
+        task="tagging",
+        format="columns",
+        column=-1,
+        scheme="BMES",
+        language="zh",
+        licence="Apache-2.0 (repository)",
+        source="https://github.com/jiesutd/LatticeLSTM",
+        splits={
+            "train": _resume("train", "93b9bb0be5dd4730121587f9dc1378de3fbbe55cba1c575edec271f822c27be7"),
+            "dev": _resume("dev", "1b0d67153e6e8543e9444936ed1b107bd843078c282533898085e1a9aa293952"),
+            "test": _resume("test", "c4a9f42622819a4b59f66e184d446ebfa89b2f1dbba06e11d70675e59fe7e79b"),
+        },
+    ),
+    _sample("sample-en", column="upos", scheme=None),
+    _sample("sample-en-ner", column="misc:NER", scheme="BIO"),
+)
+CATALOG: dict[str, Corpus] = {corpus.name: corpus for corpus in _CORPORA}
+
+
+def default_root() -> Path:
+    """The folder of all corpora: `$ZOO_DATA`, or `lstm-zoo` in the user's cache folder."""
+    home, environ = Path.home(), os.environ
+    cache = environ.get("XDG_CACHE_HOME") or home / ".cache"
+    elsewhere = {"darwin": home / "Library/Caches", "win32": environ.get("LOCALAPPDATA", home)}
+    return Path(environ.get("ZOO_DATA") or Path(elsewhere.get(sys.platform, cache), "lstm-zoo"))
+
+
+def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
+    """The files of the corpus `name`, split by split, downloaded below `root` if they are not there.
+
+    `root` is `default_root()` unless given. Several processes may ask for the same corpus at once.
+
+    Raises:
+        DataError: no corpus has this name, or a file cannot be downloaded, or is not the one expected.
+    """
+    if name not in CATALOG:
+        raise DataError(_unknown(name))
+    folder = Path(root or default_root()).expanduser() / name
+    files = {}
+    for split, origin in CATALOG[name].splits.items():
+        files[split] = origin if isinstance(origin, Path) else folder / origin.file
+        if isinstance(origin, RemoteFile) and not files[split].is_file():
+            _download(origin, files[split])
+    return files
+
+
+def _download(remote: RemoteFile, target: Path) -> None:
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")  # another process writes another one
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            sha256 = _fetch(remote.address, part)
+            if sha256 != remote.sha256:
+                raise DataError(
+                    f"{remote.address}: expected a file with sha256 {remote.sha256}, got {sha256} "
+                    f"({part.stat().st_size:,} bytes). It was cut or changed on its way: try again"
+                )
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, HTTPException) as error:
+        raise DataError(
+            f"{remote.address}: expected to download it to {target}, got: {error}. Try again; or fetch it "
+            f"by other means and put it there; or set ZOO_DATA to a folder that has "
+            f"{target.parent.name}/{remote.file}"
+        ) from error
+
+
+def _fetch(address: str, part: Path) -> str:
+    """Write what is at `address` to the new file `part`; return its sha256."""
+    digest = hashlib.sha256()
+    with urlopen(address, timeout=TIMEOUT) as response, part.open("xb") as file:
+        size = int(response.headers.get("Content-Length", 0))
+        name, console = address.rpartition("/")[2], Console(stderr=True)
+        quiet = not sys.stderr.isatty()
+        with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
+            while block := stream.read(1 << 16):
+                digest.update(block)
+                file.write(block)
+    return digest.hexdigest()
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, CATALOG, n=len(CATALOG))
+    known = [*close, *(other for other in CATALOG if other not in close)]
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return (
+        f"unknown corpus {name!r}: expected one of {', '.join(known)}. {hint}"
+        "For your own files type --data.train FILE --data.dev FILE --data.test FILE"
+    )

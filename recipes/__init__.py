@@ -1,0 +1,1 @@
+"""Trainings that run from the command line: `python -m recipes.pos_tagging`."""

@@ -1,0 +1,49 @@
+"""One command line for all recipes.
+
+    python -m recipes.RECIPE [--data.* --model.* --trainer.* ...]   fit, test the best checkpoint, report
+    python -m recipes.RECIPE fit [...]                             fit alone: the test split is not read
+    python -m recipes.RECIPE validate --model MODEL [--data.*]      score a trained model on dev
+    python -m recipes.RECIPE test --model MODEL [--data.*]          the same on test
+    python -m recipes.RECIPE predict [FILE] --model MODEL           apply it to text
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from recipes.evaluation import evaluate
+from recipes.recipe import Recipe
+from recipes.training import train
+from zoo.errors import ZooError
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+
+def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
+    """Runs a recipe's command line; an error that a user can mend is a message, not a traceback."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    command = args.pop(0) if args and args[0] in COMMANDS else None
+    for talkative in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
+    for noise in ("does not have many workers", "exists and is not empty", "outside the 'fit' stage", "isinstance"):
+        warnings.filterwarnings("ignore", message=f".*{noise}")
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        if args and not args[0].startswith("-") and command != "predict":
+            raise ZooError(f"unknown command {args[0]!r}: known are {', '.join(COMMANDS)}; with none: fit, test, report")
+        if command == "predict":
+            recipe.predict(recipe, args)
+        elif command in ("validate", "test"):
+            evaluate(recipe, args, command)
+        else:
+            train(recipe, args, test=command is None)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None

@@ -1,0 +1,77 @@
+"""Scores a trained model on the dev or test split of a corpus."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import yaml
+
+from recipes.flags import Parser, default_precision
+from recipes.folder import CONFIG, MODEL
+from recipes.recipe import Recipe
+from recipes.tables import print_scores
+from zoo.base import ZooModule
+from zoo.errors import ZooError
+from zoo.pretrained import from_pretrained
+
+
+def load_model(reference: str, recipe: Recipe) -> ZooModule:
+    """A model by name, model folder, run folder or checkpoint.
+
+    Raises:
+        ZooError: there is none, or it is of another task.
+    """
+    path = Path(reference)
+    if path.suffix == ".ckpt" and path.is_file():
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        found = checkpoint.get("model_class")
+        if found == recipe.model.__name__:
+            model = recipe.model(**checkpoint["hyper_parameters"])
+            model.load_state_dict(checkpoint["state_dict"])
+            return model.eval()
+    else:
+        model = from_pretrained(path / MODEL if (path / MODEL).is_dir() else reference)
+        found = type(model).__name__
+        if isinstance(model, recipe.model):
+            return model
+    raise ZooError(
+        f"{reference} holds a {found}, and python -m recipes.{recipe.name} needs a {recipe.model.__name__}: "
+        "use the recipe that trained it"
+    )
+
+
+def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
+    """`validate` or `test`: a table for people on standard error, JSON on standard output."""
+    parser = Parser(prog=f"python -m recipes.{recipe.name} {command}")
+    parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
+    parser.add_class_arguments(recipe.data, "data")
+    parser.add_class_arguments(pl.Trainer, "trainer")
+    parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1, "trainer.logger": False})
+    parser.set_defaults({k: v for k, v in recipe.defaults.items() if k.startswith("data.")})
+    parser.set_defaults(_settings_of_run(args))
+    config = parser.parse_args(list(args))
+
+    model = load_model(config.model, recipe)
+    config = parser.instantiate_classes(config)
+    trainer = pl.Trainer(**{**config.trainer, "enable_progress_bar": False, "enable_model_summary": False})
+    config.data.adopt(model)
+    run = trainer.test if command == "test" else trainer.validate
+    scores = run(model, config.data, verbose=False)[0]
+    if trainer.is_global_zero:
+        print_scores(f"{config.model} on {command}", scores)
+        print(json.dumps(scores))
+
+
+def _settings_of_run(args: Sequence[str]) -> dict[str, object]:
+    """The data that a run was trained on is what it is scored on, unless the flags say otherwise."""
+    reference = next((b for a, b in zip(args, args[1:], strict=False) if a == "--model"), None)
+    reference = reference or next((a.partition("=")[2] for a in args if a.startswith("--model=")), None)
+    config = Path(reference or "") / CONFIG
+    if not reference or not config.is_file():
+        return {}
+    data = yaml.safe_load(config.read_text("utf-8"))["data"]
+    return {f"data.{name}": value for name, value in data.items()}

@@ -1,0 +1,71 @@
+"""Pictures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
+from matplotlib.ticker import MaxNLocator  # noqa: E402
+
+DARK, LIGHT = "#1f4e79", "#c0504d"
+
+
+def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
+    """Training and dev loss, and the dev score that chooses the checkpoint, by epoch."""
+    epochs = [row["epoch"] + 1 for row in rows]
+    figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for name, colour in (("train/loss", DARK), ("val/loss", LIGHT)):
+        losses.plot(epochs, [row[name] for row in rows], "o-", ms=3, color=colour, label=name)
+    losses.set(xlabel="epoch", ylabel="loss per token", yscale="log")
+    losses.legend(frameon=False)
+    values = [100 * row[monitor] for row in rows]
+    best = max(range(len(rows)), key=values.__getitem__)
+    scores.plot(epochs, values, "o-", ms=3, color=DARK)
+    scores.plot(epochs[best], values[best], "o", ms=9, mfc="none", color=LIGHT)
+    scores.annotate(
+        f"{values[best]:.2f}", (epochs[best], values[best]), xytext=(0, -16), textcoords="offset points", ha="center"
+    )
+    scores.set(xlabel="epoch", ylabel=f"{monitor} (%)")
+    for axes in (losses, scores):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str], path: Path) -> Path:
+    """How often each gold label (row) was given each prediction (column), in per cent of the row."""
+    size = max(4.0, 0.42 * len(predicted) + 1.6)
+    figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
+    shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for i, row in enumerate(shares):
+        for j, share in enumerate(row):
+            if counts[i][j]:
+                text = f"{share:.0f}" if share >= 0.95 else f".{max(1, round(10 * share))}"
+                axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if share > 55 else "black")
+    axes.set_xticks(range(len(predicted)), predicted, rotation=90)
+    axes.set_yticks(range(len(gold)), gold)
+    axes.set(xlabel="predicted", ylabel="gold", title="per cent of each gold label")
+    return _save(figure, path)
+
+
+def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Path:
+    """The most frequent mistakes as bars."""
+    figure, axes = plt.subplots(figsize=(6, 0.28 * len(mistakes) + 1.2), layout="constrained")
+    names = [f"{gold} → {predicted}" for gold, predicted, _ in mistakes]
+    bars = axes.barh(names, [count for *_, count in mistakes], color=DARK)
+    axes.bar_label(bars, padding=3)
+    axes.invert_yaxis()
+    axes.set(xlabel="tokens", title="most frequent mistakes (gold → predicted)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def _save(figure, path: Path) -> Path:
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return path

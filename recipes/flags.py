@@ -1,0 +1,140 @@
+"""Flags: every argument of the model, the data and the trainer, generated from their constructors."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from torch import Tensor
+
+from recipes.folder import RunFolder, run_folder
+from recipes.recipe import Recipe
+from recipes.recorder import Recorder
+from recipes.tracking import wandb_logger, wandb_mode
+
+
+class Parser(LightningArgumentParser):
+    """A parser that knows what an unknown flag may have meant."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        for word in message.replace("=", " ").split():
+            if word.startswith("--") and word not in flags:
+                close = difflib.get_close_matches(word, flags, n=3)
+                close = close or [flag for flag in flags if flag.startswith(word.split(".")[0] + ".")]
+                message += f"\nknown flags like {word}: {', '.join(close or flags)}"
+        super().error(message, ex)
+
+
+class TrainingCLI(LightningCLI):
+    """Every argument of the model, the data and the trainer is a flag; `--config` and `--print_config` too."""
+
+    def __init__(self, recipe: Recipe, args: Sequence[str]):
+        self.recipe = recipe
+        super().__init__(
+            recipe.model,
+            recipe.data,
+            args=list(args),
+            run=False,
+            parser_class=Parser,
+            parser_kwargs={"prog": f"python -m recipes.{recipe.name}"},
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            trainer_defaults={
+                "max_epochs": 10,
+                "gradient_clip_val": 5.0,
+                "precision": default_precision(),
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 10,
+                "enable_model_summary": False,
+            },
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--out", type=str | None, default=None, help="run folder (default: runs/RECIPE/TIME)")
+        parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
+        parser.add_argument("--overwrite", type=bool, default=False, help="delete the run in --out first")
+        parser.add_argument("--ema", type=float, default=0.995, help="decay of the weight average, 0 for none")
+        parser.add_argument("--wandb", type=str | None, default=None, help="online, offline or disabled")
+        parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="the project's name in W&B")
+        for name in self.recipe.links:
+            parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.set_defaults(dict(self.recipe.defaults))
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+        self.config = parser.parse_args(switches(args))
+
+    def before_instantiate_classes(self) -> None:
+        self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
+        self.config.out = str(self.folder.path)
+        self.main_process = pl.utilities.rank_zero_only.rank == 0
+        if self.main_process:
+            self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
+
+    def instantiate_trainer(self) -> pl.Trainer:
+        self.recorder = Recorder(self.folder.last)
+        best = ModelCheckpoint(
+            self.folder.checkpoints,
+            filename="best",
+            monitor=self.model.monitor,
+            mode="max",
+            save_last=True,
+            enable_version_counter=False,
+        )
+        callbacks = [self.recorder, best]
+        if self.config.ema:
+            callbacks.append(WeightAveraging(avg_fn=moving_average(self.config.ema)))
+        interactive = sys.stderr.isatty()
+        if interactive:
+            callbacks.append(RichProgressBar())
+        self.trainer_defaults["callbacks"] = callbacks
+        self.logger = None
+        if self.main_process:
+            # Settings only: what the data gives to the model is its vocabulary.
+            settings = self.config.clone(with_meta=False).as_dict()
+            mode = wandb_mode(self.config.wandb)
+            self.logger = wandb_logger(mode, self.folder.path, self.config.wandb_project, settings)
+        return super().instantiate_trainer(
+            logger=self.logger or False,
+            enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
+        )
+
+
+def moving_average(decay: float):
+    """Exponential moving average whose memory grows with the training, so that short ones have one too.
+
+    After n updates the decay is min(decay, (1 + n) / (10 + n)), as in Tan & Le (2019).
+    """
+
+    def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
+        return torch.lerp(current, averaged, torch.clamp((1 + updates) / (10 + updates), max=decay).to(current.dtype))
+
+    return average
+
+
+def switches(args: Sequence[str]) -> list[str]:
+    """`--resume` and `--overwrite` by themselves mean true."""
+    args = list(args)
+    for place in range(len(args) - 1, -1, -1):
+        alone = place + 1 == len(args) or args[place + 1].startswith("--")
+        if args[place] in ("--resume", "--overwrite") and alone:
+            args[place] += "=true"
+    return args
+
+
+def default_precision() -> str:
+    """bf16-mixed where the hardware has bf16 instructions, else 32-true."""
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16-mixed" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "32-true"

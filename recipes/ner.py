@@ -1,0 +1,29 @@
+"""Named-entity recognition with a CRF over the tags.
+
+    python -m recipes.ner                                           on the bundled sample
+    python -m recipes.ner --data.dataset resume-ner-zh
+    echo "王珺珊女士，中国国籍，硕士，高级经济师。" | python -m recipes.ner predict
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from datamodules.tagging import TaggingDataModule
+from recipes import tagging
+from recipes.cli import main
+from recipes.recipe import Recipe
+from zoo.tagger import SequenceTagger
+
+RECIPE = Recipe(
+    name="ner",
+    model=SequenceTagger,
+    data=TaggingDataModule,
+    links=tagging.LINKS,
+    defaults={"data.dataset": "sample-en-ner", "model.head": "crf"},
+    report=tagging.TaggingReport.of,
+    predict=partial(tagging.predict, pretrained="ner-zh-resume"),
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

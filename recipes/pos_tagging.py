@@ -1,0 +1,29 @@
+"""Part-of-speech tagging.
+
+    python -m recipes.pos_tagging                                   on the bundled sample
+    python -m recipes.pos_tagging --data.dataset ud-en-ewt
+    echo "I saw her duck ." | python -m recipes.pos_tagging predict
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from datamodules.tagging import TaggingDataModule
+from recipes import tagging
+from recipes.cli import main
+from recipes.recipe import Recipe
+from zoo.tagger import SequenceTagger
+
+RECIPE = Recipe(
+    name="pos_tagging",
+    model=SequenceTagger,
+    data=TaggingDataModule,
+    links=tagging.LINKS,
+    defaults={"data.dataset": "sample-en"},
+    report=tagging.TaggingReport.of,
+    predict=partial(tagging.predict, pretrained="pos-en-ewt"),
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

@@ -1,0 +1,42 @@
+"""What a recipe is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytorch_lightning as pl
+
+from zoo.base import ZooModule
+
+
+class Report(Protocol):
+    """What a task tells of an evaluation beyond its scalars."""
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes pictures and texts; returns the pictures."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one recipe adds to the command line that all share.
+
+    Attributes:
+        name: of its module in `recipes`.
+        model: the LightningModule it trains.
+        data: the LightningDataModule it trains on.
+        links: properties of the data that are arguments of the model.
+        defaults: flags whose default differs from the constructor's.
+        report: what to tell of an evaluation ("val" or "test"), asked for on every process.
+        predict: the `predict` command; takes the arguments after it.
+    """
+
+    name: str
+    model: type[ZooModule]
+    data: type[pl.LightningDataModule]
+    links: Sequence[str]
+    defaults: Mapping[str, object]
+    report: Callable[[ZooModule, str], Report]
+    predict: Callable[[Recipe, Sequence[str]], None]

@@ -1,0 +1,22 @@
+"""Short tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None) -> None:
+    """Scores between 0 and 1 as percentages, losses as they are, and what they cost."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in scores.items():
+        table.add_row(name, f"{value:.4f}" if name.endswith("loss") else f"{100 * value:.2f} %")
+    if facts:
+        table.add_section()
+        table.add_row("training", f"{facts['train_seconds']:.0f} s, {facts['train_tokens_per_second']:,} tokens/s")
+        table.add_row("peak memory", f"{facts['peak_memory_mb']:,} MB" if facts["peak_memory_mb"] else "not measured")
+    Console(stderr=True).print(table)

@@ -1,0 +1,130 @@
+"""Trains a model, tests the best checkpoint, and writes down what came out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+
+from recipes.figures import learning_curve
+from recipes.flags import TrainingCLI
+from recipes.recipe import Recipe
+from recipes.tables import print_scores
+from recipes.tracking import finish, log_pictures
+from zoo.errors import ZooError
+
+
+def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
+    """Fits, then reports on test, or on dev where `test` is False."""
+    try:
+        _train(recipe, args, test=test)
+    finally:
+        os.environ.pop("LSTM_ZOO_RUN", None)
+
+
+def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
+    started = time.perf_counter()
+    cli = TrainingCLI(recipe, args)
+    folder, trainer, model = cli.folder, cli.trainer, cli.model
+    if cli.main_process:
+        cli.parser.save(cli.config, folder.config, overwrite=True, skip_validation=True)
+        print(f"{folder.path}: {type(model).__name__}, {_parameters(model):,} parameters", file=sys.stderr)
+    try:
+        last = folder.last if cli.config.resume else None
+        if last:
+            _check_checkpoint(last, recipe)
+        trainer.fit(model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        if cli.main_process:
+            _print_resume(recipe, folder)
+        raise SystemExit(130) from None
+
+    best = torch.load(folder.best, map_location="cpu", weights_only=True)
+    model.load_state_dict(best["state_dict"])
+    split = "test" if test else "val"
+    evaluate = trainer.test if test else trainer.validate
+    scores = evaluate(model, cli.datamodule, verbose=False)[0]
+    report = recipe.report(model, split)
+    if not cli.main_process:
+        return
+    model.save_pretrained(folder.model)
+    rows = cli.recorder.rows
+    pictures = [learning_curve(rows, model.monitor, folder.path / "learning-curve.png"), *report.write(folder.path)]
+    facts = {
+        "scores": scores,
+        "best_dev": {model.monitor: max(row[model.monitor] for row in rows)},
+        "epochs": len(rows),
+        "train_seconds": round(cli.recorder.seconds, 1),
+        "total_seconds": round(time.perf_counter() - started, 1),
+        "train_tokens_per_second": round(cli.recorder.tokens_per_second),
+        "parameters": _parameters(model),
+        "peak_memory_mb": peak_memory_mb(),
+        "seed": cli.config.seed_everything,
+        "precision": cli.config.trainer.precision,
+        "processes": trainer.world_size,
+        "command": f"python -m recipes.{recipe.name} {shlex.join(args)}".strip(),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+    folder.metrics.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    log_pictures(cli.logger, pictures)
+    finish(cli.logger, scores)
+    print_scores(f"{folder.path}, the best of {len(rows)} epochs", scores, facts)
+    print(f"next:  python -m recipes.{recipe.name} predict --model {folder.model}")
+
+
+def _check_checkpoint(path: Path, recipe: Recipe) -> None:
+    found = torch.load(path, map_location="cpu", weights_only=True).get("model_class")
+    if found != recipe.model.__name__:
+        raise ZooError(f"{path} holds a {found}, and this recipe trains a {recipe.model.__name__}: use that one's recipe")
+
+
+def _print_resume(recipe: Recipe, folder) -> None:
+    if folder.last.is_file():
+        command = f"python -m recipes.{recipe.name} --config {folder.config} --out {folder.path} --resume"
+        print(f"\ninterrupted; nothing is lost. Go on with:\n{command}", file=sys.stderr)
+    else:
+        print("\ninterrupted before there was a checkpoint", file=sys.stderr)
+
+
+def _parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory this process ever held, in MB: of the GPU where one is used, else of the process."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e6)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+def hardware() -> str:
+    """The processor or GPU, and the number of threads."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """What the result may depend on."""
+    found = {"python": platform.python_version(), "torch": torch.__version__, "pytorch-lightning": pl.__version__}
+    try:
+        found["lstm-zoo"] = version("lstm-zoo")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        pass
+    return found

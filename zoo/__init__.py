@@ -1,0 +1,11 @@
+"""Recurrent models for natural language processing, as PyTorch Lightning modules."""
+
+from zoo.backbone import Encoded, RecurrentBackbone
+from zoo.cells import CELLS
+from zoo.pretrained import from_pretrained, list_pretrained
+from zoo.tagger import SequenceTagger
+from zoo.text import Vocabulary
+
+__version__ = "0.1.0"
+
+__all__ = ["CELLS", "Encoded", "RecurrentBackbone", "SequenceTagger", "Vocabulary", "from_pretrained", "list_pretrained"]

@@ -1,0 +1,96 @@
+"""What the models share: optimiser, schedule, hyperparameters, saving, exact random state."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
+
+
+class ZooModule(pl.LightningModule):
+    """A LightningModule with AdamW (Loshchilov & Hutter 2019), linear warm-up and a cosine down to zero.
+
+    A subclass sets `learning_rate`, `weight_decay` and `warmup` (the share of all steps) and the metric that
+    chooses the best checkpoint, `monitor`.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+    monitor: str
+
+    def configure_optimizers(self):
+        trained = [p for p in self.parameters() if p.requires_grad]
+        # Decay is for matrices: a bias, or an embedding row that a batch never used, has nothing to decay.
+        embeddings = {m.weight for m in self.modules() if isinstance(m, torch.nn.Embedding)}
+        decayed = [p for p in trained if p.ndim > 1 and p not in embeddings]
+        kept = [p for p in trained if p.ndim <= 1 or p in embeddings]
+        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=self._fused)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_then_cosine(step, steps, int(self.warmup * steps))
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def _fused(self) -> bool:
+        return self.trainer.precision != "16-mixed"  # fused, it would unscale gradients before they are clipped
+
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
+        # Lightning refuses to clip before any fused optimiser; without a gradient scaler there is no reason to.
+        if self._fused and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @property
+    def settings(self) -> dict:
+        """The hyperparameters that are no word lists: what a config file or an experiment tracker should show."""
+        return {name: value for name, value in self.hparams.items() if not isinstance(value, list)}
+
+    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
+        """Writes a folder that `zoo.from_pretrained` loads: JSON and safetensors, never a pickle.
+
+        Args:
+            folder: made if it does not exist; files of an older model in it are replaced.
+            half: whether to store the weights in fp16, in half the space.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        if half:
+            weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+        save_file(weights, folder / WEIGHTS)
+        config = {"class": type(self).__name__, "hyperparameters": self.settings}
+        vocabulary = {name: value for name, value in self.hparams.items() if isinstance(value, list)}
+        for name, content, indent in ((CONFIG, config, 2), (VOCABULARY, vocabulary, 0)):
+            text = json.dumps(content, ensure_ascii=False, indent=indent)
+            (folder / name).write_text(text + "\n", encoding="utf-8")
+        return folder
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["model_class"] = type(self).__name__
+        checkpoint["random_state"] = torch.get_rng_state()  # Lightning keeps none: a resume would not be exact
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self._random_state: Tensor | None = checkpoint.get("random_state")
+
+    def on_train_start(self) -> None:
+        if getattr(self, "_random_state", None) is not None:
+            torch.set_rng_state(self._random_state.cpu())
+            self._random_state = None
+
+
+def warmup_then_cosine(step: int, steps: int, warmup: int) -> float:
+    """The factor of the learning rate at `step`: linear up to 1 over `warmup` steps, then a cosine to 0."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))

@@ -1,0 +1,139 @@
+"""From tokens to padded tensors: what a tagging batch is, and how sentences are grouped into batches.
+
+A batch spells nothing twice: each distinct form in it appears once, its characters are composed once, and
+every position points to its form.
+
+Shapes: B sentences, T time steps, U distinct forms, L characters of the longest form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from zoo.text import Vocabulary
+
+
+class Forms(NamedTuple):
+    """Distinct spellings, by the ids of what they consist of."""
+
+    words: Tensor  # (U,)
+    vectors: Tensor  # (U,) rows in the table of imported vectors
+    characters: Tensor  # (U, L)
+    lengths: Tensor  # (U,) in characters
+
+    def select(self, rows: Tensor) -> Forms:
+        """The forms at `rows`, their characters cut to the longest of them."""
+        lengths = self.lengths[rows]
+        characters = self.characters[rows, : int(lengths.max())]
+        return Forms(self.words[rows], self.vectors[rows], characters, lengths)
+
+
+class TaggingBatch(NamedTuple):
+    """Right-padded sentences."""
+
+    tokens: Tensor  # (B, T) rows in `forms`; 0 at padding
+    lengths: Tensor  # (B,) in tokens
+    forms: Forms
+    tags: Tensor | None = None  # (B, T) tag ids; the number of tags for a tag that training never had
+
+
+class FormIndexer:
+    """Spellings to ids, by one rule for training and prediction.
+
+    Args:
+        words: fitted on the training split.
+        characters: fitted on the training split.
+        vectors: the words that imported vectors exist for; empty without them.
+        lowercase: whether words and vectors are looked up in lower case (characters always keep theirs).
+        max_characters: longer forms keep their first and last halves.
+    """
+
+    def __init__(
+        self,
+        words: Vocabulary,
+        characters: Vocabulary,
+        vectors: Vocabulary,
+        *,
+        lowercase: bool = True,
+        max_characters: int = 24,
+    ):
+        self.words, self.characters, self.vectors = words, characters, vectors
+        self.lowercase, self.max_characters = lowercase, max_characters
+
+    def __call__(self, forms: Sequence[str]) -> Forms:
+        """The ids of distinct, non-empty `forms`."""
+        keys = [form.lower() for form in forms] if self.lowercase else forms
+        spelled = [torch.tensor(self.characters.ids(self._cut(form))) for form in forms]
+        return Forms(
+            words=torch.tensor(self.words.ids(keys)),
+            vectors=torch.tensor(self._vector_ids(forms, keys)),
+            characters=pad_sequence(spelled, batch_first=True),
+            lengths=torch.tensor([len(ids) for ids in spelled]),
+        )
+
+    def _cut(self, form: str) -> str:
+        half = self.max_characters // 2
+        return form if len(form) <= self.max_characters else form[:half] + form[-half:]
+
+    def _vector_ids(self, forms: Sequence[str], keys: Sequence[str]) -> list[int]:
+        # Vectors may be cased or not: the spelling itself first, then its key.
+        get, unknown = self.vectors.get, self.vectors.unknown_id or 0
+        return [get(form, get(key, unknown)) for form, key in zip(forms, keys, strict=True)]
+
+
+class EncodedSentences:
+    """A whole split as flat tensors; `batch(rows)` is a few indexing operations.
+
+    Args:
+        sentences: tokens of each sentence, none empty.
+        indexer: makes the ids of the forms.
+        tags: tag ids of each sentence, or None where they are to be predicted.
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[Sequence[str]],
+        indexer: FormIndexer,
+        tags: Sequence[Sequence[int]] | None = None,
+    ):
+        rows: dict[str, int] = {}
+        self.tokens = [torch.tensor([rows.setdefault(t, len(rows)) for t in s]) for s in sentences]
+        self.tags = None if tags is None else [torch.tensor(ids) for ids in tags]
+        self.lengths = [len(sentence) for sentence in sentences]
+        self.forms = indexer(list(rows))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, rows: Sequence[int]) -> TaggingBatch:
+        """The sentences at `rows`, in that order, padded to the longest of them."""
+        used, tokens = torch.unique(torch.cat([self.tokens[row] for row in rows]), return_inverse=True)
+        lengths = [self.lengths[row] for row in rows]
+        return TaggingBatch(
+            tokens=pad_sequence(tokens.split(lengths), batch_first=True),
+            lengths=torch.tensor(lengths),
+            forms=self.forms.select(used),
+            tags=None if self.tags is None else pad_sequence([self.tags[row] for row in rows], batch_first=True),
+        )
+
+
+def group_by_length(lengths: Sequence[int], max_tokens: int, order: Iterable[int] | None = None) -> list[list[int]]:
+    """Groups like lengths, so that little is padding: rows of each batch, shortest batches first.
+
+    Args:
+        lengths: tokens in each row.
+        max_tokens: the budget of a batch, padding included: rows times the longest row. A row that alone is
+            longer makes a batch of its own.
+        order: rows of equal length stay in this order; that of the rows themselves by default.
+    """
+    batches: list[list[int]] = []
+    for row in sorted(range(len(lengths)) if order is None else order, key=lengths.__getitem__):
+        if not batches or lengths[row] * (len(batches[-1]) + 1) > max_tokens:
+            batches.append([])
+        batches[-1].append(row)
+    return batches

@@ -1,0 +1,173 @@
+"""Word forms to vectors: a trained embedding, composed characters, and imported vectors, side by side.
+
+Shapes: U distinct forms, L characters, E features of a part, X features of all parts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.backbone import RecurrentBackbone
+from zoo.batching import FormIndexer, Forms, group_by_length
+from zoo.cells import CELLS
+from zoo.errors import unknown_name
+from zoo.masks import padding_mask, zero_padding
+
+
+class RecurrentCharacters(nn.Module):
+    """The final states of a bidirectional recurrent layer over a word's characters (Ling et al. 2015)."""
+
+    def __init__(self, num_characters: int, embedding_size: int, output_size: int, cell: str = "lstm"):
+        super().__init__()
+        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=0)
+        self.backbone = RecurrentBackbone(embedding_size, output_size // 2, cell=cell)
+        self.output_size = self.backbone.output_size
+
+    def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
+        encoded = self.backbone(self.embedding(characters), lengths)
+        return encoded.final[-1]  # (U, E)
+
+
+class ConvolutionalCharacters(nn.Module):
+    """The maximum over time of convolutions over a word's characters (Santos & Zadrozny 2014; Ma & Hovy 2016)."""
+
+    def __init__(self, num_characters: int, embedding_size: int, output_size: int, width: int = 3):
+        super().__init__()
+        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=0)
+        self.convolution = nn.Conv1d(embedding_size, output_size, width, padding=width // 2)
+        self.output_size = output_size
+
+    def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
+        mask = padding_mask(lengths, characters.shape[1])  # (U, L)
+        x = zero_padding(self.embedding(characters), mask)  # (U, L, E)
+        x = self.convolution(x.transpose(1, 2))  # (U, E, L)
+        return x.masked_fill(~mask[:, None], torch.finfo(x.dtype).min).amax(-1).tanh()  # (U, E)
+
+
+class FormEmbedding(nn.Module):
+    """Forms to vectors: what is known of each distinct spelling, side by side.
+
+    Args:
+        num_words: size of the word vocabulary (0 is padding, 1 the unknown word).
+        num_characters: size of the character vocabulary.
+        num_vectors: rows of imported vectors; 0 for none.
+        word_size: features of the trained word embedding.
+        character_size: features of a character's embedding.
+        character_output: features composed from characters; 0 leaves characters out.
+        character_encoder: a key of `zoo.CELLS`, or "cnn".
+        vector_size: features of an imported vector.
+        tune_vectors: whether training may change them.
+        word_dropout: probability that a batch does not know a form's word (Gal & Ghahramani 2016): its
+            embedding and its imported vector are those of an unknown word, its characters stay.
+
+    Raises:
+        ValueError: an unknown character encoder (the known ones are listed).
+    """
+
+    def __init__(
+        self,
+        num_words: int,
+        num_characters: int,
+        *,
+        num_vectors: int = 0,
+        word_size: int = 128,
+        character_size: int = 32,
+        character_output: int = 128,
+        character_encoder: str = "lstm",
+        vector_size: int = 0,
+        tune_vectors: bool = False,
+        word_dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.words = nn.Embedding(num_words, word_size, padding_idx=0)
+        nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
+        self.characters = None
+        if character_output:
+            if character_encoder == "cnn":
+                self.characters = ConvolutionalCharacters(num_characters, character_size, character_output)
+            elif character_encoder in CELLS:
+                self.characters = RecurrentCharacters(
+                    num_characters, character_size, character_output, character_encoder
+                )
+            else:
+                raise unknown_name("character encoder", character_encoder, ["cnn", *CELLS])
+        self.vectors = None
+        if num_vectors:
+            self.vectors = nn.Embedding(num_vectors, vector_size, padding_idx=0)
+            self.vectors.weight.requires_grad_(tune_vectors)
+        self.word_dropout = word_dropout
+        composed = self.characters.output_size if self.characters else 0
+        self.output_size = word_size + composed + (vector_size if num_vectors else 0)
+
+    def forward(self, forms: Forms) -> Tensor:
+        """`Forms` of U spellings -> `(U, X)`."""
+        words, vectors = forms.words, forms.vectors
+        if self.training and self.word_dropout:
+            forgotten = torch.rand(len(words), device=words.device) < self.word_dropout
+            words, vectors = words.masked_fill(forgotten, 1), vectors.masked_fill(forgotten, 1)
+        parts = [self.words(words)]  # (U, E)
+        if self.characters is not None:
+            parts.append(self.characters(forms.characters, forms.lengths).to(parts[0].dtype))  # (U, E)
+        if self.vectors is not None:
+            parts.append(self.vectors(vectors))  # (U, E)
+        return torch.cat(parts, dim=-1)
+
+
+class FormCache:
+    """Vectors of the forms met so far, so that prediction composes each spelling once.
+
+    It empties itself when the weights, their device or the autocast in force change, and when it is full.
+
+    Args:
+        capacity: forms kept at most between calls.
+    """
+
+    def __init__(self, capacity: int = 100_000):
+        self.capacity = capacity
+        self._made_with: tuple | None = None
+        self._rows: dict[str, int] = {}
+        self._table: Tensor | None = None
+
+    def look_up(
+        self, embedding: FormEmbedding, indexer: FormIndexer, sentences: Sequence[Sequence[str]]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """A table of vectors `(U, X)` and, for each sentence, its tokens' rows in it `(T,)`."""
+        made_with = self._fingerprint(embedding)
+        if made_with != self._made_with or len(self._rows) > self.capacity:
+            self._made_with, self._rows, self._table = made_with, {}, None
+        rows = self._rows
+        known = len(rows)
+        positions = [torch.tensor([rows.setdefault(t, len(rows)) for t in s]) for s in sentences]
+        new = list(rows)[known:] if len(rows) > known else []
+        if new:
+            parts = [self._compose(embedding, indexer, new)]
+            self._table = torch.cat(parts if self._table is None else [self._table, *parts])
+        elif self._table is None:
+            self._table = embedding.words.weight.new_zeros(0, embedding.output_size)
+        return self._table, positions
+
+    @staticmethod
+    def _compose(embedding: FormEmbedding, indexer: FormIndexer, forms: list[str]) -> Tensor:
+        device = embedding.words.weight.device
+        table: Tensor | None = None
+        for rows in group_by_length([len(form) for form in forms], max_tokens=16_384):
+            chunk = embedding(Forms(*(part.to(device) for part in indexer([forms[row] for row in rows]))))
+            table = chunk.new_empty(len(forms), chunk.shape[-1]) if table is None else table
+            table[torch.tensor(rows, device=device)] = chunk
+        return table
+
+    @staticmethod
+    def _fingerprint(embedding: FormEmbedding) -> tuple:
+        weights = [(w.data_ptr(), w._version, w.dtype) for w in embedding.parameters()]
+        device = embedding.words.weight.device
+        autocast = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
+        return device, autocast, *weights
+
+
+def gather_forms(vectors: Tensor, tokens: Tensor) -> Tensor:
+    """Puts each token's vector in its place: `(U, X)` and `tokens (B, T)` -> `(B, T, X)`."""
+    return F.embedding(tokens, vectors)

@@ -1,0 +1,55 @@
+"""Every rule about padding. Rows are padded on the right; `lengths` alone says what is real.
+
+Shapes: B rows, T time steps, H features. Nothing here reads a value back to the host.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def padding_mask(lengths: Tensor, steps: int) -> Tensor:
+    """True at real positions: `(B,)` lengths -> `(B, T)` bool."""
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
+def zero_padding(x: Tensor, mask: Tensor) -> Tensor:
+    """`x (B, T, H)` with zeros where `mask (B, T)` is False, whatever stood there (NaN and inf too)."""
+    return x.masked_fill(~mask[..., None], 0.0)
+
+
+def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+    """Each row of `x (B, T, H)` reversed within its own length; padding stays where it is.
+
+    It is its own inverse.
+    """
+    return _Reverse.apply(x, lengths)
+
+
+class _Reverse(torch.autograd.Function):
+    # A permutation that is its own inverse: its gradient is itself, a gather where autograd would scatter.
+
+    @staticmethod
+    def forward(ctx, x: Tensor, lengths: Tensor) -> Tensor:
+        ctx.save_for_backward(lengths)
+        return _permute(x, lengths)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        (lengths,) = ctx.saved_tensors
+        return reverse(grad, lengths), None
+
+
+def _permute(x: Tensor, lengths: Tensor) -> Tensor:
+    rows, steps = x.shape[:2]
+    time = torch.arange(steps, device=x.device).expand(rows, steps)  # (B, T)
+    source = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # (B, T)
+    offset = torch.arange(rows, device=x.device)[:, None] * steps  # (B, 1)
+    return x.reshape(rows * steps, -1).index_select(0, (source + offset).view(-1)).view(x.shape)
+
+
+def last(x: Tensor, lengths: Tensor) -> Tensor:
+    """The last real step of each row: `x (B, T, H)` -> `(B, H)`; for a row of length 0, its first step."""
+    index = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, x.shape[-1])  # (B, 1, H)
+    return x.gather(1, index).squeeze(1)

@@ -1,0 +1,229 @@
+"""The sequence tagger: embedding, recurrent backbone, and a softmax or CRF over the tags of each token.
+
+Words and characters below a bidirectional LSTM after Ling et al. (2015) and Lample et al. (2016).
+
+Shapes: B sentences, T tokens, U distinct forms, X embedding features, D * H backbone outputs, K tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from zoo.backbone import RecurrentBackbone
+from zoo.base import ZooModule
+from zoo.batching import FormIndexer, TaggingBatch, group_by_length
+from zoo.crf import LinearChainCRF
+from zoo.dropout import LockedDropout
+from zoo.embedding import FormCache, FormEmbedding, gather_forms
+from zoo.errors import unknown_name
+from zoo.masks import padding_mask
+from zoo.metrics import TaggingMetrics
+from zoo.spans import transitions
+from zoo.text import TOKENIZERS, Vocabulary
+
+HEADS = ("softmax", "crf")
+
+
+class SequenceTagger(ZooModule):
+    """Tags each token of a sentence.
+
+    >>> tagger = zoo.from_pretrained("pos-en-ewt")
+    >>> tagger.predict(["I saw her duck ."])
+    [['PRON', 'VERB', 'PRON', 'NOUN', 'PUNCT']]
+
+    Args:
+        words: the word vocabulary of the training split, `<pad>` and `<unk>` first.
+        characters: its character vocabulary, likewise.
+        tags: its tags.
+        scheme: "BIO", "IOB1", "BIOES" or "BMES" where tags mark spans, which are then scored too; None elsewhere.
+        tokenizer: how `predict` splits a string: "whitespace" or "characters".
+        vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
+        vector_size: their number of features.
+        tune_vectors: whether training changes them.
+        lowercase: whether words are looked up in lower case; characters always keep theirs.
+        word_size: features of a word's own embedding.
+        character_size: features of a character's embedding.
+        character_output: features composed from the characters of a word; 0 for none.
+        character_encoder: "lstm", "gru" or "cnn".
+        cell: the backbone's cell, a key of `zoo.CELLS`.
+        hidden_size: its units per layer and direction.
+        num_layers: its layers.
+        dropout: probability of zeroing a feature before, between and after the recurrent layers.
+        word_dropout: probability that a batch does not know a word (its characters stay).
+        head: "softmax", each token by itself, or "crf", the best legal sequence.
+        label_smoothing: share of the target spread over all tags (softmax only).
+        learning_rate: the highest of the schedule.
+        weight_decay: of the weight matrices, embeddings excepted.
+        warmup: share of the steps in which the learning rate rises.
+
+    Raises:
+        ValueError: an unknown cell, head, tokenizer or character encoder (the known ones are listed), or an
+            argument that the chosen head cannot honour.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        characters: Sequence[str],
+        tags: Sequence[str],
+        *,
+        scheme: str | None = None,
+        tokenizer: str = "whitespace",
+        vector_words: Sequence[str] = (),
+        vector_size: int = 0,
+        tune_vectors: bool = False,
+        lowercase: bool = True,
+        word_size: int = 128,
+        character_size: int = 32,
+        character_output: int = 128,
+        character_encoder: str = "lstm",
+        cell: str = "lstm",
+        hidden_size: int = 256,
+        num_layers: int = 2,
+        dropout: float = 0.4,
+        word_dropout: float = 0.1,
+        head: str = "softmax",
+        label_smoothing: float = 0.0,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+    ):
+        super().__init__()
+        words, characters, tags, vector_words = list(words), list(characters), list(tags), list(vector_words)
+        self.save_hyperparameters(logger=False)  # plain types; `loggable_hyperparameters` leaves out the long ones
+        if head not in HEADS:
+            raise unknown_name("head", head, HEADS)
+        if tokenizer not in TOKENIZERS:
+            raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
+        if head == "crf" and label_smoothing:
+            raise ValueError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
+        self.tags = Vocabulary(tags)
+        self.tokenize = TOKENIZERS[tokenizer]
+        self.indexer = FormIndexer(
+            Vocabulary(words), Vocabulary(characters), Vocabulary(vector_words), lowercase=lowercase
+        )
+        self.embedding = FormEmbedding(
+            len(words),
+            len(characters),
+            num_vectors=len(vector_words),
+            word_size=word_size,
+            character_size=character_size,
+            character_output=character_output,
+            character_encoder=character_encoder,
+            vector_size=vector_size,
+            tune_vectors=tune_vectors,
+            word_dropout=word_dropout,
+        )
+        self._cache = FormCache()
+        self.dropout = LockedDropout(dropout)
+        self.backbone = RecurrentBackbone(
+            self.embedding.output_size, hidden_size, cell=cell, num_layers=num_layers, dropout=dropout
+        )
+        self.head = nn.Linear(self.backbone.output_size, len(tags))
+        self.crf = None
+        if head == "crf":
+            self.crf = LinearChainCRF(len(tags), transitions(tags, scheme) if scheme else None)
+        self.label_smoothing = label_smoothing
+        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
+        self.monitor = "val/span_f1" if scheme else "val/accuracy"
+        self.metrics = nn.ModuleDict({stage: TaggingMetrics(tags, scheme) for stage in ("val", "test")})
+
+    def import_vectors(self, table: Tensor) -> None:
+        """Copies imported vectors, a row for each of `vector_words` after its two special entries.
+
+        Args:
+            table: `(len(vector_words) - 2, vector_size)`; scaled to unit variance. Unknown words get the mean.
+        """
+        weight = self.embedding.vectors.weight.data
+        if table.shape != (len(weight) - 2, weight.shape[1]):
+            raise ValueError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
+        weight[2:] = table / table.std().clamp(min=1e-6)
+        weight[1] = weight[2:].mean(0)
+
+    def forward(self, batch: TaggingBatch) -> Tensor:
+        """The score of each tag at each position: a batch -> `(B, T, K)`."""
+        return self.score(self.embedding(batch.forms), batch.tokens, batch.lengths)
+
+    def score(self, forms: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Embedded forms `(U, X)`, their positions `tokens (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
+        x = self.dropout(gather_forms(forms, tokens))  # (B, T, X)
+        encoded = self.backbone(x, lengths)
+        return self.head(self.dropout(encoded.sequence))  # (B, T, K)
+
+    def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """Mean negative log-likelihood per token; tags that training never had do not count."""
+        if self.crf is not None:
+            known = tags.clamp(max=len(self.tags) - 1)
+            return -self.crf(scores, known, lengths).sum() / lengths.sum()
+        counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.tags))  # (B, T)
+        targets = tags.masked_fill(~counted, -100)
+        return F.cross_entropy(
+            scores.float().flatten(0, 1), targets.flatten(), label_smoothing=self.label_smoothing
+        )
+
+    def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """The best tags: `(B, T, K)` -> `(B, T)`."""
+        return scores.argmax(-1) if self.crf is None else self.crf.decode(scores, lengths)
+
+    def training_step(self, batch: TaggingBatch, _) -> Tensor:
+        loss = self.loss(self(batch), batch.tags, batch.lengths)
+        self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: TaggingBatch, _) -> None:
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: TaggingBatch, _) -> None:
+        self._evaluate("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _evaluate(self, stage: str, batch: TaggingBatch) -> None:
+        scores = self(batch)
+        unknown = (batch.forms.words == 1)[batch.tokens]  # (B, T)
+        self.metrics[stage].update(self.decode(scores, batch.lengths), batch.tags, batch.lengths, unknown)
+        loss = self.loss(scores, batch.tags, batch.lengths)
+        self.log(f"{stage}/loss", loss, batch_size=int(batch.lengths.sum()), on_epoch=True, sync_dist=True)
+
+    def _report(self, stage: str) -> None:
+        metrics = self.metrics[stage]
+        self.log_dict({f"{stage}/{name}": value for name, value in metrics.compute().items()})
+        if self.trainer.sanity_checking or stage == "val":
+            metrics.reset()
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[str | Sequence[str]], *, max_tokens: int = 4096) -> list[list[str]]:
+        """Tags sentences, in the given order, on the device and under the autocast that are in force.
+
+        Args:
+            inputs: sentences, as strings or as lists of tokens. An empty one gives an empty list in its place.
+            max_tokens: the token budget of a batch; memory grows with it, results do not change.
+
+        Returns:
+            A list of tags for each input, as long as its tokens.
+        """
+        sentences = [self.tokenize(item) if isinstance(item, str) else list(item) for item in inputs]
+        if any(not token for sentence in sentences for token in sentence):
+            raise ValueError("a token is an empty string: leave it out, or put another in its place")
+        was_training = self.training
+        self.eval()
+        table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)
+        tags: list[list[str]] = [[] for _ in sentences]
+        lengths = [len(sentence) for sentence in sentences]
+        for rows in group_by_length(lengths, max_tokens, order=[row for row, n in enumerate(lengths) if n]):
+            tokens = pad_sequence([positions[row] for row in rows], batch_first=True).to(self.device)  # (B, T)
+            on_device = torch.tensor([lengths[row] for row in rows], device=self.device)  # (B,)
+            best = self.decode(self.score(table, tokens, on_device), on_device).tolist()
+            for row, ids in zip(rows, best, strict=True):
+                tags[row] = [self.tags[i] for i in ids[: lengths[row]]]
+        self.train(was_training)
+        return tags
