@@ -7,76 +7,47 @@ flair and spaCy live in an environment of their own, which needs nothing of this
 
 What is compared, on UD English EWT with its gold tokens, on the CPU:
 
-* Training: ours in fp32 and in bf16 with a plain Lightning Trainer, and flair from scratch, with the same sizes, the
-  same number of epochs and as many tokens a step (flair counts its batches in sentences). spaCy's tagger, smaller
-  by design, trains for a fixed time instead. Each run is cut into rounds, and the systems train in turn.
-* Tagging: the test file, again in turn. Ours composes each distinct word from its characters once and remembers it:
-  "new words" is the first call of a freshly loaded tagger, "known words" the second one.
+* Training: ours in fp32 and in bf16, with a plain Lightning Trainer, and flair from scratch, with the same
+  sizes, the same number of epochs and as many tokens a step (flair counts a batch in sentences). spaCy's
+  tagger, smaller by design, trains for a fixed time instead. The runs are cut into rounds and take turns.
+* Tagging: the test file, again in turns. Ours composes each distinct word from its characters once, then
+  knows it: "new words" is the first call of a freshly loaded tagger, "known words" the second one.
 
-A ratio is the median over the rounds of ratios within a round. The accuracy is that of the very tags whose making
-was timed. Loading data, building models and making the peers' sentence objects are on nobody's clock. On two cores
-a run takes about 20 minutes; what else the machine does meanwhile will show.
+A ratio is the median over the rounds of the ratios within them. The accuracy is that of the very tags whose
+making was timed. Nobody's clock runs while data are read, models built and the peers' sentence objects made.
+On two cores a run takes about 20 minutes; whatever else the machine does meanwhile will show.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shlex
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
+from peers.turns import Worker
 from rich.console import Console
+from rich.progress import Progress
 
-from datamodules.tagging import TaggingDataModule
+from datamodules.tagging import SPLITS, TaggingDataModule
+from zoo.pretrained import from_pretrained
 
-ROOT = Path(__file__).resolve().parents[1]
-SIZES = {"word_size": 128, "character_size": 32, "character_output": 128, "hidden_size": 256, "num_layers": 1}
-SAME_SIZES = "words 128, characters 32 to 2 x 64, BiLSTM 1 x 256"
-FLAIR_BATCHES = (32, 128)  # sentences; the better one counts
-console = Console(stderr=True)
-
-
-class Worker:
-    """A process with one of the systems, which computes only when it is its turn."""
-
-    def __init__(self, name: str, python: str, module: str):
-        self.name = name
-        environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        self.process = subprocess.Popen(
-            [python, "-m", f"benchmarks.peers.{module}"],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-
-    def turn(self, **command) -> dict:
-        """Sends a command and waits for the reply."""
-        try:
-            self.process.stdin.write(json.dumps(command) + "\n")
-            self.process.stdin.flush()
-            return json.loads(self.process.stdout.readline())
-        except (BrokenPipeError, json.JSONDecodeError):
-            raise SystemExit(f"the worker of {self.name} has ended: its error is above") from None
-
-    def end(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
+WORKERS = Path(__file__).parent / "peers"
+SIZES = {"word_size": 128, "character_size": 32, "character_output": 128, "character_encoder": "lstm"}
+SIZES |= {"cell": "lstm", "hidden_size": 256, "num_layers": 1}
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+FLAIR_BATCHES = (32, 128)  # sentences; the table has the faster one
 
 
 @dataclass
 class Row:
-    """A line of the table; speeds in tokens/s, one for each round."""
+    """A line of the table. Speeds are in tokens/s, one for each round."""
 
     system: str
     model: str
@@ -84,3 +55,175 @@ class Row:
     training: list[float] = field(default_factory=list)
     tagging: list[float] = field(default_factory=list)
     accuracy: float = 0.0
+
+
+@dataclass
+class Job:
+    """Tagging the test file: what to ask of whom, and the row for each of the times that come back."""
+
+    worker: Worker
+    command: dict
+    rows: dict[str, Row]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--peers-python", required=True, help="the Python of an environment with flair and spaCy")
+    parser.add_argument("--data-root", help="the folder of the corpora (default: $ZOO_DATA, else the user's cache)")
+    parser.add_argument("--ours", default="pos-en-ewt", help="the pretrained tagger, a name or a folder (%(default)s)")
+    parser.add_argument("--flair-epochs", type=int, default=3, help="of flair's training and of ours (%(default)s)")
+    parser.add_argument("--spacy-seconds", type=float, default=420, help="of spaCy's training (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each system (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="of torch; spaCy uses one (%(default)s)")
+    parser.add_argument("--limit", type=int, help="only the first sentences of each file, to try this script out")
+    return parser.parse_args()
+
+
+def train_in_turn(workers: dict[str, Worker], rounds: int, progress: Progress) -> dict[str, list[float]]:
+    """Tokens/s of each system in each round."""
+    speeds: dict[str, list[float]] = {name: [] for name in workers}
+    bar = progress.add_task("training", total=rounds * len(workers))
+    for number in range(1, rounds + 1):
+        for name, worker in workers.items():
+            reply = worker.turn()
+            speeds[name].append(reply["tokens"] / reply["seconds"])
+            progress.console.print(f"training {number}/{rounds}  {name:14} {speeds[name][-1]:8,.0f} tokens/s")
+            progress.advance(bar)
+    return speeds
+
+
+def tag_in_turn(jobs: list[Job], gold: list[list[str]], rounds: int, progress: Progress) -> None:
+    """Fills in `tagging` and `accuracy` of the jobs' rows, after a round that does not count."""
+    tokens = sum(len(tags) for tags in gold)
+    bar = progress.add_task("tagging", total=(rounds + 1) * len(jobs))
+    for number in range(rounds + 1):
+        for job in jobs:
+            reply = job.worker.turn(**job.command)
+            for key, row in job.rows.items():
+                speed = tokens / reply["seconds"][key]
+                row.accuracy = accuracy(reply["tags"], gold)
+                if number:
+                    row.tagging.append(speed)
+                progress.console.print(f"tagging {number}/{rounds}  {row.system:44} {speed:8,.0f} tokens/s")
+            progress.advance(bar)
+
+
+def accuracy(found: list[list[str]], gold: list[list[str]]) -> float:
+    pairs = [pair for a, b in zip(found, gold, strict=True) for pair in zip(a, b, strict=True)]
+    return sum(a == b for a, b in pairs) / len(pairs)
+
+
+def describe(sizes: dict) -> str:
+    """The sizes of one of our taggers in words."""
+    return (
+        f"words {sizes['word_size']}, characters {sizes['character_size']} to {sizes['character_output']} "
+        f"({sizes['character_encoder']}), "
+        f"bidirectional {sizes['cell']} {sizes['num_layers']} x {sizes['hidden_size']}"
+    )
+
+
+def table(rows: list[Row], flair: Row, spacy: Row) -> str:
+    """Markdown; a ratio is the median over the rounds of the ratios within them."""
+
+    def speed(values: list[float]) -> str:
+        return f"{median(values):,.0f}" if values else ""
+
+    def ratio(values: list[float], others: list[float]) -> str:
+        return f"{median(a / b for a, b in zip(values, others, strict=True)):.2f}" if values else ""
+
+    head = ["system", "model", "trained", "training tokens/s", "x flair"]
+    head += ["tagging tokens/s", "x flair", "x spaCy", "test accuracy"]
+    lines = [head, ["---"] * 3 + ["---:"] * 6]
+    for row in rows:
+        lines.append(
+            [
+                row.system,
+                row.model,
+                row.trained,
+                speed(row.training),
+                ratio(row.training, flair.training),
+                speed(row.tagging),
+                ratio(row.tagging, flair.tagging),
+                ratio(row.tagging, spacy.tagging),
+                f"{100 * row.accuracy:.2f}",
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def processor() -> str:
+    """The name of the CPU."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def start_workers(
+    arguments: argparse.Namespace, corpus: dict[str, list], scratch: Path
+) -> tuple[dict[str, Worker], dict]:
+    """A worker for each run of training, by name, and what there is to know about them before they start."""
+    common = {"epochs": arguments.flair_epochs, "rounds": arguments.rounds}
+    workers, facts = {}, {}
+    for name, precision in PRECISIONS.items():
+        workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_tagger.py")
+        facts |= workers[f"lstm-zoo {name}"].turn(
+            data={"root": arguments.data_root, "limit": arguments.limit},
+            threads=arguments.threads,
+            training=common | {"sizes": SIZES, "precision": precision, "folder": str(scratch / name)},
+        )
+    workers["flair"] = Worker(arguments.peers_python, WORKERS / "flair_tagger.py")
+    training = common | {"batch": round(facts["sentences_per_step"])}
+    facts |= workers["flair"].turn(corpus=corpus, sizes=SIZES, threads=arguments.threads, training=training)
+    workers["spaCy"] = Worker(arguments.peers_python, WORKERS / "spacy_tagger.py")
+    training = {"seconds": arguments.spacy_seconds, "rounds": arguments.rounds}
+    facts |= workers["spaCy"].turn(corpus=corpus, training=training)
+    return workers, facts
+
+
+def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) -> str:
+    """Starts the workers, lets them train and tag in turn, and returns the report."""
+    other, name = describe(from_pretrained(arguments.ours).settings), Path(arguments.ours).name
+    data = TaggingDataModule("ud-en-ewt", root=arguments.data_root)
+    corpus = {split: [(s.tokens, s.tags) for s in data.sentences(split)[: arguments.limit]] for split in SPLITS}
+    progress.console.print("starting the workers")
+    workers, facts = start_workers(arguments, corpus, scratch)
+    speeds = train_in_turn(workers, arguments.rounds, progress)
+
+    same, epochs = describe(SIZES), f"{arguments.flair_epochs} epochs"
+    tagger = workers["lstm-zoo fp32"]  # any of ours can load any model
+
+    def job(precision: str, threads: int, folder: str, model: str, trained: str, training: list[float]) -> Job:
+        title = f"lstm-zoo, {precision}{', 1 thread' if threads == 1 else ''}"
+        rows = {words: Row(f"{title}, {words} words", model, trained, training) for words in ("new", "known")}
+        return Job(tagger, {"folder": folder, "precision": PRECISIONS[precision], "threads": threads}, rows)
+
+    threads = arguments.threads
+    same_sizes = [job(p, threads, str(scratch / p), same, epochs, speeds[f"lstm-zoo {p}"]) for p in PRECISIONS]
+    pretrained = [job(p, t, arguments.ours, other, name, []) for t in sorted({threads, 1})[::-1] for p in PRECISIONS]
+    flair_rows = {str(b): Row(f"flair, batches of {b}", same, epochs, speeds["flair"]) for b in FLAIR_BATCHES}
+    flair = Job(workers["flair"], {"batches": FLAIR_BATCHES}, flair_rows)
+    spacy_row = Row("spaCy, 1 thread", "tok2vec, efficiency", f"{arguments.spacy_seconds:g} s", speeds["spaCy"])
+    spacy = Job(workers["spaCy"], {}, {"pipe": spacy_row})
+    gold = [tags for _, tags in corpus["test"]]
+    tag_in_turn([*same_sizes, flair, *pretrained, spacy], gold, arguments.rounds, progress)
+
+    best_flair = max(flair_rows.values(), key=lambda row: median(row.tagging))
+    ours = [row for job in (*same_sizes, *pretrained) for row in job.rows.values()]
+    versions = f"{facts['lstm_zoo']}, {facts['flair']}, {facts['spacy']}"
+    return f"{versions}\n\n{table([*ours, best_flair, spacy_row], best_flair, spacy_row)}"
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as scratch, Progress(console=Console(stderr=True)) as progress:
+        try:
+            report = compare(arguments, Path(scratch), progress)
+        except (ValueError, OSError) as error:  # no such model, corpus, or Python
+            raise SystemExit(f"{error}") from error
+    print(f"{date.today()}, {processor()}, {os.cpu_count()} cores, load {load:.1f} at the start; ", end="")
+    print(f"Python {platform.python_version()}, {report}\n\n`{shlex.join(['python', *sys.argv])}`")
+
+
+if __name__ == "__main__":
+    main()

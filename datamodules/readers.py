@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from zoo.errors import ZooError
+
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 FORM = CONLLU_COLUMNS.index("form")
 KEYED = ("feats", "misc")  # their values are lists such as Number=Sing|Person=3
@@ -29,7 +31,7 @@ NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # an id such as 8-9 or 8.1
 LINE_END = "\r\n"
 
 
-class DataError(ValueError):
+class DataError(ZooError):
     """Data that cannot be used: the message says where, what was expected, what came and what to do."""
 
 

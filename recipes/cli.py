@@ -1,10 +1,10 @@
 """One command line for all recipes.
 
-    python -m recipes.RECIPE [--data.* --model.* --trainer.* ...]   fit, test the best checkpoint, report
-    python -m recipes.RECIPE fit [...]                             fit alone: the test split is not read
-    python -m recipes.RECIPE validate --model MODEL [--data.*]      score a trained model on dev
-    python -m recipes.RECIPE test --model MODEL [--data.*]          the same on test
-    python -m recipes.RECIPE predict [FILE] --model MODEL           apply it to text
+python -m recipes.RECIPE [--data.* --model.* --trainer.* ...]   fit, test the best checkpoint, report
+python -m recipes.RECIPE fit [...]                             fit alone: the test split is not read
+python -m recipes.RECIPE validate --model MODEL [--data.*]      score a trained model on dev
+python -m recipes.RECIPE test --model MODEL [--data.*]          the same on test
+python -m recipes.RECIPE predict [FILE] --model MODEL           apply it to text
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         if args and not args[0].startswith("-") and command != "predict":
-            raise ZooError(f"unknown command {args[0]!r}: known are {', '.join(COMMANDS)}; with none: fit, test, report")
+            raise ZooError(f"unknown command {args[0]!r}: known are {', '.join(COMMANDS)}")
         if command == "predict":
             recipe.predict(recipe, args)
         elif command in ("validate", "test"):

@@ -36,8 +36,10 @@ def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
     return _save(figure, path)
 
 
-def confusion_matrix(counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str], path: Path) -> Path:
-    """How often each gold label (row) was given each prediction (column), in per cent of the row."""
+def confusion_matrix(
+    counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str], path: Path
+) -> Path:
+    """How often each gold label (row) was predicted as each label (column), in per cent of the row."""
     size = max(4.0, 0.42 * len(predicted) + 1.6)
     figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]

@@ -1,8 +1,8 @@
 """Named-entity recognition with a CRF over the tags.
 
-    python -m recipes.ner                                           on the bundled sample
-    python -m recipes.ner --data.dataset resume-ner-zh
-    echo "王珺珊女士，中国国籍，硕士，高级经济师。" | python -m recipes.ner predict
+python -m recipes.ner                                           on the bundled sample
+python -m recipes.ner --data.dataset resume-ner-zh
+echo "王珺珊女士，中国国籍，硕士，高级经济师。" | python -m recipes.ner predict
 """
 
 from __future__ import annotations

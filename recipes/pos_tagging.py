@@ -1,8 +1,8 @@
 """Part-of-speech tagging.
 
-    python -m recipes.pos_tagging                                   on the bundled sample
-    python -m recipes.pos_tagging --data.dataset ud-en-ewt
-    echo "I saw her duck ." | python -m recipes.pos_tagging predict
+python -m recipes.pos_tagging                                   on the bundled sample
+python -m recipes.pos_tagging --data.dataset ud-en-ewt
+echo "I saw her duck ." | python -m recipes.pos_tagging predict
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
@@ -98,8 +97,12 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         conllu = (options.input_format or _format_of(options.input)) == "conllu"
         sentences = read_conllu_rows(source, options.input) if conllu else (line.rstrip("\r\n") for line in source)
         progress = stack.enter_context(
-            Progress(TextColumn("{task.completed} sentences"), TimeElapsedColumn(), console=Console(stderr=True),
-                     disable=not sys.stderr.isatty())
+            Progress(
+                TextColumn("{task.completed} sentences"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                disable=not sys.stderr.isatty(),
+            )
         )
         task = progress.add_task("", total=None)
         while chunk := list(islice(sentences, CHUNK)):

@@ -84,8 +84,9 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
 
 def _check_checkpoint(path: Path, recipe: Recipe) -> None:
     found = torch.load(path, map_location="cpu", weights_only=True).get("model_class")
-    if found != recipe.model.__name__:
-        raise ZooError(f"{path} holds a {found}, and this recipe trains a {recipe.model.__name__}: use that one's recipe")
+    wanted = recipe.model.__name__
+    if found != wanted:
+        raise ZooError(f"{path} holds a {found}, and this recipe trains a {wanted}: use that one's recipe")
 
 
 def _print_resume(recipe: Recipe, folder) -> None:

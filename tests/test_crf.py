@@ -1,4 +1,4 @@
-"""The CRF against the enumeration of all sequences, and what padding, batching and precision must not change."""
+"""The CRF against the enumeration of all sequences; what padding, batching and precision must not change."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_the_forbidden_gets_no_gradient_and_the_legal_does():
 
 def test_an_illegal_gold_sequence_is_very_unlikely_but_finite():
     crf = LinearChainCRF(5, transitions(BMES, "BMES"))
-    likelihood = crf(torch.zeros(1, 3, 5), torch.tensor([[0, 3, 0]]), torch.tensor([3]))
+    likelihood = crf(torch.zeros(1, 3, 5), torch.tensor([[3, 3, 2]]), torch.tensor([3]))
     likelihood.sum().backward()
     assert -torch.inf < likelihood.item() < -1e29
     assert all(torch.isfinite(parameter.grad).all() for parameter in crf.parameters())

@@ -28,9 +28,9 @@ Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def collate(rows: list[list[tuple[int, int, bool]]], garbage: int = 0) -> Batch:
-    """Rows of (predicted, gold, unknown) -> the arguments of `update`, padded with `garbage`."""
+    """Rows of (predicted, gold, unknown) -> the arguments of `update`, padded with wrong `garbage`."""
     lengths = [len(row) for row in rows]
-    padded = [[*row, *[(garbage, garbage, True)] * (max(lengths) + 2 - len(row))] for row in rows]
+    padded = [[*row, *[(garbage, garbage + 1, True)] * (max(lengths) + 2 - len(row))] for row in rows]
     predicted, gold, unknown = torch.tensor(padded).unbind(2)
     return predicted, gold, torch.tensor(lengths), unknown.bool()
 

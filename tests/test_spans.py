@@ -1,4 +1,4 @@
-"""Tag schemes: strict spans as seqeval has them, conversion without loss, and transitions that allow just the legal."""
+"""Tag schemes: strict spans as seqeval has them, lossless conversion, transitions that allow the legal."""
 
 from __future__ import annotations
 
@@ -109,14 +109,9 @@ def test_a_tag_of_no_scheme_is_refused_with_its_place(tag):
 
 
 def test_an_unknown_scheme_lists_the_known():
-    calls = (
-        lambda: spans(["O"], "BILOU"),
-        lambda: transitions(["O"], "BILOU"),
-        lambda: convert(["O"], "BIO", "BILOU"),
-    )
-    for call in calls:
+    for function, schemes in ((spans, ["BILOU"]), (transitions, ["BILOU"]), (convert, ["BIO", "BILOU"])):
         with pytest.raises(ValueError, match="BILOU.*BIO, BIOES, BMES, IOB1"):
-            call()
+            function(["O"], *schemes)
 
 
 @pytest.mark.parametrize(

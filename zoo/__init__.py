@@ -8,4 +8,12 @@ from zoo.text import Vocabulary
 
 __version__ = "0.1.0"
 
-__all__ = ["CELLS", "Encoded", "RecurrentBackbone", "SequenceTagger", "Vocabulary", "from_pretrained", "list_pretrained"]
+__all__ = [
+    "CELLS",
+    "Encoded",
+    "RecurrentBackbone",
+    "SequenceTagger",
+    "Vocabulary",
+    "from_pretrained",
+    "list_pretrained",
+]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.cells import CELLS, State
 from zoo.dropout import LockedDropout
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, reverse, zero_padding
 
 
@@ -65,9 +65,8 @@ class RecurrentBackbone(nn.Module):
         if cell not in CELLS:
             raise unknown_name("cell", cell, CELLS)
         if min(input_size, hidden_size, num_layers) < 1:
-            raise ValueError(
-                f"input_size, hidden_size and num_layers must be at least 1, got {input_size}, {hidden_size} and {num_layers}"
-            )
+            sizes = f"{input_size}, {hidden_size} and {num_layers}"
+            raise ZooError(f"input_size, hidden_size and num_layers must be at least 1, got {sizes}")
         self.directions = 2 if bidirectional else 1
         self.output_size = hidden_size * self.directions
         self.dropout = LockedDropout(dropout)

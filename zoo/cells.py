@@ -93,9 +93,7 @@ class GRU(_TorchCell):
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         x = zero_padding(x, padding_mask(lengths, x.shape[1]))
         weights = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
-        outputs, _ = torch.gru(
-            x, state[0].to(x.dtype)[None], weights, True, 1, 0.0, self.training, False, True
-        )
+        outputs, _ = torch.gru(x, state[0].to(x.dtype)[None], weights, True, 1, 0.0, self.training, False, True)
         return outputs, (_final_hidden(outputs, lengths, state[0]),)
 
 

@@ -2,7 +2,8 @@
 
 The score of tags y for emissions x is the exponent of their equation (1) with one weight a transition,
 
-    s(x, y) = start[y_1] + sum_t x[t, y_t] + sum_t transition[y_t, y_t+1] + end[y_T],    p(y | x) = exp(s(x, y) - log Z).
+    s(x, y) = start[y_1] + sum_t x[t, y_t] + sum_t transition[y_t, y_t+1] + end[y_T],
+    p(y | x) = exp(s(x, y) - log Z).
 
 log Z = log sum_y exp s(x, y) is what the product of matrices of their section 3 comes to, here in log space.
 
@@ -18,8 +19,8 @@ from torch.autograd.function import once_differentiable
 from zoo.masks import last, padding_mask, zero_padding
 from zoo.spans import Transitions
 
-# The score of what is forbidden. No emission outshouts it, and no sum of them over a sequence overflows to -inf
-# (as finfo.min would): -inf minus -inf is the NaN that this avoids.
+# What is forbidden scores this. No emission outshouts it, and a sum of many does not overflow to -inf, as two
+# of finfo.min would: -inf minus -inf is the NaN that this avoids.
 FORBIDDEN = -1e30
 
 
@@ -32,7 +33,8 @@ class LinearChainCRF(nn.Module):
     Args:
         num_tags: K.
         transitions: what is legal (see `zoo.spans.transitions`); all is, if None. The rest is outside of the
-            parameters and stays forbidden through training. Gold tags that break it get a likelihood of about -1e30.
+            parameters and stays forbidden through training: gold tags that break it get a log-likelihood
+            of about -1e30.
 
     Raises:
         ValueError: `transitions` is of another number of tags.
@@ -49,22 +51,19 @@ class LinearChainCRF(nn.Module):
             if transitions is not None:
                 legal = torch.tensor(getattr(transitions, name), dtype=torch.bool)
             if legal.shape != shape:
-                found = tuple(legal.shape)
-                raise ValueError(
-                    f"expected transitions.{name} of shape {shape} for {num_tags} tags, got {found}"
-                )
+                found = f"got {tuple(legal.shape)}"
+                raise ValueError(f"expected transitions.{name} of shape {shape} for {num_tags} tags, {found}")
             self.register_buffer(f"legal_{name}", legal, persistent=False)
 
     def forward(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        """Log-likelihood of `tags (B, T)` given `emissions (B, T, K)` and `lengths (B,)` -> `(B,)`, in nats."""
+        """Log-likelihood in nats of `tags (B, T)` given `emissions (B, T, K)`, `lengths (B,)` -> `(B,)`."""
         unary, pairwise = self._potentials(emissions, lengths)
         real = padding_mask(lengths, tags.shape[1])  # (B, T)
         tags = tags.masked_fill(~real, 0)
-        at_tags = unary.gather(2, tags[..., None]).squeeze(2)  # (B, T)
+        at_tags = unary.gather(2, tags[..., None]).squeeze(2)  # (B, T), zero at padding
         between = pairwise[tags[:, :-1], tags[:, 1:]].masked_fill(~real[:, 1:], 0.0)  # (B, T-1)
-        return (
-            at_tags.masked_fill(~real, 0.0).sum(1) + between.sum(1) - _log_partition(unary, pairwise, lengths)
-        )
+        score = at_tags.sum(1) + between.sum(1)  # (B,)
+        return score - _log_partition(unary, pairwise, lengths)
 
     def log_partition(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """log Z of `emissions (B, T, K)`, `lengths (B,)` -> `(B,)`."""
@@ -73,9 +72,9 @@ class LinearChainCRF(nn.Module):
     def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """p(y_t = k | x) -> `(B, T, K)`, zero at padding; not differentiable.
 
-        It is the gradient of log Z with respect to the emissions, so the backward pass is the backward algorithm.
+        It is the gradient of log Z by the emissions, so the backward pass is the backward algorithm.
         """
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False):  # which turns gradients on, too
             unary, pairwise = (scores.detach() for scores in self._potentials(emissions, lengths))
             unary.requires_grad_()
             return torch.autograd.grad(_log_partition(unary, pairwise, lengths).sum(), unary)[0]
@@ -89,7 +88,7 @@ class LinearChainCRF(nn.Module):
             best.append((best[-1][:, :, None] + pairwise).amax(1) + scores)
         final = lengths - 1
         at_end = last(torch.stack(best, 1), lengths).argmax(1)  # (B,)
-        # Which tag came before is asked only where the best path went: no table of pointers, no argmax over (B, K, K).
+        # Which tag came before is asked only where the best path went: no pointers, no argmax over (B, K, K).
         into = pairwise.t()
         path = [at_end]
         for step in range(len(best) - 2, -1, -1):
@@ -108,15 +107,11 @@ class LinearChainCRF(nn.Module):
         unary, pairwise = self._potentials(emissions, lengths)
         rows, steps, size = unary.shape
         nowhere = unary.new_full((rows, size, n - 1), -torch.inf)
-        best = [
-            torch.cat([unary[:, 0, :, None], nowhere], 2)
-        ]  # (B, K, n): the n best of those that end in each tag
+        best = [torch.cat([unary[:, 0, :, None], nowhere], 2)]  # (B, K, n): the n best that end in each tag
         pointers = []  # (B, K, n): from which (tag, rank), flattened
         for scores in unary.unbind(1)[1:]:
-            candidates = (best[-1][..., None] + pairwise[:, None]).reshape(
-                rows, size * n, size
-            )  # (B, K*n, K)
-            values, origin = candidates.topk(n, 1)  # (B, n, K)
+            candidates = best[-1][..., None] + pairwise[:, None]  # (B, K, n, K)
+            values, origin = candidates.reshape(rows, size * n, size).topk(n, 1)  # (B, n, K)
             best.append(values.transpose(1, 2) + scores[..., None])
             pointers.append(origin.transpose(1, 2).reshape(rows, size * n))
         final = last(torch.stack(best, 1).view(rows, steps, size * n), lengths)  # (B, K*n)
@@ -131,15 +126,15 @@ class LinearChainCRF(nn.Module):
         return _masked(tags, lengths), log_probability.masked_fill(~exists, -torch.inf)
 
     def _potentials(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """All scores of a batch: `(B, T, K)` of single tags, start and end included, and `(K, K)` of pairs."""
-        if emissions.shape[-1] != self.num_tags:
+        """All scores of a batch: `(B, T, K)` of single tags, start and end included; `(K, K)` of pairs."""
+        steps, size = emissions.shape[1:]
+        if size != self.num_tags:
+            found = tuple(emissions.shape)
             raise ValueError(
-                f"expected emissions for {self.num_tags} tags, got shape {tuple(emissions.shape)}"
+                f"expected emissions (B, T, {self.num_tags}) for {self.num_tags} tags, got {found}"
             )
-        dtype = torch.promote_types(
-            torch.promote_types(emissions.dtype, self.transition.dtype), torch.float32
-        )
-        steps = emissions.shape[1]
+        dtype = torch.promote_types(emissions.dtype, self.transition.dtype)
+        dtype = torch.promote_types(dtype, torch.float32)
         time = torch.arange(steps, device=lengths.device)[:, None]  # (T, 1)
         start = torch.where(self.legal_start, self.start.to(dtype), FORBIDDEN)
         end = torch.where(self.legal_end, self.end.to(dtype), FORBIDDEN)
@@ -160,11 +155,11 @@ def _masked(tags: Tensor, lengths: Tensor) -> Tensor:
 
 
 class _ForwardScores(torch.autograd.Function):
-    """The forward algorithm: `alpha (B, T, K)`, the log of the summed exp scores of all prefixes that end in a tag.
+    """The forward algorithm: `alpha (B, T, K)`, log of the summed exp scores of all prefixes ending in a tag.
 
-    Written by hand because autograd over torch.logsumexp takes three times as long, half of that in exp of the
-    hugely negative: here it is kept from leaving the range where exp is quick. The shift is of each tag's own
-    maximum; the quicker `log(exp(alpha - max) @ exp(pairwise))` underflows where emissions lie 100 nats apart.
+    Written by hand because autograd over torch.logsumexp takes three times as long, much of it in exp of the
+    hugely negative, which is slow: here no argument leaves the range where exp is quick. Each tag is shifted
+    by its own maximum; the quicker `log(exp(alpha - max) @ exp(pairwise))` underflows at 100 nats apart.
     """
 
     @staticmethod

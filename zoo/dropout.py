@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.errors import ZooError
+
 
 class LockedDropout(nn.Module):
     """Variational dropout (Gal & Ghahramani 2016): a row loses the same features at all its time steps.
@@ -19,7 +21,7 @@ class LockedDropout(nn.Module):
     def __init__(self, p: float):
         super().__init__()
         if not 0 <= p < 1:
-            raise ValueError(f"expected a dropout probability in [0, 1), got {p}")
+            raise ZooError(f"expected a dropout probability in [0, 1), got {p}")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:

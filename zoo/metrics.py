@@ -1,7 +1,7 @@
-"""The scores of a tagger, counted over real tokens: of tags, of words that training never had, of sentences, of spans.
+"""The scores of a tagger over real tokens: of tags, of words that training never had, of sentences, of spans.
 
-Shapes: B rows, T time steps, K tags. Rows are padded on the right to T. A gold id of K is a tag that training never
-had: no prediction can be right there. In the counts such tags share one row, `UNSEEN`.
+Shapes: B rows, T time steps, K tags. Rows are padded on the right to T. A gold id of K is a tag that training
+never had: no prediction can be right there. In the counts such tags share one row, `UNSEEN`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class TagScore(NamedTuple):
 
 
 class TaggingMetrics(Metric):
-    """Counts over batches and, under DDP, over processes: there each of its answers is to be asked for by all ranks.
+    """Counts over batches and, under DDP, over processes: there, all ranks must ask for an answer together.
 
     Args:
         tags: the K tags, in the order of their ids.
-        scheme: one of `zoo.spans.SCHEMES` where tags mark spans, which are then scored too. Spans are strict: label
-            and both ends must be right, and what breaks the scheme is no span.
+        scheme: one of `zoo.spans.SCHEMES` where tags mark spans, which are then scored too. Spans are strict:
+            label and both ends must be right, and what breaks the scheme is no span.
 
     Raises:
         ValueError: the scheme is unknown, or a tag cannot belong to it.
@@ -82,8 +82,8 @@ class TaggingMetrics(Metric):
         """All scores, each a scalar in 0..1.
 
         `accuracy` is of tokens; `unknown_accuracy` of words that training never had (0 if there were none);
-        `sentence_accuracy` of sentences with no wrong tag; `macro_f1` the mean F1 of the tags that occur in gold, the
-        unseen ones as one more tag. With a scheme, `span_precision`, `span_recall` and `span_f1` over all spans.
+        `sentence_accuracy` of sentences with no wrong tag; `macro_f1` the mean F1 of the tags in gold, the
+        unseen as one more. With a scheme, `span_precision`, `span_recall` and `span_f1` over all spans.
         """
         right = self.tag_counts.diagonal().sum()
         _, _, f1 = _scores(*_matched_predicted_gold(self.tag_counts))
@@ -110,7 +110,7 @@ class TaggingMetrics(Metric):
             return _table(self.labels, *self.span_counts.unbind(1))
 
     def confusion(self) -> Tensor:
-        """How often each gold tag (row) was given each predicted tag (column): `(K+1, K)`, the last row `UNSEEN`."""
+        """How often each gold tag (row, the last `UNSEEN`) was given each predicted (column), `(K+1, K)`."""
         with self.sync_context():
             return self.tag_counts.clone()
 
@@ -135,9 +135,8 @@ class TaggingMetrics(Metric):
             for column, counted in enumerate((in_found & in_gold, in_found, in_gold)):
                 for span in counted:
                     rows[span.label][column] += 1
-            rows[UNSEEN][2] += sum(
-                unseen for unseen, _ in groupby(right[:length], lambda i: i == len(self.tags))
-            )
+            in_runs = groupby(right[:length], lambda i: i == len(self.tags))
+            rows[UNSEEN][2] += sum(unseen for unseen, _ in in_runs)
         return torch.tensor(list(rows.values()))
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from zoo.base import CONFIG, VOCABULARY, WEIGHTS, ZooModule
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 from zoo.tagger import SequenceTagger
 
 MODELS: dict[str, type[ZooModule]] = {"SequenceTagger": SequenceTagger}
@@ -49,7 +49,7 @@ def from_pretrained(name_or_folder: str | Path) -> ZooModule:
     try:
         module.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder / WEIGHTS}: expected the weights that {CONFIG} describes, got: {error}") from error
+        raise ZooError(f"{folder / WEIGHTS}: expected the weights that {CONFIG} describes, got: {error}") from error
     return module.eval()
 
 
@@ -57,9 +57,10 @@ def _read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise ValueError(f"{path.parent} is no model folder: it has no {path.name}. Give a folder such as runs/*/*/model") from error
+        hint = "give a folder that save_pretrained wrote, such as runs/*/*/model"
+        raise ZooError(f"{path.parent} is no model folder, it has no {path.name}: {hint}") from error
     except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, got: {error}") from error
+        raise ZooError(f"{path}: expected JSON, got: {error}") from error
 
 
 def _verify(folder: Path) -> None:
@@ -68,4 +69,4 @@ def _verify(folder: Path) -> None:
         expected = _read_json(card)["sha256"]
         found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
         if found != expected:
-            raise ValueError(f"{folder / WEIGHTS}: its card expects sha256 {expected}, got {found}")
+            raise ZooError(f"{folder / WEIGHTS}: its card expects sha256 {expected}, got {found}")

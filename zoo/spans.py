@@ -7,10 +7,11 @@
 | BIOES  | `S-x`        | `B-x I-x ... E-x`     | also called IOBES                                        |
 | BMES   | `S-x`        | `B-x M-x ... E-x`     | usual for Chinese                                        |
 
-`O` is outside of any span. A label may itself hold hyphens, or be missing: word segmentation has bare `B`, `M`, `E`, `S`.
+`O` is outside of any span. A label may hold hyphens, or be missing: word segmentation has bare
+`B`, `M`, `E`, `S`.
 
-Three rules about two neighbouring tags say all there is to say about a scheme: `_opens`, `_continues`, `_closes`.
-What is legal, which spans there are and which transitions a CRF may take all follow from them.
+Three rules about two neighbouring tags say all about a scheme: `_opens`, `_continues`, `_closes`. Which spans
+there are, what is legal and which transitions a CRF may take follow from them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Span(NamedTuple):
 
 
 class Transitions(NamedTuple):
-    """What is legal in an inventory of K tags: `start[i]`, `end[i]`, and `pairs[i][j]` for tag i before tag j."""
+    """What is legal in an inventory of K tags: `start[i]`, `end[i]`, and `pairs[i][j]` for i before j."""
 
     start: list[bool]
     end: list[bool]
@@ -43,7 +44,7 @@ class _Tag(NamedTuple):
 
 
 class _Letters(NamedTuple):
-    """The prefixes of a scheme by the place of a token in its span; `divider` parts neighbours of one label."""
+    """The prefixes of a scheme by the place of a token in its span; `divider` parts spans of one label."""
 
     lone: str
     first: str
@@ -86,22 +87,19 @@ def convert(tags: Sequence[str], source: str, target: str) -> list[str]:
     """The same spans, written in another scheme. There and back is the identity.
 
     Raises:
-        ValueError: `tags` is illegal in `source` (the message names the position and the tag), or a scheme is unknown.
+        ValueError: `tags` is illegal in `source` (the message names the position and the tag), or a scheme is
+            unknown.
     """
     letters = _letters(target)
     _check_legal(tags, source)
     converted = ["O"] * len(tags)
-    previous = Span(0, 0, "")
+    previous = None
     for span in spans(tags, source):
-        touches = (
-            span.start == previous.end and span.label == previous.label and previous.start < previous.end
-        )
         prefixes = _prefixes(letters, span.end - span.start)
-        if touches and letters.divider:
+        if letters.divider and previous and (previous.end, previous.label) == (span.start, span.label):
             prefixes[0] = letters.divider
-        converted[span.start : span.end] = [
-            f"{prefix}-{span.label}" if span.label else prefix for prefix in prefixes
-        ]
+        written = [f"{prefix}-{span.label}" if span.label else prefix for prefix in prefixes]
+        converted[span.start : span.end] = written
         previous = span
     return converted
 
@@ -122,10 +120,10 @@ def transitions(tags: Sequence[str], scheme: str) -> Transitions:
 
 
 def detect_scheme(tags: Iterable[str]) -> str | None:
-    """The scheme that an inventory of tags must be of, or None if they do not write spans (parts of speech, say).
+    """The scheme that an inventory of tags must be of, or None if they write no spans (parts of speech, say).
 
-    `M-` makes BMES; `E-` or `S-` make BIOES. With `B-` and `I-` alone it is BIO, unless some label has an `I-` and
-    no `B-`: no legal BIO sequence could hold it, so it is IOB1 (as in CoNLL-2003, where `B-PER` never occurs).
+    `M-` makes BMES; `E-` or `S-` make BIOES. With `B-` and `I-` alone it is BIO, unless a label has an `I-`
+    and no `B-`, which no legal BIO sequence could hold: then it is IOB1 (CoNLL-2003 has no `B-PER`).
     """
     parsed = [_split(tag) for tag in tags]
     prefixes = {tag.prefix for tag in parsed if tag is not None} - {"O"}
@@ -155,9 +153,8 @@ def _continues(letters: _Letters, previous: _Tag, tag: _Tag) -> bool:
 def _closes(letters: _Letters, previous: _Tag, tag: _Tag) -> bool:
     """Is the span that ends with `previous` complete, `tag` being the first token behind it?"""
     if letters.divider and previous.prefix == tag.prefix == letters.divider:
-        return (
-            previous.label == tag.label
-        )  # as seqeval has it: a divider that divides nothing spoils the one before
+        # As in seqeval: a divider that divides nothing spoils the one before.
+        return previous.label == tag.label
     return previous.prefix in (letters.last, letters.lone, letters.divider)
 
 
@@ -196,9 +193,8 @@ def _parse(tags: Sequence[str], scheme: str) -> list[_Tag]:
     for position, tag in enumerate(parsed):
         if tag is None or tag.prefix not in known:
             expected = ", ".join("O" if prefix == "O" else f"{prefix}-<label>" for prefix in sorted(known))
-            raise ValueError(
-                f"tag {tags[position]!r} at position {position} is not of scheme {scheme}: it has {expected}"
-            )
+            where = f"tag {tags[position]!r} at position {position}"
+            raise ValueError(f"{where} is not of scheme {scheme}, whose tags are {expected}")
     return parsed
 
 

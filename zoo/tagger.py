@@ -20,7 +20,7 @@ from zoo.batching import FormIndexer, TaggingBatch, group_by_length
 from zoo.crf import LinearChainCRF
 from zoo.dropout import LockedDropout
 from zoo.embedding import FormCache, FormEmbedding, gather_forms
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask
 from zoo.metrics import TaggingMetrics
 from zoo.spans import transitions
@@ -101,7 +101,7 @@ class SequenceTagger(ZooModule):
         if tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
         if head == "crf" and label_smoothing:
-            raise ValueError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
+            raise ZooError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
         self.tags = Vocabulary(tags)
         self.tokenize = TOKENIZERS[tokenizer]
         self.indexer = FormIndexer(
@@ -141,7 +141,7 @@ class SequenceTagger(ZooModule):
         """
         weight = self.embedding.vectors.weight.data
         if table.shape != (len(weight) - 2, weight.shape[1]):
-            raise ValueError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
+            raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
         weight[2:] = table / table.std().clamp(min=1e-6)
         weight[1] = weight[2:].mean(0)
 
@@ -162,9 +162,7 @@ class SequenceTagger(ZooModule):
             return -self.crf(scores, known, lengths).sum() / lengths.sum()
         counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.tags))  # (B, T)
         targets = tags.masked_fill(~counted, -100)
-        return F.cross_entropy(
-            scores.float().flatten(0, 1), targets.flatten(), label_smoothing=self.label_smoothing
-        )
+        return F.cross_entropy(scores.float().flatten(0, 1), targets.flatten(), label_smoothing=self.label_smoothing)
 
     def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The best tags: `(B, T, K)` -> `(B, T)`."""
@@ -213,7 +211,7 @@ class SequenceTagger(ZooModule):
         """
         sentences = [self.tokenize(item) if isinstance(item, str) else list(item) for item in inputs]
         if any(not token for sentence in sentences for token in sentence):
-            raise ValueError("a token is an empty string: leave it out, or put another in its place")
+            raise ZooError("a token is an empty string: leave it out, or put another in its place")
         was_training = self.training
         self.eval()
         table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)

@@ -32,9 +32,7 @@ class Vocabulary(Sequence[str]):
             del self._ids[PAD]  # a text that says "<pad>" is a text, not padding
 
     @classmethod
-    def fit(
-        cls, pieces: Iterable[str], *, min_count: int = 1, specials: Sequence[str] = (PAD, UNKNOWN)
-    ) -> Vocabulary:
+    def fit(cls, pieces: Iterable[str], *, min_count: int = 1, specials: Sequence[str] = (PAD, UNKNOWN)) -> Vocabulary:
         """Counts the pieces of a training split; the most frequent come first, ties in alphabetical order.
 
         Args:

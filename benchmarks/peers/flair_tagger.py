@@ -1,7 +1,7 @@
 """The worker that trains and times flair's `SequenceTagger`, for `benchmarks/tagging_peers.py`.
 
-From scratch, and in the way that flatters flair: its training loop without the Trainer around it (no evaluation,
-logging or checkpoints), and `Sentence` objects made before the clock starts.
+From scratch, and in the way that flatters flair: the steps of its training without its trainer around them
+(no evaluation, logging or checkpoints), and `Sentence` objects made before the clock starts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from flair.datasets import DataLoader, FlairDatapointDataset
 from flair.embeddings import CharacterEmbeddings, OneHotEmbeddings, StackedEmbeddings
 from flair.models import SequenceTagger
 from flair.training_utils import store_embeddings
-
-from benchmarks.peers.turns import Pace, Turns
+from turns import Pace, Turns
 
 LEARNING_RATE = 3e-3
 MAX_GRADIENT_NORM = 5.0
@@ -39,9 +38,13 @@ def build(train: FlairDatapointDataset, sizes: dict) -> SequenceTagger:
             tags.add_item(token.get_label("upos").value)
             for character in token.text:
                 characters.add_item(character)
-    words = OneHotEmbeddings.from_corpus(Corpus(train, sample_missing_splits=False), embedding_length=sizes["word_size"])
+    words = OneHotEmbeddings.from_corpus(
+        Corpus(train, sample_missing_splits=False), embedding_length=sizes["word_size"]
+    )
     composed = CharacterEmbeddings(
-        characters, char_embedding_dim=sizes["character_size"], hidden_size_char=sizes["character_output"] // 2
+        characters,
+        char_embedding_dim=sizes["character_size"],
+        hidden_size_char=sizes["character_output"] // 2,
     )
     return SequenceTagger(
         embeddings=StackedEmbeddings([words, composed]),
@@ -84,7 +87,10 @@ def tag(tagger: SequenceTagger, sentences: list[list[str]], batches: list[int]) 
         started = perf_counter()
         tagger.predict(made, mini_batch_size=batch)
         seconds[str(batch)] = perf_counter() - started
-    return {"seconds": seconds, "tags": [[token.get_label("upos").value for token in sentence] for sentence in made]}
+    return {
+        "seconds": seconds,
+        "tags": [[token.get_label("upos").value for token in sentence] for sentence in made],
+    }
 
 
 def main() -> None:
@@ -98,7 +104,7 @@ def main() -> None:
     dataset = FlairDatapointDataset([labelled(tokens, tags) for tokens, tags in corpus["train"]])
     tagger = build(dataset, settings["sizes"])
     sentences = [tokens for tokens, _ in corpus["test"]]
-    turns.give(versions=f"flair {flair.__version__} on torch {torch.__version__}")
+    turns.give(flair=f"flair {flair.__version__} on torch {torch.__version__}")
     train(turns, tagger, dataset, **settings["training"])
     while True:
         turns.give(**tag(tagger, sentences, **turns.take()))

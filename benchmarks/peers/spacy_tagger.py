@@ -1,8 +1,8 @@
 """The worker that trains and times spaCy's tok2vec tagger, for `benchmarks/tagging_peers.py`.
 
-All settings are those of `spacy init config --pipeline tagger --optimize efficiency`, the training loop is spaCy's
-own, and the model is the best one on dev. `Doc` objects are made before the clock starts, which flatters spaCy: it
-finds the prefix, suffix and shape of each new word while it makes them. spaCy computes in one thread.
+All settings are those of `spacy init config --pipeline tagger --optimize efficiency`, the training loop is
+spaCy's own, and the model is the best one on dev. `Doc` objects are made before the clock starts, which
+flatters spaCy: making them, it finds the prefix, suffix and shape of each new word. It computes in one thread.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.loop import create_train_batches, train_while_improving
 from spacy.util import fix_random_seed, load_model_from_config, registry
-
-from benchmarks.peers.turns import Pace, Turns
+from turns import Pace, Turns
 
 TaggedSentences = list[tuple[list[str], list[str]]]
 
@@ -93,7 +92,7 @@ def main() -> None:
     fix_random_seed(0)
     corpus = settings["corpus"]
     nlp = load_model_from_config(init_config(lang="en", pipeline=["tagger"], optimize="efficiency"), auto_fill=True)
-    turns.give(versions=f"spaCy {spacy.__version__}")
+    turns.give(spacy=f"spaCy {spacy.__version__}")
     train(turns, nlp, corpus, **settings["training"])
     while True:
         turns.give(**tag(nlp, corpus["test"], **turns.take()))

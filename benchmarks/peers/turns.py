@@ -1,17 +1,37 @@
 """How the systems of a benchmark take turns: one line of JSON in, one line of JSON out.
 
-A worker computes only between a command and its reply, so that no system is measured while another one works. The
-standard library is all that this file needs: workers run in environments of their own.
+A worker computes only between a command and its reply: no system is measured while another one works. This
+file needs nothing but the standard library, for peers run in an environment of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 from time import perf_counter
 
 WARM_UP = 5  # the first training steps, which allocate memory and build kernels, do not count
+
+
+class Worker:
+    """The benchmark's end of the line: a process that runs `script` in the environment of `python`."""
+
+    def __init__(self, python: str, script: Path):
+        self.script = script
+        offline = os.environ | {"HF_HUB_OFFLINE": "1"}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen([python, script], env=offline, stdin=pipe, stdout=pipe, text=True)
+
+    def turn(self, **command) -> dict:
+        """Sends a command and waits for the reply."""
+        try:
+            print(json.dumps(command), file=self._process.stdin, flush=True)
+            return json.loads(self._process.stdout.readline())
+        except (BrokenPipeError, json.JSONDecodeError):
+            raise SystemExit(f"{self.script} has ended without a reply; its error is above") from None
 
 
 class Turns:
@@ -34,7 +54,7 @@ class Turns:
 
 
 class Pace:
-    """Cuts one training run into turns of like length, and measures each: `begin`, then `step` until it is True.
+    """Cuts a training run into turns of like length and measures each: `begin`, then `step` until it is True.
 
     Args:
         turns: where commands to go on come from, and where measurements go.

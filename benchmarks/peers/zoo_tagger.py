@@ -8,8 +8,8 @@ from time import perf_counter
 
 import pytorch_lightning as pl
 import torch
+from turns import Pace, Turns
 
-from benchmarks.peers.turns import Pace, Turns
 from datamodules.readers import TaggedSentence
 from datamodules.tagging import TaggingDataModule
 from zoo.pretrained import from_pretrained
@@ -68,7 +68,7 @@ def train(
 
 
 def tag(sentences: list[list[str]], folder: str, precision: str, threads: int) -> dict:
-    """Times a freshly loaded tagger, which composes each word the first time, and knows it the second time."""
+    """Times a freshly loaded tagger: its first call composes each word, its second one knows them."""
     torch.set_num_threads(threads)
     tagger = from_pretrained(folder)
     seconds = {}
@@ -86,14 +86,12 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     settings = turns.take()
     torch.set_num_threads(settings["threads"])
-    from_pretrained(settings["pretrained"])  # whatever is wrong with it should come out before the training
-    data = EnglishWebTreebank(settings["root"], settings["limit"])
+    data = EnglishWebTreebank(**settings["data"])
     data.setup("fit")
     sentences = [list(sentence.tokens) for sentence in data.sentences("test")]
-    tokens = sum(len(sentence.tokens) for sentence in data.sentences("train"))
     turns.give(
-        versions=f"torch {torch.__version__}, pytorch-lightning {pl.__version__}",
-        tokens_per_step=tokens / len(data.train_dataloader()),
+        lstm_zoo=f"lstm-zoo on torch {torch.__version__} and pytorch-lightning {pl.__version__}",
+        sentences_per_step=len(data.sentences("train")) / len(data.train_dataloader()),
     )
     train(turns, data, **settings["training"])
     while True:

@@ -1,0 +1,77 @@
+"""Imports point one way: recipes -> datamodules -> zoo, without cycles, and nothing heavy slips in."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("zoo", "datamodules", "recipes")
+# What a datamodule may know of the models: text, tensors and spans, no network.
+DATA_SIDE = {"zoo.batching", "zoo.errors", "zoo.spans", "zoo.text"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Absolute names of the project's own modules that a file imports when it runs."""
+    tree = ast.parse(path.read_text("utf-8"))
+    typing_only = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name in MODULES}
+
+
+FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES
+}
+GRAPH = {name: imports_of(path) - {name} for name, path in MODULES.items()}
+
+
+@pytest.mark.parametrize("module", GRAPH)
+def test_imports_point_one_way(module):
+    room = module.split(".")[0]
+    below = ROOMS[: ROOMS.index(room) + 1]
+    assert all(target.split(".")[0] in below for target in GRAPH[module])
+    if room == "datamodules":
+        assert {target for target in GRAPH[module] if target.startswith("zoo")} <= DATA_SIDE
+
+
+def test_no_cycles():
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path, module))
+        if module not in done:
+            for target in GRAPH[module]:
+                visit(target, (*path, module))
+            done.add(module)
+
+    for module in GRAPH:
+        visit(module, ())
+
+
+def test_only_recipes_read_the_command_line():
+    for module, path in MODULES.items():
+        if not module.startswith("recipes"):
+            assert "argparse" not in path.read_text("utf-8"), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_constructor_swallows_arguments(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            assert node.args.kwarg is None, f"{path}:{node.lineno}: a typo must raise"
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}: raise a ZooError for what a user can cause"

@@ -1,0 +1,49 @@
+"""Padding rules, against a loop over rows."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zoo.masks import last, padding_mask, reverse, zero_padding
+
+
+@st.composite
+def padded(draw):
+    lengths = draw(st.lists(st.integers(0, 7), min_size=1, max_size=5))
+    steps = max(lengths) + draw(st.integers(1, 3))
+    x = torch.randn(len(lengths), steps, 3, generator=torch.Generator().manual_seed(draw(st.integers(0, 99))))
+    return x, torch.tensor(lengths)
+
+
+@given(padded())
+@settings(deadline=None)
+def test_rules_equal_a_loop_over_rows(case):
+    x, lengths = case
+    mask = padding_mask(lengths, x.shape[1])
+    reversed_ = reverse(x, lengths)
+    final = last(x, lengths)
+    for row, n in enumerate(lengths.tolist()):
+        assert mask[row].tolist() == [True] * n + [False] * (x.shape[1] - n)
+        assert torch.equal(reversed_[row, :n], x[row, :n].flip(0))
+        assert torch.equal(reversed_[row, n:], x[row, n:])
+        assert torch.equal(final[row], x[row, max(n - 1, 0)])
+    assert torch.equal(reverse(reversed_, lengths), x)
+
+
+def test_garbage_in_padding_leaks_neither_forward_nor_backward():
+    x = torch.randn(2, 4, 3)
+    x[0, 2:] = float("nan")
+    x[1, 1:] = float("inf")
+    x.requires_grad_()
+    lengths = torch.tensor([2, 1])
+    y = zero_padding(x, padding_mask(lengths, 4))
+    y.square().sum().backward()
+    assert y.isfinite().all() and x.grad.isfinite().all()
+    assert torch.equal(y[0, :2], x[0, :2])
+
+
+def test_the_gradient_of_reverse_is_right():
+    x = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: reverse(x, torch.tensor([4, 2, 1])), x)
