@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from zoo.batching import EncodedSentences, TaggingBatch, group_by_length
+from zoo.errors import ZooError
 
 
 def plan_epoch(
@@ -25,10 +26,10 @@ def plan_epoch(
         epoch: 0 for the first.
 
     Raises:
-        ValueError: fewer rows than processes.
+        ZooError: fewer rows than processes.
     """
     if len(lengths) < processes:
-        raise ValueError(f"{len(lengths)} sentences cannot be dealt to {processes} processes: use fewer devices")
+        raise ZooError(f"{len(lengths)} sentences cannot be dealt to {processes} processes: use fewer devices")
     dice = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     if shuffle:

@@ -33,19 +33,30 @@ class RecurrentCharacters(nn.Module):
 
 
 class ConvolutionalCharacters(nn.Module):
-    """The maximum over time of convolutions over a word's characters (Santos & Zadrozny 2014; Ma & Hovy 2016)."""
+    """The maximum over time of convolutions of several widths over a word's characters (Kim et al. 2016)."""
 
-    def __init__(self, num_characters: int, embedding_size: int, output_size: int, width: int = 3):
+    def __init__(
+        self, num_characters: int, embedding_size: int, output_size: int, widths: Sequence[int] = (2, 3, 4, 5)
+    ):
         super().__init__()
         self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=0)
-        self.convolution = nn.Conv1d(embedding_size, output_size, width, padding=width // 2)
+        sizes = [output_size // len(widths) + (i < output_size % len(widths)) for i in range(len(widths))]
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(embedding_size, size, width) for size, width in zip(sizes, widths, strict=True)
+        )
         self.output_size = output_size
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        mask = padding_mask(lengths, characters.shape[1])  # (U, L)
-        x = zero_padding(self.embedding(characters), mask)  # (U, L, E)
-        x = self.convolution(x.transpose(1, 2))  # (U, E, L)
-        return x.masked_fill(~mask[:, None], torch.finfo(x.dtype).min).amax(-1).tanh()  # (U, E)
+        x = zero_padding(self.embedding(characters), padding_mask(lengths, characters.shape[1]))  # (U, L, E)
+        x = x.transpose(1, 2)  # (U, E, L)
+        pooled = []
+        for convolution in self.convolutions:
+            # Zeros around a word show where it begins and ends; windows beyond its end do not count.
+            margin = convolution.kernel_size[0] - 1
+            y = convolution(F.pad(x, (margin, margin)))  # (U, E, L + margin)
+            mask = padding_mask(lengths + margin, y.shape[-1])[:, None]  # (U, 1, L + margin)
+            pooled.append(y.masked_fill(~mask, torch.finfo(y.dtype).min).amax(-1))
+        return torch.cat(pooled, dim=-1).tanh()  # (U, E)
 
 
 class FormEmbedding(nn.Module):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from zoo.errors import ZooError
+
 PAD, UNKNOWN = "<pad>", "<unk>"
 
 
@@ -18,7 +20,7 @@ class Vocabulary(Sequence[str]):
         entries: all entries in the order of their ids, special entries included.
 
     Raises:
-        ValueError: an entry occurs twice.
+        ZooError: an entry occurs twice.
     """
 
     def __init__(self, entries: Iterable[str]):
@@ -26,7 +28,7 @@ class Vocabulary(Sequence[str]):
         self._ids = {entry: i for i, entry in enumerate(self._entries)}
         if len(self._ids) != len(self._entries):
             repeated = next(entry for entry, count in Counter(self._entries).items() if count > 1)
-            raise ValueError(f"a vocabulary's entries must differ, but {repeated!r} occurs more than once")
+            raise ZooError(f"a vocabulary's entries must differ, but {repeated!r} occurs more than once")
         self.unknown_id = self._ids.get(UNKNOWN)
         if self._entries and self._entries[0] == PAD:
             del self._ids[PAD]  # a text that says "<pad>" is a text, not padding

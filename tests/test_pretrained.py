@@ -1,0 +1,113 @@
+"""Model folders: reloaded equals saved, without pickle; damage is noticed; the bundled models are what they say."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from datamodules import TaggingDataModule
+from zoo.errors import ZooError
+from zoo.pretrained import BUNDLED
+from zoo.text import Vocabulary
+
+
+def small(**options) -> zoo.SequenceTagger:
+    torch.manual_seed(0)
+    characters = Vocabulary.fit("Isawherduck.")
+    words = Vocabulary.fit(["i", "saw", "."])
+    options = {"hidden_size": 6, "word_size": 5, "character_output": 4, **options}
+    return zoo.SequenceTagger(words, characters, ["A", "B-X", "I-X"], **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"head": "crf"}, {"cell": "gru", "character_encoder": "cnn"}], ids=str)
+def test_reloaded_equals_saved(tmp_path, options):
+    model = small(**options)
+    model.save_pretrained(tmp_path / "m")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "vocabulary.json",
+    ]
+    again = zoo.from_pretrained(tmp_path / "m")
+    for (name, value), (other, restored) in zip(
+        model.state_dict().items(), again.state_dict().items(), strict=True
+    ):
+        assert name == other and torch.equal(value, restored)
+    assert again.hparams == model.hparams
+    assert again.predict(["I saw her duck ."]) == model.predict(["I saw her duck ."])
+    assert not again.training
+
+
+def test_half_precision_takes_half_the_space(tmp_path):
+    model = small(hidden_size=64)
+    sizes = [
+        (model.save_pretrained(tmp_path / str(half), half=half) / "model.safetensors").stat().st_size
+        for half in (False, True)
+    ]
+    assert sizes[1] < 0.6 * sizes[0]
+    again = zoo.from_pretrained(tmp_path / "True")
+    for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_damage_is_noticed(tmp_path):
+    folder = small().save_pretrained(tmp_path / "m")
+    (folder / "card.json").write_text(json.dumps({"sha256": "0" * 64}))
+    with pytest.raises(ZooError, match="expects sha256 0000.*, got "):
+        zoo.from_pretrained(folder)
+    (folder / "card.json").unlink()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(ZooError, match="model.safetensors"):
+        zoo.from_pretrained(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ZooError, match="expected JSON"):
+        zoo.from_pretrained(folder)
+
+
+def test_a_folder_of_another_class_is_refused(tmp_path):
+    folder = small().save_pretrained(tmp_path)
+    (folder / "config.json").write_text(json.dumps({"class": "Parser", "hyperparameters": {}}))
+    with pytest.raises(ZooError, match="known are SequenceTagger"):
+        zoo.from_pretrained(folder)
+
+
+def test_unknown_names_list_the_known(tmp_path):
+    with pytest.raises(ZooError, match="did you mean 'pos-en-ewt'.*ner-zh-resume"):
+        zoo.from_pretrained("pos-en-ewd")
+    with pytest.raises(ZooError, match="no model folder"):
+        zoo.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in BUNDLED.glob("*/card.json")))
+class TestBundled:
+    def test_is_small_and_described(self, name):
+        card = zoo.list_pretrained()[name]
+        assert {"name", "sha256", "data", "licence", "language", "command", "seed", "scores", "hardware"} <= set(card)
+        assert sum(path.stat().st_size for path in (BUNDLED / name).iterdir()) < 15e6
+
+    def test_scores_a_slice_of_dev_as_its_card_says(self, name):
+        if not os.environ.get("ZOO_DATA"):
+            pytest.skip("ZOO_DATA is not set: the real corpora are not at hand")
+        card = zoo.list_pretrained()[name]
+        sentences = TaggingDataModule(card["data"]).sentences("dev")[:400]
+        found = zoo.from_pretrained(name).predict([s.tokens for s in sentences])
+        pairs = [(a, b) for s, tags in zip(sentences, found, strict=True) for a, b in zip(s.tags, tags, strict=True)]
+        accuracy = sum(a == b for a, b in pairs) / len(pairs)
+        assert accuracy == pytest.approx(card["dev_slice_accuracy"], abs=5e-4)
+
+    def test_works_offline_and_from_any_folder(self, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert Path.cwd() == tmp_path
+        text = "I saw her duck ." if "-en-" in name else "王珺珊女士，中国国籍"
+        (tags,) = zoo.from_pretrained(name).predict([text])
+        expected = {
+            "pos-en-ewt": ["PRON", "VERB", "PRON", "NOUN", "PUNCT"],
+            "ner-zh-resume": ["B-NAME", "M-NAME", "E-NAME", "O", "O", "O", "B-CONT", "M-CONT", "M-CONT", "E-CONT"],
+        }
+        assert tags == expected[name]

@@ -1,0 +1,230 @@
+"""The recipes as people run them: as processes, on the bundled samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[1]
+TINY = [
+    "--model.hidden_size=16", "--model.word_size=16", "--model.character_output=8", "--model.num_layers=1",
+    "--trainer.precision=32-true", "--trainer.accelerator=cpu",
+]  # fmt: skip
+HEADER = "# newpar\n# sent_id = 1\n"
+CONLLU = HEADER + "1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n" + "".join(
+    f"{i}\t{form}\t{form}\t_\t_\t_\t_\t_\t_\tx=1\n" for i, form in enumerate(["do", "n't", "go"], 1)
+) + "\n"  # fmt: skip
+
+
+def run(recipe: str, *args, cwd: Path, text: str | None = None, fails: bool = False, env: dict | None = None):
+    command = [sys.executable, "-m", f"recipes.{recipe}", *map(str, args)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled", **(env or {})}
+    done = subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, env=environment)
+    assert (done.returncode != 0) == fails, done.stderr[-3000:]
+    assert "Traceback" not in done.stderr, done.stderr[-3000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=folder)
+    assert "predict --model run/model" in done.stdout
+    return folder / "run"
+
+
+def test_a_run_leaves_exactly_its_files(trained):
+    files = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    assert files == {
+        "config.yaml", "metrics.json", "scores.txt", "learning-curve.png", "confusion.png", "mistakes.png",
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "model/config.json", "model/vocabulary.json", "model/model.safetensors",
+    }  # fmt: skip
+    facts = json.loads((trained / "metrics.json").read_text())
+    assert facts["epochs"] == 2 and facts["seed"] == 0 and facts["train_tokens_per_second"] > 0
+    assert set(facts["scores"]) >= {"test/accuracy", "test/unknown_accuracy", "test/sentence_accuracy", "test/macro_f1"}
+    assert facts["versions"]["torch"] == torch.__version__
+
+
+def test_the_saved_model_is_the_tested_one(trained):
+    again = json.loads(run("pos_tagging", "test", "--model", trained, cwd=trained.parent).stdout)
+    facts = json.loads((trained / "metrics.json").read_text())
+    for name, value in facts["scores"].items():
+        assert again[name] == pytest.approx(value, abs=1e-5), name
+    best = json.loads(run("pos_tagging", "validate", "--model", trained, cwd=trained.parent).stdout)
+    assert best["val/accuracy"] == pytest.approx(facts["best_dev"]["val/accuracy"], abs=1e-5)
+    checkpoint = run("pos_tagging", "test", "--model", trained / "checkpoints/best.ckpt", cwd=trained.parent).stdout
+    assert json.loads(checkpoint) == again
+
+
+def test_a_run_is_repeated_by_its_config(trained, tmp_path):
+    run("pos_tagging", "--config", trained / "config.yaml", "--out", "again", cwd=tmp_path)
+    ours, theirs = (json.loads((f / "metrics.json").read_text())["scores"] for f in (trained, tmp_path / "again"))
+    assert ours == theirs
+
+
+def test_nothing_is_overwritten_unasked(trained):
+    before = (trained / "metrics.json").read_text()
+    done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=1", *TINY, cwd=trained.parent, fails=True)
+    assert all(word in done.stderr for word in ("holds another run", "--resume", "--overwrite"))
+    assert (trained / "metrics.json").read_text() == before
+
+
+def test_fit_reads_no_test_split(tmp_path):
+    sample = ROOT / "datamodules/samples/en"
+    args = ["--data.train", sample / "train.conllu", "--data.dev", sample / "dev.conllu"]
+    run("pos_tagging", "fit", *args, "--out", "run", "--trainer.max_epochs=1", *TINY, cwd=tmp_path)
+    assert all(name.startswith("val/") for name in json.loads((tmp_path / "run/metrics.json").read_text())["scores"])
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path):
+    """Ctrl-C in the middle of an epoch, then the printed command: the weights are those of a run left alone."""
+    args = ["--out", "run", "--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
+    run("pos_tagging", *args, cwd=tmp_path, env={"COLUMNS": "200"})
+    alone = load_file(tmp_path / "run/model/model.safetensors")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
+    command = [sys.executable, "-m", "recipes.pos_tagging", *args[2:], "--out", "stopped"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
+    while not (tmp_path / "stopped/checkpoints/last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.3)  # into the next epoch
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors[-2000:]
+    last = torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)
+    assert last["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
+    resume = errors.strip().splitlines()[-1]
+    assert resume.startswith("python -m recipes.pos_tagging --config stopped/config.yaml --out stopped --resume")
+    run("pos_tagging", *resume.split()[3:], cwd=tmp_path)
+    resumed = load_file(tmp_path / "stopped/model/model.safetensors")
+    assert all(torch.equal(alone[name], resumed[name]) for name in alone)
+    rows = torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["rows"]
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+
+
+def test_two_processes_report_what_one_does(tmp_path):
+    args = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    args += ["--trainer.precision=bf16-mixed", "--trainer.max_epochs=2", "--out", "run"]
+    run("pos_tagging", *TINY[:4], *args, cwd=tmp_path)
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert facts["processes"] == 2
+    one = run("pos_tagging", "test", "--model", "run", "--trainer.precision=bf16-mixed", cwd=tmp_path)
+    for name, value in json.loads(one.stdout).items():
+        tolerance = 2e-3 if name.endswith("loss") else 1e-6
+        assert facts["scores"][name] == pytest.approx(value, abs=tolerance), name
+
+
+def test_ner_scores_spans(tmp_path):
+    run("ner", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=tmp_path)
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert "test/span_f1" in facts["scores"] and "val/span_f1" in facts["best_dev"]
+    assert "span label" in (tmp_path / "run/scores.txt").read_text()
+
+
+def test_predict_keeps_order_and_empty_lines(trained):
+    text = "I saw her duck .\n\nGo !\n"
+    tsv = run("pos_tagging", "predict", "--model", "run", cwd=trained.parent, text=text).stdout
+    blocks = tsv.split("\n")
+    assert [line.split("\t")[0] for line in blocks] == ["I", "saw", "her", "duck", ".", "", "", "Go", "!", "", ""]
+    jsonl = run("pos_tagging", "predict", "--model", "run", "--format=jsonl", cwd=trained.parent, text=text).stdout
+    rows = [json.loads(line) for line in jsonl.splitlines()]
+    assert [row["tokens"] for row in rows] == [["I", "saw", "her", "duck", "."], [], ["Go", "!"]]
+    assert [len(row["tags"]) for row in rows] == [5, 0, 2]
+
+
+def test_predict_writes_conllu_back_with_one_column_changed(trained):
+    source = trained.parent / "in.conllu"
+    source.write_text(CONLLU, encoding="utf-8")
+    done = run("pos_tagging", "predict", source, "--model", "run", "--format=conllu", cwd=trained.parent)
+    for before, after in zip(CONLLU.split("\n"), done.stdout.split("\n"), strict=True):
+        old, new = before.split("\t"), after.split("\t")
+        assert old[:3] + old[4:] == new[:3] + new[4:]
+        assert len(new) < 10 or "-" in new[0] or new[3] != "_"
+    out = trained.parent / "out.tsv"
+    out.write_text("mine")
+    args = ["predict", source, "--model", "run", "--output", out]
+    assert "--overwrite" in run("pos_tagging", *args, cwd=trained.parent, fails=True).stderr
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--data.dataset=ud-en-ewd"], "ud-en-ewt"),
+        (["--model.cell=ltsm"], "did you mean 'lstm'"),
+        (["--data.column=upoz"], "upos"),
+        (["--model.hiden_size=3"], "--model.hidden_size"),
+        (["--data.train=missing.conllu"], "missing.conllu"),
+        (["tset"], "fit, validate, test, predict"),
+        (["test", "--model=nowhere"], "pos-en-ewt"),
+        (["--out=run", "--resume"], "nothing to resume"),
+        (["--wandb=on"], "online, offline, disabled"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_mistakes_are_explained(tmp_path, args, message):
+    done = run("pos_tagging", *args, cwd=tmp_path, fails=True)
+    assert message in done.stderr
+
+
+def test_a_malformed_line_is_named(tmp_path):
+    lines = (ROOT / "datamodules/samples/en/train.conllu").read_text("utf-8").splitlines()
+    lines[4] = lines[4].replace("\t", " ", 1)
+    (tmp_path / "bad.conllu").write_text("\n".join(lines), encoding="utf-8")
+    done = run("pos_tagging", "--data.train=bad.conllu", "--data.dev=bad.conllu", cwd=tmp_path, fails=True)
+    assert "bad.conllu:5: expected 10 columns" in done.stderr
+
+
+def test_a_checkpoint_of_another_task_is_named(trained, tmp_path):
+    checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
+    checkpoint["model_class"] = "TextClassifier"
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    done = run("pos_tagging", "test", "--model", "other.ckpt", cwd=tmp_path, fails=True)
+    assert "TextClassifier" in done.stderr and "SequenceTagger" in done.stderr
+
+
+def test_the_config_can_be_printed_and_used(tmp_path):
+    done = run("pos_tagging", "--model.cell=gru", "--print_config", cwd=tmp_path)
+    assert "cell: gru" in done.stdout and "words" not in done.stdout
+
+
+def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal.datastore import DataStore
+
+    run("pos_tagging", "--out=run", "--trainer.max_epochs=2", "--wandb=offline", *TINY, cwd=tmp_path)
+    (records,) = (tmp_path / "run/wandb").glob("offline-run-*/run-*.wandb")
+    store = DataStore()
+    store.open_for_scan(str(records))
+    config, summary, history = {}, {}, set()
+    while (data := store.scan_data()) is not None:
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        for item in record.run.config.update:
+            config[item.key or item.nested_key[0]] = item.value_json
+        for item in record.summary.update:
+            summary[item.key or item.nested_key[0]] = json.loads(item.value_json)
+        history |= {item.key or item.nested_key[0] for item in record.history.item}
+    assert "model" in config and len(json.dumps(config)) < 10_000
+    scores = json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
+    assert summary["test/accuracy"] == pytest.approx(scores["test/accuracy"])
+    assert {"train/loss", "val/accuracy", "learning-curve", "confusion"} <= history
+
+
+def test_wandb_without_key_or_network_stops_nothing(tmp_path):
+    environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    done = run("pos_tagging", "--out=run", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
+    assert "test/accuracy" in json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
+    assert "W&B" in done.stderr
+    environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
+    done = run("pos_tagging", "--out=other", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
+    assert "no W&B key" in done.stderr
