@@ -49,7 +49,7 @@ class TrainingCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             trainer_defaults={
-                "max_epochs": 10,
+                "max_epochs": 20,
                 "gradient_clip_val": 5.0,
                 "precision": default_precision(),
                 "num_sanity_val_steps": 0,
@@ -62,7 +62,7 @@ class TrainingCLI(LightningCLI):
         parser.add_argument("--out", type=str | None, default=None, help="run folder (default: runs/RECIPE/TIME)")
         parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
         parser.add_argument("--overwrite", type=bool, default=False, help="delete the run in --out first")
-        parser.add_argument("--ema", type=float, default=0.995, help="decay of the weight average, 0 for none")
+        parser.add_argument("--ema", type=float, default=0.997, help="decay of the weight average, 0 for none")
         parser.add_argument("--wandb", type=str | None, default=None, help="online, offline or disabled")
         parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="the project's name in W&B")
         for name in self.recipe.links:
@@ -77,10 +77,10 @@ class TrainingCLI(LightningCLI):
         self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
         self.config.out = str(self.folder.path)
         self.main_process = pl.utilities.rank_zero_only.rank == 0
-        if self.main_process:
-            self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
 
     def instantiate_trainer(self) -> pl.Trainer:
+        if self.main_process:  # only now: a mistake in the data or the model leaves no folder behind
+            self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
         self.recorder = Recorder(self.folder.last)
         best = ModelCheckpoint(
             self.folder.checkpoints,
@@ -92,7 +92,7 @@ class TrainingCLI(LightningCLI):
         )
         callbacks = [self.recorder, best]
         if self.config.ema:
-            callbacks.append(WeightAveraging(avg_fn=moving_average(self.config.ema)))
+            callbacks.append(WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()
         if interactive:
             callbacks.append(RichProgressBar())

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from zoo.errors import ZooError
+
 CONFIG, METRICS, CHECKPOINTS, MODEL = "config.yaml", "metrics.json", "checkpoints", "model"
 
 
@@ -45,16 +47,16 @@ class RunFolder:
         """Makes the folder ready for a run.
 
         Raises:
-            ValueError: it holds another run and neither `resume` nor `overwrite` was asked for, or there is
+            ZooError: it holds another run and neither `resume` nor `overwrite` was asked for, or there is
                 nothing to resume.
         """
         if resume and overwrite:
-            raise ValueError("--resume goes on with a run and --overwrite deletes it: give one of them")
+            raise ZooError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume and not self.last.is_file():
-            raise ValueError(f"nothing to resume: there is no {self.last}. Leave --resume out to start a new run")
+            raise ZooError(f"nothing to resume: there is no {self.last}. Leave --resume out to start a new run")
         if self.config.exists() and not resume:
             if not overwrite:
-                raise ValueError(
+                raise ZooError(
                     f"{self.path} holds another run: add --resume to go on with it, --overwrite to delete it, "
                     "or choose another folder with --out"
                 )

@@ -20,7 +20,7 @@ RECIPE = Recipe(
     model=SequenceTagger,
     data=TaggingDataModule,
     links=tagging.LINKS,
-    defaults={"data.dataset": "sample-en"},
+    defaults={"data.dataset": "sample-en", "model.label_smoothing": 0.1},
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="pos-en-ewt"),
 )

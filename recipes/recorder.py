@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from pathlib import Path
 from threading import current_thread, main_thread
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 
 
@@ -25,7 +27,8 @@ class Recorder(Callback):
         self.last = last
         self.rows: list[dict] = []
         self.interrupted = False
-        self._tokens, self._seconds, self._since = 0, 0.0, 0.0
+        self._tokens, self._losses, self._batches = 0, 0.0, 0
+        self._seconds, self._since = 0.0, 0.0
 
     @property
     def seconds(self) -> float:
@@ -34,7 +37,7 @@ class Recorder(Callback):
 
     @property
     def tokens_per_second(self) -> float:
-        """Training tokens per second over all epochs; this process's own."""
+        """Training tokens per second over all epochs, of all processes together."""
         return sum(row["tokens"] for row in self.rows) / max(self.seconds, 1e-9)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -49,10 +52,13 @@ class Recorder(Callback):
         self._restore_signal()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._tokens, self._seconds, self._since = 0, 0.0, time.perf_counter()
+        self._tokens, self._losses, self._batches = 0, 0.0, 0
+        self._seconds, self._since = 0.0, time.perf_counter()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         self._tokens += batch.lengths.sum()  # no value is read here: that would stall a GPU
+        self._losses += outputs["loss"].detach()
+        self._batches += 1
         if self.interrupted:
             trainer.save_checkpoint(self.last)
             raise KeyboardInterrupt
@@ -65,9 +71,15 @@ class Recorder(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append(
-            {"epoch": trainer.current_epoch, **scores, "seconds": self._seconds, "tokens": int(self._tokens)}
-        )
+        scores["train/loss"] = float(self._losses) / self._batches
+        tokens = int(trainer.strategy.reduce(torch.as_tensor(self._tokens), reduce_op="sum"))
+        row = {"epoch": trainer.current_epoch, **scores, "seconds": self._seconds, "tokens": tokens}
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
+            score = f"{pl_module.monitor} {100 * row[pl_module.monitor]:.2f}"
+            epochs = f"epoch {row['epoch'] + 1}/{trainer.max_epochs}"
+            print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> dict:
         return {"rows": self.rows}

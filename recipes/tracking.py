@@ -11,6 +11,8 @@ from urllib.parse import urlparse
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
+from zoo.errors import ZooError
+
 MODES = ("online", "offline", "disabled")
 
 
@@ -18,11 +20,11 @@ def wandb_mode(asked: str | None) -> str:
     """The mode asked for, else `$WANDB_MODE`, else online where there is a key, else disabled.
 
     Raises:
-        ValueError: an unknown mode.
+        ZooError: an unknown mode.
     """
     mode = asked or os.environ.get("WANDB_MODE") or ("online" if _has_key() else "disabled")
     if mode not in MODES:
-        raise ValueError(f"unknown W&B mode {mode!r}: known are {', '.join(MODES)}")
+        raise ZooError(f"unknown W&B mode {mode!r}: known are {', '.join(MODES)}")
     if mode == "online" and not _has_key():
         warnings.warn("no W&B key: the run is kept offline. Type `wandb login`, then `wandb sync FOLDER`")
         return "offline"

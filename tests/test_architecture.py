@@ -34,9 +34,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES
-}
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 GRAPH = {name: imports_of(path) - {name} for name, path in MODULES.items()}
 
 

@@ -19,9 +19,7 @@ SHAPES = [(1, False), (1, True), (2, False), (3, True)]
 
 def make(cell: str, layers: int = 1, bidirectional: bool = True, dropout: float = 0.0) -> RecurrentBackbone:
     torch.manual_seed(1)
-    return RecurrentBackbone(
-        INPUTS, UNITS, cell=cell, num_layers=layers, bidirectional=bidirectional, dropout=dropout
-    )
+    return RecurrentBackbone(INPUTS, UNITS, cell=cell, num_layers=layers, bidirectional=bidirectional, dropout=dropout)
 
 
 def batch(lengths: list[int], extra: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,9 +28,7 @@ def batch(lengths: list[int], extra: int = 0) -> tuple[torch.Tensor, torch.Tenso
 
 
 def torch_twin(backbone: RecurrentBackbone, cell: str) -> nn.RNNBase:
-    twin = TORCH[cell](
-        INPUTS, UNITS, len(backbone.layers), batch_first=True, bidirectional=backbone.directions == 2
-    )
+    twin = TORCH[cell](INPUTS, UNITS, len(backbone.layers), batch_first=True, bidirectional=backbone.directions == 2)
     for depth, layer in enumerate(backbone.layers):
         for one, suffix in zip(layer, ("", "_reverse"), strict=False):
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):

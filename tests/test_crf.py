@@ -23,9 +23,7 @@ class Case(NamedTuple):
     lengths: Tensor
 
 
-def make(
-    sizes: list[int], K: int, seed: int, scale: float = 1.0, forbid: float = 0.0, padding: int = 0
-) -> Case:
+def make(sizes: list[int], K: int, seed: int, scale: float = 1.0, forbid: float = 0.0, padding: int = 0) -> Case:
     """A CRF with random scores and a random part of its transitions forbidden, and a batch for it."""
     generator = torch.Generator().manual_seed(seed)
     start, end, pairs = (torch.rand(shape, generator=generator) >= forbid for shape in ((K,), (K,), (K, K)))
@@ -43,9 +41,7 @@ def enumerate_row(case: Case, row: int) -> dict[tuple[int, ...], Tensor]:
     scores = {}
     for tags in product(range(crf.num_tags), repeat=length):
         steps = list(zip(tags, tags[1:], strict=False))
-        if not (
-            crf.legal_start[tags[0]] and crf.legal_end[tags[-1]] and all(crf.legal_pairs[s] for s in steps)
-        ):
+        if not (crf.legal_start[tags[0]] and crf.legal_end[tags[-1]] and all(crf.legal_pairs[s] for s in steps)):
             continue
         score = crf.start[tags[0]].double() + crf.end[tags[-1]].double()
         score = score + sum(crf.transition[s].double() for s in steps)
@@ -85,9 +81,7 @@ def test_everything_agrees_with_enumeration(case):
         tags[row, :length] = torch.tensor(chosen)
         likelihood = crf(emissions, tags, lengths)[row]
         scale = values.abs().max().clamp(min=1)
-        torch.testing.assert_close(
-            likelihood.double() / scale, (values.max() - values.logsumexp(0)) / scale, **close
-        )
+        torch.testing.assert_close(likelihood.double() / scale, (values.max() - values.logsumexp(0)) / scale, **close)
         torch.testing.assert_close(scores[tuple(best[row, :length].tolist())], values.max(), **close)
 
         probability = values.softmax(0)
@@ -99,9 +93,7 @@ def test_everything_agrees_with_enumeration(case):
 
         top = torch.sort(values, descending=True)[0][:n]
         exist = len(top)
-        torch.testing.assert_close(
-            n_scores[row, :exist].double() / scale, (top - values.logsumexp(0)) / scale, **close
-        )
+        torch.testing.assert_close(n_scores[row, :exist].double() / scale, (top - values.logsumexp(0)) / scale, **close)
         found = [tuple(sequence[:length]) for sequence in n_tags[row].tolist()]
         torch.testing.assert_close(torch.stack([scores[f] for f in found[:exist]]), top, **close)
         assert len(set(found[:exist])) == exist
@@ -134,9 +126,7 @@ def test_padding_changes_nothing_and_is_zero_in_every_answer(garbage):
     padded = torch.zeros(4, 9, 4)
     padded[:, :6] = case.emissions
     padded[~real] = garbage
-    for i, (bare, more) in enumerate(
-        zip(everything(*case), everything(case.crf, padded, case.lengths), strict=True)
-    ):
+    for i, (bare, more) in enumerate(zip(everything(*case), everything(case.crf, padded, case.lengths), strict=True)):
         if i in TIMED:
             assert not more[~real].any()
             more = more[:, :6]

@@ -34,9 +34,7 @@ def test_reloaded_equals_saved(tmp_path, options):
         "vocabulary.json",
     ]
     again = zoo.from_pretrained(tmp_path / "m")
-    for (name, value), (other, restored) in zip(
-        model.state_dict().items(), again.state_dict().items(), strict=True
-    ):
+    for (name, value), (other, restored) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
         assert name == other and torch.equal(value, restored)
     assert again.hparams == model.hparams
     assert again.predict(["I saw her duck ."]) == model.predict(["I saw her duck ."])

@@ -192,9 +192,7 @@ def test_rows_come_before_the_stream_ends():
 
 
 @settings(deadline=None)
-@given(
-    tagged(words(" \t¶"), words(" \t¶")), layout(), st.sampled_from([" ", "\t", "  ", " \t"]), st.booleans()
-)
+@given(tagged(words(" \t¶"), words(" \t¶")), layout(), st.sampled_from([" ", "\t", "  ", " \t"]), st.booleans())
 def test_columns_are_read_as_written(write, sentences, layout, separator, tag_first):
     blocks = [["-DOCSTART- O"]] if tag_first else []
     for sentence in sentences:

@@ -84,11 +84,7 @@ def test_transitions_allow_the_writings_of_spans_and_nothing_else(scheme):
     for length in range(1, 5):
         for ids in product(range(len(tags)), repeat=length):
             sequence = [tags[i] for i in ids]
-            allowed = (
-                start[ids[0]]
-                and end[ids[-1]]
-                and all(pairs[i][j] for i, j in zip(ids, ids[1:], strict=False))
-            )
+            allowed = start[ids[0]] and end[ids[-1]] and all(pairs[i][j] for i, j in zip(ids, ids[1:], strict=False))
             assert allowed == (write(spans(sequence, scheme), length, scheme) == sequence), sequence
 
 

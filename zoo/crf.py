@@ -130,9 +130,7 @@ class LinearChainCRF(nn.Module):
         steps, size = emissions.shape[1:]
         if size != self.num_tags:
             found = tuple(emissions.shape)
-            raise ValueError(
-                f"expected emissions (B, T, {self.num_tags}) for {self.num_tags} tags, got {found}"
-            )
+            raise ValueError(f"expected emissions (B, T, {self.num_tags}) for {self.num_tags} tags, got {found}")
         dtype = torch.promote_types(emissions.dtype, self.transition.dtype)
         dtype = torch.promote_types(dtype, torch.float32)
         time = torch.arange(steps, device=lengths.device)[:, None]  # (T, 1)

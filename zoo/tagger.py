@@ -79,14 +79,14 @@ class SequenceTagger(ZooModule):
         tune_vectors: bool = False,
         lowercase: bool = True,
         word_size: int = 128,
-        character_size: int = 32,
-        character_output: int = 128,
+        character_size: int = 64,
+        character_output: int = 200,
         character_encoder: str = "lstm",
         cell: str = "lstm",
         hidden_size: int = 256,
         num_layers: int = 2,
         dropout: float = 0.4,
-        word_dropout: float = 0.1,
+        word_dropout: float = 0.2,
         head: str = "softmax",
         label_smoothing: float = 0.0,
         learning_rate: float = 3e-3,
@@ -179,6 +179,12 @@ class SequenceTagger(ZooModule):
     def test_step(self, batch: TaggingBatch, _) -> None:
         self._evaluate("test", batch)
 
+    def on_validation_epoch_start(self) -> None:
+        self.metrics["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.metrics["test"].reset()
+
     def on_validation_epoch_end(self) -> None:
         self._report("val")
 
@@ -193,10 +199,8 @@ class SequenceTagger(ZooModule):
         self.log(f"{stage}/loss", loss, batch_size=int(batch.lengths.sum()), on_epoch=True, sync_dist=True)
 
     def _report(self, stage: str) -> None:
-        metrics = self.metrics[stage]
-        self.log_dict({f"{stage}/{name}": value for name, value in metrics.compute().items()})
-        if self.trainer.sanity_checking or stage == "val":
-            metrics.reset()
+        scores = self.metrics[stage].compute()
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[str | Sequence[str]], *, max_tokens: int = 4096) -> list[list[str]]:
