@@ -35,12 +35,15 @@ def plan_epoch(
     if shuffle:
         dice.shuffle(order)
     batches = group_by_length(lengths, max_tokens, order)
-    while len(batches) % processes:  # every process needs a batch in every step
-        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
-        rows = batches[largest]
-        if len(rows) > 1:
+    # Every process needs a batch in every step: halve the largest ones, or join short ones where rows are too few.
+    missing = -len(batches) % processes
+    if len(batches) + missing <= len(lengths):
+        for _ in range(missing):
+            largest = max(range(len(batches)), key=lambda i: len(batches[i]))
+            rows = batches[largest]
             batches[largest : largest + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-        else:
+    else:
+        for _ in range(len(batches) % processes):
             batches[:2] = [batches[0] + batches[1]]
     steps = [batches[i : i + processes] for i in range(0, len(batches), processes)]
     if shuffle:

@@ -14,7 +14,7 @@ from datamodules.catalog import CATALOG, locate
 from datamodules.readers import DataError, TaggedSentence, read_columns, read_conllu
 from datamodules.vectors import read_vectors
 from zoo.batching import EncodedSentences, FormIndexer
-from zoo.spans import convert, detect_scheme
+from zoo.spans import convert, detect_scheme, is_legal
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
 if TYPE_CHECKING:
@@ -230,6 +230,9 @@ class TaggingDataModule(pl.LightningDataModule):
         unseen = sorted({tag for sentence in sentences for tag in sentence.tags if tag not in tags})
         if unseen:
             warnings.warn(f"{split} has tags that training never had; they count as wrong: {', '.join(unseen)}")
+        broken = 0 if self.scheme is None else sum(not is_legal(s.tags, self.scheme) for s in sentences)
+        if broken:
+            warnings.warn(f"{broken} sentences of {split} break the scheme {self.scheme}: no CRF learns from them")
         long = sum(len(sentence.tokens) > self.max_tokens for sentence in sentences)
         if long and split == "train":
             warnings.warn(f"{long} sentences are longer than max_tokens={self.max_tokens}: each is a batch of its own")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import WeightAveraging
 
 from recipes.figures import learning_curve
 from recipes.flags import TrainingCLI
@@ -48,6 +49,8 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
             _print_resume(recipe, folder)
         raise SystemExit(130) from None
 
+    # Weight averaging would put its own last weights in the place of the best ones.
+    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
     best = torch.load(folder.best, map_location="cpu", weights_only=True)
     model.load_state_dict(best["state_dict"])
     split = "test" if test else "val"

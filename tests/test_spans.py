@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.scheme import IOB1, IOB2, IOBES, Tokens
 
-from zoo.spans import SCHEMES, Span, convert, detect_scheme, spans, transitions
+from zoo.spans import SCHEMES, Span, convert, detect_scheme, is_legal, spans, transitions
 
 LETTERS = {"BIO": "BI", "IOB1": "BI", "BIOES": "BIES", "BMES": "BMES"}
 REFERENCE = {"BIO": IOB2, "IOB1": IOB1, "BIOES": IOBES, "BMES": IOBES}
@@ -135,3 +135,10 @@ def test_the_scheme_of_an_inventory(tags, scheme):
 def test_labels_may_be_missing():
     assert spans(list("BMESS"), "BMES") == [Span(0, 3, ""), Span(3, 4, ""), Span(4, 5, "")]
     assert convert(list("BMESS"), "BMES", "IOB1") == list("IIIBB")
+
+
+def test_legality_is_what_convert_demands():
+    assert is_legal(["B-X", "M-X", "E-X", "O", "S-Y"], "BMES")
+    assert not is_legal(["B-X", "O"], "BMES")
+    assert not is_legal(["M-X", "E-X"], "BMES")
+    assert not is_legal(["B-X", "E-Y"], "BMES")

@@ -193,3 +193,14 @@ def test_learns_the_sample_in_a_bare_trainer(tmp_path):
     unknown = [i for i, word in enumerate(words) if word.lower() not in data.words]
     share = sum(gold[i] == found[i] for i in unknown) / len(unknown)
     assert share == pytest.approx(scores["test/unknown_accuracy"], abs=1e-6)
+
+
+def test_gold_that_breaks_its_scheme_spoils_no_loss():
+    model = tagger(head="crf", scheme="BIO").eval()
+    legal = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 0]])
+    broken = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 2]])
+    alone = batch_of(model, SENTENCES[:1], [[0, 1, 2, 0]])
+    scores = model(legal)
+    expected = model.loss(model(alone), alone.tags, alone.lengths)
+    torch.testing.assert_close(model.loss(scores, broken.tags, broken.lengths), expected)
+    assert not torch.equal(model.loss(scores, legal.tags, legal.lengths), expected)

@@ -10,13 +10,13 @@ import torch
 from datamodules import DataError, TaggingDataModule
 from datamodules.vectors import read_vectors
 
-BMES = "中 B-LOC\n国 E-LOC\n人 O\n\n王 S-PER\n来 O\n"
+BMES = "中 B-LOC\n国 M-LOC\n人 E-LOC\n\n王 S-PER\n来 O\n"
 
 
 @pytest.fixture
 def files(tmp_path):
     paths = {}
-    for split, text in {"train": BMES, "dev": BMES, "test": "王 S-PER\n京 B-ORG\n\n"}.items():
+    for split, text in {"train": BMES, "dev": BMES, "test": "王 S-PER\n京 S-ORG\n\n"}.items():
         paths[split] = tmp_path / f"{split}.bmes"
         paths[split].write_text(text, encoding="utf-8")
     return {split: str(path) for split, path in paths.items()}
@@ -25,7 +25,7 @@ def files(tmp_path):
 def test_own_files_in_columns(files):
     data = TaggingDataModule(**files)
     assert data.scheme == "BMES" and data.tokenizer == "characters"
-    assert set(data.tags) == {"B-LOC", "E-LOC", "O", "S-PER"}
+    assert set(data.tags) == {"B-LOC", "M-LOC", "E-LOC", "O", "S-PER"}
     assert data.sentences("train")[0].tokens == ("中", "国", "人")
     data.setup("fit")
     tags = next(iter(data.train_dataloader())).tags
@@ -35,12 +35,12 @@ def test_own_files_in_columns(files):
 def test_schemes_are_converted(files):
     data = TaggingDataModule(**files, convert_to="BIO")
     assert data.scheme == "BIO"
-    assert data.sentences("train")[0].tags == ("B-LOC", "I-LOC", "O")
+    assert data.sentences("train")[0].tags == ("B-LOC", "I-LOC", "I-LOC")
 
 
 def test_an_unseen_tag_is_reported_once_and_counted_as_wrong(files):
     data = TaggingDataModule(**files)
-    with pytest.warns(UserWarning, match="test has tags that training never had.*B-ORG") as caught:
+    with pytest.warns(UserWarning, match="test has tags that training never had.*S-ORG") as caught:
         data.setup("test")
         data.setup("test")
     assert len(caught) == 1

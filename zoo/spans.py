@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 
 
 class Span(NamedTuple):
@@ -102,6 +102,15 @@ def convert(tags: Sequence[str], source: str, target: str) -> list[str]:
         converted[span.start : span.end] = written
         previous = span
     return converted
+
+
+def is_legal(tags: Sequence[str], scheme: str) -> bool:
+    """Whether `tags` could be written by `scheme`."""
+    try:
+        _check_legal(tags, scheme)
+    except ZooError:
+        return False
+    return True
 
 
 def transitions(tags: Sequence[str], scheme: str) -> Transitions:
@@ -194,7 +203,7 @@ def _parse(tags: Sequence[str], scheme: str) -> list[_Tag]:
         if tag is None or tag.prefix not in known:
             expected = ", ".join("O" if prefix == "O" else f"{prefix}-<label>" for prefix in sorted(known))
             where = f"tag {tags[position]!r} at position {position}"
-            raise ValueError(f"{where} is not of scheme {scheme}, whose tags are {expected}")
+            raise ZooError(f"{where} is not of scheme {scheme}, whose tags are {expected}")
     return parsed
 
 
@@ -206,4 +215,4 @@ def _check_legal(tags: Sequence[str], scheme: str) -> None:
         if not _may_follow(letters, before, after):
             what = f"{tags[position]!r}" if position < len(tags) else "the end of the sequence"
             behind = f"behind {tags[position - 1]!r}" if position else "at the start of the sequence"
-            raise ValueError(f"position {position}: {what} is illegal in scheme {scheme} {behind}")
+            raise ZooError(f"position {position}: {what} is illegal in scheme {scheme} {behind}")

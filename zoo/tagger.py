@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
 from zoo.batching import FormIndexer, TaggingBatch, group_by_length
-from zoo.crf import LinearChainCRF
+from zoo.crf import FORBIDDEN, LinearChainCRF
 from zoo.dropout import LockedDropout
 from zoo.embedding import FormCache, FormEmbedding, gather_forms
 from zoo.errors import ZooError, unknown_name
@@ -156,10 +156,14 @@ class SequenceTagger(ZooModule):
         return self.head(self.dropout(encoded.sequence))  # (B, T, K)
 
     def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
-        """Mean negative log-likelihood per token; tags that training never had do not count."""
+        """Mean negative log-likelihood per token.
+
+        Tags that training never had do not count (softmax), nor do sentences whose gold breaks its scheme (CRF).
+        """
         if self.crf is not None:
-            known = tags.clamp(max=len(self.tags) - 1)
-            return -self.crf(scores, known, lengths).sum() / lengths.sum()
+            likelihood = self.crf(scores, tags.clamp(max=len(self.tags) - 1), lengths)  # (B,)
+            legal = likelihood > FORBIDDEN / 2  # gold that breaks its scheme is impossible: it teaches nothing
+            return -likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
         counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.tags))  # (B, T)
         targets = tags.masked_fill(~counted, -100)
         return F.cross_entropy(scores.float().flatten(0, 1), targets.flatten(), label_smoothing=self.label_smoothing)
