@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("conllu", "columns")
 SPLITS = ("train", "dev", "test")
+STEPS = 170  # in an epoch, where the user sets no budget: enough for a small corpus to be learned at all
+EVALUATION_BUDGET = 4800  # tokens in a batch; no score depends on it
 RARE_CHARACTER = 3  # rarer ones train the unknown character
 
 
@@ -48,7 +50,8 @@ class TaggingDataModule(pl.LightningDataModule):
         convert_to: a scheme to convert them to.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
         max_vectors: rows of it that are read, from the top.
-        max_tokens: token budget of a training batch, padding included, for each process.
+        max_tokens: token budget of a training batch, padding included, for each process; by default what makes
+            about 170 steps of an epoch, but 100 at least and 1,200 at most.
         min_count: rarer words of the training split count as unknown.
         lowercase: whether words are looked up in lower case.
         seed: of the order of the batches.
@@ -72,19 +75,19 @@ class TaggingDataModule(pl.LightningDataModule):
         convert_to: str | None = None,
         vectors: str | None = None,
         max_vectors: int = 200_000,
-        max_tokens: int = 1200,
+        max_tokens: int | None = None,
         min_count: int = 1,
         lowercase: bool = True,
         seed: int = 0,
     ):
         super().__init__()
-        if max_tokens < 1:
+        if max_tokens is not None and max_tokens < 1:
             raise DataError(f"expected a token budget of at least 1, got --data.max_tokens {max_tokens}")
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.dataset, self.root, self.column, self.format = dataset, root, column, format
         self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
-        self.scheme_asked, self.convert_to = scheme, convert_to
+        self._source_scheme, self.convert_to = scheme, convert_to
         self.vectors_file, self.max_vectors = vectors, max_vectors
         self.max_tokens, self.min_count, self.lowercase, self.seed = max_tokens, min_count, lowercase, seed
         self._read: dict[str, list[TaggedSentence]] = {}
@@ -136,6 +139,12 @@ class TaggingDataModule(pl.LightningDataModule):
         """`(len(vector_words) - 2, vector_size)`, for `SequenceTagger.import_vectors`."""
         return self._imported()[1]
 
+    @property
+    def budget(self) -> int:
+        """Tokens in a training batch at most, padding included."""
+        tokens = sum(len(sentence.tokens) for sentence in self.sentences("train"))
+        return self.max_tokens or max(100, min(1200, tokens // STEPS))
+
     def sentences(self, split: str) -> list[TaggedSentence]:
         """The sentences of "train", "dev" or "test", their tags converted where asked."""
         if split not in self._read:
@@ -160,13 +169,13 @@ class TaggingDataModule(pl.LightningDataModule):
                 self._encoded[split] = self._encode(split)
 
     def train_dataloader(self) -> BatchLoader:
-        return self._loader("train", self.max_tokens, shuffle=True)
+        return self._loader("train", self.budget, shuffle=True)
 
     def val_dataloader(self) -> BatchLoader:
-        return self._loader("dev", 4 * self.max_tokens)
+        return self._loader("dev", EVALUATION_BUDGET)
 
     def test_dataloader(self) -> BatchLoader:
-        return self._loader("test", 4 * self.max_tokens)
+        return self._loader("test", EVALUATION_BUDGET)
 
     def _loader(self, split: str, max_tokens: int, shuffle: bool = False) -> BatchLoader:
         rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -188,16 +197,18 @@ class TaggingDataModule(pl.LightningDataModule):
         return path, corpus.format, self.column or str(corpus.column), scheme
 
     def _converted(self, sentences: list[TaggedSentence], known: str | None, path: str | Path) -> list[TaggedSentence]:
-        scheme = self.scheme_asked or known or detect_scheme(tag for s in sentences for tag in s.tags)
-        self._scheme = None if scheme == "none" else scheme
-        if self.convert_to is None or self.convert_to == self._scheme:
+        if self._source_scheme is None:  # the first split that is read decides for all
+            self._source_scheme = known or detect_scheme(tag for s in sentences for tag in s.tags) or "none"
+        scheme = None if self._source_scheme == "none" else self._source_scheme
+        self._scheme = scheme
+        if self.convert_to in (None, scheme):
             return sentences
-        if self._scheme is None:
+        if scheme is None:
             raise DataError(f"{path}: --data.convert_to {self.convert_to} needs tags of spans, and these are none")
         converted = []
         for number, sentence in enumerate(sentences, 1):
             try:
-                tags = convert(sentence.tags, self._scheme, self.convert_to)
+                tags = convert(sentence.tags, scheme, self.convert_to)
             except ValueError as error:
                 raise DataError(f"{path}: sentence {number}: {error}") from error
             converted.append(TaggedSentence(sentence.tokens, tuple(tags)))
@@ -228,14 +239,18 @@ class TaggingDataModule(pl.LightningDataModule):
     def _encode(self, split: str) -> EncodedSentences:
         sentences, tags = self.sentences(split), self.tags
         unseen = sorted({tag for sentence in sentences for tag in sentence.tags if tag not in tags})
+        if sentences and unseen == sorted({tag for sentence in sentences for tag in sentence.tags}):
+            raise DataError(
+                f"{split} has none of the tags {', '.join(tags[:5])}, ... but {', '.join(unseen[:5])}, ...: "
+                "choose the column that they are in with --data.column, or another model"
+            )
         if unseen:
             warnings.warn(f"{split} has tags that training never had; they count as wrong: {', '.join(unseen)}")
         broken = 0 if self.scheme is None else sum(not is_legal(s.tags, self.scheme) for s in sentences)
         if broken:
             warnings.warn(f"{broken} sentences of {split} break the scheme {self.scheme}: no CRF learns from them")
-        long = sum(len(sentence.tokens) > self.max_tokens for sentence in sentences)
-        if long and split == "train":
-            warnings.warn(f"{long} sentences are longer than max_tokens={self.max_tokens}: each is a batch of its own")
+        if split == "train" and (long := sum(len(s.tokens) > self.budget for s in sentences)):
+            warnings.warn(f"{long} sentences are longer than max_tokens={self.budget}: each is a batch of its own")
         indexer = FormIndexer(self.words, self.characters, self.vector_words, lowercase=self.lowercase)
         ids = [[tags.get(tag, len(tags)) for tag in sentence.tags] for sentence in sentences]
         return EncodedSentences([sentence.tokens for sentence in sentences], indexer, ids)

@@ -50,14 +50,16 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
     parser.add_class_arguments(recipe.data, "data")
     parser.add_class_arguments(pl.Trainer, "trainer")
-    parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1, "trainer.logger": False})
+    parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1})
+    quiet = ("logger", "enable_progress_bar", "enable_model_summary")
+    parser.set_defaults({f"trainer.{name}": False for name in quiet})
     parser.set_defaults({k: v for k, v in recipe.defaults.items() if k.startswith("data.")})
     parser.set_defaults(_settings_of_run(args))
     config = parser.parse_args(list(args))
 
     model = load_model(config.model, recipe)
     config = parser.instantiate_classes(config)
-    trainer = pl.Trainer(**{**config.trainer, "enable_progress_bar": False, "enable_model_summary": False})
+    trainer = config.trainer
     config.data.adopt(model)
     run = trainer.test if command == "test" else trainer.validate
     scores = run(model, config.data, verbose=False)[0]
@@ -67,11 +69,12 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
 
 
 def _settings_of_run(args: Sequence[str]) -> dict[str, object]:
-    """The data that a run was trained on is what it is scored on, unless the flags say otherwise."""
+    """A run is scored on the data and in the precision of its training, unless the flags say otherwise."""
     reference = next((b for a, b in zip(args, args[1:], strict=False) if a == "--model"), None)
     reference = reference or next((a.partition("=")[2] for a in args if a.startswith("--model=")), None)
     config = Path(reference or "") / CONFIG
     if not reference or not config.is_file():
         return {}
-    data = yaml.safe_load(config.read_text("utf-8"))["data"]
-    return {f"data.{name}": value for name, value in data.items()}
+    settings = yaml.safe_load(config.read_text("utf-8"))
+    data = {f"data.{name}": value for name, value in settings["data"].items()}
+    return {**data, "trainer.precision": settings["trainer"]["precision"]}

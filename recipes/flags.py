@@ -91,8 +91,8 @@ class TrainingCLI(LightningCLI):
             enable_version_counter=False,
         )
         callbacks = [self.recorder, best]
-        if self.config.ema:
-            callbacks.append(WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
+        if self.config.ema:  # before the recorder, which may save a checkpoint at the end of a batch
+            callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()
         if interactive:
             callbacks.append(RichProgressBar())

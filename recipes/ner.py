@@ -20,7 +20,13 @@ RECIPE = Recipe(
     model=SequenceTagger,
     data=TaggingDataModule,
     links=tagging.LINKS,
-    defaults={"data.dataset": "sample-en-ner", "model.head": "crf"},
+    defaults={
+        "data.dataset": "sample-en-ner",
+        "model.head": "crf",
+        "model.num_layers": 1,
+        "model.word_size": 256,
+        "model.dropout": 0.6,
+    },
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="ner-zh-resume"),
 )

@@ -27,8 +27,7 @@ class Recorder(Callback):
         self.last = last
         self.rows: list[dict] = []
         self.interrupted = False
-        self._tokens, self._losses, self._batches = 0, 0.0, 0
-        self._seconds, self._since = 0.0, 0.0
+        self._reset()
 
     @property
     def seconds(self) -> float:
@@ -51,15 +50,18 @@ class Recorder(Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._restore_signal()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._since = time.perf_counter()  # a run resumed within an epoch sees no start of it
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._tokens, self._losses, self._batches = 0, 0.0, 0
-        self._seconds, self._since = 0.0, time.perf_counter()
+        self._reset()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         self._tokens += batch.lengths.sum()  # no value is read here: that would stall a GPU
         self._losses += outputs["loss"].detach()
         self._batches += 1
         if self.interrupted:
+            self._seconds += time.perf_counter() - self._since
             trainer.save_checkpoint(self.last)
             raise KeyboardInterrupt
 
@@ -82,10 +84,17 @@ class Recorder(Callback):
             print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> dict:
-        return {"rows": self.rows}
+        epoch = {"tokens": int(self._tokens), "losses": float(self._losses)}
+        return {"rows": self.rows, **epoch, "batches": self._batches, "seconds": self._seconds}
 
     def load_state_dict(self, state_dict: dict) -> None:
         self.rows = list(state_dict["rows"])
+        self._tokens, self._losses = state_dict["tokens"], state_dict["losses"]
+        self._batches, self._seconds = state_dict["batches"], state_dict["seconds"]
+
+    def _reset(self) -> None:
+        self._tokens, self._losses, self._batches = 0, 0.0, 0
+        self._seconds, self._since = 0.0, time.perf_counter()
 
     def _on_interrupt(self, signum, frame) -> None:
         self.interrupted = True

@@ -54,7 +54,7 @@ def wandb_logger(mode: str, folder: Path, project: str, config: dict) -> WandbLo
                 resume="allow" if run_id and attempt == "online" else None,
                 config=config,
                 mode=attempt,
-                settings=wandb.Settings(init_timeout=20, silent=True),
+                settings=wandb.Settings(init_timeout=10, silent=True),
             )
             note.write_text(run.id)
             return WandbLogger(experiment=run)
