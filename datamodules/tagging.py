@@ -95,6 +95,8 @@ class TaggingDataModule(pl.LightningDataModule):
         self._vocabularies: tuple[Vocabulary, Vocabulary, Vocabulary] | None = None
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
         self._scheme: str | None = None
+        self._train_loader: BatchLoader | None = None
+        self._resume_from: dict[str, int] | None = None
 
     @property
     def words(self) -> Vocabulary:
@@ -169,13 +171,25 @@ class TaggingDataModule(pl.LightningDataModule):
                 self._encoded[split] = self._encode(split)
 
     def train_dataloader(self) -> BatchLoader:
-        return self._loader("train", self.budget, shuffle=True)
+        self._train_loader = self._loader("train", self.budget, shuffle=True)
+        if self._resume_from is not None:
+            self._train_loader.load_state_dict(self._resume_from)
+            self._resume_from = None
+        return self._train_loader
 
     def val_dataloader(self) -> BatchLoader:
         return self._loader("dev", EVALUATION_BUDGET)
 
     def test_dataloader(self) -> BatchLoader:
         return self._loader("test", EVALUATION_BUDGET)
+
+    def state_dict(self) -> dict[str, int]:
+        # Lightning saves a loader's state itself, but forgets to restore it where a schedule has asked how many
+        # steps there are before the checkpoint is read.
+        return {} if self._train_loader is None else self._train_loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._resume_from = state_dict or None
 
     def _loader(self, split: str, max_tokens: int, shuffle: bool = False) -> BatchLoader:
         rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

