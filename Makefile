@@ -13,7 +13,7 @@ run: $(VENV)/installed
 	@echo 'I saw her duck .' | $(BIN)/python -m recipes.pos_tagging predict
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ LINKS = (
     "lowercase",
     "vector_words",
     "vector_size",
+    "bigrams",
 )
 CHUNK = 1000  # sentences at a time: memory stays bounded however long the input is
 
