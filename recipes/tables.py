@@ -10,7 +10,7 @@ from rich.table import Table
 
 def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None) -> None:
     """Scores between 0 and 1 as percentages, losses as they are, and what they cost."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in scores.items():
@@ -19,4 +19,6 @@ def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, ob
         table.add_section()
         table.add_row("training", f"{facts['train_seconds']:.0f} s, {facts['train_tokens_per_second']:,} tokens/s")
         table.add_row("peak memory", f"{facts['peak_memory_mb']:,} MB" if facts["peak_memory_mb"] else "not measured")
-    Console(stderr=True).print(table)
+    console = Console(stderr=True)
+    console.print(title, highlight=False, soft_wrap=True)
+    console.print(table)
