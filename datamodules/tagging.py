@@ -13,7 +13,7 @@ from datamodules.batching import BatchLoader
 from datamodules.catalog import CATALOG, locate
 from datamodules.readers import DataError, TaggedSentence, read_columns, read_conllu
 from datamodules.vectors import read_vectors
-from zoo.batching import EncodedSentences, FormIndexer, bigrams_of
+from zoo.batching import EncodedSentences, FormIndexer
 from zoo.spans import convert, detect_scheme, is_legal
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
@@ -50,7 +50,6 @@ class TaggingDataModule(pl.LightningDataModule):
         convert_to: a scheme to convert them to.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
         max_vectors: rows of it that are read, from the top.
-        use_bigrams: whether pairs of neighbouring tokens that occur twice in training get ids too.
         max_tokens: token budget of a training batch, padding included, for each process; by default what makes
             about 170 steps of an epoch, but 100 at least and 1,200 at most.
         min_count: rarer words of the training split count as unknown.
@@ -76,7 +75,6 @@ class TaggingDataModule(pl.LightningDataModule):
         convert_to: str | None = None,
         vectors: str | None = None,
         max_vectors: int = 200_000,
-        use_bigrams: bool = False,
         max_tokens: int | None = None,
         min_count: int = 1,
         lowercase: bool = True,
@@ -90,13 +88,12 @@ class TaggingDataModule(pl.LightningDataModule):
         self.dataset, self.root, self.column, self.format = dataset, root, column, format
         self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
         self._source_scheme, self.convert_to = scheme, convert_to
-        self.vectors_file, self.max_vectors, self.use_bigrams = vectors, max_vectors, use_bigrams
+        self.vectors_file, self.max_vectors = vectors, max_vectors
         self.max_tokens, self.min_count, self.lowercase, self.seed = max_tokens, min_count, lowercase, seed
         self._read: dict[str, list[TaggedSentence]] = {}
         self._encoded: dict[str, EncodedSentences] = {}
         self._vocabularies: tuple[Vocabulary, Vocabulary, Vocabulary] | None = None
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
-        self._bigrams: Vocabulary | None = None
         self._scheme: str | None = None
         self._train_loader: BatchLoader | None = None
         self._resume_from: dict[str, int] | None = None
@@ -110,14 +107,6 @@ class TaggingDataModule(pl.LightningDataModule):
     def characters(self) -> Vocabulary:
         """Characters of the training split, `<pad>` and `<unk>` first."""
         return self._fitted()[1]
-
-    @property
-    def bigrams(self) -> Vocabulary:
-        """Pairs of neighbouring tokens of the training split; empty where they are not used."""
-        if self._bigrams is None:
-            pairs = (pair for sentence in self.sentences("train") for pair in bigrams_of(sentence.tokens))
-            self._bigrams = Vocabulary.fit(pairs, min_count=2) if self.use_bigrams else Vocabulary(())
-        return self._bigrams
 
     @property
     def tags(self) -> Vocabulary:
@@ -170,7 +159,7 @@ class TaggingDataModule(pl.LightningDataModule):
         """Uses a trained tagger's vocabularies, to evaluate it, in the place of those of the training split."""
         indexer = model.indexer
         self._vocabularies = (indexer.words, indexer.characters, model.tags)
-        self._vectors, self._bigrams = (indexer.vectors, None), indexer.bigrams
+        self._vectors = (indexer.vectors, None)
         self.lowercase = indexer.lowercase
         self._encoded.clear()
 
@@ -276,7 +265,6 @@ class TaggingDataModule(pl.LightningDataModule):
             warnings.warn(f"{broken} sentences of {split} break the scheme {self.scheme}: no CRF learns from them")
         if split == "train" and (long := sum(len(s.tokens) > self.budget for s in sentences)):
             warnings.warn(f"{long} sentences are longer than max_tokens={self.budget}: each is a batch of its own")
-        vocabularies = (self.words, self.characters, self.vector_words, self.bigrams)
-        indexer = FormIndexer(*vocabularies, lowercase=self.lowercase)
+        indexer = FormIndexer(self.words, self.characters, self.vector_words, lowercase=self.lowercase)
         ids = [[tags.get(tag, len(tags)) for tag in sentence.tags] for sentence in sentences]
         return EncodedSentences([sentence.tokens for sentence in sentences], indexer, ids)

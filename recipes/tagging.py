@@ -31,7 +31,6 @@ LINKS = (
     "lowercase",
     "vector_words",
     "vector_size",
-    "bigrams",
 )
 CHUNK = 1000  # sentences at a time: memory stays bounded however long the input is
 

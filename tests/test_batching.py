@@ -13,14 +13,13 @@ from zoo.batching import EncodedSentences, FormIndexer, group_by_length
 from zoo.errors import ZooError
 from zoo.text import Vocabulary
 
-NONE = Vocabulary(())
 LENGTHS = st.lists(st.integers(1, 30), min_size=8, max_size=60)
 
 
 def encoded(sentences: list[list[str]], tags=None, lowercase: bool = True) -> EncodedSentences:
     words = Vocabulary.fit(t.lower() if lowercase else t for s in sentences for t in s)
     characters = Vocabulary.fit(c for s in sentences for t in s for c in t)
-    return EncodedSentences(sentences, FormIndexer(words, characters, NONE, NONE, lowercase=lowercase), tags)
+    return EncodedSentences(sentences, FormIndexer(words, characters, Vocabulary(()), lowercase=lowercase), tags)
 
 
 @given(LENGTHS, st.integers(1, 80))
@@ -81,7 +80,7 @@ def test_words_share_an_id_across_case_and_characters_do_not():
 
 
 def test_long_forms_keep_both_ends():
-    indexer = FormIndexer(Vocabulary.fit([]), Vocabulary.fit("abc"), NONE, NONE, max_characters=6)
+    indexer = FormIndexer(Vocabulary.fit([]), Vocabulary.fit("abc"), Vocabulary(()), max_characters=6)
     forms = indexer(["aaabbbbbbccc", "abc"])
     assert forms.lengths.tolist() == [6, 3]
     assert forms.characters[0].tolist() == Vocabulary.fit("abc").ids("aaaccc")
@@ -120,13 +119,3 @@ def test_processes_share_an_epoch():
     assert len(loaders[0]) == len(loaders[1])
     rows = [n for loader in loaders for batch in loader for n in batch.lengths.tolist()]
     assert sorted(rows) == sorted(data.lengths)
-
-
-def test_bigrams_are_each_token_with_the_next():
-    bigrams = Vocabulary.fit(["a b", "b "])
-    data = EncodedSentences(
-        [["a", "b"], ["b", "x", "b"]], FormIndexer(Vocabulary.fit("ab"), Vocabulary.fit("ab"), NONE, bigrams)
-    )
-    ids = data.batch([1, 0]).bigrams
-    assert ids.tolist() == [[1, 1, bigrams.ids(["b "])[0]], [*bigrams.ids(["a b", "b "]), 0]]
-    assert encoded([["a"]]).batch([0]).bigrams is None

@@ -26,7 +26,6 @@ VARIANTS = [
     dict(character_encoder="cnn", lowercase=False),
     dict(character_output=0),
     dict(head="crf", scheme="BIO"),
-    dict(bigrams=["<pad>", "<unk>", "I saw", "Go !", "! "]),
 ]
 
 

@@ -39,13 +39,7 @@ class TaggingBatch(NamedTuple):
     tokens: Tensor  # (B, T) rows in `forms`; 0 at padding
     lengths: Tensor  # (B,) in tokens
     forms: Forms
-    bigrams: Tensor | None = None  # (B, T) ids of each token with the one after it; 0 at padding
     tags: Tensor | None = None  # (B, T) tag ids; the number of tags for a tag that training never had
-
-
-def bigrams_of(tokens: Sequence[str]) -> list[str]:
-    """Each token with the one after it; the last one with none."""
-    return [f"{token} {following}" for token, following in zip(tokens, [*tokens[1:], ""], strict=True)]
 
 
 class FormIndexer:
@@ -55,7 +49,6 @@ class FormIndexer:
         words: fitted on the training split.
         characters: fitted on the training split.
         vectors: the words that imported vectors exist for; empty without them.
-        bigrams: pairs of tokens of the training split; empty where they are not used.
         lowercase: whether words and vectors are looked up in lower case (characters always keep theirs).
         max_characters: longer forms keep their first and last halves.
     """
@@ -65,12 +58,11 @@ class FormIndexer:
         words: Vocabulary,
         characters: Vocabulary,
         vectors: Vocabulary,
-        bigrams: Vocabulary,
         *,
         lowercase: bool = True,
         max_characters: int = 24,
     ):
-        self.words, self.characters, self.vectors, self.bigrams = words, characters, vectors, bigrams
+        self.words, self.characters, self.vectors = words, characters, vectors
         self.lowercase, self.max_characters = lowercase, max_characters
 
     def __call__(self, forms: Sequence[str]) -> Forms:
@@ -83,12 +75,6 @@ class FormIndexer:
             characters=pad_sequence(spelled, batch_first=True),
             lengths=torch.tensor([len(ids) for ids in spelled]),
         )
-
-    def bigram_ids(self, sentences: Sequence[Sequence[str]]) -> list[Tensor] | None:
-        """For each sentence the ids of its bigrams `(T,)`; None where they are not used."""
-        if not len(self.bigrams):
-            return None
-        return [torch.tensor(self.bigrams.ids(bigrams_of(tokens))) for tokens in sentences]
 
     def _cut(self, form: str) -> str:
         half = self.max_characters // 2
@@ -119,7 +105,6 @@ class EncodedSentences:
         self.tokens = [torch.tensor([rows.setdefault(t, len(rows)) for t in s]) for s in sentences]
         self.tags = None if tags is None else [torch.tensor(ids) for ids in tags]
         self.lengths = [len(sentence) for sentence in sentences]
-        self.bigrams = indexer.bigram_ids(sentences)
         self.forms = indexer(list(rows))
 
     def __len__(self) -> int:
@@ -133,14 +118,8 @@ class EncodedSentences:
             tokens=pad_sequence(tokens.split(lengths), batch_first=True),
             lengths=torch.tensor(lengths),
             forms=self.forms.select(used),
-            bigrams=pad(self.bigrams, rows),
-            tags=pad(self.tags, rows),
+            tags=None if self.tags is None else pad_sequence([self.tags[row] for row in rows], batch_first=True),
         )
-
-
-def pad(sequences: Sequence[Tensor] | None, rows: Sequence[int]) -> Tensor | None:
-    """The sequences at `rows`, padded with 0 to the longest of them: `(B, T)`; None of None."""
-    return None if sequences is None else pad_sequence([sequences[row] for row in rows], batch_first=True)
 
 
 def group_by_length(lengths: Sequence[int], max_tokens: int, order: Iterable[int] | None = None) -> list[list[int]]:

@@ -17,8 +17,6 @@ from zoo.cells import CELLS
 from zoo.errors import unknown_name
 from zoo.masks import padding_mask, zero_padding
 
-UNKNOWN_ID = 1  # vocabularies begin with <pad> and <unk>
-
 
 class RecurrentCharacters(nn.Module):
     """The final states of a bidirectional recurrent layer over a word's characters (Ling et al. 2015)."""
@@ -121,7 +119,7 @@ class FormEmbedding(nn.Module):
         words, vectors = forms.words, forms.vectors
         if self.training and self.word_dropout:
             forgotten = torch.rand(len(words), device=words.device) < self.word_dropout
-            words, vectors = words.masked_fill(forgotten, UNKNOWN_ID), vectors.masked_fill(forgotten, UNKNOWN_ID)
+            words, vectors = words.masked_fill(forgotten, 1), vectors.masked_fill(forgotten, 1)
         parts = [self.words(words)]  # (U, E)
         if self.characters is not None:
             parts.append(self.characters(forms.characters, forms.lengths).to(parts[0].dtype))  # (U, E)
@@ -179,11 +177,6 @@ class FormCache:
         device = embedding.words.weight.device
         autocast = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
         return device, autocast, *weights
-
-
-def forget(ids: Tensor, probability: float) -> Tensor:
-    """Ids of any shape, each one unknown with the given probability."""
-    return ids.masked_fill(torch.rand(ids.shape, device=ids.device) < probability, UNKNOWN_ID)
 
 
 def gather_forms(vectors: Tensor, tokens: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
-from zoo.batching import FormIndexer, TaggingBatch, group_by_length, pad
+from zoo.batching import FormIndexer, TaggingBatch, group_by_length
 from zoo.crf import FORBIDDEN, LinearChainCRF
 from zoo.dropout import LockedDropout
-from zoo.embedding import FormCache, FormEmbedding, forget, gather_forms
+from zoo.embedding import FormCache, FormEmbedding, gather_forms
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask
 from zoo.metrics import TaggingMetrics
@@ -43,9 +44,6 @@ class SequenceTagger(ZooModule):
         tokenizer: how `predict` splits a string: "whitespace" or "characters".
         vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
         vector_size: their number of features.
-        bigrams: pairs of neighbouring tokens to know as well, `<pad>` and `<unk>` first; they help where tokens are
-            characters (Yang & Zhang 2018). Empty for none.
-        bigram_size: features of a bigram's embedding.
         tune_vectors: whether training changes them.
         lowercase: whether words are looked up in lower case; characters always keep theirs.
         word_size: features of a word's own embedding.
@@ -79,8 +77,6 @@ class SequenceTagger(ZooModule):
         vector_words: Sequence[str] = (),
         vector_size: int = 0,
         tune_vectors: bool = False,
-        bigrams: Sequence[str] = (),
-        bigram_size: int = 128,
         lowercase: bool = True,
         word_size: int = 128,
         character_size: int = 64,
@@ -98,8 +94,7 @@ class SequenceTagger(ZooModule):
         warmup: float = 0.1,
     ):
         super().__init__()
-        words, characters, tags = list(words), list(characters), list(tags)
-        vector_words, bigrams = list(vector_words), list(bigrams)
+        words, characters, tags, vector_words = list(words), list(characters), list(tags), list(vector_words)
         self.save_hyperparameters(logger=False)  # plain types; `loggable_hyperparameters` leaves out the long ones
         if head not in HEADS:
             raise unknown_name("head", head, HEADS)
@@ -110,11 +105,7 @@ class SequenceTagger(ZooModule):
         self.tags = Vocabulary(tags)
         self.tokenize = TOKENIZERS[tokenizer]
         self.indexer = FormIndexer(
-            Vocabulary(words),
-            Vocabulary(characters),
-            Vocabulary(vector_words),
-            Vocabulary(bigrams),
-            lowercase=lowercase,
+            Vocabulary(words), Vocabulary(characters), Vocabulary(vector_words), lowercase=lowercase
         )
         self.embedding = FormEmbedding(
             len(words),
@@ -129,10 +120,10 @@ class SequenceTagger(ZooModule):
             word_dropout=word_dropout,
         )
         self._cache = FormCache()
-        self.bigrams = nn.Embedding(len(bigrams), bigram_size, padding_idx=0) if bigrams else None
         self.dropout = LockedDropout(dropout)
-        input_size = self.embedding.output_size + (bigram_size if bigrams else 0)
-        self.backbone = RecurrentBackbone(input_size, hidden_size, cell=cell, num_layers=num_layers, dropout=dropout)
+        self.backbone = RecurrentBackbone(
+            self.embedding.output_size, hidden_size, cell=cell, num_layers=num_layers, dropout=dropout
+        )
         self.head = nn.Linear(self.backbone.output_size, len(tags))
         self.crf = None
         if head == "crf":
@@ -156,16 +147,11 @@ class SequenceTagger(ZooModule):
 
     def forward(self, batch: TaggingBatch) -> Tensor:
         """The score of each tag at each position: a batch -> `(B, T, K)`."""
-        return self.score(self.embedding(batch.forms), batch.tokens, batch.lengths, batch.bigrams)
+        return self.score(self.embedding(batch.forms), batch.tokens, batch.lengths)
 
-    def score(self, forms: Tensor, tokens: Tensor, lengths: Tensor, bigrams: Tensor | None) -> Tensor:
-        """Embedded forms `(U, X)`, their positions `tokens (B, T)`, `lengths (B,)`, `bigrams (B, T)` -> `(B, T, K)`."""
-        x = gather_forms(forms, tokens)  # (B, T, X)
-        if self.bigrams is not None:
-            if self.training:
-                bigrams = forget(bigrams, self.embedding.word_dropout)
-            x = torch.cat([x, self.bigrams(bigrams).to(x.dtype)], dim=-1)
-        x = self.dropout(x)
+    def score(self, forms: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Embedded forms `(U, X)`, their positions `tokens (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
+        x = self.dropout(gather_forms(forms, tokens))  # (B, T, X)
         encoded = self.backbone(x, lengths)
         return self.head(self.dropout(encoded.sequence))  # (B, T, K)
 
@@ -237,14 +223,12 @@ class SequenceTagger(ZooModule):
         was_training = self.training
         self.eval()
         table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)
-        bigrams = self.indexer.bigram_ids(sentences)
         tags: list[list[str]] = [[] for _ in sentences]
         lengths = [len(sentence) for sentence in sentences]
         for rows in group_by_length(lengths, max_tokens, order=[row for row, n in enumerate(lengths) if n]):
-            tokens = pad(positions, rows).to(self.device)  # (B, T)
+            tokens = pad_sequence([positions[row] for row in rows], batch_first=True).to(self.device)  # (B, T)
             on_device = torch.tensor([lengths[row] for row in rows], device=self.device)  # (B,)
-            pairs = None if bigrams is None else pad(bigrams, rows).to(self.device)  # (B, T)
-            best = self.decode(self.score(table, tokens, on_device, pairs), on_device).tolist()
+            best = self.decode(self.score(table, tokens, on_device), on_device).tolist()
             for row, ids in zip(rows, best, strict=True):
                 tags[row] = [self.tags[i] for i in ids[: lengths[row]]]
         self.train(was_training)
