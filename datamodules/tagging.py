@@ -126,7 +126,7 @@ class TaggingDataModule(pl.LightningDataModule):
         return "characters" if single else "whitespace"
 
     @property
-    def vector_words(self) -> Vocabulary | tuple:
+    def vector_words(self) -> Vocabulary:
         """Words with imported vectors, `<pad>` and `<unk>` first; empty where none are imported."""
         return self._imported()[0]
 

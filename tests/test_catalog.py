@@ -79,13 +79,13 @@ def files_below(folder: Path) -> list[str]:
 @pytest.mark.parametrize("path", ["/file", "/unmeasured"])
 def test_a_download_leaves_the_file_and_nothing_else(server, toy, tmp_path, path, capfd, monkeypatch):
     toy(server.server_port, path)
-    assert locate("toy", tmp_path / "new" / "root") == {"train": tmp_path / "new/root/toy/train.conllu"}
-    assert files_below(tmp_path) == ["new/root/toy/train.conllu"]
-    assert (tmp_path / "new/root/toy/train.conllu").read_bytes() == BODY
+    assert locate("toy", tmp_path / "new" / "place") == {"train": tmp_path / "new/place/toy/train.conllu"}
+    assert files_below(tmp_path) == ["new/place/toy/train.conllu"]
+    assert (tmp_path / "new/place/toy/train.conllu").read_bytes() == BODY
     assert capfd.readouterr() == ("", "")  # no progress bar in a log file
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    locate("toy", "~/new/root")
+    locate("toy", "~/new/place")
     assert server.requests == [path]  # the second time it is there
 
 
