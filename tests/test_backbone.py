@@ -162,7 +162,7 @@ def test_dropout_acts_in_training_alone():
 
 
 def test_unknown_cells_and_empty_sizes_are_refused():
-    with pytest.raises(ZooError, match="did you mean 'lstm'.*gru, lstm"):
+    with pytest.raises(ZooError, match="did you mean 'lstm'.*gru, layer_norm_lstm, lstm"):
         RecurrentBackbone(3, 4, cell="ltsm")
     with pytest.raises(ZooError, match="at least 1"):
         RecurrentBackbone(3, 0)

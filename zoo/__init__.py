@@ -1,7 +1,7 @@
 """Recurrent models for natural language processing, as PyTorch Lightning modules."""
 
 from zoo.backbone import Encoded, RecurrentBackbone
-from zoo.cells import CELLS
+from zoo.cells import CELLS, RecurrentOptions
 from zoo.pretrained import from_pretrained, list_pretrained
 from zoo.tagger import SequenceTagger
 from zoo.text import Vocabulary
@@ -12,6 +12,7 @@ __all__ = [
     "CELLS",
     "Encoded",
     "RecurrentBackbone",
+    "RecurrentOptions",
     "SequenceTagger",
     "Vocabulary",
     "from_pretrained",

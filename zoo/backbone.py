@@ -128,6 +128,7 @@ class RecurrentBackbone(nn.Module):
         """
         state = self.initial_state(len(x)) if state is None else state
         mask = padding_mask(lengths, x.shape[1])  # (B, T)
+        x = zero_padding(x, mask)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
             starts = state[depth * self.directions : (depth + 1) * self.directions]

@@ -46,7 +46,9 @@ def make_cell(name: str, input_size: int, hidden_size: int, options: RecurrentOp
         raise unknown_name("cell", name, CELLS)
     for option in sorted(options.changed() - LAYER_OPTIONS - CELLS[name].honours):
         able = ", ".join(key for key, cell in CELLS.items() if option in cell.honours)
-        raise ZooError(f"the cell {name!r} cannot honour {option}={getattr(options, option)!r}: leave it out, or use {able}")
+        raise ZooError(
+            f"the cell {name!r} cannot honour {option}={getattr(options, option)!r}: leave it out, or use {able}"
+        )
     if options.kernel not in ("auto", *CELLS[name].kernels):
         raise unknown_name(f"kernel of the cell {name!r}:", options.kernel, ("auto", *CELLS[name].kernels))
     return CELLS[name](input_size, hidden_size, options)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from zoo.cells.contract import Cell, RecurrentOptions, State, final_state
+from zoo.cells.contract import Cell, Parameters, RecurrentOptions, State, final_state, stack_parameters
+from zoo.cells.gru_scan import GRUScan
 from zoo.masks import padding_mask
 
 # Saturates a sigmoid to exactly 0 or 1 in fp32, bf16 and fp16, and overflows in none of them.
@@ -27,11 +29,12 @@ class TorchCell(Cell):
         super().__init__(input_size, hidden_size, options)
         self.bias_hh = nn.Parameter(torch.zeros(self.gates * hidden_size))
 
-    def recurrent_bias(self) -> Tensor:
-        return self.bias_hh
+    def recurrent_bias(self, own: Parameters) -> Tensor:
+        return own.bias_hh
 
     def _run(self, x: Tensor, state: State, weight_ih: Tensor, batch_sizes: Tensor | None = None):
-        weights = [weight_ih, self.dropped_weight(), self.bias_ih, self.bias_hh]
+        weight_hh = F.dropout(self.weight_hh, self.options.weight_drop, self.training)
+        weights = [weight_ih, weight_hh, self.bias_ih, self.bias_hh]
         parts = tuple(part.to(x.dtype)[None] for part in state)  # (1, B, H)
         hx = parts if len(parts) > 1 else parts[0]
         settings = (weights, True, 1, 0.0, self.training, False)  # one layer, with biases, no dropout, one direction
@@ -69,8 +72,8 @@ class LSTM(TorchCell):
         bias = 1.0 if options.forget_bias is None else options.forget_bias
         nn.init.constant_(self.bias_ih.data.chunk(4)[1], bias)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        i, f, g, o = (inputs + recurrent).chunk(4, dim=-1)  # (B, H) each
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        i, f, g, o = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
 
@@ -92,14 +95,33 @@ class GRU(TorchCell):
     """
 
     gates = 3  # reset, update, new
+    kernels = ("by_hand", *TorchCell.kernels)
     function = staticmethod(torch.gru)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        reset_x, update_x, new_x = inputs.chunk(3, dim=-1)  # (B, H) each
-        reset_h, update_h, new_h = recurrent.chunk(3, dim=-1)
-        new = torch.addcmul(new_x, (reset_x + reset_h).sigmoid(), new_h).tanh()
-        z = (update_x + update_h).sigmoid()
-        return (new + z * (state[0] - new),)
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        H = self.hidden_size
+        gates = (inputs[..., : 2 * H] + recurrent[..., : 2 * H]).sigmoid()  # (D, B, 2H)
+        new = torch.addcmul(inputs[..., 2 * H :], gates[..., :H], recurrent[..., 2 * H :]).tanh()  # (D, B, H)
+        h = state[0]
+        return (torch.lerp(new.to(h.dtype), h, gates[..., H:].to(h.dtype)),)
+
+    def fastest(self) -> str:
+        return "by_hand" if self.weight_hh.device.type == "cpu" and torch.is_grad_enabled() else "fused"
+
+    @staticmethod
+    def scan_together(
+        cells: Sequence[GRU], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
+    ) -> list[tuple[Tensor, State]]:
+        if cells[0].kernel != "by_hand":
+            return Cell.scan_together(cells, xs, lengths, states)
+        own = stack_parameters(cells)
+        inputs = cells[0].project(torch.stack([x.transpose(0, 1) for x in xs]), own)  # (D, T, B, 3H)
+        weight = F.dropout(own.weight_hh, cells[0].options.weight_drop, cells[0].training)
+        start = torch.stack([h for (h,) in states])  # (D, B, H)
+        outputs = GRUScan.apply(inputs, weight.to(inputs.dtype), own.bias_hh.to(inputs.dtype), start)
+        outputs = outputs.transpose(1, 2)  # (D, B, T, H)
+        ends = [final_state([h], lengths, state) for h, state in zip(outputs, states, strict=True)]
+        return list(zip(outputs.to(inputs.dtype), ends, strict=True))
 
 
 class RNN(TorchCell):
@@ -108,5 +130,5 @@ class RNN(TorchCell):
     gates = 1
     function = staticmethod(torch.rnn_tanh)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         return ((inputs + recurrent).tanh(),)

@@ -1,12 +1,14 @@
 """The contract of a recurrent cell, the options that cells share, and the scan that any cell can use.
 
-Shapes: B rows, T time steps, I inputs, H hidden units, O outputs (H, but for a projected cell), G gates * H.
+Shapes: D directions, B rows, T time steps, I inputs, H hidden units, O outputs (H, but for a projected cell),
+G gates * H.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 from typing import ClassVar
 
 import torch
@@ -14,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.dropout import check_probability
-from zoo.masks import last, padding_mask, zero_padding
+from zoo.masks import last
 
 State = tuple[Tensor, ...]
+Parameters = SimpleNamespace  # a cell's parameters by name, those of D cells stacked
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class RecurrentOptions:
         for name in ("input_dropout", "hidden_dropout", "weight_drop", "zoneout"):
             check_probability(name, getattr(self, name))
 
+    @classmethod
+    def of(cls, options: RecurrentOptions | Mapping[str, object]) -> RecurrentOptions:
+        """The options, or those of a plain mapping, as hyperparameters are kept."""
+        return options if isinstance(options, cls) else cls(**options)
+
     def changed(self) -> set[str]:
         """The names of the options that differ from their defaults."""
         return {field.name for field in fields(self) if getattr(self, field.name) != field.default}
@@ -64,6 +72,9 @@ class Cell(nn.Module):
 
     A subclass gives its number of gates and `update`; the rest is here. Gates are linear in the input and in the hidden
     state, `weight_ih @ x + bias_ih` and `weight_hh @ h`; the state is a tuple that begins with the hidden state.
+
+    The arithmetic is written for D cells at once, as the two directions of a layer are computed together: its tensors
+    and the parameters given to it (`own`, by name) have D in front.
 
     Args:
         input_size: I.
@@ -95,36 +106,31 @@ class Cell(nn.Module):
         new = self.weight_hh.new_zeros
         return (new(rows, self.output_size), *(new(rows, self.hidden_size) for _ in range(self.states - 1)))
 
-    def project(self, x: Tensor) -> Tensor:
-        """What the input adds to the gates: `(..., I)` -> `(..., G)`."""
-        return F.linear(x, self.weight_ih, self.bias_ih)
+    def recurrent_bias(self, own: Parameters) -> Tensor:
+        """What is added to `weight_hh @ h`: `(D, G)`."""
+        return torch.zeros_like(own.bias_ih)
 
-    def recurrent_bias(self) -> Tensor:
-        """What is added to `weight_hh @ h`: `(G,)`."""
-        return torch.zeros_like(self.bias_ih)
+    def project(self, x: Tensor, own: Parameters) -> Tensor:
+        """What the input says to the gates: `(D, ..., I)` -> `(D, ..., G)`."""
+        return _linear(x, own.weight_ih, own.bias_ih)
 
-    def own(self) -> tuple[Tensor, ...]:
-        """The parameters that `update` needs; each broadcasts with `(B, H)` from the right."""
-        return ()
-
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        """The next state, from what the input and the hidden state say to the gates, both `(..., B, G)`.
-
-        It may be called for several directions at once: all its arguments then have one more dimension in front.
-        """
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        """The next state, `(D, B, *)`, from what the input and the hidden state say to the gates, `(D, B, G)` each."""
         raise NotImplementedError
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, O)` and the next state. It applies no dropout."""
-        recurrent = F.linear(state[0], self.weight_hh, self.recurrent_bias())
-        state = self.update(self.project(x), recurrent, state, *self.own())
+        own = stack_parameters([self])
+        recurrent = _linear(state[0][None], own.weight_hh, self.recurrent_bias(own))
+        after = self.update(self.project(x[None], own), recurrent, tuple(part[None] for part in state), own)
+        state = tuple(part[0] for part in after)
         return state[0], state
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch.
 
         Args:
-            x: `(B, T, I)`; padding is never read.
+            x: `(B, T, I)`, finite at padding; what it is there changes nothing.
             lengths: `(B,)`.
             state: where each row starts.
 
@@ -138,8 +144,6 @@ class Cell(nn.Module):
         cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
     ) -> list[tuple[Tensor, State]]:
         """`scan` of several cells of one kind at once, such as the two directions of a layer."""
-        mask = padding_mask(lengths, xs[0].shape[1])  # (B, T)
-        xs = [zero_padding(x, mask) for x in xs]
         kernel = cells[0].kernel
         if kernel == "steps":
             return _scan_steps(cells, xs, lengths, states)
@@ -156,10 +160,6 @@ class Cell(nn.Module):
         """The kernel that `auto` takes for the device, mode and precision at hand, by benchmarks/RESULTS.md."""
         return self.kernels[0]
 
-    def dropped_weight(self) -> Tensor:
-        """`weight_hh`, with some weights zeroed in training where `weight_drop` asks for it."""
-        return F.dropout(self.weight_hh, self.options.weight_drop, self.training)
-
     def zone_out(self, new: State, old: State) -> State:
         """The next state, but some units keep the old one in training where `zoneout` asks for it."""
         p = self.options.zoneout
@@ -172,28 +172,40 @@ class Cell(nn.Module):
 def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]):
     # Step by step, all D cells in one product and one update: half the operations where there are two directions.
     cell, options = cells[0], cells[0].options
-    inputs = torch.stack([one.project(x).transpose(0, 1) for one, x in zip(cells, xs, strict=True)], dim=1)  # (T, D, B, G)
-    weight = torch.stack([one.dropped_weight() for one in cells]).to(inputs.dtype)  # (D, G, O)
-    bias = torch.stack([one.recurrent_bias() for one in cells]).to(inputs.dtype)[:, None].expand_as(inputs)
-    own = tuple(torch.stack(part) for part in zip(*(one.own() for one in cells), strict=True))  # (D, ...)
-    state = tuple(torch.stack(part) for part in zip(*states, strict=True))  # (D, B, *)
+    own = stack_parameters(cells)
+    x = torch.stack([x.transpose(0, 1) for x in xs])  # (D, T, B, I)
+    inputs = cell.project(x, own)  # (D, T, B, G)
+    weight = F.dropout(own.weight_hh, options.weight_drop, cell.training).to(inputs.dtype)  # (D, G, O)
+    bias = cell.recurrent_bias(own).to(inputs.dtype)[:, None, None].expand_as(inputs)
     history: list[Tensor] = []
-    bias = _DeferredGradient.apply(bias, weight, history)  # (T, D, B, G)
+    bias = _DeferredGradient.apply(bias, weight, history)  # (D, T, B, G)
     transposed = weight.detach().transpose(1, 2)  # (D, O, G); its gradient comes from the line above
+    state = tuple(torch.stack(part) for part in zip(*states, strict=True))  # (D, B, *)
     drops = cell.training and options.hidden_dropout
     keep = F.dropout(torch.ones_like(state[0]), options.hidden_dropout) if drops else None  # (D, B, O)
     trace = []
-    for inputs_now, bias_now in zip(inputs.unbind(0), bias.unbind(0), strict=True):
+    for inputs_now, bias_now in zip(inputs.unbind(1), bias.unbind(1), strict=True):
         h = (state[0] if keep is None else state[0] * keep).to(inputs.dtype)
         history.append(h.detach())
         recurrent = torch.baddbmm(bias_now, h, transposed)  # (D, B, G)
-        state = cell.zone_out(cell.update(inputs_now, recurrent, state, *own), state)
+        state = cell.zone_out(cell.update(inputs_now, recurrent, state, own), state)
         trace.append(state)
     parts = [torch.stack(part, dim=2) for part in zip(*trace, strict=True)]  # each (D, B, T, *)
     outputs = parts[0].to(inputs.dtype)
-    return [
-        (outputs[d], final_state([part[d] for part in parts], lengths, start)) for d, start in enumerate(states)
-    ]
+    return [(outputs[d], final_state([part[d] for part in parts], lengths, start)) for d, start in enumerate(states)]
+
+
+def stack_parameters(cells: Sequence[Cell]) -> Parameters:
+    """The parameters of D cells of one kind, by name, D in front."""
+    stacked = zip(*(cell.named_parameters() for cell in cells), strict=True)
+    return SimpleNamespace(
+        **{same[0][0]: torch.stack([p for _, p in same]) if len(cells) > 1 else same[0][1][None] for same in stacked}
+    )
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    # D linear layers at once: (D, ..., I), (D, G, I), (D, G) -> (D, ..., G)
+    return torch.baddbmm(bias[:, None], x.flatten(1, -2), weight.transpose(1, 2)).unflatten(1, x.shape[1:-1])
 
 
 class _DeferredGradient(torch.autograd.Function):
@@ -210,7 +222,7 @@ class _DeferredGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         hidden = torch.stack(ctx.history, dim=1).flatten(1, 2)  # (D, T * B, O)
-        return grad, grad.transpose(0, 1).flatten(1, 2).transpose(1, 2) @ hidden, None
+        return grad, grad.flatten(1, 2).transpose(1, 2) @ hidden, None
 
 
 def final_state(parts: Sequence[Tensor], lengths: Tensor, start: State) -> State:

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.cells.contract import RecurrentOptions, State, final_state
-from zoo.masks import padding_mask, zero_padding
 
 
 class MinimalCell(nn.Module):
@@ -51,7 +50,6 @@ class MinimalCell(nn.Module):
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `Cell.scan`."""
-        x = zero_padding(x, padding_mask(lengths, x.shape[1]))
         gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
         keep, take = self._coefficients(gates)  # (B, T, H) each
         if self.kernel == "parallel":

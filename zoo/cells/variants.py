@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import Cell, RecurrentOptions, State
+from zoo.cells.contract import Cell, Parameters, RecurrentOptions, State
 from zoo.errors import unknown_name
 
 OUTPUT_GATES = ("current", "previous")
@@ -30,12 +30,9 @@ class PeepholeLSTM(Cell):
         self.peephole = nn.Parameter(torch.empty(3, hidden_size).uniform_(-0.1, 0.1))  # input, forget, output
         _open_forget_gate(self.bias_ih, 4, options)
 
-    def own(self) -> tuple[Tensor, ...]:
-        return (self.peephole[:, None],)  # (3, 1, H)
-
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (B, H) each
-        c, (peep_i, peep_f, peep_o) = state[1], own[0].unbind(-3)
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
+        c, (peep_i, peep_f, peep_o) = state[1], own.peephole[:, :, None].unbind(1)
         new = (f + peep_f * c).sigmoid() * c + (i + peep_i * c).sigmoid() * g.tanh()
         seen = new if self.output_gate == "current" else c
         return (o + peep_o * seen).sigmoid() * new.tanh(), new
@@ -54,10 +51,10 @@ class CoupledLSTM(Cell):
         super().__init__(input_size, hidden_size, options)
         _open_forget_gate(self.bias_ih, 3, options, position=0)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        f, o, g = (inputs + recurrent).chunk(3, dim=-1)  # (B, H) each
-        new = g.tanh()
-        c = new + f.sigmoid() * (state[1] - new)
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        f, o, g = (inputs + recurrent).chunk(3, dim=-1)  # (D, B, H) each
+        c = state[1]
+        c = torch.lerp(g.tanh().to(c.dtype), c, f.sigmoid().to(c.dtype))
         return o.sigmoid() * c.tanh(), c
 
 
@@ -78,20 +75,14 @@ class LayerNormLSTM(Cell):
         self.bias_c = nn.Parameter(torch.zeros(hidden_size))
         _open_forget_gate(self.bias_ih, 4, options)
 
-    def project(self, x: Tensor) -> Tensor:
-        gates = F.linear(x, self.weight_ih)
-        return F.layer_norm(gates, gates.shape[-1:], self.scale_ih, self.bias_ih)
+    def project(self, x: Tensor, own: Parameters) -> Tensor:
+        gates = torch.einsum("d...i,dgi->d...g", x, own.weight_ih)
+        return _layer_norm(gates, own.scale_ih, own.bias_ih)
 
-    def own(self) -> tuple[Tensor, ...]:
-        return self.scale_hh[None], self.scale_c[None], self.bias_c[None]  # (1, 4H), (1, H), (1, H)
-
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        scale_hh, scale_c, bias_c = own
-        normal = F.layer_norm(recurrent, recurrent.shape[-1:])
-        i, f, o, g = torch.addcmul(inputs, normal, scale_hh.to(normal.dtype)).chunk(4, dim=-1)  # (B, H) each
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        i, f, o, g = (inputs + _layer_norm(recurrent, own.scale_hh)).chunk(4, dim=-1)  # (D, B, H) each
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        out = torch.addcmul(bias_c, F.layer_norm(c, c.shape[-1:]), scale_c)
-        return o.sigmoid() * out.tanh(), c
+        return o.sigmoid() * _layer_norm(c, own.scale_c, own.bias_c).tanh(), c
 
 
 class ProjectedLSTM(Cell):
@@ -109,13 +100,10 @@ class ProjectedLSTM(Cell):
         self.weight_ho = nn.Parameter(nn.init.xavier_uniform_(torch.empty(size, hidden_size)))
         _open_forget_gate(self.bias_ih, 4, options)
 
-    def own(self) -> tuple[Tensor, ...]:
-        return (self.weight_ho.t(),)  # (H, O)
-
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (B, H) each
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        return (o.sigmoid() * c.tanh()) @ own[0], c
+        return (o.sigmoid() * c.tanh()) @ own.weight_ho.transpose(1, 2), c
 
 
 class SLSTM(Cell):
@@ -132,8 +120,8 @@ class SLSTM(Cell):
         super().__init__(input_size, hidden_size, options)
         _open_forget_gate(self.bias_ih, 4, options)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, *own: Tensor) -> State:
-        i, f, o, z = (inputs + recurrent).chunk(4, dim=-1)  # (B, H) each
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        i, f, o, z = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         _, c, n, m = state
         kept = F.logsigmoid(f.float()) + m
         scale = torch.maximum(kept, i.float())
@@ -153,3 +141,10 @@ EMPTY = 1e30
 
 def _open_forget_gate(bias: Tensor, gates: int, options: RecurrentOptions, position: int = 1) -> None:
     nn.init.constant_(bias.data.chunk(gates)[position], 1.0 if options.forget_bias is None else options.forget_bias)
+
+
+def _layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
+    # Over the last dimension; the affine part is each direction's own: (D, ..., N), (D, N), (D, N) -> (D, ..., N)
+    shape = (len(scale), *(1,) * (x.ndim - 2), -1)
+    normal = F.layer_norm(x, x.shape[-1:]) * scale.view(shape)
+    return (normal if bias is None else normal + bias.view(shape)).to(x.dtype)
