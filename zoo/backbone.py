@@ -81,8 +81,8 @@ class RecurrentBackbone(nn.Module):
         options: regularisers, skips, and what single cells take: see `RecurrentOptions`.
 
     Raises:
-        ValueError: an unknown cell or skip (the known ones are listed), a size below 1, or an option that the cell cannot
-            honour.
+        ValueError: an unknown cell or skip (the known ones are listed), a size below 1, or an option that the cell
+            cannot honour.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 
 - `initial_state(rows)`: the state before the first step, a tuple of tensors `(B, *)`, the hidden state first;
 - `step(x, state)`: one time step, `(B, I)` and a state -> output `(B, O)` and the next state;
-- `scan(x, lengths, state)`: the whole sequence, `(B, T, I)` -> `(B, T, O)` and the state after each row's own last step,
-  exact whatever the padding holds.
+- `scan(x, lengths, state)`: the whole sequence, `(B, T, I)` -> `(B, T, O)` and the state after each row's own last
+  step, exact whatever the padding holds; `scan_together` does so for the two directions of a layer at once.
 
 A new cell is one class and one line in `CELLS`.
 """

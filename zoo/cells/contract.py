@@ -39,8 +39,9 @@ class RecurrentOptions:
         projection_size: O, outputs of a projected cell; None for half its units.
         output_gate: the cell state that a peephole's output gate sees: "current" (Gers & Schmidhuber 2000, the default
             when None) or "previous".
-        kernel: how a cell goes through a sequence: "auto" chooses what measured fastest; "fused" (torch's own kernel over
-            the padded batch), "packed" (the same without the padding), "steps" (a loop) or "parallel" (a scan).
+        kernel: how a cell goes through a sequence. "auto" takes what measured fastest; the others are there to compare:
+            "fused" (torch's own kernel over the padded batch), "packed" (the same without the padding), "steps" (a
+            loop), "by_hand" (a loop with a backward pass of its own) or "parallel" (a scan).
     """
 
     input_dropout: float = 0.0
@@ -225,7 +226,12 @@ class _DeferredGradient(torch.autograd.Function):
         return grad, grad.flatten(1, 2).transpose(1, 2) @ hidden, None
 
 
+def exact(x: Tensor) -> Tensor:
+    """`x` in fp32 at least, for what half precision would spoil."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def final_state(parts: Sequence[Tensor], lengths: Tensor, start: State) -> State:
-    """Each row's state after its own last step, from the states at all steps `(B, T, *)`; a row of none keeps `start`."""
+    """Each row's state after its own last step, from those at all steps `(B, T, *)`; a row of none keeps `start`."""
     ended = lengths[:, None] > 0
     return tuple(torch.where(ended, last(part, lengths), begin) for part, begin in zip(parts, start, strict=True))

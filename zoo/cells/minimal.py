@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import RecurrentOptions, State, final_state
+from zoo.cells.contract import RecurrentOptions, State, exact, final_state
 
 
 class MinimalCell(nn.Module):
@@ -55,7 +55,7 @@ class MinimalCell(nn.Module):
         if self.kernel == "parallel":
             h = parallel_scan(keep, take, state[0])
         else:
-            h = _LinearScan.apply(keep.exp(), take.exp(), state[0].to(keep.dtype))
+            h = LinearScan.apply(keep.exp(), take.exp(), state[0].to(keep.dtype))
         return h.to(gates.dtype), final_state([h], lengths, state)
 
     @staticmethod
@@ -66,8 +66,8 @@ class MinimalCell(nn.Module):
         return [cell.scan(x, lengths, state) for cell, x, state in zip(cells, xs, states, strict=True)]
 
     def _coefficients(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        # In h' = a h + b: log a and log b, in fp32 at least.
-        keep, take, candidate = self.log_gates(gates.to(torch.promote_types(gates.dtype, torch.float32)))
+        # In h' = a h + b: log a and log b.
+        keep, take, candidate = self.log_gates(exact(gates))
         # log g(candidate), g(x) = x + 1/2 where x is not negative, sigmoid(x) elsewhere: positive (appendix B.3.2)
         positive = (candidate.clamp(min=0.0) + 0.5).log()
         return keep, take + torch.where(candidate >= 0, positive, F.logsigmoid(candidate.clamp(max=0.0)))
@@ -101,14 +101,23 @@ class MinLSTM(MinimalCell):
 
 
 def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
-    """All states of h' = a h + b at once (Heinsen 2023): log a and log b `(B, T, H)`, start `(B, H)` >= 0 -> `(B, T, H)`."""
+    """All states of h' = a h + b at once (Heinsen 2023), in log space.
+
+    Args:
+        keep: log a, `(B, T, H)`.
+        take: log b, `(B, T, H)`.
+        start: the state before the first step, not negative, `(B, H)`.
+
+    Returns:
+        The states `(B, T, H)`.
+    """
     log_start = start.to(keep.dtype).clamp(min=torch.finfo(keep.dtype).tiny).log()[:, None]  # (B, 1, H)
     decay = keep.cumsum(1)  # (B, T, H)
     terms = torch.cat([log_start, take - decay], dim=1)  # (B, T + 1, H)
     return (decay + terms.logcumsumexp(1)[:, 1:]).exp()
 
 
-class _LinearScan(torch.autograd.Function):
+class LinearScan(torch.autograd.Function):
     """All states of h' = a h + b, step by step, one operation a step each way."""
 
     @staticmethod

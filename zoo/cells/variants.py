@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import Cell, Parameters, RecurrentOptions, State
+from zoo.cells.contract import Cell, Parameters, RecurrentOptions, State, exact
 from zoo.errors import unknown_name
 
 OUTPUT_GATES = ("current", "previous")
@@ -123,8 +123,8 @@ class SLSTM(Cell):
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         i, f, o, z = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         _, c, n, m = state
-        kept = F.logsigmoid(f.float()) + m
-        scale = torch.maximum(kept, i.float())
+        i, kept = exact(i), F.logsigmoid(exact(f)) + m
+        scale = torch.maximum(kept, i)
         keep, take = (kept - scale).exp(), (i - scale).exp()
         c = keep * c + take * z.tanh()
         n = keep * n + take
