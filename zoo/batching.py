@@ -64,6 +64,10 @@ class WordIndexer:
     def __init__(self, words: Vocabulary, vectors: Vocabulary, *, lowercase: bool = True):
         self.words, self.vectors, self.lowercase = words, vectors, lowercase
 
+    def knows(self, token: str) -> bool:
+        """Whether it is in the word vocabulary."""
+        return (token.lower() if self.lowercase else token) in self.words
+
     def ids(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The ids of `tokens` among the words and among the imported vectors, `(T,)` each."""
         keys = [token.lower() for token in tokens] if self.lowercase else tokens

@@ -34,10 +34,11 @@ class TextClassifier(ZooModule):
         labels: its labels, two at least.
         multi_label: whether a text may have several labels, or none.
         positive: of two labels the one that ranking and F1 are about; by default the second.
-        tokenizer: "words", "whitespace", "characters", "jieba" or "sentencepiece".
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
         pieces: the state of the `zoo.text.SentencePieces`, for the last.
         stop_words: tokens to leave out, in lower case.
         lowercase: whether tokens are looked up in lower case.
+        skip_unknown: whether `predict` leaves tokens out that the vocabulary lacks, and reads none as unknown.
         max_length: tokens of a text that are read at most.
         truncate: which part of a longer text is read: its "head", its "tail", or "both" ends.
         vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
@@ -49,6 +50,7 @@ class TextClassifier(ZooModule):
         num_layers: its layers.
         bidirectional: whether it reads in both directions.
         pooling: one or several, joined by "+", of "last", "mean", "max" and "attention".
+        head_size: features of a hidden layer with ReLU between the pooled vector and the scores; 0 for none.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
         token_dropout: probability that a token is read as an unknown one.
         label_smoothing: share of the target spread over all labels.
@@ -74,6 +76,7 @@ class TextClassifier(ZooModule):
         pieces: Sequence[str] = (),
         stop_words: Sequence[str] = (),
         lowercase: bool = True,
+        skip_unknown: bool = False,
         max_length: int = 400,
         truncate: str = "head",
         vector_words: Sequence[str] = (),
@@ -85,6 +88,7 @@ class TextClassifier(ZooModule):
         num_layers: int = 1,
         bidirectional: bool = True,
         pooling: str = "mean+max",
+        head_size: int = 0,
         dropout: float = 0.5,
         token_dropout: float = 0.1,
         label_smoothing: float = 0.0,
@@ -104,6 +108,7 @@ class TextClassifier(ZooModule):
         binary = len(labels) == 2 and not multi_label
         if positive is not None and (not binary or positive not in labels):
             raise unknown_name("positive label", positive, labels if binary else ["(only of two labels)"])
+        self.skip_unknown = skip_unknown
         self.labels, self.multi_label = Vocabulary(labels), multi_label
         self.preprocess = Preprocessor(
             tokenizer, pieces=pieces, stop_words=stop_words, max_length=max_length, truncate=truncate
@@ -127,7 +132,9 @@ class TextClassifier(ZooModule):
             dropout=dropout,
         )
         self.pooling = Pooling(pooling, self.backbone.output_size)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(self.pooling.output_size, len(labels)))
+        hidden = [nn.Dropout(dropout), nn.Linear(self.pooling.output_size, head_size), nn.ReLU()] if head_size else []
+        scores = nn.Linear(head_size or self.pooling.output_size, len(labels))
+        self.head = nn.Sequential(*hidden, nn.Dropout(dropout), scores)
         self.label_smoothing = label_smoothing
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("class_weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
@@ -190,6 +197,11 @@ class TextClassifier(ZooModule):
         # A weight average, whose weights these are, knows only the temperature of an epoch before.
         checkpoint["state_dict"]["temperature"] = self.temperature.clone()
 
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of a text that are read: at least one, and `max_length` at most."""
+        tokens = self.preprocess.split(text)
+        return self.preprocess.cut([t for t in tokens if self.indexer.knows(t)] if self.skip_unknown else tokens)
+
     def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict]:
         """Classifies texts, in the given order, on the device and under the autocast that are in force.
 
@@ -223,7 +235,7 @@ class TextClassifier(ZooModule):
                 raise ZooError(f"expected texts, got {text!r} ({type(text).__name__}) at place {place}")
         was_training = self.training
         self.eval()
-        tokens = [self.preprocess(text) for text in texts]
+        tokens = [self.tokenize(text) for text in texts]
         encoded = EncodedTexts(tokens, self.indexer)
         results: list = [None] * len(texts)
         for rows in group_by_length(encoded.lengths, max_tokens):

@@ -53,6 +53,7 @@ class SequenceTagger(ZooModule):
         cell: the backbone's cell, a key of `zoo.CELLS`.
         hidden_size: its units per layer and direction.
         num_layers: its layers.
+        bidirectional: whether it reads in both directions.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
         word_dropout: probability that a batch does not know a word (its characters stay).
         head: "softmax", each token by itself, or "crf", the best legal sequence.
@@ -85,6 +86,7 @@ class SequenceTagger(ZooModule):
         cell: str = "lstm",
         hidden_size: int = 256,
         num_layers: int = 2,
+        bidirectional: bool = True,
         dropout: float = 0.4,
         word_dropout: float = 0.2,
         head: str = "softmax",
@@ -122,7 +124,12 @@ class SequenceTagger(ZooModule):
         self._cache = FormCache()
         self.dropout = LockedDropout(dropout)
         self.backbone = RecurrentBackbone(
-            self.embedding.output_size, hidden_size, cell=cell, num_layers=num_layers, dropout=dropout
+            self.embedding.output_size,
+            hidden_size,
+            cell=cell,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
         )
         self.head = nn.Linear(self.backbone.output_size, len(tags))
         self.crf = None

@@ -24,6 +24,8 @@ MARKS = (
 )
 LETTERS = rf"[^\W{UNSPACED}](?:[^\W{UNSPACED}]|[{MARKS}])*"
 WORDS = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|\S")
+# All of ASCII's punctuation but the apostrophe.
+KERAS_FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~', " "))
 
 
 class Vocabulary(Sequence[str]):
@@ -112,6 +114,11 @@ def split_words(text: str) -> list[str]:
     return WORDS.findall(text)
 
 
+def split_keras(text: str) -> list[str]:
+    """Tokens between white space and the punctuation marks that Keras's `Tokenizer` filters by default."""
+    return text.translate(KERAS_FILTERS).split()
+
+
 def split_jieba(text: str) -> list[str]:
     """Chinese words by the dictionary of jieba, an optional package.
 
@@ -181,6 +188,7 @@ TOKENIZERS = {
     "whitespace": split_whitespace,
     "characters": split_characters,
     "words": split_words,
+    "keras": split_keras,
     "jieba": split_jieba,
 }
 
@@ -191,7 +199,7 @@ class Preprocessor:
     A text without a token is one unknown token, so that it has something to be pooled.
 
     Args:
-        tokenizer: "words", "whitespace", "characters", "jieba" or "sentencepiece".
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
         pieces: the state of the `SentencePieces`, for the last.
         stop_words: tokens to leave out, in lower case.
         max_length: tokens of a text that are read at most.
