@@ -88,7 +88,7 @@ def test_spans_agree_with_seqeval_strict(scheme, data):
         by_label = {name: score(gold, predicted, average=None, **strict) for name, score in references.items()}
     got = metrics.compute()
     assert {name: float(got[name]) for name in expected} == pytest.approx(expected)
-    table = {score.tag: score for score in metrics.per_span_label()}
+    table = {score.label: score for score in metrics.per_span_label()}
     labels = sorted(Entities(gold + predicted, REFERENCE[scheme]).unique_tags)  # seqeval has a row for each of these
     for name, values in by_label.items():
         assert [getattr(table[label], name) for label in labels] == pytest.approx(list(values))
