@@ -41,7 +41,8 @@ class RemoteFile:
 class Corpus:
     """What a recipe must know about a corpus to train on it, and a reader to cite it.
 
-    `column` is where the tags are unless a user says otherwise: a name in CoNLL-U, a number in column files.
+    `column` is where the tags or labels are unless a user says otherwise: a name in CoNLL-U and tables with a
+    header, a number elsewhere; `text_column` likewise where the texts are that have labels.
     `scheme` is how these tags mark spans (`BMES`), or None where each tag stands for itself.
     `splits` are files to download, or paths of files that come with the package.
     """
@@ -55,6 +56,7 @@ class Corpus:
     licence: str
     source: str
     splits: Mapping[str, RemoteFile | Path]
+    text_column: str | int | None = None
 
 
 def _github(repository: str, commit: str, path: str, sha256: str) -> RemoteFile:
@@ -72,6 +74,11 @@ def _resume(split: str, sha256: str) -> RemoteFile:
     return _github("jiesutd/LatticeLSTM", commit, f"ResumeNER/{split}.char.bmes", sha256)
 
 
+def _sst2(split: str, sha256: str) -> RemoteFile:
+    commit = "457ffd83de90a9d6d472d8ffc31bbffe40a8b236"
+    return _github("clairett/pytorch-sentiment-classification", commit, f"data/SST2/{split}.tsv", sha256)
+
+
 def _sample(name: str, column: str, scheme: str | None) -> Corpus:
     return Corpus(
         name=name,
@@ -83,6 +90,21 @@ def _sample(name: str, column: str, scheme: str | None) -> Corpus:
         licence="that of this package",
         source="written for this package",
         splits={split: SAMPLES / "en" / f"{split}.conllu" for split in ("train", "dev", "test")},
+    )
+
+
+def _sample_texts(name: str, prefix: str, language: str = "en") -> Corpus:
+    return Corpus(
+        name=name,
+        task="classification",
+        format="tsv",
+        column="label",
+        scheme=None,
+        language=language,
+        licence="that of this package",
+        source="written for this package",
+        splits={split: SAMPLES / "reviews" / f"{prefix}-{split}.tsv" for split in ("train", "dev", "test")},
+        text_column="text",
     )
 
 
@@ -117,8 +139,28 @@ _CORPORA = (
             "test": _resume("test", "c4a9f42622819a4b59f66e184d446ebfa89b2f1dbba06e11d70675e59fe7e79b"),
         },
     ),
+    Corpus(
+        name="sst2",
+        task="classification",
+        format="tsv",
+        column=1,
+        scheme=None,
+        language="en",
+        licence="research use",
+        source="https://github.com/clairett/pytorch-sentiment-classification",
+        splits={
+            "train": _sst2("train", "ec192f833a64da08f475488a77b0d0b47db47acd0f458bd18433fc793b569920"),
+            "dev": _sst2("dev", "eddea6b39e601dd4e7a672b53cc40fdf6019fa80522f351206c24340ca5d9359"),
+            "test": _sst2("test", "831169c7e2e429d6026e1bdbb542f33b636e3e596caad9602ebc953c205928b7"),
+        },
+        text_column=0,
+    ),
     _sample("sample-en", column="upos", scheme=None),
     _sample("sample-en-ner", column="misc:NER", scheme="BIO"),
+    _sample_texts("sample-reviews-en", "en"),
+    _sample_texts("sample-reviews-zh", "zh", language="zh"),
+    _sample_texts("sample-spam", "spam"),
+    _sample_texts("sample-topics", "topic"),
 )
 CATALOG: dict[str, Corpus] = {corpus.name: corpus for corpus in _CORPORA}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+import torch
+from torch import Tensor
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
@@ -20,7 +22,7 @@ def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name, colour in (("train/loss", DARK), ("val/loss", LIGHT)):
         losses.plot(epochs, [row[name] for row in rows], "o-", ms=3, color=colour, label=name)
-    losses.set(xlabel="epoch", ylabel="loss per token")
+    losses.set(xlabel="epoch", ylabel="loss")
     losses.legend(frameon=False)
     values = [100 * row[monitor] for row in rows]
     best = max(range(len(rows)), key=values.__getitem__)
@@ -63,6 +65,42 @@ def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Pa
     axes.bar_label(bars, padding=3)
     axes.invert_yaxis()
     axes.set(xlabel="tokens", title="most frequent mistakes (gold → predicted)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Path:
+    """How often a prediction is right, by how probable it was said to be.
+
+    Args:
+        confidence: the probability of each prediction, `(N,)`.
+        right: whether it was right, `(N,)`.
+        bins: of equal width.
+        path: of the picture.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
+    place = (confidence * bins).long().clamp(max=bins - 1)  # (N,)
+    counts = torch.bincount(place, minlength=bins)
+    share = torch.bincount(place, weights=right.double(), minlength=bins) / counts.clamp(min=1)
+    mean = torch.bincount(place, weights=confidence.double(), minlength=bins) / counts.clamp(min=1)
+    filled = counts > 0
+    sizes = (8 + 300 * counts[filled] / counts.sum()).tolist()
+    axes.plot([0, 1], [0, 1], color="grey", lw=1, ls="--", label="perfectly calibrated")
+    axes.plot(mean[filled].tolist(), share[filled].tolist(), color=DARK, lw=1)
+    axes.scatter(mean[filled].tolist(), share[filled].tolist(), s=sizes, color=DARK, label="size: share of the texts")
+    axes.set(xlabel="probability of the prediction", ylabel="share that is right", ylim=(-0.03, 1.03))
+    axes.legend(frameon=False, loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: Path) -> Path:
+    """Precision by recall, a curve for each label: its precisions, its recalls and its average precision."""
+    figure, axes = plt.subplots(figsize=(4.9, 4.6), layout="constrained")
+    for label, (precision, recall, average) in curves.items():
+        axes.step(recall.tolist(), precision.tolist(), where="post", lw=1.4, label=f"{label} ({100 * average:.1f})")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
+    axes.legend(frameon=False, loc="lower left", title="label (average precision)")
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
 
