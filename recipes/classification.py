@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import binary_average_precision, bin
 
 from datamodules.classification import TextCounts
 from recipes.evaluation import load_model
-from recipes.figures import confusion_matrix, precision_recall, reliability
+from recipes.figures import confusion_matrix, drawable, precision_recall, reliability
 from recipes.recipe import Recipe
 from recipes.streams import lines, prediction_parser, stream
 from recipes.tables import label_scores
@@ -101,12 +101,14 @@ class ClassificationReport:
         rows = ["gold\tpredicted\tprobability\ttext"]
         rows += [f"{m.gold}\t{m.predicted}\t{m.probability:.4f}\t{' '.join(m.text.split())}" for m in self.mistakes]
         (folder / "mistakes.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        labels = [score.label for score in self.scores]
+        names = drawable(labels)
+        curves = {names[labels.index(label)]: curve for label, curve in self.curves.items()}
         pictures = [
             reliability(self.confidence, self.right, BINS, folder / "reliability.png"),
-            precision_recall(self.curves, folder / "precision-recall.png"),
+            precision_recall(curves, folder / "precision-recall.png"),
         ]
         if self.confusion is not None:
-            names = [score.label for score in self.scores]
             pictures.append(confusion_matrix(self.confusion, names, names, folder / "confusion.png"))
         return pictures
 

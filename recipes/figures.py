@@ -10,10 +10,14 @@ import torch
 from torch import Tensor
 
 matplotlib.use("Agg")
+from matplotlib import font_manager  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 DARK, LIGHT = "#1f4e79", "#c0504d"
+CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
+INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
+plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in CHINESE if name in INSTALLED)]
 
 
 def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
@@ -87,8 +91,9 @@ def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Pat
     sizes = (8 + 300 * counts[filled] / counts.sum()).tolist()
     axes.plot([0, 1], [0, 1], color="grey", lw=1, ls="--", label="perfectly calibrated")
     axes.plot(mean[filled].tolist(), share[filled].tolist(), color=DARK, lw=1)
-    axes.scatter(mean[filled].tolist(), share[filled].tolist(), s=sizes, color=DARK, label="size: share of the texts")
+    axes.scatter(mean[filled].tolist(), share[filled].tolist(), s=sizes, color=DARK)
     axes.set(xlabel="probability of the prediction", ylabel="share that is right", ylim=(-0.03, 1.03))
+    axes.set_title("the larger a dot, the more predictions", fontsize=10)
     axes.legend(frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
@@ -103,6 +108,13 @@ def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: P
     axes.legend(frameon=False, loc="lower left", title="label (average precision)")
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
+
+
+def drawable(names: Sequence[str]) -> list[str]:
+    """Labels as a picture can show them: #1, #2, ... in their order where no installed font has their characters."""
+    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in plt.rcParams["font.family"]]
+    known = all(any(font.get_char_index(ord(c)) for font in fonts) for name in names for c in name)
+    return list(names) if known else [f"#{number}" for number in range(1, len(names) + 1)]
 
 
 def _save(figure, path: Path) -> Path:
