@@ -162,7 +162,7 @@ class SentencePieces:
             lowercase: whether pieces are made of case-folded text.
 
         Raises:
-            ZooError: there is no text in `texts`.
+            ZooError: there is no text in `texts`, or more different characters than pieces.
         """
         model = io.BytesIO()
         try:
@@ -177,7 +177,7 @@ class SentencePieces:
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise ZooError(f"expected texts to learn {size} pieces from, got: {error}") from error
+            raise ZooError(f"{size} pieces cannot be learned from these texts, choose another number: {error}") from error
         return cls(wrap(b64encode(model.getvalue()).decode(), 100))
 
     def __call__(self, text: str) -> list[str]:
