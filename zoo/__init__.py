@@ -3,6 +3,7 @@
 from zoo.backbone import Encoded, RecurrentBackbone
 from zoo.cells import CELLS
 from zoo.classifier import TextClassifier
+from zoo.imports import import_keras, import_state_dict
 from zoo.pretrained import from_pretrained, list_pretrained
 from zoo.tagger import SequenceTagger
 from zoo.text import Vocabulary
@@ -17,5 +18,7 @@ __all__ = [
     "TextClassifier",
     "Vocabulary",
     "from_pretrained",
+    "import_keras",
+    "import_state_dict",
     "list_pretrained",
 ]
