@@ -177,7 +177,7 @@ class SentencePieces:
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise ZooError(f"{size} pieces cannot be learned from these texts, choose another number: {error}") from error
+            raise ZooError(f"{size} pieces cannot be learned here, choose another number: {error}") from error
         return cls(wrap(b64encode(model.getvalue()).decode(), 100))
 
     def __call__(self, text: str) -> list[str]:
