@@ -2,6 +2,8 @@
 
 from zoo.backbone import Encoded, RecurrentBackbone
 from zoo.cells import CELLS, RecurrentOptions
+from zoo.classifier import TextClassifier
+from zoo.imports import import_keras, import_state_dict
 from zoo.pretrained import from_pretrained, list_pretrained
 from zoo.tagger import SequenceTagger
 from zoo.text import Vocabulary
@@ -14,7 +16,10 @@ __all__ = [
     "RecurrentBackbone",
     "RecurrentOptions",
     "SequenceTagger",
+    "TextClassifier",
     "Vocabulary",
     "from_pretrained",
+    "import_keras",
+    "import_state_dict",
     "list_pretrained",
 ]

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import io
+import re
+from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from textwrap import wrap
 
-from zoo.errors import ZooError
+import sentencepiece
+
+from zoo.errors import ZooError, unknown_name
 
 PAD, UNKNOWN = "<pad>", "<unk>"
+
+# Chinese and Japanese put no space between words: here each of their characters is a token.
+UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# Accents, vowel signs and joiners, which Python's \w leaves out, belong to the letter before them.
+MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+    "\u0900-\u0dff\u0e31-\u0e4e\u200c\u200d"
+)
+LETTERS = rf"[^\W{UNSPACED}](?:[^\W{UNSPACED}]|[{MARKS}])*"
+WORDS = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|\S")
+# All of ASCII's punctuation but the apostrophe.
+KERAS_FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~', " "))
 
 
 class Vocabulary(Sequence[str]):
@@ -91,4 +109,152 @@ def split_characters(text: str) -> list[str]:
     return [character for character in text if not character.isspace()]
 
 
-TOKENIZERS = {"whitespace": split_whitespace, "characters": split_characters}
+def split_words(text: str) -> list[str]:
+    """Words, with what an apostrophe joins to them, punctuation marks and Chinese characters, each by itself."""
+    return WORDS.findall(text)
+
+
+def split_keras(text: str) -> list[str]:
+    """Tokens between white space and the punctuation marks that Keras's `Tokenizer` filters by default."""
+    return text.translate(KERAS_FILTERS).split()
+
+
+def split_jieba(text: str) -> list[str]:
+    """Chinese words by the dictionary of jieba, an optional package.
+
+    Raises:
+        ZooError: it is not installed.
+    """
+    try:
+        import jieba
+    except ImportError as error:
+        raise ZooError("the tokenizer jieba needs a package: pip install lstm-zoo[jieba]") from error
+    jieba.setLogLevel("WARNING")
+    return [word for word in jieba.lcut(text) if not word.isspace()]
+
+
+class SentencePieces:
+    """The pieces of a unigram model (Kudo 2018) that was trained on a training split.
+
+    Its `state` is the whole model as plain lines of text, so that it travels wherever a vocabulary does.
+
+    Args:
+        state: lines of base64, as in the `state` of another one.
+
+    Raises:
+        ZooError: these are no lines of a model.
+    """
+
+    def __init__(self, state: Sequence[str]):
+        self.state = list(state)
+        try:
+            self._model = sentencepiece.SentencePieceProcessor(model_proto=b64decode("".join(state), validate=True))
+        except (ValueError, RuntimeError) as error:
+            raise ZooError(f"expected a sentencepiece model in lines of base64, got: {error}") from error
+
+    @classmethod
+    def fit(cls, texts: Iterable[str], size: int, *, lowercase: bool = False) -> SentencePieces:
+        """Trains a model.
+
+        Args:
+            texts: of the training split; read once.
+            size: number of pieces at most; a small corpus has fewer.
+            lowercase: whether pieces are made of case-folded text.
+
+        Raises:
+            ZooError: there is no text in `texts`, or more different characters than pieces.
+        """
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_writer=model,
+                vocab_size=size,
+                hard_vocab_limit=False,
+                character_coverage=0.9995,
+                max_sentence_length=1 << 20,
+                normalization_rule_name="nmt_nfkc_cf" if lowercase else "nmt_nfkc",
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise ZooError(f"{size} pieces cannot be learned here, choose another number: {error}") from error
+        return cls(wrap(b64encode(model.getvalue()).decode(), 100))
+
+    def __call__(self, text: str) -> list[str]:
+        return self._model.encode(text, out_type=str)
+
+
+TOKENIZERS = {
+    "whitespace": split_whitespace,
+    "characters": split_characters,
+    "words": split_words,
+    "keras": split_keras,
+    "jieba": split_jieba,
+}
+
+
+class Preprocessor:
+    """Texts to the tokens that a classifier reads.
+
+    A text without a token is one unknown token, so that it has something to be pooled.
+
+    Args:
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
+        pieces: the state of the `SentencePieces`, for the last.
+        stop_words: tokens to leave out, in lower case.
+        known: tells the tokens that are read at all; all are when None.
+        max_length: tokens of a text that are read at most.
+        truncate: which part of a longer text is read: its "head", its "tail", or "both" ends, half of each.
+
+    Raises:
+        ZooError: an unknown name (the known ones are listed), pieces that are missing or that nothing reads, or
+            a length below 2.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str = "words",
+        *,
+        pieces: Sequence[str] = (),
+        stop_words: Sequence[str] = (),
+        known: Callable[[str], bool] | None = None,
+        max_length: int = 400,
+        truncate: str = "head",
+    ):
+        if tokenizer not in (*TOKENIZERS, "sentencepiece"):
+            raise unknown_name("tokenizer", tokenizer, (*TOKENIZERS, "sentencepiece"))
+        if (tokenizer == "sentencepiece") != bool(pieces):
+            raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+        if truncate not in TRUNCATIONS:
+            raise unknown_name("truncation", truncate, TRUNCATIONS)
+        if max_length < 2:
+            raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
+        self.name = tokenizer
+        self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
+        self._stop_words, self._known = frozenset(stop_words), known
+        self.max_length, self.truncate = max_length, truncate
+
+    def split(self, text: str) -> list[str]:
+        """All tokens of a text but those that are left out; none for an empty one."""
+        tokens = self._split(text)
+        if self._stop_words:
+            tokens = [token for token in tokens if token.lower() not in self._stop_words]
+        return tokens if self._known is None else list(filter(self._known, tokens))
+
+    def cut(self, tokens: list[str]) -> list[str]:
+        """Those that are read: at least one, and `max_length` at most."""
+        head, tail = TRUNCATIONS[self.truncate](self.max_length)
+        if len(tokens) > self.max_length:
+            return tokens[:head] + tokens[len(tokens) - tail :]
+        return tokens or [UNKNOWN]
+
+    def __call__(self, text: str) -> list[str]:
+        return self.cut(self.split(text))
+
+
+# How many tokens of a text too long are kept at its beginning and at its end.
+TRUNCATIONS: dict[str, Callable[[int], tuple[int, int]]] = {
+    "head": lambda length: (length, 0),
+    "tail": lambda length: (0, length),
+    "both": lambda length: (length - length // 2, length // 2),
+}
