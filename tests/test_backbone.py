@@ -183,6 +183,15 @@ def test_kernels_agree_in_values_and_gradients(cell, kernel, lengths):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("cell, kernel", KERNELS)
+def test_inference_equals_training(cell, kernel):
+    backbone = make(cell, 2, options=options_for(cell, kernel))
+    x, lengths = batch([6, 1, 4])
+    with torch.no_grad():
+        inferred = backbone(x, lengths)
+    torch.testing.assert_close(inferred, backbone(x, lengths))
+
+
 @pytest.mark.parametrize("skip", ["none", "residual", "highway"])
 @pytest.mark.parametrize("cell, kernel", KERNELS)
 def test_every_parameter_gets_a_gradient(cell, kernel, skip):

@@ -106,7 +106,7 @@ class GRU(TorchCell):
         return (torch.lerp(new.to(h.dtype), h, gates[..., H:].to(h.dtype)),)
 
     def fastest(self) -> str:
-        return "by_hand" if self.weight_hh.device.type == "cpu" and torch.is_grad_enabled() else "fused"
+        return "by_hand" if self.weight_hh.device.type == "cpu" else "fused"
 
     @staticmethod
     def scan_together(

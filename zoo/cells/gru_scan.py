@@ -20,22 +20,22 @@ class GRUScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, inputs: Tensor, weight: Tensor, bias: Tensor, start: Tensor) -> Tensor:
+        if not any(ctx.needs_input_grad):
+            return _states(inputs, weight, bias, start)
         D, T, B, H = *inputs.shape[:3], start.shape[-1]
         exact = torch.promote_types(inputs.dtype, torch.float32)
-        kept = T if any(ctx.needs_input_grad) else 1  # steps whose gates are remembered
-        gates = inputs.new_empty(D, kept, B, 2 * H, dtype=exact)  # r, z
-        new, scores = (inputs.new_empty(D, kept, B, H, dtype=exact) for _ in range(2))  # n, s
-        states = inputs.new_empty(D, T, B, H, dtype=exact)
+        gates = inputs.new_empty(D, T, B, 2 * H, dtype=exact)  # r, z
+        new, scores, states = (inputs.new_empty(D, T, B, H, dtype=exact) for _ in range(3))  # n, s, h'
         recurrent = inputs.new_empty(D, B, 3 * H)
         addend, transposed = bias[:, None].expand_as(recurrent).contiguous(), weight.transpose(1, 2)
         h = start.to(exact)
         for t in range(T):
-            now, k = inputs[:, t], t % kept
+            now = inputs[:, t]
             torch.baddbmm(addend, h.to(inputs.dtype), transposed, out=recurrent)
-            torch.add(now[..., : 2 * H], recurrent[..., : 2 * H], out=gates[:, k]).sigmoid_()
-            scores[:, k] = recurrent[..., 2 * H :]
-            torch.addcmul(now[..., 2 * H :].to(exact), gates[:, k, :, :H], scores[:, k], out=new[:, k]).tanh_()
-            h = torch.lerp(new[:, k], h, gates[:, k, :, H:], out=states[:, t])
+            torch.add(now[..., : 2 * H], recurrent[..., : 2 * H], out=gates[:, t]).sigmoid_()
+            scores[:, t] = recurrent[..., 2 * H :]
+            torch.addcmul(now[..., 2 * H :].to(exact), gates[:, t, :, :H], scores[:, t], out=new[:, t]).tanh_()
+            h = torch.lerp(new[:, t], h, gates[:, t, :, H:], out=states[:, t])
         ctx.save_for_backward(weight, start, gates, new, scores, states)
         ctx.dtype = inputs.dtype
         return states
@@ -65,3 +65,23 @@ class GRUScan(torch.autograd.Function):
         flat = to_recurrent.flatten(1, 2)  # (D, T * B, 3H)
         to_weight = flat.transpose(1, 2) @ before.to(ctx.dtype).flatten(1, 2)
         return to_inputs, to_weight, flat.sum(1), carried.to(start.dtype)
+
+
+def _states(inputs: Tensor, weight: Tensor, bias: Tensor, start: Tensor) -> Tensor:
+    # The same, remembering nothing: one step's gates are overwritten by the next one's.
+    D, T, B, H = *inputs.shape[:3], start.shape[-1]
+    exact = torch.promote_types(inputs.dtype, torch.float32)
+    states = inputs.new_empty(D, T, B, H, dtype=exact)
+    recurrent = inputs.new_empty(D, B, 3 * H)
+    gates, new = recurrent.new_empty(D, B, 2 * H, dtype=exact), recurrent.new_empty(D, B, H, dtype=exact)
+    addend, transposed = bias[:, None].expand_as(recurrent).contiguous(), weight.transpose(1, 2)
+    recurrent_gates, scores = recurrent.split([2 * H, H], dim=-1)
+    r, z = gates.chunk(2, dim=-1)
+    input_gates, input_new = inputs.split([2 * H, H], dim=-1)
+    h = start.to(exact)
+    for now_gates, now_new, now in zip(input_gates.unbind(1), input_new.unbind(1), states.unbind(1), strict=True):
+        torch.baddbmm(addend, h.to(inputs.dtype), transposed, out=recurrent)
+        torch.add(now_gates, recurrent_gates, out=gates).sigmoid_()
+        torch.mul(r, scores, out=new).add_(now_new).tanh_()
+        h = torch.lerp(new, h, z, out=now)
+    return states

@@ -34,8 +34,12 @@ class MinimalCell(nn.Module):
         for gate in self.weight_ih.data.chunk(self.gates):
             nn.init.xavier_uniform_(gate)
 
-    def log_gates(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logarithms of what is kept and what is taken, and the candidate, from `(..., G)`: `(..., H)` each."""
+    def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is kept of the state, what is taken of the candidate, and the candidate, from `(..., G)`: `(..., H)`."""
+        raise NotImplementedError
+
+    def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, but the logarithms of the first two."""
         raise NotImplementedError
 
     def initial_state(self, rows: int) -> State:
@@ -44,18 +48,19 @@ class MinimalCell(nn.Module):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
-        keep, take = self._coefficients(F.linear(x, self.weight_ih, self.bias_ih))
-        h = keep.exp() * state[0] + take.exp()
+        keep, take, candidate = self.shares(exact(F.linear(x, self.weight_ih, self.bias_ih)))
+        h = keep * state[0] + take * positive(candidate)
         return h, (h,)
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `Cell.scan`."""
         gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
-        keep, take = self._coefficients(gates)  # (B, T, H) each
         if self.kernel == "parallel":
-            h = parallel_scan(keep, take, state[0])
+            keep, take, candidate = self.log_shares(exact(gates))  # (B, T, H) each
+            h = parallel_scan(keep, take + log_positive(candidate), state[0])
         else:
-            h = LinearScan.apply(keep.exp(), take.exp(), state[0].to(keep.dtype))
+            keep, take, candidate = self.shares(exact(gates))
+            h = LinearScan.apply(keep, take * positive(candidate), state[0].to(keep.dtype))
         return h.to(gates.dtype), final_state([h], lengths, state)
 
     @staticmethod
@@ -65,12 +70,15 @@ class MinimalCell(nn.Module):
         """`scan` of several cells; see `Cell.scan_together`."""
         return [cell.scan(x, lengths, state) for cell, x, state in zip(cells, xs, states, strict=True)]
 
-    def _coefficients(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        # In h' = a h + b: log a and log b.
-        keep, take, candidate = self.log_gates(exact(gates))
-        # log g(candidate), g(x) = x + 1/2 where x is not negative, sigmoid(x) elsewhere: positive (appendix B.3.2)
-        positive = (candidate.clamp(min=0.0) + 0.5).log()
-        return keep, take + torch.where(candidate >= 0, positive, F.logsigmoid(candidate.clamp(max=0.0)))
+
+def positive(x: Tensor) -> Tensor:
+    """x + 1/2 where x is not negative, sigmoid(x) elsewhere (appendix B.3.2)."""
+    return x.clamp(min=0.0) + x.clamp(max=0.0).sigmoid()
+
+
+def log_positive(x: Tensor) -> Tensor:
+    """The logarithm of `positive`."""
+    return torch.where(x >= 0, (x.clamp(min=0.0) + 0.5).log(), F.logsigmoid(x.clamp(max=0.0)))
 
 
 class MinGRU(MinimalCell):
@@ -78,7 +86,12 @@ class MinGRU(MinimalCell):
 
     gates = 2  # update, candidate
 
-    def log_gates(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z, candidate = gates.chunk(2, dim=-1)
+        z = z.sigmoid()
+        return 1 - z, z, candidate
+
+    def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         z, candidate = gates.chunk(2, dim=-1)
         return F.logsigmoid(-z), F.logsigmoid(z), candidate
 
@@ -94,7 +107,12 @@ class MinLSTM(MinimalCell):
         bias = 1.0 if options.forget_bias is None else options.forget_bias
         nn.init.constant_(self.bias_ih.data.chunk(3)[0], bias)
 
-    def log_gates(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        f, i, candidate = gates.chunk(3, dim=-1)
+        keep = (F.logsigmoid(f) - F.logsigmoid(i)).sigmoid()  # f / (f + i), where both may vanish
+        return keep, 1 - keep, candidate
+
+    def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         f, i, candidate = gates.chunk(3, dim=-1)
         difference = F.logsigmoid(i) - F.logsigmoid(f)  # log(i / f)
         return F.logsigmoid(-difference), F.logsigmoid(difference), candidate

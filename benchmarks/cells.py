@@ -1,0 +1,87 @@
+"""All cells on the same task: UPOS on UD English EWT, at equal parameters and equal epochs, with the POS recipe.
+
+    ZOO_DATA=... python benchmarks/cells.py --epochs 3 > table.md          about 15 minutes on two cores
+
+One bidirectional layer; the hidden size of each cell is the multiple of 8 that brings its backbone nearest to the
+parameters of the LSTM with 256 units. All else is the recipe's default, seed 0. The last rows are the first two cells
+through torch's packed layers instead: what the padded path is worth to a whole tagger, and that it costs no score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from zoo import CELLS, RecurrentBackbone
+
+INPUTS = 328  # words 128, characters 200
+EVERY = ["fit", "--data.dataset", "ud-en-ewt", "--model.num_layers", "1", "--wandb", "disabled"]
+
+
+def parameters(cell: str, hidden_size: int) -> int:
+    return sum(p.numel() for p in RecurrentBackbone(INPUTS, hidden_size, cell=cell).parameters())
+
+
+def hidden_size(cell: str, wanted: int) -> int:
+    """The multiple of 8 whose backbone has as nearly as possible the wanted number of parameters."""
+    size = 8
+    while parameters(cell, 2 * size) < wanted:
+        size *= 2
+    return min(range(size, 2 * size + 1, 8), key=lambda s: abs(_estimate(cell, s, size) - wanted))
+
+
+def _estimate(cell: str, size: int, known: int) -> float:
+    # Parameters are a quadratic in the hidden size, without a constant: two points say all.
+    first, second = parameters(cell, known), parameters(cell, 2 * known)
+    square = (second - 2 * first) / (2 * known**2)
+    return square * size**2 + (first / known - square * known) * size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=3)
+    options = parser.parse_args()
+    wanted = parameters("lstm", 256)
+    runs = [(cell, cell, hidden_size(cell, wanted), []) for cell in CELLS]
+    runs += [(f"{cell}, packed", cell, size, ["--model.recurrent.kernel", "packed"]) for _, cell, size, _ in runs[:2]]
+    print("| cell | H | parameters, backbone | dev accuracy | unknown words | training tokens/s | seconds |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name, cell, size, more in track(runs, "training", console=Console(stderr=True)):
+        facts = train([*EVERY, "--trainer.max_epochs", str(options.epochs)], cell, size, more)
+        scores = facts["scores"]
+        print(
+            f"| {name} | {size} | {parameters(cell, size):,} | {100 * scores['val/accuracy']:.2f} "
+            f"| {100 * scores['val/unknown_accuracy']:.2f} | {facts['train_tokens_per_second']:,} "
+            f"| {facts['train_seconds']:.0f} |",
+            flush=True,
+        )
+    print(
+        f"\n{date.today()}, {facts['hardware']}, {facts['precision']}, torch {facts['versions']['torch']}; each row is"
+    )
+    print(
+        f"`python -m recipes.pos_tagging {shlex.join(EVERY)} --trainer.max_epochs {options.epochs} --model.cell CELL`"
+    )
+
+
+def train(args: list[str], cell: str, size: int, more: list[str]) -> dict:
+    """Runs the recipe as a user would; its `metrics.json`."""
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = ["--model.cell", cell, "--model.hidden_size", str(size), *more]
+        command = [sys.executable, "-m", "recipes.pos_tagging", *args, *sizes, "--out", f"{folder}/run"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stderr[-2000:]}")
+        return json.loads((Path(folder) / "run" / "metrics.json").read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    main()
