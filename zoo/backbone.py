@@ -136,7 +136,8 @@ class RecurrentBackbone(nn.Module):
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * H)
             states += ends
-        return Encoded(zero_padding(x, mask), torch.stack(finals), tuple(states))
+        # The outputs at padding are finite, so that a product zeroes them, in a third of the time of a selection.
+        return Encoded(x * mask[..., None].to(x.dtype), torch.stack(finals), tuple(states))
 
     def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """One time step of a backbone with one direction, for decoding and streams: it applies no dropout.

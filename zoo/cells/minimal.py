@@ -108,9 +108,10 @@ class MinLSTM(MinimalCell):
         nn.init.constant_(self.bias_ih.data.chunk(3)[0], bias)
 
     def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        f, i, candidate = gates.chunk(3, dim=-1)
-        keep = (F.logsigmoid(f) - F.logsigmoid(i)).sigmoid()  # f / (f + i), where both may vanish
-        return keep, 1 - keep, candidate
+        H = self.hidden_size
+        f, i = gates[..., : 2 * H].sigmoid().clamp(min=torch.finfo(gates.dtype).tiny).chunk(2, dim=-1)
+        keep = f / (f + i)
+        return keep, 1 - keep, gates[..., 2 * H :]
 
     def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         f, i, candidate = gates.chunk(3, dim=-1)
