@@ -136,6 +136,20 @@ def test_every_regulariser_acts_in_training_alone(option):
     assert torch.equal(model.eval()(batch), plain.eval()(batch))
 
 
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+def test_the_adversary_makes_the_loss_larger(head, monkeypatch):
+    options = dict(dropout=0.0, word_dropout=0.0, head=head)
+    losses = []
+    for size in (0.0, 0.05, 0.2):
+        model = tagger(**options, adversarial=size).train()
+        monkeypatch.setattr(model, "log", lambda *_, **__: None)  # there is no trainer to log to
+        batch = batch_of(model, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
+        losses.append(model.training_step(batch, 0))
+        losses[-1].backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert losses[0] < losses[1] < losses[2]
+
+
 def test_imported_vectors_are_used_kept_and_frozen():
     words = ["<pad>", "<unk>", "saw", "Zürich"]
     model = tagger(vector_words=words, vector_size=3)
