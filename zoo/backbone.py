@@ -71,10 +71,23 @@ class RecurrentBackbone(nn.Module):
     >>> encoded.sequence.shape, encoded.final.shape
     (torch.Size([3, 5, 32]), torch.Size([2, 3, 32]))
 
+    The cells, each documented in `zoo.cells`; any of them works in every model, direction and depth:
+
+        lstm             Hochreiter & Schmidhuber 1997, Gers et al. 2000; equal to `nn.LSTM`
+        gru              Cho et al. 2014; equal to `nn.GRU`
+        rnn              Elman 1990, tanh; equal to `nn.RNN`
+        peephole_lstm    Gers & Schmidhuber 2000: gates see the cell state
+        cifg_lstm        Greff et al. 2017: the input gate is 1 - the forget gate
+        layer_norm_lstm  Ba et al. 2016
+        projected_lstm   Sak et al. 2014: fewer outputs than units
+        slstm            Beck et al. 2024 (xLSTM): exponential input gate, normalised and stabilised
+        min_gru          Feng et al. 2024: gates see the input alone
+        min_lstm         Feng et al. 2024
+
     Args:
         input_size: I, features per step.
         hidden_size: H, units per layer and direction.
-        cell: a key of `zoo.CELLS`; each class there names its paper.
+        cell: one of the names above, the keys of `zoo.CELLS`.
         num_layers: N.
         bidirectional: whether a second cell reads each row from its own end to its start (Schuster & Paliwal 1997).
         dropout: probability that a row loses an output between two layers, at all its steps.
