@@ -98,6 +98,24 @@ class RecurrentBackbone(nn.Module):
             states += ends
         return Encoded(zero_padding(x, mask), torch.stack(finals), tuple(states))
 
+    def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        """One time step of a backbone with one direction, for decoding and streams: it applies no dropout.
+
+        Args:
+            x: `(B, I)`.
+            state: as returned by `initial_state`, by the last step, or in `Encoded.state`.
+
+        Returns:
+            The output `(B, H)` and the next state.
+        """
+        if self.directions == 2:
+            raise ZooError("a bidirectional backbone reads the whole sequence at once: step needs bidirectional=False")
+        states = []
+        for layer, start in zip(self.layers, state, strict=True):
+            x, end = layer[0].step(x, start)
+            states.append(end)
+        return x, tuple(states)
+
     def _layer(self, layer: nn.ModuleList, x: Tensor, lengths: Tensor, starts: tuple[State, ...]):
         outputs, end = layer[0].scan(x, lengths, starts[0])
         if self.directions == 1:

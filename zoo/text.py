@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import re
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
-from zoo.errors import ZooError
+import sentencepiece
+
+from zoo.errors import ZooError, unknown_name
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 
@@ -89,6 +95,92 @@ def split_whitespace(text: str) -> list[str]:
 def split_characters(text: str) -> list[str]:
     """Every character that is not white space, for scripts that put no space between words."""
     return [character for character in text if not character.isspace()]
+
+
+ALGORITHMS = ("unigram", "bpe")
+
+
+class SentencePieces:
+    """The pieces of a unigram (Kudo 2018) or BPE model (Sennrich et al. 2016) that was trained on a training split.
+
+    Its `state` is the whole model as plain lines of text, so that it travels wherever a vocabulary does.
+
+    Args:
+        state: lines of base64, as in the `state` of another one.
+
+    Raises:
+        ZooError: these are no lines of a model.
+    """
+
+    def __init__(self, state: Sequence[str]):
+        self.state = list(state)
+        try:
+            self._model = sentencepiece.SentencePieceProcessor(model_proto=b64decode("".join(state), validate=True))
+        except (ValueError, RuntimeError) as error:
+            raise ZooError(f"expected a sentencepiece model in lines of base64, got: {error}") from error
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Iterable[str],
+        size: int,
+        *,
+        algorithm: str = "unigram",
+        character_coverage: float = 0.9995,
+        normalization: str = "nmt_nfkc",
+        byte_fallback: bool = False,
+        exact: bool = False,
+    ) -> SentencePieces:
+        """Trains a model.
+
+        Args:
+            texts: of the training split; read once.
+            size: number of pieces at most; a small corpus has fewer.
+            algorithm: "unigram" or "bpe".
+            character_coverage: share of the characters that become pieces; the rarest do not.
+            normalization: sentencepiece's rule, such as "nmt_nfkc", "nmt_nfkc_cf" (case-folded) or "identity".
+            byte_fallback: whether a character without a piece is spelled in bytes, so that nothing is unknown.
+            exact: whether having fewer pieces than `size` is an error.
+
+        Raises:
+            ZooError: there is no text in `texts`, or too little or too much of it for this size.
+        """
+        if algorithm not in ALGORITHMS:
+            raise unknown_name("sentencepiece algorithm", algorithm, ALGORITHMS)
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_writer=model,
+                model_type=algorithm,
+                vocab_size=size,
+                hard_vocab_limit=exact,
+                character_coverage=character_coverage,
+                byte_fallback=byte_fallback,
+                max_sentence_length=1 << 20,
+                normalization_rule_name=normalization,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise ZooError(_size_error(size, str(error))) from error
+        return cls(wrap(b64encode(model.getvalue()).decode(), 100))
+
+    def __call__(self, text: str) -> list[str]:
+        return self._model.encode(text, out_type=str)
+
+    @property
+    def entries(self) -> list[str]:
+        """All its pieces, without those that stand for no text."""
+        ids = range(self._model.get_piece_size())
+        return [self._model.id_to_piece(i) for i in ids if not (self._model.is_control(i) or self._model.is_unknown(i))]
+
+
+def _size_error(size: int, reason: str) -> str:
+    if largest := re.search(r"too high.*<= (\d+)", reason):
+        return f"this text has no {size} sentencepieces: {largest[1]} is the largest possible number of them"
+    if smallest := re.search(r"required_chars\. \d+ vs (\d+)", reason):
+        return f"{size} sentencepieces are fewer than the characters of this text: ask for more than {smallest[1]}"
+    return f"expected texts to learn {size} sentencepieces from, got: {reason}"
 
 
 TOKENIZERS = {"whitespace": split_whitespace, "characters": split_characters}

@@ -1,0 +1,89 @@
+"""How good written texts are: ROUGE, BLEU and chrF, keywords. Everything is a share between 0 and 1."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import sacrebleu
+
+UNSPACED = ("zh", "ja")  # languages whose texts are scored by characters
+SEPARATORS = re.compile(r"[_;；]")
+
+
+def units(text: str, language: str) -> list[str]:
+    """What ROUGE counts: in English lower-case runs of a-z and 0-9, as in the package rouge-score without stemming;
+    in Chinese and Japanese characters; elsewhere words."""
+    text = text.lower()
+    if language in UNSPACED:
+        return [character for character in text if not character.isspace()]
+    return re.findall(r"[a-z0-9]+" if language == "en" else r"\w+", text)
+
+
+def ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    """How often each sequence of n tokens occurs."""
+    return Counter(zip(*(tokens[i:] for i in range(n)), strict=False))
+
+
+def rouge(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
+    """ROUGE-1, -2 and -L (Lin 2004): mean F1 over the texts."""
+    scores = rouge_by_text(outputs, references, language)
+    return {name: sum(values) / max(1, len(values)) for name, values in scores.items()}
+
+
+def rouge_by_text(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, list[float]]:
+    """The same of each text."""
+    scores: dict[str, list[float]] = {"rougeL": [], "rouge1": [], "rouge2": []}
+    for output, reference in zip(outputs, references, strict=True):
+        found, gold = units(output, language), units(reference, language)
+        scores["rougeL"].append(_f1(_common_subsequence(found, gold), len(found), len(gold)))
+        for n in (1, 2):
+            a, b = ngrams(found, n), ngrams(gold, n)
+            scores[f"rouge{n}"].append(_f1((a & b).total(), a.total(), b.total()))
+    return scores
+
+
+def bleu(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
+    """Corpus BLEU and chrF by sacrebleu (Post 2018)."""
+    bleu = bleu_metric(language).corpus_score(outputs, [references]).score / 100
+    return {"bleu": bleu, "chrf": sacrebleu.CHRF().corpus_score(outputs, [references]).score / 100}
+
+
+def bleu_metric(language: str) -> sacrebleu.BLEU:
+    """Sacrebleu's BLEU with the tokenizer for a language."""
+    tokenizer = {"zh": "zh", "ja": "char"}.get(language, "13a")
+    return sacrebleu.BLEU(tokenize=tokenizer)
+
+
+def keywords(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
+    """Precision, recall and F1 over sets of keywords that `_` or `;` separates, of all texts together."""
+    matched = found = gold = 0
+    for output, reference in zip(outputs, references, strict=True):
+        ours, theirs = ({word.strip() for word in SEPARATORS.split(text)} - {""} for text in (output, reference))
+        matched, found, gold = matched + len(ours & theirs), found + len(ours), gold + len(theirs)
+    precision, recall = matched / max(1, found), matched / max(1, gold)
+    return {"keyword_f1": _f1(matched, found, gold), "keyword_precision": precision, "keyword_recall": recall}
+
+
+# Of each metric the first score chooses the best checkpoint.
+SCORES: dict[str, Callable[[Sequence[str], Sequence[str], str], dict[str, float]]] = {
+    "bleu": bleu,
+    "rouge": rouge,
+    "keywords": keywords,
+}
+MONITORS = {"bleu": "bleu", "rouge": "rougeL", "keywords": "keyword_f1"}
+
+
+def _f1(matched: int, found: int, gold: int) -> float:
+    return 2 * matched / (found + gold) if found + gold else 0.0
+
+
+def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(b) + 1)
+    for token in a:
+        diagonal = 0
+        for j, other in enumerate(b, 1):
+            diagonal, row[j] = row[j], diagonal + 1 if token == other else max(row[j], row[j - 1])
+    return row[-1]
