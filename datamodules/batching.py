@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
-from zoo.batching import EncodedSentences, TaggingBatch, group_by_length
+from zoo.batching import group_by_length
 from zoo.errors import ZooError
+
+Batch = TypeVar("Batch", covariant=True)
+
+
+class EncodedSplit(Protocol[Batch]):
+    """A split as tensors, of any task: `zoo.batching.EncodedSentences` is one."""
+
+    lengths: Sequence[int]  # tokens in each row
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The rows asked for, in that order, padded."""
 
 
 def plan_epoch(
@@ -29,7 +41,7 @@ def plan_epoch(
         ZooError: fewer rows than processes.
     """
     if len(lengths) < processes:
-        raise ZooError(f"{len(lengths)} sentences cannot be dealt to {processes} processes: use fewer devices")
+        raise ZooError(f"{len(lengths)} rows cannot be dealt to {processes} processes: use fewer devices")
     dice = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     if shuffle:
@@ -51,14 +63,14 @@ def plan_epoch(
     return steps
 
 
-class BatchLoader:
+class BatchLoader(Generic[Batch]):
     """An iterable of batches that knows where it is: each pass is the next epoch, a restored pass goes on.
 
     It is no `DataLoader`, on purpose: a batch is a few indexing operations, so workers would only cost; Lightning
     saves and restores its state within an epoch; and Lightning leaves its share of a distributed epoch alone.
 
     Args:
-        sentences: the encoded split.
+        data: the encoded split.
         max_tokens: budget of a batch, padding included.
         shuffle: whether each epoch has an order of its own.
         seed: of the shuffling.
@@ -68,7 +80,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        sentences: EncodedSentences,
+        data: EncodedSplit[Batch],
         max_tokens: int,
         *,
         shuffle: bool = False,
@@ -76,7 +88,7 @@ class BatchLoader:
         rank: int = 0,
         processes: int = 1,
     ):
-        self.sentences, self.max_tokens = sentences, max_tokens
+        self.data, self.max_tokens = data, max_tokens
         self.shuffle, self.seed = shuffle, seed
         self.rank, self.processes = rank, processes
         self.epoch, self.position = 0, 0
@@ -86,13 +98,13 @@ class BatchLoader:
     def __len__(self) -> int:
         return self._steps
 
-    def __iter__(self) -> Iterator[TaggingBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         if self.position and not self._restored or self.position == len(self):
             self.epoch, self.position = self.epoch + 1, 0
         self._restored = False
         for step in self._plan()[self.position :]:
             self.position += 1
-            yield self.sentences.batch(step[self.rank])
+            yield self.data.batch(step[self.rank])
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self.epoch, "position": self.position}
@@ -102,7 +114,7 @@ class BatchLoader:
 
     def _plan(self) -> list[list[list[int]]]:
         return plan_epoch(
-            self.sentences.lengths,
+            self.data.lengths,
             self.max_tokens,
             processes=self.processes,
             shuffle=self.shuffle,

@@ -6,28 +6,20 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytorch_lightning as pl
-from torch import Tensor
-
-from datamodules.batching import BatchLoader
-from datamodules.catalog import CATALOG, locate
+from datamodules.base import CorpusDataModule
 from datamodules.readers import DataError, TaggedSentence, read_columns, read_conllu
-from datamodules.vectors import read_vectors
 from zoo.batching import EncodedSentences, FormIndexer
 from zoo.spans import convert, detect_scheme, is_legal
-from zoo.text import PAD, UNKNOWN, Vocabulary
+from zoo.text import Vocabulary
 
 if TYPE_CHECKING:
     from zoo.tagger import SequenceTagger
 
 FORMATS = ("conllu", "columns")
-SPLITS = ("train", "dev", "test")
-STEPS = 170  # in an epoch, where the user sets no budget: enough for a small corpus to be learned at all
-EVALUATION_BUDGET = 4800  # tokens in a batch; no score depends on it
 RARE_CHARACTER = 3  # rarer ones train the unknown character
 
 
-class TaggingDataModule(pl.LightningDataModule):
+class TaggingDataModule(CorpusDataModule):
     """Reads, encodes and batches a tagging corpus; vocabularies come from its training split alone.
 
     >>> data = TaggingDataModule("ud-en-ewt")
@@ -61,6 +53,9 @@ class TaggingDataModule(pl.LightningDataModule):
             are not known (the known ones are listed).
     """
 
+    task = "tagging"
+    largest_budget = 1200
+
     def __init__(
         self,
         dataset: str = "sample-en",
@@ -80,23 +75,25 @@ class TaggingDataModule(pl.LightningDataModule):
         lowercase: bool = True,
         seed: int = 0,
     ):
-        super().__init__()
-        if max_tokens is not None and max_tokens < 1:
-            raise DataError(f"expected a token budget of at least 1, got --data.max_tokens {max_tokens}")
+        super().__init__(
+            dataset,
+            root=root,
+            train=train,
+            dev=dev,
+            test=test,
+            vectors=vectors,
+            max_vectors=max_vectors,
+            max_tokens=max_tokens,
+            seed=seed,
+        )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
-        self.dataset, self.root, self.column, self.format = dataset, root, column, format
-        self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
+        self.column, self.format = column, format
         self._source_scheme, self.convert_to = scheme, convert_to
-        self.vectors_file, self.max_vectors = vectors, max_vectors
-        self.max_tokens, self.min_count, self.lowercase, self.seed = max_tokens, min_count, lowercase, seed
+        self.min_count, self.lowercase = min_count, lowercase
         self._read: dict[str, list[TaggedSentence]] = {}
-        self._encoded: dict[str, EncodedSentences] = {}
         self._vocabularies: tuple[Vocabulary, Vocabulary, Vocabulary] | None = None
-        self._vectors: tuple[Vocabulary, Tensor | None] | None = None
         self._scheme: str | None = None
-        self._train_loader: BatchLoader | None = None
-        self._resume_from: dict[str, int] | None = None
 
     @property
     def words(self) -> Vocabulary:
@@ -126,26 +123,9 @@ class TaggingDataModule(pl.LightningDataModule):
         return "characters" if single else "whitespace"
 
     @property
-    def vector_words(self) -> Vocabulary:
-        """Words with imported vectors, `<pad>` and `<unk>` first; empty where none are imported."""
-        return self._imported()[0]
-
-    @property
-    def vector_size(self) -> int:
-        """Features of an imported vector; 0 where none are imported."""
-        table = self._imported()[1]
-        return 0 if table is None else table.shape[1]
-
-    @property
-    def vector_table(self) -> Tensor | None:
-        """`(len(vector_words) - 2, vector_size)`, for `SequenceTagger.import_vectors`."""
-        return self._imported()[1]
-
-    @property
-    def budget(self) -> int:
-        """Tokens in a training batch at most, padding included."""
-        tokens = sum(len(sentence.tokens) for sentence in self.sentences("train"))
-        return self.max_tokens or max(100, min(1200, tokens // STEPS))
+    def training_tokens(self) -> int:
+        """Tokens of the training split."""
+        return sum(len(sentence.tokens) for sentence in self.sentences("train"))
 
     def sentences(self, split: str) -> list[TaggedSentence]:
         """The sentences of "train", "dev" or "test", their tags converted where asked."""
@@ -163,50 +143,12 @@ class TaggingDataModule(pl.LightningDataModule):
         self.lowercase = indexer.lowercase
         self._encoded.clear()
 
-    def setup(self, stage: str) -> None:
-        if stage == "fit" and self.trainer and self.vector_table is not None:
-            self.trainer.lightning_module.import_vectors(self.vector_table)
-        for split in {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
-            if split not in self._encoded:
-                self._encoded[split] = self._encode(split)
-
-    def train_dataloader(self) -> BatchLoader:
-        self._train_loader = self._loader("train", self.budget, shuffle=True)
-        if self._resume_from is not None:
-            self._train_loader.load_state_dict(self._resume_from)
-            self._resume_from = None
-        return self._train_loader
-
-    def val_dataloader(self) -> BatchLoader:
-        return self._loader("dev", EVALUATION_BUDGET)
-
-    def test_dataloader(self) -> BatchLoader:
-        return self._loader("test", EVALUATION_BUDGET)
-
-    def state_dict(self) -> dict[str, int]:
-        # Lightning saves a loader's state itself, but forgets to restore it where a schedule has asked how many
-        # steps there are before the checkpoint is read.
-        return {} if self._train_loader is None else self._train_loader.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self._resume_from = state_dict or None
-
-    def _loader(self, split: str, max_tokens: int, shuffle: bool = False) -> BatchLoader:
-        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return BatchLoader(
-            self._encoded[split], max_tokens, shuffle=shuffle, seed=self.seed, rank=rank, processes=processes
-        )
-
     def _source(self, split: str) -> tuple[str | Path, str, str, str | None]:
         """Path, format, tag column and scheme of a split."""
-        if self.own_files:
-            if split not in self.own_files:
-                raise DataError(f"there is no {split} split: give its file with --data.{split} FILE")
-            path = self.own_files[split]
+        path, corpus = self._locate(split)
+        if corpus is None:
             format = self.format or ("conllu" if str(path).endswith((".conllu", ".conllu.txt")) else "columns")
             return path, format, self.column or ("upos" if format == "conllu" else "-1"), None
-        path = locate(self.dataset, self.root)[split]
-        corpus = CATALOG[self.dataset]
         scheme = corpus.scheme if self.column in (None, str(corpus.column)) else None
         return path, corpus.format, self.column or str(corpus.column), scheme
 
@@ -240,15 +182,6 @@ class TaggingDataModule(pl.LightningDataModule):
                 Vocabulary.fit((tag for sentence in sentences for tag in sentence.tags), specials=()),
             )
         return self._vocabularies
-
-    def _imported(self) -> tuple[Vocabulary, Tensor | None]:
-        if self._vectors is None:
-            if self.vectors_file is None:
-                self._vectors = (Vocabulary(()), None)
-            else:
-                words, table = read_vectors(self.vectors_file, self.max_vectors)
-                self._vectors = (Vocabulary((PAD, UNKNOWN, *words)), table)
-        return self._vectors
 
     def _encode(self, split: str) -> EncodedSentences:
         sentences, tags = self.sentences(split), self.tags

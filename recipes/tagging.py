@@ -19,7 +19,7 @@ from recipes.evaluation import load_model
 from recipes.figures import confusion_matrix, worst_confusions
 from recipes.recipe import Recipe
 from zoo.errors import ZooError
-from zoo.metrics import TagScore
+from zoo.metrics import LabelScore
 from zoo.tagger import SequenceTagger
 
 LINKS = (
@@ -39,8 +39,8 @@ CHUNK = 1000  # sentences at a time: memory stays bounded however long the input
 class TaggingReport:
     """Scores of each tag and span label, and what was taken for what."""
 
-    tags: list[TagScore]
-    labels: list[TagScore]
+    tags: list[LabelScore]
+    labels: list[LabelScore]
     confusion: list[list[int]]
     names: list[str]
     mistakes: list[tuple[str, str, int]]
@@ -64,7 +64,7 @@ class TaggingReport:
             if scores:
                 lines += [f"{title:<16}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}"]
                 lines += [
-                    f"{s.tag:<16}{s.precision:>10.4f}{s.recall:>10.4f}{s.f1:>10.4f}{s.support:>10}" for s in scores
+                    f"{s.label:<16}{s.precision:>10.4f}{s.recall:>10.4f}{s.f1:>10.4f}{s.support:>10}" for s in scores
                 ]
                 lines += [""]
         lines += ["most frequent mistakes: gold, predicted, tokens"]

@@ -16,7 +16,7 @@ from seqeval.scheme import IOB1, IOB2, IOBES, Entities
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 from torch import Tensor, multiprocessing
 
-from zoo.metrics import UNSEEN, TaggingMetrics, TagScore
+from zoo.metrics import UNSEEN, LabelScore, TaggingMetrics
 
 TAGS = ["NOUN", "VERB", "DET"]
 BIO = ["O", "B-x", "I-x", "B-y", "I-y"]
@@ -64,7 +64,7 @@ def test_tags_agree_with_scikit_learn(rows):
 
     assert metrics.confusion().tolist() == confusion_matrix(gold, predicted, labels=range(4))[:, :3].tolist()
     reference = precision_recall_fscore_support(gold, predicted, labels=range(4), zero_division=0)
-    columns = [[getattr(score, field) for score in metrics.per_tag()] for field in TagScore._fields]
+    columns = [[getattr(score, field) for score in metrics.per_tag()] for field in LabelScore._fields]
     assert columns[0] == [*TAGS, UNSEEN][: 3 + (3 in gold)]
     for column, values in zip(columns[1:], reference, strict=True):
         assert column == pytest.approx(list(values[: len(column)]))
@@ -88,7 +88,7 @@ def test_spans_agree_with_seqeval_strict(scheme, data):
         by_label = {name: score(gold, predicted, average=None, **strict) for name, score in references.items()}
     got = metrics.compute()
     assert {name: float(got[name]) for name in expected} == pytest.approx(expected)
-    table = {score.tag: score for score in metrics.per_span_label()}
+    table = {score.label: score for score in metrics.per_span_label()}
     labels = sorted(Entities(gold + predicted, REFERENCE[scheme]).unique_tags)  # seqeval has a row for each of these
     for name, values in by_label.items():
         assert [getattr(table[label], name) for label in labels] == pytest.approx(list(values))
@@ -98,8 +98,8 @@ def test_span_scores_by_label():
     rows = [[(1, 1, False), (2, 2, False), (0, 3, False)], [(1, 3, False), (0, 0, False), (3, 3, False)]]
     scores = scored(BIO, "BIO", collate(rows)).per_span_label()
     assert scores == [
-        TagScore("x", 0.5, 1.0, pytest.approx(2 / 3), 1),
-        TagScore("y", 1.0, pytest.approx(1 / 3), 0.5, 3),
+        LabelScore("x", 0.5, 1.0, pytest.approx(2 / 3), 1),
+        LabelScore("y", 1.0, pytest.approx(1 / 3), 0.5, 3),
     ]
     assert scored(TAGS, None, collate([[(0, 0, False)]])).per_span_label() == []
 
@@ -109,7 +109,7 @@ def test_a_run_of_unseen_tags_is_one_missed_span():
     gold = [1, unseen, unseen, 0, unseen, 2]
     predicted = [1, 3, 4, 0, 0, 0]
     metrics = scored(BIO, "BIO", collate([[(p, g, False) for p, g in zip(predicted, gold, strict=True)]]))
-    assert metrics.per_span_label()[-1] == TagScore(UNSEEN, 0.0, 0.0, 0.0, 2)
+    assert metrics.per_span_label()[-1] == LabelScore(UNSEEN, 0.0, 0.0, 0.0, 2)
     scores = metrics.compute()
     assert float(scores["span_recall"]) == pytest.approx(1 / 3)
     assert float(scores["span_precision"]) == pytest.approx(1 / 2)

@@ -2,6 +2,7 @@
 
 from zoo.backbone import Encoded, RecurrentBackbone
 from zoo.cells import CELLS
+from zoo.classifier import TextClassifier
 from zoo.pretrained import from_pretrained, list_pretrained
 from zoo.tagger import SequenceTagger
 from zoo.text import Vocabulary
@@ -13,6 +14,7 @@ __all__ = [
     "Encoded",
     "RecurrentBackbone",
     "SequenceTagger",
+    "TextClassifier",
     "Vocabulary",
     "from_pretrained",
     "list_pretrained",

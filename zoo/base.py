@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -17,14 +18,41 @@ CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetenso
 class ZooModule(pl.LightningModule):
     """A LightningModule with AdamW (Loshchilov & Hutter 2019), linear warm-up and a cosine down to zero.
 
-    A subclass sets `learning_rate`, `weight_decay` and `warmup` (the share of all steps) and the metric that
-    chooses the best checkpoint, `monitor`.
+    A subclass sets `learning_rate`, `weight_decay` and `warmup` (the share of all steps), the metric that
+    chooses the best checkpoint, `monitor`, and a torchmetrics Metric for each of "val" and "test" in `metrics`,
+    which its `_evaluate` updates with a batch.
     """
 
     learning_rate: float
     weight_decay: float
     warmup: float
     monitor: str
+    metrics: torch.nn.ModuleDict
+
+    def _evaluate(self, stage: str, batch: NamedTuple) -> None:
+        raise NotImplementedError
+
+    def validation_step(self, batch: NamedTuple, _) -> None:
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: NamedTuple, _) -> None:
+        self._evaluate("test", batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self.metrics["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        self.metrics["test"].reset()
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _report(self, stage: str) -> None:
+        scores = self.metrics[stage].compute()
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
 
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]

@@ -1,9 +1,9 @@
-"""From tokens to padded tensors: what a tagging batch is, and how sentences are grouped into batches.
+"""From tokens to padded tensors: what a batch of each task is, and how rows are grouped into batches.
 
-A batch spells nothing twice: each distinct form in it appears once, its characters are composed once, and
-every position points to its form.
+A tagging batch spells nothing twice: each distinct form in it appears once, its characters are composed once,
+and every position points to its form.
 
-Shapes: B sentences, T time steps, U distinct forms, L characters of the longest form.
+Shapes: B rows (sentences, texts), T time steps, U distinct forms, L characters of the longest form, K labels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,42 @@ class TaggingBatch(NamedTuple):
     tags: Tensor | None = None  # (B, T) tag ids; the number of tags for a tag that training never had
 
 
-class FormIndexer:
+class TextBatch(NamedTuple):
+    """Right-padded texts."""
+
+    words: Tensor  # (B, T)
+    vectors: Tensor  # (B, T) rows in the table of imported vectors
+    lengths: Tensor  # (B,) in tokens, at least 1
+    rows: Tensor  # (B,) where in their split the texts are
+    labels: Tensor | None = None  # (B,) label ids; with several labels a text (B, K), 1 for those it has
+
+
+class WordIndexer:
+    """Words to ids, by one rule for training and prediction.
+
+    Args:
+        words: fitted on the training split.
+        vectors: the words that imported vectors exist for; empty without them.
+        lowercase: whether words and vectors are looked up in lower case.
+    """
+
+    def __init__(self, words: Vocabulary, vectors: Vocabulary, *, lowercase: bool = True):
+        self.words, self.vectors, self.lowercase = words, vectors, lowercase
+
+    def knows(self, token: str) -> bool:
+        """Whether it is in the word vocabulary."""
+        return (token.lower() if self.lowercase else token) in self.words
+
+    def ids(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The ids of `tokens` among the words and among the imported vectors, `(T,)` each."""
+        keys = [token.lower() for token in tokens] if self.lowercase else tokens
+        # Vectors may be cased or not: the spelling itself first, then its key.
+        get, unknown = self.vectors.get, self.vectors.unknown_id or 0
+        rows = [get(token, get(key, unknown)) for token, key in zip(tokens, keys, strict=True)]
+        return torch.tensor(self.words.ids(keys)), torch.tensor(rows)
+
+
+class FormIndexer(WordIndexer):
     """Spellings to ids, by one rule for training and prediction.
 
     Args:
@@ -64,16 +99,16 @@ class FormIndexer:
         lowercase: bool = True,
         max_characters: int = 24,
     ):
-        self.words, self.characters, self.vectors = words, characters, vectors
-        self.lowercase, self.max_characters = lowercase, max_characters
+        super().__init__(words, vectors, lowercase=lowercase)
+        self.characters, self.max_characters = characters, max_characters
 
     def __call__(self, forms: Sequence[str]) -> Forms:
         """The ids of distinct, non-empty `forms`."""
-        keys = [form.lower() for form in forms] if self.lowercase else forms
+        words, vectors = self.ids(forms)
         spelled = [torch.tensor(self.characters.ids(self._cut(form))) for form in forms]
         return Forms(
-            words=torch.tensor(self.words.ids(keys)),
-            vectors=torch.tensor(self._vector_ids(forms, keys)),
+            words=words,
+            vectors=vectors,
             characters=pad_sequence(spelled, batch_first=True),
             lengths=torch.tensor([len(ids) for ids in spelled]),
         )
@@ -81,11 +116,6 @@ class FormIndexer:
     def _cut(self, form: str) -> str:
         half = self.max_characters // 2
         return form if len(form) <= self.max_characters else form[:half] + form[-half:]
-
-    def _vector_ids(self, forms: Sequence[str], keys: Sequence[str]) -> list[int]:
-        # Vectors may be cased or not: the spelling itself first, then its key.
-        get, unknown = self.vectors.get, self.vectors.unknown_id or 0
-        return [get(form, get(key, unknown)) for form, key in zip(forms, keys, strict=True)]
 
 
 class EncodedSentences:
@@ -121,6 +151,35 @@ class EncodedSentences:
             lengths=torch.tensor(lengths),
             forms=self.forms.select(used),
             tags=None if self.tags is None else pad_sequence([self.tags[row] for row in rows], batch_first=True),
+        )
+
+
+class EncodedTexts:
+    """Texts as tensors; `batch(rows)` is a few indexing operations.
+
+    Args:
+        texts: tokens of each text, none empty.
+        indexer: makes their ids.
+        labels: `(N,)` or, with several labels a text, `(N, K)`; None where they are to be predicted.
+    """
+
+    def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer, labels: Tensor | None = None):
+        self.words, self.vectors = zip(*map(indexer.ids, texts), strict=True) if texts else ((), ())
+        self.lengths = [len(text) for text in texts]
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, rows: Sequence[int]) -> TextBatch:
+        """The texts at `rows`, in that order, padded to the longest of them."""
+        at = torch.tensor(rows)
+        return TextBatch(
+            words=pad_sequence([self.words[row] for row in rows], batch_first=True),
+            vectors=pad_sequence([self.vectors[row] for row in rows], batch_first=True),
+            lengths=torch.tensor([self.lengths[row] for row in rows]),
+            rows=at,
+            labels=None if self.labels is None else self.labels[at],
         )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.backbone import RecurrentBackbone
 from zoo.batching import FormIndexer, Forms, group_by_length
 from zoo.cells import CELLS
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
 
 
@@ -59,8 +59,65 @@ class ConvolutionalCharacters(nn.Module):
         return torch.cat(pooled, dim=-1).tanh()  # (U, E)
 
 
-class FormEmbedding(nn.Module):
-    """Forms to vectors: what is known of each distinct spelling, side by side.
+class WordEmbedding(nn.Module):
+    """Words to vectors: a trained embedding and, where there are some, imported vectors, side by side.
+
+    Args:
+        num_words: size of the word vocabulary (0 is padding, 1 the unknown word).
+        num_vectors: rows of imported vectors; 0 for none.
+        word_size: features of the trained embedding.
+        vector_size: features of an imported vector.
+        tune_vectors: whether training may change them.
+        word_dropout: probability that a word is not known (Gal & Ghahramani 2016): its embedding and its
+            imported vector are those of an unknown word.
+    """
+
+    def __init__(
+        self,
+        num_words: int,
+        *,
+        num_vectors: int = 0,
+        word_size: int = 128,
+        vector_size: int = 0,
+        tune_vectors: bool = False,
+        word_dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.words = nn.Embedding(num_words, word_size, padding_idx=0)
+        nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
+        self.vectors = None
+        if num_vectors:
+            self.vectors = nn.Embedding(num_vectors, vector_size, padding_idx=0)
+            self.vectors.weight.requires_grad_(tune_vectors)
+        self.word_dropout = word_dropout
+        self.output_size = word_size + (vector_size if num_vectors else 0)
+
+    def import_vectors(self, table: Tensor) -> None:
+        """Copies imported vectors, a row for each of their words after the two special entries.
+
+        Args:
+            table: `(num_vectors - 2, vector_size)`; scaled to unit variance. Unknown words get the mean.
+        """
+        weight = self.vectors.weight.data
+        if table.shape != (len(weight) - 2, weight.shape[1]):
+            raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
+        weight[2:] = table / table.std().clamp(min=1e-6)
+        weight[1] = weight[2:].mean(0)
+
+    def look_up(self, words: Tensor, vectors: Tensor) -> list[Tensor]:
+        """The embedding and the imported vector of each word: ids of any one shape `(*)` -> each `(*, E)`."""
+        if self.training and self.word_dropout:
+            forgotten = torch.rand(words.shape, device=words.device) < self.word_dropout
+            words, vectors = words.masked_fill(forgotten, 1), vectors.masked_fill(forgotten, 1)
+        return [self.words(words)] if self.vectors is None else [self.words(words), self.vectors(vectors)]
+
+    def forward(self, words: Tensor, vectors: Tensor) -> Tensor:
+        """Ids `(*)` in the word vocabulary and in the table of imported vectors -> `(*, X)`."""
+        return torch.cat(self.look_up(words, vectors), dim=-1)
+
+
+class FormEmbedding(WordEmbedding):
+    """Forms to vectors: what is known of each distinct spelling, side by side; characters are never forgotten.
 
     Args:
         num_words: size of the word vocabulary (0 is padding, 1 the unknown word).
@@ -72,8 +129,7 @@ class FormEmbedding(nn.Module):
         character_encoder: a key of `zoo.CELLS`, or "cnn".
         vector_size: features of an imported vector.
         tune_vectors: whether training may change them.
-        word_dropout: probability that a batch does not know a form's word (Gal & Ghahramani 2016): its
-            embedding and its imported vector are those of an unknown word, its characters stay.
+        word_dropout: probability that a batch does not know a form's word.
 
     Raises:
         ValueError: an unknown character encoder (the known ones are listed).
@@ -93,9 +149,14 @@ class FormEmbedding(nn.Module):
         tune_vectors: bool = False,
         word_dropout: float = 0.0,
     ):
-        super().__init__()
-        self.words = nn.Embedding(num_words, word_size, padding_idx=0)
-        nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
+        super().__init__(
+            num_words,
+            num_vectors=num_vectors,
+            word_size=word_size,
+            vector_size=vector_size,
+            tune_vectors=tune_vectors,
+            word_dropout=word_dropout,
+        )
         self.characters = None
         if character_output:
             if character_encoder == "cnn":
@@ -106,26 +167,15 @@ class FormEmbedding(nn.Module):
                 )
             else:
                 raise unknown_name("character encoder", character_encoder, ["cnn", *CELLS])
-        self.vectors = None
-        if num_vectors:
-            self.vectors = nn.Embedding(num_vectors, vector_size, padding_idx=0)
-            self.vectors.weight.requires_grad_(tune_vectors)
-        self.word_dropout = word_dropout
-        composed = self.characters.output_size if self.characters else 0
-        self.output_size = word_size + composed + (vector_size if num_vectors else 0)
+            self.output_size += self.characters.output_size
 
     def forward(self, forms: Forms) -> Tensor:
         """`Forms` of U spellings -> `(U, X)`."""
-        words, vectors = forms.words, forms.vectors
-        if self.training and self.word_dropout:
-            forgotten = torch.rand(len(words), device=words.device) < self.word_dropout
-            words, vectors = words.masked_fill(forgotten, 1), vectors.masked_fill(forgotten, 1)
-        parts = [self.words(words)]  # (U, E)
+        words, *vectors = self.look_up(forms.words, forms.vectors)  # (U, E) each
+        composed = []
         if self.characters is not None:
-            parts.append(self.characters(forms.characters, forms.lengths).to(parts[0].dtype))  # (U, E)
-        if self.vectors is not None:
-            parts.append(self.vectors(vectors))  # (U, E)
-        return torch.cat(parts, dim=-1)
+            composed.append(self.characters(forms.characters, forms.lengths).to(words.dtype))  # (U, E)
+        return torch.cat([words, *composed, *vectors], dim=-1)
 
 
 class FormCache:

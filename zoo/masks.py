@@ -53,3 +53,23 @@ def last(x: Tensor, lengths: Tensor) -> Tensor:
     """The last real step of each row: `x (B, T, H)` -> `(B, H)`; for a row of length 0, its first step."""
     index = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, x.shape[-1])  # (B, 1, H)
     return x.gather(1, index).squeeze(1)
+
+
+def mean_over_time(x: Tensor, lengths: Tensor) -> Tensor:
+    """The mean of each row's real steps: `x (B, T, H)` -> `(B, H)`; zeros for a row of length 0."""
+    total = zero_padding(x, padding_mask(lengths, x.shape[1])).sum(1)  # (B, H)
+    return total / lengths.clamp(min=1)[:, None]
+
+
+def max_over_time(x: Tensor, lengths: Tensor) -> Tensor:
+    """The maximum of each row's real steps: `x (B, T, H)` -> `(B, H)`; zeros for a row of length 0."""
+    real = padding_mask(lengths, x.shape[1])[..., None]  # (B, T, 1)
+    highest = x.masked_fill(~real, torch.finfo(x.dtype).min).amax(1)  # (B, H)
+    return highest.masked_fill(lengths[:, None] == 0, 0.0)
+
+
+def softmax_over_time(scores: Tensor, lengths: Tensor) -> Tensor:
+    """Weights that sum to 1 over each row's real steps: `scores (B, T)` -> `(B, T)` fp32, zeros at padding."""
+    real = padding_mask(lengths, scores.shape[1])  # (B, T)
+    scores = scores.float().masked_fill(~real, torch.finfo(torch.float32).min)
+    return scores.softmax(-1).masked_fill(~real, 0.0)

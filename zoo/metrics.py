@@ -20,10 +20,10 @@ from zoo.spans import spans
 UNSEEN = "<unseen>"
 
 
-class TagScore(NamedTuple):
-    """The score of one tag or span label. `support` is how often it occurs in gold."""
+class LabelScore(NamedTuple):
+    """The score of one label (of tokens, spans or texts). `support` is how often it occurs in gold."""
 
-    tag: str
+    label: str
     precision: float
     recall: float
     f1: float
@@ -86,23 +86,23 @@ class TaggingMetrics(Metric):
         unseen as one more. With a scheme, `span_precision`, `span_recall` and `span_f1` over all spans.
         """
         right = self.tag_counts.diagonal().sum()
-        _, _, f1 = _scores(*_matched_predicted_gold(self.tag_counts))
+        _, _, f1 = precision_recall_f1(*_matched_predicted_gold(self.tag_counts))
         scores = {
-            "accuracy": _ratio(right, self.tag_counts.sum()),
-            "unknown_accuracy": _ratio(*self.unknown_counts),
-            "sentence_accuracy": _ratio(*self.sentence_counts),
-            "macro_f1": _ratio(f1.sum(), (self.tag_counts.sum(1) > 0).sum()),
+            "accuracy": ratio(right, self.tag_counts.sum()),
+            "unknown_accuracy": ratio(*self.unknown_counts),
+            "sentence_accuracy": ratio(*self.sentence_counts),
+            "macro_f1": ratio(f1.sum(), (self.tag_counts.sum(1) > 0).sum()),
         }
         if self.scheme is not None:
             names = ("span_precision", "span_recall", "span_f1")
-            scores |= dict(zip(names, _scores(*self.span_counts.sum(0)), strict=True))
+            scores |= dict(zip(names, precision_recall_f1(*self.span_counts.sum(0)), strict=True))
         return scores
 
-    def per_tag(self) -> list[TagScore]:
+    def per_tag(self) -> list[LabelScore]:
         """A score for each tag, in the order of their ids; then `UNSEEN`, if gold had any."""
         return _table(self.tags, *_matched_predicted_gold(self.confusion()))
 
-    def per_span_label(self) -> list[TagScore]:
+    def per_span_label(self) -> list[LabelScore]:
         """A score for each label of spans; then `UNSEEN`, if gold had any. Empty without a scheme."""
         if self.scheme is None:
             return []
@@ -147,17 +147,17 @@ def _matched_predicted_gold(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat([matched, nothing]), torch.cat([predicted, nothing]), confusion.sum(1)
 
 
-def _scores(matched: Tensor, predicted: Tensor, gold: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def precision_recall_f1(matched: Tensor, predicted: Tensor, gold: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Precision, recall and F1 from counts."""
-    return _ratio(matched, predicted), _ratio(matched, gold), _ratio(2 * matched, predicted + gold)
+    return ratio(matched, predicted), ratio(matched, gold), ratio(2 * matched, predicted + gold)
 
 
-def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+def ratio(part: Tensor, whole: Tensor) -> Tensor:
     """`part / whole`, and 0 of nothing: a NaN would spoil every mean that it enters."""
     return part / whole.clamp(min=1)
 
 
-def _table(names: list[str], matched: Tensor, predicted: Tensor, gold: Tensor) -> list[TagScore]:
-    columns = [column.tolist() for column in (*_scores(matched, predicted, gold), gold)]
-    rows = [TagScore(*row) for row in zip([*names, UNSEEN], *columns, strict=True)]
+def _table(names: list[str], matched: Tensor, predicted: Tensor, gold: Tensor) -> list[LabelScore]:
+    columns = [column.tolist() for column in (*precision_recall_f1(matched, predicted, gold), gold)]
+    rows = [LabelScore(*row) for row in zip([*names, UNSEEN], *columns, strict=True)]
     return rows if rows[-1].support else rows[:-1]

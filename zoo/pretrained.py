@@ -14,10 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from zoo.base import CONFIG, VOCABULARY, WEIGHTS, ZooModule
+from zoo.classifier import TextClassifier
 from zoo.errors import ZooError, unknown_name
 from zoo.tagger import SequenceTagger
 
-MODELS: dict[str, type[ZooModule]] = {"SequenceTagger": SequenceTagger}
+MODELS: dict[str, type[ZooModule]] = {"SequenceTagger": SequenceTagger, "TextClassifier": TextClassifier}
 BUNDLED = Path(__file__).parent / "models"
 
 

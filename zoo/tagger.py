@@ -53,6 +53,7 @@ class SequenceTagger(ZooModule):
         cell: the backbone's cell, a key of `zoo.CELLS`.
         hidden_size: its units per layer and direction.
         num_layers: its layers.
+        bidirectional: whether it reads in both directions.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
         word_dropout: probability that a batch does not know a word (its characters stay).
         head: "softmax", each token by itself, or "crf", the best legal sequence.
@@ -85,6 +86,7 @@ class SequenceTagger(ZooModule):
         cell: str = "lstm",
         hidden_size: int = 256,
         num_layers: int = 2,
+        bidirectional: bool = True,
         dropout: float = 0.4,
         word_dropout: float = 0.2,
         head: str = "softmax",
@@ -122,7 +124,12 @@ class SequenceTagger(ZooModule):
         self._cache = FormCache()
         self.dropout = LockedDropout(dropout)
         self.backbone = RecurrentBackbone(
-            self.embedding.output_size, hidden_size, cell=cell, num_layers=num_layers, dropout=dropout
+            self.embedding.output_size,
+            hidden_size,
+            cell=cell,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
         )
         self.head = nn.Linear(self.backbone.output_size, len(tags))
         self.crf = None
@@ -134,16 +141,8 @@ class SequenceTagger(ZooModule):
         self.metrics = nn.ModuleDict({stage: TaggingMetrics(tags, scheme) for stage in ("val", "test")})
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors, a row for each of `vector_words` after its two special entries.
-
-        Args:
-            table: `(len(vector_words) - 2, vector_size)`; scaled to unit variance. Unknown words get the mean.
-        """
-        weight = self.embedding.vectors.weight.data
-        if table.shape != (len(weight) - 2, weight.shape[1]):
-            raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
-        weight[2:] = table / table.std().clamp(min=1e-6)
-        weight[1] = weight[2:].mean(0)
+        """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""
+        self.embedding.import_vectors(table)
 
     def forward(self, batch: TaggingBatch) -> Tensor:
         """The score of each tag at each position: a batch -> `(B, T, K)`."""
@@ -177,34 +176,12 @@ class SequenceTagger(ZooModule):
         self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
         return loss
 
-    def validation_step(self, batch: TaggingBatch, _) -> None:
-        self._evaluate("val", batch)
-
-    def test_step(self, batch: TaggingBatch, _) -> None:
-        self._evaluate("test", batch)
-
-    def on_validation_epoch_start(self) -> None:
-        self.metrics["val"].reset()
-
-    def on_test_epoch_start(self) -> None:
-        self.metrics["test"].reset()
-
-    def on_validation_epoch_end(self) -> None:
-        self._report("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._report("test")
-
     def _evaluate(self, stage: str, batch: TaggingBatch) -> None:
         scores = self(batch)
         unknown = (batch.forms.words == 1)[batch.tokens]  # (B, T)
         self.metrics[stage].update(self.decode(scores, batch.lengths), batch.tags, batch.lengths, unknown)
         loss = self.loss(scores, batch.tags, batch.lengths)
         self.log(f"{stage}/loss", loss, batch_size=int(batch.lengths.sum()), on_epoch=True, sync_dist=True)
-
-    def _report(self, stage: str) -> None:
-        scores = self.metrics[stage].compute()
-        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[str | Sequence[str]], *, max_tokens: int = 4096) -> list[list[str]]:

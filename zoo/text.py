@@ -6,7 +6,7 @@ import io
 import re
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from textwrap import wrap
 
 import sentencepiece
@@ -14,6 +14,19 @@ import sentencepiece
 from zoo.errors import ZooError, unknown_name
 
 PAD, UNKNOWN = "<pad>", "<unk>"
+SUBWORDS = ("unigram", "bpe")
+
+# Chinese and Japanese put no space between words: here each of their characters is a token.
+UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# Accents, vowel signs and joiners, which Python's \w leaves out, belong to the letter before them.
+MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+    "\u0900-\u0dff\u0e31-\u0e4e\u200c\u200d"
+)
+LETTERS = rf"[^\W{UNSPACED}](?:[^\W{UNSPACED}]|[{MARKS}])*"
+WORDS = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|\S")
+# All of ASCII's punctuation but the apostrophe.
+KERAS_FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~', " "))
 
 
 class Vocabulary(Sequence[str]):
@@ -97,7 +110,28 @@ def split_characters(text: str) -> list[str]:
     return [character for character in text if not character.isspace()]
 
 
-ALGORITHMS = ("unigram", "bpe")
+def split_words(text: str) -> list[str]:
+    """Words, with what an apostrophe joins to them, punctuation marks and Chinese characters, each by itself."""
+    return WORDS.findall(text)
+
+
+def split_keras(text: str) -> list[str]:
+    """Tokens between white space and the punctuation marks that Keras's `Tokenizer` filters by default."""
+    return text.translate(KERAS_FILTERS).split()
+
+
+def split_jieba(text: str) -> list[str]:
+    """Chinese words by the dictionary of jieba, an optional package.
+
+    Raises:
+        ZooError: it is not installed.
+    """
+    try:
+        import jieba
+    except ImportError as error:
+        raise ZooError("the tokenizer jieba needs a package: pip install lstm-zoo[jieba]") from error
+    jieba.setLogLevel("WARNING")
+    return [word for word in jieba.lcut(text) if not word.isspace()]
 
 
 class SentencePieces:
@@ -127,8 +161,8 @@ class SentencePieces:
         *,
         algorithm: str = "unigram",
         character_coverage: float = 0.9995,
-        normalization: str = "nmt_nfkc",
-        byte_fallback: bool = False,
+        lowercase: bool = False,
+        faithful: bool = False,
         exact: bool = False,
     ) -> SentencePieces:
         """Trains a model.
@@ -138,15 +172,15 @@ class SentencePieces:
             size: number of pieces at most; a small corpus has fewer.
             algorithm: "unigram" or "bpe".
             character_coverage: share of the characters that become pieces; the rarest do not.
-            normalization: sentencepiece's rule, such as "nmt_nfkc", "nmt_nfkc_cf" (case-folded) or "identity".
-            byte_fallback: whether a character without a piece is spelled in bytes, so that nothing is unknown.
-            exact: whether having fewer pieces than `size` is an error.
+            lowercase: whether pieces are made of case-folded text.
+            faithful: whether pieces spell the text as it is, not in a normal form; what no piece spells, bytes do.
+            exact: whether it is an error if there are fewer pieces than `size`.
 
         Raises:
-            ZooError: there is no text in `texts`, or too little or too much of it for this size.
+            ZooError: an unknown algorithm, no text in `texts`, or a size that it does not allow.
         """
-        if algorithm not in ALGORITHMS:
-            raise unknown_name("sentencepiece algorithm", algorithm, ALGORITHMS)
+        if algorithm not in SUBWORDS:
+            raise unknown_name("subword algorithm", algorithm, SUBWORDS)
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -156,31 +190,100 @@ class SentencePieces:
                 vocab_size=size,
                 hard_vocab_limit=exact,
                 character_coverage=character_coverage,
-                byte_fallback=byte_fallback,
+                byte_fallback=faithful,
                 max_sentence_length=1 << 20,
-                normalization_rule_name=normalization,
+                normalization_rule_name="identity" if faithful else "nmt_nfkc_cf" if lowercase else "nmt_nfkc",
                 minloglevel=2,
             )
         except RuntimeError as error:
             raise ZooError(_size_error(size, str(error))) from error
         return cls(wrap(b64encode(model.getvalue()).decode(), 100))
 
-    def __call__(self, text: str) -> list[str]:
-        return self._model.encode(text, out_type=str)
-
     @property
     def entries(self) -> list[str]:
-        """All its pieces, without those that stand for no text."""
+        """All pieces but those that stand for no text."""
         ids = range(self._model.get_piece_size())
         return [self._model.id_to_piece(i) for i in ids if not (self._model.is_control(i) or self._model.is_unknown(i))]
+
+    def __call__(self, text: str) -> list[str]:
+        return self._model.encode(text, out_type=str)
 
 
 def _size_error(size: int, reason: str) -> str:
     if largest := re.search(r"too high.*<= (\d+)", reason):
-        return f"this text has no {size} sentencepieces: {largest[1]} is the largest possible number of them"
+        return f"{size} pieces are more than this text has: {largest[1]} is the largest possible number"
     if smallest := re.search(r"required_chars\. \d+ vs (\d+)", reason):
-        return f"{size} sentencepieces are fewer than the characters of this text: ask for more than {smallest[1]}"
-    return f"expected texts to learn {size} sentencepieces from, got: {reason}"
+        return f"{size} pieces are too few for the characters of this text: {smallest[1]} is the smallest possible number"
+    return f"expected texts to learn {size} pieces from, got: {reason}"
 
 
-TOKENIZERS = {"whitespace": split_whitespace, "characters": split_characters}
+TOKENIZERS = {
+    "whitespace": split_whitespace,
+    "characters": split_characters,
+    "words": split_words,
+    "keras": split_keras,
+    "jieba": split_jieba,
+}
+
+
+class Preprocessor:
+    """Texts to the tokens that a classifier reads.
+
+    A text without a token is one unknown token, so that it has something to be pooled.
+
+    Args:
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
+        pieces: the state of the `SentencePieces`, for the last.
+        stop_words: tokens to leave out, in lower case.
+        max_length: tokens of a text that are read at most.
+        truncate: which part of a longer text is read: its "head", its "tail", or "both" ends, half of each.
+
+    Raises:
+        ZooError: an unknown name (the known ones are listed), pieces that are missing or that nothing reads, or
+            a length below 2.
+    """
+
+    def __init__(
+        self,
+        tokenizer: str = "words",
+        *,
+        pieces: Sequence[str] = (),
+        stop_words: Sequence[str] = (),
+        max_length: int = 400,
+        truncate: str = "head",
+    ):
+        if tokenizer not in (*TOKENIZERS, "sentencepiece"):
+            raise unknown_name("tokenizer", tokenizer, (*TOKENIZERS, "sentencepiece"))
+        if (tokenizer == "sentencepiece") != bool(pieces):
+            raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+        if truncate not in TRUNCATIONS:
+            raise unknown_name("truncation", truncate, TRUNCATIONS)
+        if max_length < 2:
+            raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
+        self.name = tokenizer
+        self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
+        self._stop_words = frozenset(stop_words)
+        self.max_length, self.truncate = max_length, truncate
+
+    def split(self, text: str) -> list[str]:
+        """All tokens of a text, stop words left out; none for an empty one."""
+        tokens = self._split(text)
+        return [t for t in tokens if t.lower() not in self._stop_words] if self._stop_words else tokens
+
+    def cut(self, tokens: list[str]) -> list[str]:
+        """Those that are read: at least one, and `max_length` at most."""
+        head, tail = TRUNCATIONS[self.truncate](self.max_length)
+        if len(tokens) > self.max_length:
+            return tokens[:head] + tokens[len(tokens) - tail :]
+        return tokens or [UNKNOWN]
+
+    def __call__(self, text: str) -> list[str]:
+        return self.cut(self.split(text))
+
+
+# How many tokens of a text too long are kept at its beginning and at its end.
+TRUNCATIONS: dict[str, Callable[[int], tuple[int, int]]] = {
+    "head": lambda length: (length, 0),
+    "tail": lambda length: (0, length),
+    "both": lambda length: (length - length // 2, length // 2),
+}

@@ -1,0 +1,154 @@
+"""What the corpora of all tasks share: named or a user's own files, imported vectors, budgets, exact resume."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from datamodules.batching import BatchLoader, EncodedSplit
+from datamodules.catalog import CATALOG, Corpus, locate
+from datamodules.readers import DataError
+from datamodules.vectors import read_vectors
+from zoo.text import PAD, UNKNOWN, Vocabulary
+
+SPLITS = ("train", "dev", "test")
+STEPS = 170  # in an epoch, where the user sets no budget: enough for a small corpus to be learned at all
+SMALLEST_BUDGET = 100
+
+
+class CorpusDataModule(pl.LightningDataModule):
+    """Batches of a corpus: buckets of like lengths within a token budget, dealt evenly to all processes.
+
+    A subclass names its `task` in the catalog and the `largest_budget` that it would choose by itself, counts
+    its `training_tokens`, and encodes a split.
+
+    Args:
+        dataset: a name of the catalog; ignored where `train`, `dev` and `test` are given.
+        root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
+        train: a file of one's own to train on; then `dataset` is not read.
+        dev: likewise, to choose the best checkpoint on.
+        test: likewise, read once at the end.
+        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
+        max_vectors: rows of it that are read, from the top.
+        max_tokens: token budget of a training batch, padding included, for each process.
+        seed: of the order of the batches.
+    """
+
+    task: str
+    largest_budget: int
+    evaluation_budget = 4800  # tokens in a batch; no score depends on it
+
+    def __init__(
+        self,
+        dataset: str,
+        *,
+        root: str | None,
+        train: str | None,
+        dev: str | None,
+        test: str | None,
+        vectors: str | None,
+        max_vectors: int,
+        max_tokens: int | None,
+        seed: int,
+    ):
+        super().__init__()
+        if max_tokens is not None and max_tokens < 1:
+            raise DataError(f"expected a token budget of at least 1, got --data.max_tokens {max_tokens}")
+        self.dataset, self.root = dataset, root
+        self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
+        self.vectors_file, self.max_vectors = vectors, max_vectors
+        self.max_tokens, self.seed = max_tokens, seed
+        self._encoded: dict[str, EncodedSplit] = {}
+        self._vectors: tuple[Vocabulary, Tensor | None] | None = None
+        self._train_loader: BatchLoader | None = None
+        self._resume_from: dict[str, int] | None = None
+
+    @property
+    @abstractmethod
+    def training_tokens(self) -> int:
+        """Tokens of the training split."""
+
+    @abstractmethod
+    def _encode(self, split: str) -> EncodedSplit:
+        """A split as tensors."""
+
+    @property
+    def vector_words(self) -> Vocabulary:
+        """Words with imported vectors, `<pad>` and `<unk>` first; empty where none are imported."""
+        return self._imported()[0]
+
+    @property
+    def vector_size(self) -> int:
+        """Features of an imported vector; 0 where none are imported."""
+        table = self._imported()[1]
+        return 0 if table is None else table.shape[1]
+
+    @property
+    def vector_table(self) -> Tensor | None:
+        """`(len(vector_words) - 2, vector_size)`, for a model's `import_vectors`."""
+        return self._imported()[1]
+
+    @property
+    def budget(self) -> int:
+        """Tokens in a training batch at most, padding included."""
+        return self.max_tokens or max(SMALLEST_BUDGET, min(self.largest_budget, self.training_tokens // STEPS))
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.trainer and self.vector_table is not None:
+            self.trainer.lightning_module.import_vectors(self.vector_table)
+        for split in {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
+            if split not in self._encoded:
+                self._encoded[split] = self._encode(split)
+
+    def train_dataloader(self) -> BatchLoader:
+        self._train_loader = self._loader("train", self.budget, shuffle=True)
+        if self._resume_from is not None:
+            self._train_loader.load_state_dict(self._resume_from)
+            self._resume_from = None
+        return self._train_loader
+
+    def val_dataloader(self) -> BatchLoader:
+        return self._loader("dev", self.evaluation_budget)
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._loader("test", self.evaluation_budget)
+
+    def state_dict(self) -> dict[str, int]:
+        # Lightning saves a loader's state itself, but forgets to restore it where a schedule has asked how many
+        # steps there are before the checkpoint is read.
+        return {} if self._train_loader is None else self._train_loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._resume_from = state_dict or None
+
+    def _loader(self, split: str, max_tokens: int, shuffle: bool = False) -> BatchLoader:
+        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return BatchLoader(
+            self._encoded[split], max_tokens, shuffle=shuffle, seed=self.seed, rank=rank, processes=processes
+        )
+
+    def _locate(self, split: str) -> tuple[str | Path, Corpus | None]:
+        """The file of a split, and what the catalog knows of it; None for a user's own."""
+        if self.own_files:
+            if split not in self.own_files:
+                raise DataError(f"there is no {split} split: give its file with --data.{split} FILE")
+            return self.own_files[split], None
+        if self.dataset in CATALOG and CATALOG[self.dataset].task != self.task:
+            known = ", ".join(name for name, corpus in CATALOG.items() if corpus.task == self.task)
+            raise DataError(
+                f"{self.dataset} is a corpus for {CATALOG[self.dataset].task}: for {self.task} there are {known}"
+            )
+        path = locate(self.dataset, self.root)[split]
+        return path, CATALOG[self.dataset]
+
+    def _imported(self) -> tuple[Vocabulary, Tensor | None]:
+        if self._vectors is None:
+            if self.vectors_file is None:
+                self._vectors = (Vocabulary(()), None)
+            else:
+                words, table = read_vectors(self.vectors_file, self.max_vectors)
+                self._vectors = (Vocabulary((PAD, UNKNOWN, *words)), table)
+        return self._vectors

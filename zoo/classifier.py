@@ -1,0 +1,255 @@
+"""The text classifier: embedding, recurrent backbone, pooling over time, and a score for each label.
+
+Shapes: B texts, T tokens, X embedding features, D * H backbone outputs, P poolings, K labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.backbone import RecurrentBackbone
+from zoo.base import ZooModule
+from zoo.batching import EncodedTexts, TextBatch, WordIndexer, group_by_length
+from zoo.classification_metrics import ClassificationMetrics
+from zoo.dropout import LockedDropout
+from zoo.embedding import WordEmbedding
+from zoo.errors import ZooError, unknown_name
+from zoo.pooling import Pooled, Pooling
+from zoo.text import Preprocessor, Vocabulary
+
+
+class TextClassifier(ZooModule):
+    """Gives a text one label, or several, and the probability of each.
+
+    >>> classifier = zoo.from_pretrained("sentiment-en-sst2")
+    >>> classifier.predict(["a gripping , tender film"])
+    [{'label': '1', 'probabilities': {'0': 0.03, '1': 0.97}}]
+
+    Args:
+        vocabulary: the tokens of the training split, `<pad>` and `<unk>` first.
+        labels: its labels, two at least.
+        multi_label: whether a text may have several labels, or none.
+        positive: of two labels the one that ranking and F1 are about; by default the second.
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
+        pieces: the state of the `zoo.text.SentencePieces`, for the last.
+        stop_words: tokens to leave out, in lower case.
+        lowercase: whether tokens are looked up in lower case.
+        skip_unknown: whether `predict` leaves tokens out that the vocabulary lacks, and reads none as unknown.
+        max_length: tokens of a text that are read at most.
+        truncate: which part of a longer text is read: its "head", its "tail", or "both" ends.
+        vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
+        vector_size: their number of features.
+        tune_vectors: whether training changes them.
+        embedding_size: features of a token's own embedding.
+        cell: the backbone's cell, a key of `zoo.CELLS`.
+        hidden_size: its units per layer and direction.
+        num_layers: its layers.
+        bidirectional: whether it reads in both directions.
+        pooling: one or several, joined by "+", of "last", "mean", "max" and "attention".
+        head_size: features of a hidden layer with ReLU between the pooled vector and the scores; 0 for none.
+        dropout: probability of zeroing a feature before, between and after the recurrent layers.
+        token_dropout: probability that a token is read as an unknown one.
+        label_smoothing: share of the target spread over all labels.
+        class_weights: how much a text of each label counts in the loss; with several labels a text, how much
+            having the label counts against not having it. All alike when empty.
+        learning_rate: the highest of the schedule.
+        weight_decay: of the weight matrices, embeddings excepted.
+        warmup: share of the steps in which the learning rate rises.
+
+    Raises:
+        ValueError: an unknown cell, pooling, tokenizer, truncation or positive label (the known ones are
+            listed), fewer than two labels, or weights that are not one a label.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        labels: Sequence[str],
+        *,
+        multi_label: bool = False,
+        positive: str | None = None,
+        tokenizer: str = "words",
+        pieces: Sequence[str] = (),
+        stop_words: Sequence[str] = (),
+        lowercase: bool = True,
+        skip_unknown: bool = False,
+        max_length: int = 400,
+        truncate: str = "head",
+        vector_words: Sequence[str] = (),
+        vector_size: int = 0,
+        tune_vectors: bool = False,
+        embedding_size: int = 200,
+        cell: str = "lstm",
+        hidden_size: int = 200,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        pooling: str = "mean+max",
+        head_size: int = 0,
+        dropout: float = 0.5,
+        token_dropout: float = 0.1,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] = (),
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+    ):
+        super().__init__()
+        vocabulary, labels, pieces, stop_words = list(vocabulary), list(labels), list(pieces), list(stop_words)
+        vector_words, class_weights = list(vector_words), list(class_weights)
+        self.save_hyperparameters(logger=False)  # plain types; `settings` leaves out the long ones
+        if len(labels) < 2 and not multi_label:
+            raise ZooError(f"expected at least two labels to choose from, got {', '.join(labels) or 'none'}")
+        if class_weights and len(class_weights) != len(labels):
+            raise ZooError(f"expected a class weight for each of {len(labels)} labels, got {len(class_weights)}")
+        binary = len(labels) == 2 and not multi_label
+        if positive is not None and (not binary or positive not in labels):
+            raise unknown_name("positive label", positive, labels if binary else ["(only of two labels)"])
+        self.skip_unknown = skip_unknown
+        self.labels, self.multi_label = Vocabulary(labels), multi_label
+        self.preprocess = Preprocessor(
+            tokenizer, pieces=pieces, stop_words=stop_words, max_length=max_length, truncate=truncate
+        )
+        self.indexer = WordIndexer(Vocabulary(vocabulary), Vocabulary(vector_words), lowercase=lowercase)
+        self.embedding = WordEmbedding(
+            len(vocabulary),
+            num_vectors=len(vector_words),
+            word_size=embedding_size,
+            vector_size=vector_size,
+            tune_vectors=tune_vectors,
+            word_dropout=token_dropout,
+        )
+        self.dropout = LockedDropout(dropout)
+        self.backbone = RecurrentBackbone(
+            self.embedding.output_size,
+            hidden_size,
+            cell=cell,
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+        )
+        self.pooling = Pooling(pooling, self.backbone.output_size)
+        hidden = [nn.Dropout(dropout), nn.Linear(self.pooling.output_size, head_size), nn.ReLU()] if head_size else []
+        scores = nn.Linear(head_size or self.pooling.output_size, len(labels))
+        self.head = nn.Sequential(*hidden, nn.Dropout(dropout), scores)
+        self.label_smoothing = label_smoothing
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("class_weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
+        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
+        self.monitor = "val/macro_f1"
+        positive = (positive or labels[1]) if binary else None
+        self.metrics = nn.ModuleDict(
+            {stage: ClassificationMetrics(labels, positive, multi_label=multi_label) for stage in ("val", "test")}
+        )
+
+    def import_vectors(self, table: Tensor) -> None:
+        """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""
+        self.embedding.import_vectors(table)
+
+    def forward(self, batch: TextBatch) -> Tensor:
+        """The score of each label, before the softmax or sigmoid: a batch -> `(B, K)`."""
+        return self.head(self.encode(batch).vectors)
+
+    def encode(self, batch: TextBatch) -> Pooled:
+        """A batch -> a vector for each text `(B, P * D * H)`, and the weights of its tokens where it has some."""
+        x = self.dropout(self.embedding(batch.words, batch.vectors))  # (B, T, X)
+        return self.pooling(self.backbone(x, batch.lengths), batch.lengths)
+
+    def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy per text, binary for each label where a text may have several."""
+        scores = scores.float()
+        if not self.multi_label:
+            return F.cross_entropy(scores, labels, self.class_weights, label_smoothing=self.label_smoothing)
+        labels = labels.lerp(torch.full_like(labels, 0.5), self.label_smoothing)
+        return F.binary_cross_entropy_with_logits(scores, labels, pos_weight=self.class_weights)
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Scores -> probabilities, both `(B, K)`, by the temperature that made dev most likely."""
+        scores = scores.float() / self.temperature
+        return scores.sigmoid() if self.multi_label else scores.softmax(-1)
+
+    def training_step(self, batch: TextBatch, _) -> Tensor:
+        loss = self.loss(self(batch), batch.labels)
+        self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
+        return loss
+
+    def _evaluate(self, stage: str, batch: TextBatch) -> None:
+        scores = self(batch)
+        self.metrics[stage].update(scores, batch.labels, batch.rows)
+        loss = self.loss(scores, batch.labels)
+        self.log(f"{stage}/loss", loss, batch_size=len(batch.lengths), on_epoch=True, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        # Each checkpoint has the temperature of its own weights.
+        if self.trainer.state.fn == "fit":
+            self.temperature.fill_(self.metrics["val"].best_temperature())
+        super().on_validation_epoch_end()
+
+    def _report(self, stage: str) -> None:
+        self.metrics[stage].temperature = float(self.temperature)
+        super()._report(stage)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        super().on_save_checkpoint(checkpoint)
+        # A weight average, whose weights these are, knows only the temperature of an epoch before.
+        checkpoint["state_dict"]["temperature"] = self.temperature.clone()
+
+    def tokenize(self, text: str) -> list[str]:
+        """The tokens of a text that are read: at least one, and `max_length` at most."""
+        tokens = self.preprocess.split(text)
+        return self.preprocess.cut([t for t in tokens if self.indexer.knows(t)] if self.skip_unknown else tokens)
+
+    def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict]:
+        """Classifies texts, in the given order, on the device and under the autocast that are in force.
+
+        Args:
+            texts: an empty one is classified too, as one unknown token.
+            max_tokens: the token budget of a batch; memory grows with it, results do not change.
+
+        Returns:
+            For each text its "label" (or "labels", where it may have several) and the "probabilities" of all.
+        """
+        return [result for result, _, _ in self._classify(texts, max_tokens)]
+
+    def explain(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict]:
+        """As `predict`, with the "tokens" that were read and the "weights" that the attention gave them.
+
+        Raises:
+            ZooError: the model has no pooling by attention.
+        """
+        if self.pooling.attention is None:
+            names = "+".join(self.pooling.names)
+            raise ZooError(f"this model pools by {names} and has no weights: train one with pooling='attention'")
+        classified = self._classify(texts, max_tokens)
+        return [{**result, "tokens": tokens, "weights": weights} for result, tokens, weights in classified]
+
+    @torch.inference_mode()
+    def _classify(self, texts: Sequence[str], max_tokens: int) -> list[tuple[dict, list[str], list[float]]]:
+        if isinstance(texts, str):
+            raise ZooError("expected a list of texts, got one string: put it into a list")
+        for place, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ZooError(f"expected texts, got {text!r} ({type(text).__name__}) at place {place}")
+        was_training = self.training
+        self.eval()
+        tokens = [self.tokenize(text) for text in texts]
+        encoded = EncodedTexts(tokens, self.indexer)
+        results: list = [None] * len(texts)
+        for rows in group_by_length(encoded.lengths, max_tokens):
+            batch = TextBatch(*(None if part is None else part.to(self.device) for part in encoded.batch(rows)))
+            pooled = self.encode(batch)
+            probabilities = self.probabilities(self.head(pooled.vectors)).tolist()
+            weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()
+            for row, chances, attended in zip(rows, probabilities, weights, strict=True):
+                results[row] = self._result(chances), tokens[row], attended[: len(tokens[row])]
+        self.train(was_training)
+        return results
+
+    def _result(self, probabilities: list[float]) -> dict:
+        named = dict(zip(self.labels, probabilities, strict=True))
+        if self.multi_label:
+            return {"labels": [label for label, p in named.items() if p >= 0.5], "probabilities": named}
+        return {"label": max(named, key=named.get), "probabilities": named}
