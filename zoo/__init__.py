@@ -4,6 +4,7 @@ from zoo.backbone import Encoded, RecurrentBackbone
 from zoo.cells import CELLS
 from zoo.classifier import TextClassifier
 from zoo.pretrained import from_pretrained, list_pretrained
+from zoo.seq2seq import Seq2Seq, Seq2SeqSummarizer
 from zoo.tagger import SequenceTagger
 from zoo.text import Vocabulary
 
@@ -13,6 +14,8 @@ __all__ = [
     "CELLS",
     "Encoded",
     "RecurrentBackbone",
+    "Seq2Seq",
+    "Seq2SeqSummarizer",
     "SequenceTagger",
     "TextClassifier",
     "Vocabulary",

@@ -10,12 +10,10 @@ extended vocabulary, E features of an embedding, M of a source position.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from zoo.backbone import RecurrentBackbone
 from zoo.decoder import AttentionDecoder, Decoded, DecoderState, Memory
@@ -26,19 +24,11 @@ from zoo.masks import padding_mask
 from zoo.pairs import SPECIALS, PairIndexer, Seq2SeqBatch, TextCoder
 from zoo.pointer import Pointer
 from zoo.text import PAD, UNKNOWN, Vocabulary
-from zoo.text_metrics import MONITORS, SCORES
-from zoo.writing import BEGIN_ID, Search, WritingModule, Written
+from zoo.text_metrics import MONITORS, SCORES, TextMetrics
+from zoo.writing import BEGIN_ID, Losses, Search, WritingModule
 
 PAD_ID, UNKNOWN_ID = SPECIALS.index(PAD), SPECIALS.index(UNKNOWN)
 NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
-
-
-class Losses(NamedTuple):
-    """Means over target tokens, the end of each text among them."""
-
-    likelihood: Tensor  # negative log-likelihood; its exponential is the perplexity
-    smoothed: Tensor  # the same with label smoothing
-    coverage: Tensor  # attention to where attention has been
 
 
 class Seq2Seq(WritingModule):
@@ -142,8 +132,8 @@ class Seq2Seq(WritingModule):
         self.save_hyperparameters(logger=False)
         if metric not in SCORES:
             raise unknown_name("metric", metric, SCORES)
-        if copy and attention == "none":
-            raise ZooError("a pointer copies what attention looks at: use copy=False, or another attention than 'none'")
+        if attention == "none" and (copy or coverage_penalty):
+            raise ZooError("without attention nothing can be copied or covered: use another attention than 'none'")
         if not 0 <= label_smoothing < 1 or not 0 <= scheduled_sampling <= 1:
             raise ZooError(
                 "expected label_smoothing in [0, 1) and scheduled_sampling in [0, 1], "
@@ -180,11 +170,9 @@ class Seq2Seq(WritingModule):
         self.coverage_weight, self.coverage_after = coverage_weight, coverage_after
         self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
         self.search = Search(beam, max_target, min_length, block_ngrams, length_penalty, coverage_penalty)
-        self.language, self.metric = language, metric
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.monitor = f"val/{MONITORS[metric]}"
-        self.likelihood = nn.ModuleDict({stage: MeanMetric() for stage in ("val", "test")})
-        self.written: dict[str, list[Written]] = {"val": [], "test": []}
+        self.metrics = nn.ModuleDict({stage: TextMetrics(metric, language) for stage in ("val", "test")})
 
     def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
         """Reads the sources: what the decoder may look at, and its state before the first step."""

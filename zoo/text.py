@@ -213,7 +213,7 @@ def _size_error(size: int, reason: str) -> str:
     if largest := re.search(r"too high.*<= (\d+)", reason):
         return f"{size} pieces are more than this text has: {largest[1]} is the largest possible number"
     if smallest := re.search(r"required_chars\. \d+ vs (\d+)", reason):
-        return f"{size} pieces are too few for the characters of this text: {smallest[1]} is the smallest possible number"
+        return f"{size} pieces are fewer than this text has characters: {smallest[1]} is the smallest possible number"
     return f"expected texts to learn {size} pieces from, got: {reason}"
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import NamedTuple
 
 import sacrebleu
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from zoo.pairs import Pair
 
 UNSPACED = ("zh", "ja")  # languages whose texts are scored by characters
 SEPARATORS = re.compile(r"[_;；]")
@@ -73,6 +80,64 @@ SCORES: dict[str, Callable[[Sequence[str], Sequence[str], str], dict[str, float]
     "keywords": keywords,
 }
 MONITORS = {"bleu": "bleu", "rouge": "rougeL", "keywords": "keyword_f1"}
+
+
+class Written(NamedTuple):
+    """What a model wrote for a pair, the `row`-th of its split."""
+
+    row: int
+    pair: Pair
+    output: str
+
+
+class TextMetrics(Metric):
+    """Scores of written texts, and perplexity, over batches and under DDP over processes: there, all must ask together.
+
+    Args:
+        metric: a key of `SCORES`.
+        language: of the texts.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    def __init__(self, metric: str, language: str):
+        super().__init__()
+        self.metric, self.language = metric, language
+        self._written: list[Written] = []
+        self.add_state("likelihood", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("tokens", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, written: Sequence[Written], likelihood: Tensor, lengths: Tensor) -> None:
+        """Counts a batch: what was written, the mean negative log-likelihood of its targets, their lengths `(B,)`."""
+        self._written += written
+        self.likelihood += likelihood.double() * lengths.sum()
+        self.tokens += lengths.sum()
+
+    def reset(self) -> None:
+        super().reset()
+        self._written = []
+
+    def compute(self) -> dict[str, Tensor]:
+        """The scores of the metric, each between 0 and 1; `loss`, and its exponential, `perplexity`."""
+        written = self.written()
+        outputs, references = [w.output for w in written], [w.pair.target for w in written]
+        scores = SCORES[self.metric](outputs, references, self.language)
+        loss = (self.likelihood / self.tokens.clamp(min=1)).float()
+        return {
+            **{name: loss.new_tensor(score) for name, score in scores.items()},
+            "loss": loss,
+            "perplexity": loss.exp(),
+        }
+
+    def written(self) -> list[Written]:
+        """What all processes wrote, in the order of the split."""
+        parts = [self._written]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, self._written)
+        return sorted(chain.from_iterable(parts))
 
 
 def _f1(matched: int, found: int, gold: int) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -19,11 +18,19 @@ from zoo.base import ZooModule
 from zoo.batching import group_by_length
 from zoo.decoder import DecoderState, Memory
 from zoo.decoding import Hypothesis, Limits, Step, beam_search, greedy, sample
-from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, Pair, PairIndexer, Seq2SeqBatch
-from zoo.text_metrics import SCORES
+from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
+from zoo.text_metrics import Written
 
 BEGIN_ID, END_ID = SPECIALS.index(BEGIN), SPECIALS.index(END)
 UNSEEN = 1e-4  # a source position that was attended to less costs no more
+
+
+class Losses(NamedTuple):
+    """Means over target tokens, the end of each text among them."""
+
+    likelihood: Tensor  # negative log-likelihood; its exponential is the perplexity
+    smoothed: Tensor  # the same with label smoothing
+    coverage: Tensor  # attention to where attention has been
 
 
 class Output(NamedTuple):
@@ -32,14 +39,6 @@ class Output(NamedTuple):
     text: str
     score: float
     log_probability: float
-
-
-class Written(NamedTuple):
-    """What an evaluation wrote for a pair, the `row`-th of its split."""
-
-    row: int
-    pair: Pair
-    output: str
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,10 @@ class WritingModule(ZooModule):
 
     indexer: PairIndexer
     search: Search
-    metric: str
-    language: str
+
+    def losses(self, batch: Seq2SeqBatch) -> Losses:
+        """Of known targets."""
+        raise NotImplementedError
 
     def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
         """What `step` reads of each source, and the state before the first step."""
@@ -188,48 +189,16 @@ class WritingModule(ZooModule):
         self.train(was_training)
         return outputs
 
-    def validation_step(self, batch: Seq2SeqBatch, _) -> None:
-        self._evaluate("val", batch)
-
-    def test_step(self, batch: Seq2SeqBatch, _) -> None:
-        self._evaluate("test", batch)
-
-    def on_validation_epoch_start(self) -> None:
-        self._forget("val")
-
-    def on_test_epoch_start(self) -> None:
-        self._forget("test")
-
-    def on_validation_epoch_end(self) -> None:
-        self._report("val")
-
-    def on_test_epoch_end(self) -> None:
-        self._report("test")
-
-    def _forget(self, stage: str) -> None:
-        self.likelihood[stage].reset()
-        self.written[stage] = []
-
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
-        self.likelihood[stage].update(self.losses(batch).likelihood, weight=batch.lengths.sum())
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         search = replace(self.search, beam=1) if fitting else self.search  # to choose a checkpoint greedy will do
-        with torch.autocast(self.device.type, enabled=False):  # its roundings would depend on the company in a batch
+        with torch.autocast(self.device.type, enabled=False):  # its roundings would depend on a batch's company
             found = self.find(batch, search)
-        for row, pair, best, unknown in zip(batch.rows.tolist(), batch.pairs, found, batch.unknown, strict=True):
-            self.written[stage].append(Written(row, pair, self.indexer.decode(best[0].tokens, unknown)))
-
-    def _report(self, stage: str) -> None:
-        written = self.written[stage]
-        if self.trainer.world_size > 1:
-            parts = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, written)
-            written = list(chain.from_iterable(parts))
-        self.written[stage] = written = sorted(written)
-        outputs, references = [w.output for w in written], [w.pair.target for w in written]
-        loss = self.likelihood[stage].compute()
-        scores = {**SCORES[self.metric](outputs, references, self.language), "loss": loss, "perplexity": loss.exp()}
-        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
+        outputs = [
+            self.indexer.decode(best[0].tokens, unknown) for best, unknown in zip(found, batch.unknown, strict=True)
+        ]
+        written = [Written(*one) for one in zip(batch.rows.tolist(), batch.pairs, outputs, strict=True)]
+        self.metrics[stage].update(written, self.losses(batch).likelihood, batch.lengths)
 
 
 def log_coverage(state: DecoderState, memory: Memory) -> Tensor:
