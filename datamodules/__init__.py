@@ -1,7 +1,8 @@
 """Corpora for the models of `zoo`: named or a user's own, read, encoded and batched."""
 
 from datamodules.catalog import CATALOG, locate
+from datamodules.classification import ClassificationDataModule
 from datamodules.readers import DataError
 from datamodules.tagging import TaggingDataModule
 
-__all__ = ["CATALOG", "DataError", "TaggingDataModule", "locate"]
+__all__ = ["CATALOG", "ClassificationDataModule", "DataError", "TaggingDataModule", "locate"]

@@ -13,15 +13,18 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
+from zipfile import BadZipFile
 
 from rich.console import Console
 from rich.progress import wrap_file
 
+from datamodules import dealing
 from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -30,18 +33,20 @@ SAMPLES = Path(__file__).parent / "samples"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at `address`, and its place `file` in the corpus's folder."""
+    """What `make` makes of the file at `address`, or that file itself, and its place `file` in the corpus's folder."""
 
     address: str
-    sha256: str
+    sha256: str  # of what has that place
     file: str
+    make: Callable[[bytes], bytes] | None = None
 
 
 @dataclass(frozen=True)
 class Corpus:
     """What a recipe must know about a corpus to train on it, and a reader to cite it.
 
-    `column` is where the tags are unless a user says otherwise: a name in CoNLL-U, a number in column files.
+    `column` is where the tags or labels are unless a user says otherwise: a name in CoNLL-U and tables with a
+    header, a number elsewhere; `text_column` likewise where the texts are that have labels.
     `scheme` is how these tags mark spans (`BMES`), or None where each tag stands for itself.
     `splits` are files to download, or paths of files that come with the package.
     """
@@ -55,6 +60,7 @@ class Corpus:
     licence: str
     source: str
     splits: Mapping[str, RemoteFile | Path]
+    text_column: str | int | None = None
 
 
 def _github(repository: str, commit: str, path: str, sha256: str) -> RemoteFile:
@@ -72,6 +78,27 @@ def _resume(split: str, sha256: str) -> RemoteFile:
     return _github("jiesutd/LatticeLSTM", commit, f"ResumeNER/{split}.char.bmes", sha256)
 
 
+def _sst2(split: str, sha256: str) -> RemoteFile:
+    commit = "457ffd83de90a9d6d472d8ffc31bbffe40a8b236"
+    return _github("clairett/pytorch-sentiment-classification", commit, f"data/SST2/{split}.tsv", sha256)
+
+
+def _reviews(split: str, sha256: str) -> RemoteFile:
+    address = (
+        "https://raw.githubusercontent.com/SophonPlus/ChineseNlpCorpus/a0b781d72158bde242c0626c9e354d2b328865ff/"
+        "datasets/online_shopping_10_cats/online_shopping_10_cats.zip"
+    )
+    return RemoteFile(address, sha256, f"{split}.csv", partial(dealing.reviews, split=split))
+
+
+def _messages(split: str, sha256: str) -> RemoteFile:
+    address = (
+        "https://raw.githubusercontent.com/hamzaaacodes/sms-spam-collection/"
+        "f3e73e1e74e6330b62d1ee1983bba2a063184c26/SMSSpamCollection"
+    )
+    return RemoteFile(address, sha256, f"{split}.tsv", partial(dealing.messages, split=split))
+
+
 def _sample(name: str, column: str, scheme: str | None) -> Corpus:
     return Corpus(
         name=name,
@@ -83,6 +110,21 @@ def _sample(name: str, column: str, scheme: str | None) -> Corpus:
         licence="that of this package",
         source="written for this package",
         splits={split: SAMPLES / "en" / f"{split}.conllu" for split in ("train", "dev", "test")},
+    )
+
+
+def _sample_texts(name: str, prefix: str, language: str = "en") -> Corpus:
+    return Corpus(
+        name=name,
+        task="classification",
+        format="tsv",
+        column="label",
+        scheme=None,
+        language=language,
+        licence="that of this package",
+        source="written for this package",
+        splits={split: SAMPLES / "reviews" / f"{prefix}-{split}.tsv" for split in ("train", "dev", "test")},
+        text_column="text",
     )
 
 
@@ -117,8 +159,60 @@ _CORPORA = (
             "test": _resume("test", "c4a9f42622819a4b59f66e184d446ebfa89b2f1dbba06e11d70675e59fe7e79b"),
         },
     ),
+    Corpus(
+        name="sst2",
+        task="classification",
+        format="tsv",
+        column=1,
+        scheme=None,
+        language="en",
+        licence="research use",
+        source="https://github.com/clairett/pytorch-sentiment-classification",
+        splits={
+            "train": _sst2("train", "ec192f833a64da08f475488a77b0d0b47db47acd0f458bd18433fc793b569920"),
+            "dev": _sst2("dev", "eddea6b39e601dd4e7a672b53cc40fdf6019fa80522f351206c24340ca5d9359"),
+            "test": _sst2("test", "831169c7e2e429d6026e1bdbb542f33b636e3e596caad9602ebc953c205928b7"),
+        },
+        text_column=0,
+    ),
+    Corpus(
+        name="shopping-zh",
+        task="classification",
+        format="csv",
+        column="label",
+        scheme=None,
+        language="zh",
+        licence="research use",
+        source="https://github.com/SophonPlus/ChineseNlpCorpus",
+        splits={
+            "train": _reviews("train", "8cf8c7a3dea0c1a99d143e6a17388d3de9516b7c3af69da3b510698301e5928e"),
+            "dev": _reviews("dev", "b8505286487bed39655e09edb0ba8d713107f9ef10b6e894ca3c7c37664bcf9e"),
+            "test": _reviews("test", "ae39746bce637c8e72f7577de675cb4be90a99a1f254d810b34e7a23e17b1f73"),
+        },
+        text_column="review",
+    ),
+    Corpus(
+        name="sms-spam",
+        task="classification",
+        format="tsv",
+        column=0,
+        scheme=None,
+        language="en",
+        licence="CC BY 4.0",
+        source="https://archive.ics.uci.edu/dataset/228/sms+spam+collection",
+        splits={
+            "train": _messages("train", "ba864f35ee1cb7ac987bee9e86d9eda75ee6269bae977a5f71ef47e3fcad1da4"),
+            "dev": _messages("dev", "f6f69634c98e35b6af19b74973dc06e90803deac448ee4c136f4b05534ebb71f"),
+            "test": _messages("test", "d2345d004f3163d9414a212c2d3d1bde1c288bec87bfc73ea7e5a2e84ec88cbf"),
+        },
+        text_column=1,
+    ),
     _sample("sample-en", column="upos", scheme=None),
     _sample("sample-en-ner", column="misc:NER", scheme="BIO"),
+    _sample_texts("sample-reviews-en", "en"),
+    _sample_texts("sample-reviews-zh", "zh", language="zh"),
+    _sample_texts("sample-spam", "spam"),
+    _sample_texts("sample-topics", "topic"),
 )
 CATALOG: dict[str, Corpus] = {corpus.name: corpus for corpus in _CORPORA}
 
@@ -156,6 +250,8 @@ def _download(remote: RemoteFile, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             sha256 = _fetch(remote.address, part)
+            if remote.make is not None:
+                sha256 = _rewrite(part, remote.make)
             if sha256 != remote.sha256:
                 raise DataError(
                     f"{remote.address}: expected a file with sha256 {remote.sha256}, got {sha256} "
@@ -184,6 +280,15 @@ def _fetch(address: str, part: Path) -> str:
                 digest.update(block)
                 file.write(block)
     return digest.hexdigest()
+
+
+def _rewrite(part: Path, make: Callable[[bytes], bytes]) -> str:
+    """Put what `make` makes of the file in its place; return the sha256."""
+    try:
+        part.write_bytes(make(part.read_bytes()))
+    except (ValueError, BadZipFile):  # what was cut has another sum than what is expected too
+        pass
+    return hashlib.sha256(part.read_bytes()).hexdigest()
 
 
 def _unknown(name: str) -> str:

@@ -111,7 +111,7 @@ def read_conllu_rows(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
     """
     lines, words, first_line = [], [], 1
     end = None  # where the sentence's lines end, once its blank line has come
-    for number, line in _numbered(stream, name):
+    for number, line in numbered(stream, name):
         content = line.removeprefix("\ufeff") if number == 1 else line
         if not content.strip(" \t\r\n"):
             if words and end is None:
@@ -149,7 +149,7 @@ def read_conllu(path: str | Path, column: str = "upos") -> list[TaggedSentence]:
         DataError: as `read_conllu_rows`; the file is missing; the column is unknown, or no word has the key.
     """
     _, key = parse_column(column)
-    with _open(path) as stream:
+    with open_text(path) as stream:
         rows = read_conllu_rows(stream, str(path))
         sentences = [TaggedSentence(row.tokens, row.column(column)) for row in rows]
     if key and all(tag == "_" for sentence in sentences for tag in sentence.tags):
@@ -176,8 +176,8 @@ def read_columns(path: str | Path, token_column: int = 0, tag_column: int = -1) 
             tokens.clear()
             tags.clear()
 
-    with _open(path) as stream:
-        for number, line in _numbered(stream, str(path)):
+    with open_text(path) as stream:
+        for number, line in numbered(stream, str(path)):
             fields = [field for field in line.rstrip(LINE_END).replace("\t", " ").split(" ") if field]
             if not fields or fields[0] == "-DOCSTART-":
                 end_sentence()
@@ -204,7 +204,7 @@ def read_columns(path: str | Path, token_column: int = 0, tag_column: int = -1) 
 
 
 @contextmanager
-def _open(path: str | Path) -> Iterator[TextIO]:
+def open_text(path: str | Path) -> Iterator[TextIO]:
     try:
         stream = open(path, encoding="utf-8-sig", newline="\n")
     except OSError as error:
@@ -213,7 +213,7 @@ def _open(path: str | Path) -> Iterator[TextIO]:
         yield stream
 
 
-def _numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
+def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
     """Lines with their numbers from 1; a byte that is not UTF-8 is reported with its line."""
     number = 0
     try:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+import torch
+from torch import Tensor
 
 matplotlib.use("Agg")
+from matplotlib import font_manager  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 DARK, LIGHT = "#1f4e79", "#c0504d"
+CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
+INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
+plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in CHINESE if name in INSTALLED)]
 
 
 def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
@@ -20,7 +26,7 @@ def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name, colour in (("train/loss", DARK), ("val/loss", LIGHT)):
         losses.plot(epochs, [row[name] for row in rows], "o-", ms=3, color=colour, label=name)
-    losses.set(xlabel="epoch", ylabel="loss per token")
+    losses.set(xlabel="epoch", ylabel="loss")
     losses.legend(frameon=False)
     values = [100 * row[monitor] for row in rows]
     best = max(range(len(rows)), key=values.__getitem__)
@@ -65,6 +71,50 @@ def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Pa
     axes.set(xlabel="tokens", title="most frequent mistakes (gold → predicted)")
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
+
+
+def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Path:
+    """How often a prediction is right, by how probable it was said to be.
+
+    Args:
+        confidence: the probability of each prediction, `(N,)`.
+        right: whether it was right, `(N,)`.
+        bins: of equal width.
+        path: of the picture.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
+    place = (confidence * bins).long().clamp(max=bins - 1)  # (N,)
+    counts = torch.bincount(place, minlength=bins)
+    share = torch.bincount(place, weights=right.double(), minlength=bins) / counts.clamp(min=1)
+    mean = torch.bincount(place, weights=confidence.double(), minlength=bins) / counts.clamp(min=1)
+    filled = counts > 0
+    sizes = (8 + 300 * counts[filled] / counts.sum()).tolist()
+    axes.plot([0, 1], [0, 1], color="grey", lw=1, ls="--", label="perfectly calibrated")
+    axes.plot(mean[filled].tolist(), share[filled].tolist(), color=DARK, lw=1)
+    axes.scatter(mean[filled].tolist(), share[filled].tolist(), s=sizes, color=DARK)
+    axes.set(xlabel="probability of the prediction", ylabel="share that is right", ylim=(-0.03, 1.03))
+    axes.set_title("the larger a dot, the more predictions", fontsize=10)
+    axes.legend(frameon=False, loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: Path) -> Path:
+    """Precision by recall, a curve for each label: its precisions, its recalls and its average precision."""
+    figure, axes = plt.subplots(figsize=(4.9, 4.6), layout="constrained")
+    for label, (precision, recall, average) in curves.items():
+        axes.step(recall.tolist(), precision.tolist(), where="post", lw=1.4, label=f"{label} ({100 * average:.1f})")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
+    axes.legend(frameon=False, loc="lower left", title="label (average precision)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _save(figure, path)
+
+
+def drawable(names: Sequence[str]) -> list[str]:
+    """Labels as a picture can show them: #1, #2, ... in their order where no installed font has their characters."""
+    fonts = [font_manager.get_font(font_manager.findfont(family)) for family in plt.rcParams["font.family"]]
+    known = all(any(font.get_char_index(ord(c)) for font in fonts) for name in names for c in name)
+    return list(names) if known else [f"#{number}" for number in range(1, len(names) + 1)]
 
 
 def _save(figure, path: Path) -> Path:

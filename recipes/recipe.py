@@ -29,7 +29,8 @@ class Recipe:
         data: the LightningDataModule it trains on.
         links: properties of the data that are arguments of the model.
         defaults: flags whose default differs from the constructor's.
-        report: what to tell of an evaluation ("val" or "test"), asked for on every process.
+        report: what to tell of the evaluation ("val" or "test") that a trainer has just ended, asked for on
+            every process.
         predict: the `predict` command; takes the arguments after it.
     """
 
@@ -38,5 +39,5 @@ class Recipe:
     data: type[pl.LightningDataModule]
     links: Sequence[str]
     defaults: Mapping[str, object]
-    report: Callable[[ZooModule, str], Report]
+    report: Callable[[pl.Trainer, str], Report]
     predict: Callable[[Recipe, Sequence[str]], None]

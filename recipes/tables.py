@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+
+from zoo.metrics import LabelScore
 
 
 def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None) -> None:
@@ -22,3 +24,11 @@ def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, ob
     console = Console(stderr=True)
     console.print(title, highlight=False, soft_wrap=True)
     console.print(table)
+
+
+def label_scores(title: str, scores: Sequence[LabelScore]) -> str:
+    """Precision, recall and F1 of each label, a line each."""
+    head = f"{title:<16}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}\n"
+    return head + "".join(
+        f"{s.label:<16}{s.precision:>10.4f}{s.recall:>10.4f}{s.f1:>10.4f}{s.support:>10}\n" for s in scores
+    )

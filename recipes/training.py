@@ -56,7 +56,7 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     split = "test" if test else "val"
     evaluate = trainer.test if test else trainer.validate
     scores = evaluate(model, cli.datamodule, verbose=False)[0]
-    report = recipe.report(model, split)
+    report = recipe.report(trainer, split)
     if not cli.main_process:
         return
     model.save_pretrained(folder.model)

@@ -38,7 +38,7 @@ class TextClassifier(ZooModule):
         pieces: the state of the `zoo.text.SentencePieces`, for the last.
         stop_words: tokens to leave out, in lower case.
         lowercase: whether tokens are looked up in lower case.
-        skip_unknown: whether `predict` leaves tokens out that the vocabulary lacks, and reads none as unknown.
+        skip_unknown: whether tokens that the vocabulary lacks are left out, and not read as unknown ones.
         max_length: tokens of a text that are read at most.
         truncate: which part of a longer text is read: its "head", its "tail", or "both" ends.
         vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
@@ -108,12 +108,16 @@ class TextClassifier(ZooModule):
         binary = len(labels) == 2 and not multi_label
         if positive is not None and (not binary or positive not in labels):
             raise unknown_name("positive label", positive, labels if binary else ["(only of two labels)"])
-        self.skip_unknown = skip_unknown
         self.labels, self.multi_label = Vocabulary(labels), multi_label
-        self.preprocess = Preprocessor(
-            tokenizer, pieces=pieces, stop_words=stop_words, max_length=max_length, truncate=truncate
-        )
         self.indexer = WordIndexer(Vocabulary(vocabulary), Vocabulary(vector_words), lowercase=lowercase)
+        self.preprocess = Preprocessor(
+            tokenizer,
+            pieces=pieces,
+            stop_words=stop_words,
+            known=self.indexer.knows if skip_unknown else None,
+            max_length=max_length,
+            truncate=truncate,
+        )
         self.embedding = WordEmbedding(
             len(vocabulary),
             num_vectors=len(vector_words),
@@ -197,11 +201,6 @@ class TextClassifier(ZooModule):
         # A weight average, whose weights these are, knows only the temperature of an epoch before.
         checkpoint["state_dict"]["temperature"] = self.temperature.clone()
 
-    def tokenize(self, text: str) -> list[str]:
-        """The tokens of a text that are read: at least one, and `max_length` at most."""
-        tokens = self.preprocess.split(text)
-        return self.preprocess.cut([t for t in tokens if self.indexer.knows(t)] if self.skip_unknown else tokens)
-
     def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict]:
         """Classifies texts, in the given order, on the device and under the autocast that are in force.
 
@@ -235,7 +234,7 @@ class TextClassifier(ZooModule):
                 raise ZooError(f"expected texts, got {text!r} ({type(text).__name__}) at place {place}")
         was_training = self.training
         self.eval()
-        tokens = [self.tokenize(text) for text in texts]
+        tokens = [self.preprocess(text) for text in texts]
         encoded = EncodedTexts(tokens, self.indexer)
         results: list = [None] * len(texts)
         for rows in group_by_length(encoded.lengths, max_tokens):

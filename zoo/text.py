@@ -235,6 +235,7 @@ class Preprocessor:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
         pieces: the state of the `SentencePieces`, for the last.
         stop_words: tokens to leave out, in lower case.
+        known: tells the tokens that are read at all; all are when None.
         max_length: tokens of a text that are read at most.
         truncate: which part of a longer text is read: its "head", its "tail", or "both" ends, half of each.
 
@@ -249,6 +250,7 @@ class Preprocessor:
         *,
         pieces: Sequence[str] = (),
         stop_words: Sequence[str] = (),
+        known: Callable[[str], bool] | None = None,
         max_length: int = 400,
         truncate: str = "head",
     ):
@@ -262,13 +264,15 @@ class Preprocessor:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
         self.name = tokenizer
         self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
-        self._stop_words = frozenset(stop_words)
+        self._stop_words, self._known = frozenset(stop_words), known
         self.max_length, self.truncate = max_length, truncate
 
     def split(self, text: str) -> list[str]:
-        """All tokens of a text, stop words left out; none for an empty one."""
+        """All tokens of a text but those that are left out; none for an empty one."""
         tokens = self._split(text)
-        return [t for t in tokens if t.lower() not in self._stop_words] if self._stop_words else tokens
+        if self._stop_words:
+            tokens = [token for token in tokens if token.lower() not in self._stop_words]
+        return tokens if self._known is None else list(filter(self._known, tokens))
 
     def cut(self, tokens: list[str]) -> list[str]:
         """Those that are read: at least one, and `max_length` at most."""

@@ -1,0 +1,233 @@
+"""From a table to texts with their labels: CSV, TSV, JSON Lines and Parquet.
+
+* CSV: fields separated by commas; a field with a comma, quote or line end inside stands between double quotes.
+* TSV: fields separated by tabs, and nothing else: a quote is a character like any other.
+* JSON Lines: an object a line.
+* Parquet: with the package pyarrow, `pip install lstm-zoo[parquet]`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from datamodules.readers import LINE_END, DataError, numbered, open_text
+
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+SEPARATOR = "|"  # between the labels of a text that has several
+
+csv.field_size_limit(2**31 - 1)  # a text may be a book
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """A text, its labels (one, unless the task is to find several), and its line or row in its file."""
+
+    text: str
+    labels: tuple[str, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    text: object
+    label: object
+
+
+def format_of(path: str | Path) -> str:
+    """The format that a file's ending tells.
+
+    Raises:
+        DataError: it tells none.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise DataError(f"{path}: expected a file that ends in {known}; or name its format with --data.format")
+    return FORMATS[ending]
+
+
+def read_table(
+    path: str | Path,
+    text_column: str = "text",
+    label_column: str = "label",
+    *,
+    format: str | None = None,
+    header: bool | None = None,
+    multi_label: bool = False,
+) -> list[LabelledText]:
+    """The rows of a table. Blank lines are no rows; a row without a text is an empty text.
+
+    Args:
+        path: the file, in UTF-8 with or without a byte-order mark.
+        text_column: where the text is: a name, or a number, 0 the first and -1 the last.
+        label_column: likewise the label.
+        format: "csv", "tsv", "jsonl" or "parquet"; by default what the file's ending says.
+        header: whether the first line names the columns (CSV, TSV); by default it does, unless both columns
+            are numbers.
+        multi_label: whether a text has any number of labels, with "|" between them, or a list in JSON Lines
+            and Parquet.
+
+    Raises:
+        DataError: the file is missing, no UTF-8, not in its format, or without a row; there is no such column (the
+            header is shown); a row has more or fewer columns than the first; a text is no text; a label is missing.
+    """
+    format = format or format_of(path)
+    columns = (text_column, label_column)
+    if format == "parquet":
+        rows = _parquet_rows(path, columns)
+    elif format == "jsonl":
+        rows = _json_rows(path, columns)
+    else:
+        named = not all(map(_is_number, columns)) if header is None else header
+        rows = _separated_rows(path, columns, format, named)
+    texts = []
+    for row in rows:
+        if not isinstance(row.text, str):
+            raise DataError(
+                f"{path}:{row.line}: expected a text in column {text_column}, got {row.text!r}. "
+                "Leave the row out, or write an empty text"
+            )
+        texts.append(LabelledText(row.text, _labels(row, path, label_column, multi_label), row.line))
+    if not texts:
+        raise DataError(f"{path}: expected texts with a label each, got none")
+    return texts
+
+
+def _labels(row: _Row, path: str | Path, column: str, multi_label: bool) -> tuple[str, ...]:
+    values = row.label
+    if multi_label and isinstance(values, str):
+        values = [part for part in values.split(SEPARATOR) if part.strip()]
+    elif not (multi_label and isinstance(values, list)):
+        values = [values]
+    labels = []
+    for value in values:
+        # Whole numbers are labels too; True and False are instances of int, and named as JSON does.
+        name = value.strip() if isinstance(value, str) else json.dumps(value) if isinstance(value, int) else ""
+        if not name:
+            several = " For several labels a text: --data.multi_label true" if isinstance(row.label, list) else ""
+            raise DataError(f"{path}:{row.line}: expected a label in column {column}, got {row.label!r}.{several}")
+        labels.append(name)
+    return tuple(dict.fromkeys(labels))
+
+
+def _separated_rows(path: str | Path, columns: Sequence[str], format: str, named: bool) -> Iterator[_Row]:
+    """Of CSV and TSV."""
+    with open_text(path) as stream:
+        fields = _csv_fields(stream, str(path)) if format == "csv" else _tsv_fields(stream, str(path))
+        places, width, first = [], 0, 0
+        for line, row in fields:
+            if not width:
+                width, first = len(row), line
+                places = [_place(column, row, f"{path}:{line}", named) for column in columns]
+                if named:
+                    continue
+            if len(row) != width:
+                hint = "quote a text with a comma inside" if format == "csv" else "a text has no tab inside"
+                raise DataError(f"{path}:{line}: expected {width} columns as in line {first}, got {len(row)}: {hint}")
+            yield _Row(line, *(row[place] for place in places))
+
+
+def _csv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
+    lines = _Lines(stream, name)
+    reader = csv.reader(lines, strict=True)
+    while True:
+        start = lines.number + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            problem = "a quote that is opened here and never closed" if lines.ended else str(error)
+            raise DataError(
+                f"{name}:{start}: expected CSV, got {problem}. A quote inside a quoted text is written twice; "
+                "for fields between tabs, without quoting, choose --data.format tsv"
+            ) from error
+        if row is None:
+            return
+        if row:
+            yield start, row
+
+
+class _Lines:
+    """Lines that know how far they were read."""
+
+    def __init__(self, stream: TextIO, name: str):
+        self.number, self.ended = 0, False
+        self._lines = numbered(stream, name)
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            self.number, line = next(self._lines)
+        except StopIteration:
+            self.ended = True
+            raise
+        return line
+
+
+def _tsv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
+    for number, line in numbered(stream, name):
+        if content := line.rstrip(LINE_END):
+            yield number, content.split("\t")
+
+
+def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[_Row]:
+    with open_text(path) as stream:
+        for number, line in numbered(stream, str(path)):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{path}:{number}: expected a JSON object a line, got: {error}") from error
+            if not isinstance(row, Mapping):
+                raise DataError(f"{path}:{number}: expected a JSON object a line, got {line.strip()[:60]}")
+            for column in columns:
+                if column not in row:
+                    raise _no_column(column, list(row), f"{path}:{number}")
+            yield _Row(number, *(row[column] for column in columns))
+
+
+def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[_Row]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise DataError(f"{path}: Parquet needs a package: pip install lstm-zoo[parquet]") from error
+    try:
+        file = ParquetFile(path)
+        header = file.schema_arrow.names
+        names = [header[_place(column, header, str(path), named=True)] for column in columns]
+        number = 0
+        for batch in file.iter_batches(columns=names):
+            for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                number += 1
+                yield _Row(number, *values)
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{path}: expected a Parquet file, got: {error}") from error
+
+
+def _is_number(column: str) -> bool:
+    return column.removeprefix("-").isdecimal()
+
+
+def _place(column: str, header: Sequence[str], here: str, named: bool) -> int:
+    """The number of a column, given by its name or number."""
+    if named and column in header:
+        return header.index(column)
+    if _is_number(column) and -len(header) <= int(column) < len(header):
+        return int(column)
+    raise _no_column(column, header, here)
+
+
+def _no_column(column: str, header: Sequence[str], here: str) -> DataError:
+    return DataError(
+        f"{here}: expected a column {column}, got {', '.join(header)}. Choose with --data.text_column and "
+        "--data.label_column: names, or, in a table without a header, numbers (0 the first, -1 the last)"
+    )

@@ -1,0 +1,140 @@
+"""What the classification recipes share: their report, and `predict`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import binary_average_precision, binary_precision_recall_curve
+
+from datamodules.classification import TextCounts
+from recipes.evaluation import load_model
+from recipes.figures import confusion_matrix, drawable, precision_recall, reliability
+from recipes.recipe import Recipe
+from recipes.streams import lines, prediction_parser, stream
+from recipes.tables import label_scores
+from zoo.classification_metrics import BINS
+from zoo.errors import ZooError
+from zoo.metrics import LabelScore
+
+LINKS = (
+    "vocabulary",
+    "labels",
+    "multi_label",
+    "tokenizer",
+    "pieces",
+    "stop_words",
+    "lowercase",
+    "max_length",
+    "truncate",
+    "vector_words",
+    "vector_size",
+    "class_weights",
+)
+SPLITS = {"val": "dev", "test": "test"}
+MISTAKES = 30
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A text that was taken for what it is not, and how surely."""
+
+    gold: str
+    predicted: str
+    probability: float
+    text: str
+
+
+@dataclass(frozen=True)
+class ClassificationReport:
+    """Scores of each label, what was taken for what, and how far the probabilities can be believed."""
+
+    scores: list[LabelScore]
+    counts: TextCounts
+    confusion: list[list[int]] | None
+    confidence: Tensor  # (N,) of the decisions; with several labels a text (N * K,)
+    right: Tensor  # likewise
+    curves: dict[str, tuple[Tensor, Tensor, float]]
+    mistakes: list[Mistake]
+
+    @classmethod
+    def of(cls, trainer: pl.Trainer, stage: str) -> ClassificationReport:
+        """Of the last evaluation of `stage`; under DDP every process must ask."""
+        metrics, split = trainer.lightning_module.metrics[stage], SPLITS[stage]
+        probabilities, gold, rows = (part.cpu() for part in metrics.predictions())
+        decided = metrics.decide(probabilities)  # (N,), or (N, K) with several labels a text
+        right = decided == gold
+        if metrics.multi_label:
+            confidence = torch.maximum(probabilities, 1 - probabilities)  # (N, K)
+            has_label = gold.long()
+        else:
+            confidence = probabilities.amax(-1)  # (N,)
+            has_label = torch.nn.functional.one_hot(gold, len(metrics.labels))
+        shown = range(len(metrics.labels)) if metrics.positive is None else [metrics.positive]
+        doubt = confidence.masked_fill(right, 0.0).view(len(gold), -1).amax(-1)  # (N,) of the surest wrong decision
+        worst = doubt.argsort(descending=True)[: min(MISTAKES, int((doubt > 0).sum()))].tolist()
+        texts = trainer.datamodule.texts(split)
+
+        def named(ids: Tensor) -> str:
+            chosen = ids.nonzero().flatten() if metrics.multi_label else ids[None]
+            return "|".join(metrics.labels[i] for i in chosen.tolist())
+
+        return cls(
+            metrics.per_label(),
+            trainer.datamodule.counts(split),
+            None if metrics.multi_label else metrics.confusion().tolist(),
+            confidence.flatten(),
+            right.flatten(),
+            {metrics.labels[i]: _curve(probabilities[:, i], has_label[:, i]) for i in shown if has_label[:, i].any()},
+            [Mistake(named(gold[i]), named(decided[i]), float(doubt[i]), texts[rows[i]].text) for i in worst],
+        )
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes `scores.txt`, `mistakes.tsv` and the pictures into `folder`."""
+        counts = f"{self.counts.texts} texts, {self.counts.empty} empty, {self.counts.truncated} truncated\n"
+        (folder / "scores.txt").write_text(label_scores("label", self.scores) + "\n" + counts, encoding="utf-8")
+        rows = ["gold\tpredicted\tprobability\ttext"]
+        rows += [f"{m.gold}\t{m.predicted}\t{m.probability:.4f}\t{' '.join(m.text.split())}" for m in self.mistakes]
+        (folder / "mistakes.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        labels = [score.label for score in self.scores]
+        names = drawable(labels)
+        curves = {names[labels.index(label)]: curve for label, curve in self.curves.items()}
+        pictures = [
+            reliability(self.confidence, self.right, BINS, folder / "reliability.png"),
+            precision_recall(curves, folder / "precision-recall.png"),
+        ]
+        if self.confusion is not None:
+            pictures.append(confusion_matrix(self.confusion, names, names, folder / "confusion.png"))
+        return pictures
+
+
+def _curve(ranking: Tensor, has_label: Tensor) -> tuple[Tensor, Tensor, float]:
+    precision, recall, _ = binary_precision_recall_curve(ranking, has_label)
+    return precision, recall, float(binary_average_precision(ranking, has_label))
+
+
+def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
+    """Classifies a text a line, of a file or standard input; order is kept, memory bounded, an empty line is a text."""
+    parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("tsv", "jsonl"))
+    parser.add_argument("--explain", action="store_true", help="tokens and their attention weights too, in JSON Lines")
+    options = parser.parse_args(args)
+    if options.explain and options.format != "jsonl":
+        raise ZooError("--explain gives a list for each text: add --format jsonl")
+    model = load_model(options.model, recipe)
+
+    def classified(chunk: Sequence[str]) -> Iterator[str]:
+        results = model.explain(chunk) if options.explain else model.predict(chunk)
+        for text, result in zip(chunk, results, strict=True):
+            if options.format == "jsonl":
+                yield json.dumps({"text": text, **result}, ensure_ascii=False) + "\n"
+            else:
+                label = "|".join(result["labels"]) if model.multi_label else result["label"]
+                yield "\t".join([label, *(f"{p:.4f}" for p in result["probabilities"].values())]) + "\n"
+
+    header = "\t".join(["labels" if model.multi_label else "label", *model.labels]) + "\n"
+    stream(options, lines, classified, "texts", header if options.format == "tsv" else "")

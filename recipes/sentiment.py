@@ -1,0 +1,31 @@
+"""Sentiment of reviews.
+
+python -m recipes.sentiment                                     on the bundled sample
+python -m recipes.sentiment --data.dataset sample-reviews-zh
+python -m recipes.sentiment --data.dataset sst2
+python -m recipes.sentiment --data.dataset shopping-zh
+echo "a gripping , tender film" | python -m recipes.sentiment predict
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from datamodules.classification import ClassificationDataModule
+from recipes import classification
+from recipes.cli import main
+from recipes.recipe import Recipe
+from zoo.classifier import TextClassifier
+
+RECIPE = Recipe(
+    name="sentiment",
+    model=TextClassifier,
+    data=ClassificationDataModule,
+    links=classification.LINKS,
+    defaults={"data.dataset": "sample-reviews-en"},
+    report=classification.ClassificationReport.of,
+    predict=partial(classification.predict, pretrained="sentiment-en-sst2"),
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

@@ -1,0 +1,34 @@
+"""Spam among short messages.
+
+python -m recipes.spam                                          on the bundled sample
+python -m recipes.spam --data.dataset sms-spam
+echo "WINNER!! Claim your prize now" | python -m recipes.spam predict
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from datamodules.classification import ClassificationDataModule
+from recipes import classification
+from recipes.cli import main
+from recipes.recipe import Recipe
+from zoo.classifier import TextClassifier
+
+RECIPE = Recipe(
+    name="spam",
+    model=TextClassifier,
+    data=ClassificationDataModule,
+    links=classification.LINKS,
+    defaults={
+        "data.dataset": "sample-spam",
+        "data.tokenizer": "sentencepiece",
+        "data.num_pieces": 2000,
+        "model.positive": "spam",
+    },
+    report=classification.ClassificationReport.of,
+    predict=partial(classification.predict, pretrained="spam-en-sms"),
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

@@ -1,0 +1,93 @@
+"""Text in, predictions out: files or standard streams, order kept, memory bounded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from recipes.recipe import Recipe
+from zoo.errors import ZooError
+
+CHUNK = 1000  # items at a time: memory stays bounded however long the input is
+Item = TypeVar("Item")
+
+
+def prediction_parser(
+    recipe: Recipe, description: str, pretrained: str, formats: Sequence[str]
+) -> argparse.ArgumentParser:
+    """The arguments of every `predict`: input, model, output and its format, of which the first is the default."""
+    parser = argparse.ArgumentParser(prog=f"python -m recipes.{recipe.name} predict", description=description)
+    parser.add_argument("input", nargs="?", default="-", help="a file, - for standard input (default)")
+    parser.add_argument("--model", default=pretrained, help=f"name, model or run folder, checkpoint ({pretrained})")
+    parser.add_argument("--format", choices=formats, default=formats[0], help=f"of the output ({formats[0]})")
+    parser.add_argument("--output", default="-", help="a new file, - for standard output (default)")
+    parser.add_argument("--overwrite", action="store_true", help="the output may replace a file")
+    return parser
+
+
+def lines(stream: TextIO) -> Iterator[str]:
+    """Lines without their ends."""
+    return (line.rstrip("\r\n") for line in stream)
+
+
+def stream(
+    options: argparse.Namespace,
+    read: Callable[[TextIO], Iterator[Item]],
+    write: Callable[[Sequence[Item]], Iterable[str]],
+    unit: str,
+    header: str = "",
+) -> None:
+    """Reads items from the input and writes what becomes of them to the output, a chunk at a time.
+
+    Args:
+        options: those of a `prediction_parser`.
+        read: items of the input.
+        write: the text for a chunk of items.
+        unit: what the items are called.
+        header: what the output begins with.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(_open_input(options.input))
+        target = stack.enter_context(_open_output(options.output, options.overwrite))
+        progress = stack.enter_context(
+            Progress(
+                TextColumn("{task.completed} " + unit),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                disable=not sys.stderr.isatty(),
+            )
+        )
+        task = progress.add_task("", total=None)
+        items = read(source)
+        target.write(header)
+        while chunk := list(islice(items, CHUNK)):
+            target.writelines(write(chunk))
+            target.flush()
+            progress.advance(task, len(chunk))
+
+
+def _open_input(name: str):
+    if name == "-":
+        sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
+        return nullcontext(sys.stdin)
+    try:
+        return open(name, encoding="utf-8-sig", newline="\n")
+    except OSError as error:
+        raise ZooError(f"{name}: expected a file to read, got: {error.strerror}. Check the path") from error
+
+
+def _open_output(name: str, overwrite: bool):
+    if name == "-":
+        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        return nullcontext(sys.stdout)
+    if Path(name).exists() and not overwrite:
+        raise ZooError(f"{name} exists: choose another --output, or add --overwrite to replace it")
+    return open(name, "w", encoding="utf-8", newline="\n")

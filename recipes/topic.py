@@ -1,0 +1,29 @@
+"""Topics of texts, one each or several (`--data.multi_label true`).
+
+python -m recipes.topic                                         on the bundled sample
+python -m recipes.topic --data.dataset shopping-zh --data.label_column cat
+echo "苹果很脆很甜，物流也快" | python -m recipes.topic predict
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from datamodules.classification import ClassificationDataModule
+from recipes import classification
+from recipes.cli import main
+from recipes.recipe import Recipe
+from zoo.classifier import TextClassifier
+
+RECIPE = Recipe(
+    name="topic",
+    model=TextClassifier,
+    data=ClassificationDataModule,
+    links=classification.LINKS,
+    defaults={"data.dataset": "sample-topics"},
+    report=classification.ClassificationReport.of,
+    predict=partial(classification.predict, pretrained="topic-zh-shopping"),
+)
+
+if __name__ == "__main__":
+    main(RECIPE)
