@@ -29,6 +29,14 @@ from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
 SAMPLES = Path(__file__).parent / "samples"
+ACL_RULE = (
+    "It holds titles and abstracts of the ACL Anthology since 2016 (github.com/acl-org/acl-anthology, data/xml), as "
+    "JSON Lines of id, year, title and abstract"
+)
+CSL_RULE = (
+    "It holds lines of benchmark/ts (titles) or benchmark/kg (keywords) of github.com/ydli-ai/CSL, dev.tsv followed by "
+    "test.tsv, without the first column: 1,600 to train, 200 for dev, 200 for test"
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,22 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
+class GivenFile:
+    """A file that a user puts into the corpus's folder: nobody publishes it, and `rule` says how it is made."""
+
+    file: str
+    rule: str
+
+
+@dataclass(frozen=True)
 class Corpus:
     """What a recipe must know about a corpus to train on it, and a reader to cite it.
 
     `column` is where the tags or labels are unless a user says otherwise: a name in CoNLL-U and tables with a
     header, a number elsewhere; `text_column` likewise where the texts are that have labels.
     `scheme` is how these tags mark spans (`BMES`), or None where each tag stands for itself.
-    `splits` are files to download, or paths of files that come with the package.
+    `splits` are files to download, or paths of files that come with the package. For pairs of texts `text_column`
+    is the source and `column` the target; where they are files of their own, these are called `train/de`, for example.
     """
 
     name: str
@@ -59,7 +76,7 @@ class Corpus:
     language: str
     licence: str
     source: str
-    splits: Mapping[str, RemoteFile | Path]
+    splits: Mapping[str, RemoteFile | GivenFile | Path]
     text_column: str | int | None = None
 
 
@@ -97,6 +114,15 @@ def _messages(split: str, sha256: str) -> RemoteFile:
         "f3e73e1e74e6330b62d1ee1983bba2a063184c26/SMSSpamCollection"
     )
     return RemoteFile(address, sha256, f"{split}.tsv", partial(dealing.messages, split=split))
+
+
+def _captions(split: str, name: str, english: str, german: str) -> dict[str, RemoteFile]:
+    commit = "a3d2e0d26b56f3846f66a952536ffed4e401d05a"
+    sums = {"en": english, "de": german}
+    return {
+        f"{split}/{language}": _github("multi30k/dataset", commit, f"data/task1/raw/{name}.{language}.gz", sha256)
+        for language, sha256 in sums.items()
+    }
 
 
 def _sample(name: str, column: str, scheme: str | None) -> Corpus:
@@ -207,6 +233,93 @@ _CORPORA = (
         },
         text_column=1,
     ),
+    Corpus(
+        name="multi30k",
+        task="seq2seq",
+        format="parallel",
+        column="de",
+        scheme=None,
+        language="de",
+        licence="research use",
+        source="https://github.com/multi30k/dataset",
+        splits={
+            **_captions(
+                "train",
+                "train",
+                "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
+                "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
+            ),
+            **_captions(
+                "dev",
+                "val",
+                "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28",
+                "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a",
+            ),
+            **_captions(
+                "test",
+                "test_2016_flickr",
+                "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
+                "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
+            ),
+        },
+        text_column="en",
+    ),
+    Corpus(
+        name="acl-titles",
+        task="seq2seq",
+        format="jsonl",
+        column="title",
+        scheme=None,
+        language="en",
+        licence="CC BY 4.0",
+        source="https://aclanthology.org",
+        splits={split: GivenFile(f"{split}.jsonl", ACL_RULE) for split in ("train", "dev", "test")},
+        text_column="abstract",
+    ),
+    Corpus(
+        name="csl-zh",
+        task="seq2seq",
+        format="tsv",
+        column="title",
+        scheme=None,
+        language="zh",
+        licence="Apache-2.0",
+        source="https://github.com/ydli-ai/CSL",
+        splits={
+            f"{split}/{target}": GivenFile(f"{target}-{split}.tsv", CSL_RULE)
+            for split in ("train", "dev", "test")
+            for target in ("title", "keywords")
+        },
+        text_column="abstract",
+    ),
+    Corpus(
+        name="sample-headlines",
+        task="seq2seq",
+        format="tsv",
+        column="headline",
+        scheme=None,
+        language="en",
+        licence="that of this package",
+        source="written for this package",
+        splits={split: SAMPLES / "seq2seq" / f"headlines-{split}.tsv" for split in ("train", "dev", "test")},
+        text_column="text",
+    ),
+    Corpus(
+        name="sample-phrases",
+        task="seq2seq",
+        format="parallel",
+        column="de",
+        scheme=None,
+        language="de",
+        licence="that of this package",
+        source="written for this package",
+        splits={
+            f"{split}/{language}": SAMPLES / "seq2seq" / f"phrases-{split}.{language}"
+            for split in ("train", "dev", "test")
+            for language in ("en", "de")
+        },
+        text_column="en",
+    ),
     _sample("sample-en", column="upos", scheme=None),
     _sample("sample-en-ner", column="misc:NER", scheme="BIO"),
     _sample_texts("sample-reviews-en", "en"),
@@ -241,6 +354,11 @@ def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
         files[split] = origin if isinstance(origin, Path) else folder / origin.file
         if isinstance(origin, RemoteFile) and not files[split].is_file():
             _download(origin, files[split])
+        elif isinstance(origin, GivenFile) and not files[split].is_file():
+            raise DataError(
+                f"{files[split]}: expected this file, but there is none, and nobody publishes it. {origin.rule}. "
+                f"Put it there, or set ZOO_DATA to a folder that has {name}/{origin.file}"
+            )
     return files
 
 
