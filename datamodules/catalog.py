@@ -24,7 +24,7 @@ from zipfile import BadZipFile
 from rich.console import Console
 from rich.progress import wrap_file
 
-from datamodules import dealing
+from datamodules.dealing import messages, reviews
 from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -105,7 +105,7 @@ def _reviews(split: str, sha256: str) -> RemoteFile:
         "https://raw.githubusercontent.com/SophonPlus/ChineseNlpCorpus/a0b781d72158bde242c0626c9e354d2b328865ff/"
         "datasets/online_shopping_10_cats/online_shopping_10_cats.zip"
     )
-    return RemoteFile(address, sha256, f"{split}.csv", partial(dealing.reviews, split=split))
+    return RemoteFile(address, sha256, f"{split}.csv", partial(reviews, split=split))
 
 
 def _messages(split: str, sha256: str) -> RemoteFile:
@@ -113,7 +113,7 @@ def _messages(split: str, sha256: str) -> RemoteFile:
         "https://raw.githubusercontent.com/hamzaaacodes/sms-spam-collection/"
         "f3e73e1e74e6330b62d1ee1983bba2a063184c26/SMSSpamCollection"
     )
-    return RemoteFile(address, sha256, f"{split}.tsv", partial(dealing.messages, split=split))
+    return RemoteFile(address, sha256, f"{split}.tsv", partial(messages, split=split))
 
 
 def _captions(split: str, name: str, english: str, german: str) -> dict[str, RemoteFile]:

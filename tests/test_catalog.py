@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -126,6 +127,22 @@ def test_a_wrong_sum_shows_both_and_leaves_nothing(server, toy, tmp_path, path):
     assert files_below(tmp_path) == []
 
 
+def test_what_is_made_of_a_file_is_compared_and_kept(server, monkeypatch, tmp_path):
+    files = {"train": RemoteFile(f"http://127.0.0.1:{server.server_port}/file", SHA256, "train.tsv", bytes.swapcase)}
+    monkeypatch.setitem(CATALOG, "toy", Corpus("toy", "classification", "tsv", 0, None, "en", "none", "here", files))
+    with pytest.raises(DataError, match=f"expected a file with sha256 {SHA256}"):
+        locate("toy", tmp_path)
+    assert files_below(tmp_path) == []
+    made = replace(files["train"], sha256=hashlib.sha256(BODY.swapcase()).hexdigest())
+    monkeypatch.setitem(files, "train", made)
+    assert locate("toy", tmp_path)["train"].read_bytes() == BODY.swapcase()
+    assert files_below(tmp_path) == ["toy/train.tsv"]
+    cut = replace(made, make=lambda content: bytes.fromhex("no archive"))
+    monkeypatch.setitem(files, "train", cut)
+    with pytest.raises(DataError, match="It was cut or changed on its way"):
+        locate("toy", tmp_path / "again")
+
+
 def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -235,7 +252,7 @@ def test_entries_are_complete(name):
     assert len({file.sha256 for file in remote}) == len({file.file for file in remote}) == len(remote)
     for file in remote:
         assert file.address.startswith("https://")
-        assert file.address.endswith(f"/{file.file}")
+        assert file.make is not None or file.address.endswith(f"/{file.file}")
         assert len(bytes.fromhex(file.sha256)) == 32
 
 

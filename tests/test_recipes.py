@@ -250,3 +250,108 @@ def test_wandb_without_key_or_network_stops_nothing(tmp_path):
     environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
     done = run("pos_tagging", "--out=other", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
     assert "no W&B key" in done.stderr
+
+
+SMALL = ["--model.hidden_size=16", "--model.embedding_size=16", *TINY[-2:]]
+
+
+@pytest.fixture(scope="module")
+def classified(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("classified")
+    args = ["--out=run", "--trainer.max_epochs=3", "--model.pooling=max+attention", "--model.learning_rate=0.01"]
+    done = run("sentiment", *args, *SMALL, cwd=folder)
+    assert "recipes.sentiment predict --model run/model" in done.stdout
+    return folder / "run"
+
+
+def test_a_classifier_leaves_exactly_its_files(classified):
+    files = {str(path.relative_to(classified)) for path in classified.rglob("*") if path.is_file()}
+    assert files == {
+        "config.yaml", "metrics.json", "scores.txt", "mistakes.tsv",
+        "learning-curve.png", "confusion.png", "reliability.png", "precision-recall.png",
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+        "model/config.json", "model/vocabulary.json", "model/model.safetensors",
+    }  # fmt: skip
+    scores = json.loads((classified / "metrics.json").read_text())["scores"]
+    names = ("accuracy", "macro_f1", "ece", "f1", "auroc", "average_precision", "loss")
+    assert set(scores) == {f"test/{name}" for name in names}
+    assert "40 texts, 0 empty, 0 truncated" in (classified / "scores.txt").read_text()
+    header, *mistakes = (classified / "mistakes.tsv").read_text("utf-8").splitlines()
+    assert header.split("\t") == ["gold", "predicted", "probability", "text"]
+    assert len(mistakes) == min(30, round(40 * (1 - scores["test/accuracy"])))
+    surest = [float(line.split("\t")[2]) for line in mistakes]
+    assert surest == sorted(surest, reverse=True) and all(
+        line.split("\t")[0] != line.split("\t")[1] for line in mistakes
+    )
+
+
+def test_the_saved_classifier_is_the_tested_one(classified):
+    facts = json.loads((classified / "metrics.json").read_text())
+    again = json.loads(run("sentiment", "test", "--model", classified, cwd=classified.parent).stdout)
+    assert again == pytest.approx(facts["scores"], abs=1e-5)
+    # The calibration error shows that the temperature in the checkpoint is that of its weights.
+    best = torch.load(classified / "checkpoints/best.ckpt", weights_only=True)
+    rows = best["callbacks"]["Recorder"]["rows"]
+    row = max(rows, key=lambda row: row["val/macro_f1"])
+    dev = json.loads(run("sentiment", "validate", "--model", classified, cwd=classified.parent).stdout)
+    assert dev == pytest.approx({name: row[name] for name in dev}, abs=1e-5)
+    assert best["state_dict"]["temperature"] != 1
+
+
+@pytest.mark.parametrize(
+    "recipe, args",
+    [
+        ("spam", []),
+        ("topic", []),
+        ("sentiment", ["--data.dataset=sample-reviews-zh", "--data.max_length=5", "--data.tokenizer=characters"]),
+    ],
+)
+def test_bare_classifiers(recipe, args, tmp_path):
+    run(recipe, "--out=run", "--trainer.max_epochs=1", *args, *SMALL, cwd=tmp_path)
+    scores = json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
+    assert ("test/f1" in scores) == (recipe != "topic")
+    assert (" 0 truncated" in (tmp_path / "run/scores.txt").read_text()) == (not args)
+
+
+def test_two_processes_classify_as_one_does(tmp_path):
+    args = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    args += ["--trainer.precision=bf16-mixed", "--trainer.max_epochs=2", "--out", "run"]
+    run("spam", *SMALL[:2], *args, cwd=tmp_path)
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert facts["processes"] == 2
+    one = run("spam", "test", "--model", "run", "--trainer.precision=bf16-mixed", cwd=tmp_path)
+    for name, value in json.loads(one.stdout).items():
+        # Of other batches come other roundings in bf16: they move probabilities, and hardly a decision.
+        tolerance = 2e-2 if name in ("test/loss", "test/ece", "test/average_precision", "test/auroc") else 1e-6
+        assert facts["scores"][name] == pytest.approx(value, abs=tolerance), name
+
+
+def test_a_classifier_predicts_every_line_in_order(classified):
+    text = "\ufeffI love it .\n\nawful 😀 , שלום\n" + "so so \n" * 1200
+    tsv = run("sentiment", "predict", "--model=run", cwd=classified.parent, text=text).stdout.splitlines()
+    assert tsv[0] == "label\tnegative\tpositive" and len(tsv) == 1 + 1203
+    assert len(set(tsv[4:])) == 1
+    args = ["predict", "--model=run", "--format=jsonl", "--explain"]
+    rows = run("sentiment", *args, cwd=classified.parent, text=text).stdout.splitlines()
+    rows = [json.loads(row) for row in rows]
+    assert [row["text"] for row in rows[:4]] == ["I love it .", "", "awful 😀 , שלום", "so so "]
+    assert rows[0]["tokens"] == ["I", "love", "it", "."] and len(rows[0]["weights"]) == 4
+    for line, row in zip(tsv[1:], rows, strict=True):
+        label, *chances = line.split("\t")
+        assert label == row["label"]
+        assert [float(p) for p in chances] == pytest.approx(list(row["probabilities"].values()), abs=6e-5)
+    done = run("sentiment", "predict", "--model=run", "--explain", cwd=classified.parent, text=text, fails=True)
+    assert "--format jsonl" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--data.dataset=sst"], "sst2"),
+        (["--data.tokenizer=word"], "did you mean 'words'"),
+        (["--data.train=a.txt"], "ends in .csv"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_mistakes_with_texts_are_explained(tmp_path, args, message):
+    assert message in run("sentiment", *args, cwd=tmp_path, fails=True).stderr

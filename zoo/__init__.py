@@ -3,6 +3,7 @@
 from zoo.backbone import Encoded, RecurrentBackbone
 from zoo.cells import CELLS
 from zoo.classifier import TextClassifier
+from zoo.imports import import_keras, import_state_dict
 from zoo.pretrained import from_pretrained, list_pretrained
 from zoo.seq2seq import Seq2Seq, Seq2SeqSummarizer
 from zoo.tagger import SequenceTagger
@@ -20,5 +21,7 @@ __all__ = [
     "TextClassifier",
     "Vocabulary",
     "from_pretrained",
+    "import_keras",
+    "import_state_dict",
     "list_pretrained",
 ]

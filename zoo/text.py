@@ -214,7 +214,7 @@ def _size_error(size: int, reason: str) -> str:
         return f"{size} pieces are more than this text has: {largest[1]} is the largest possible number"
     if smallest := re.search(r"required_chars\. \d+ vs (\d+)", reason):
         return f"{size} pieces are fewer than this text has characters: {smallest[1]} is the smallest possible number"
-    return f"expected texts to learn {size} pieces from, got: {reason}"
+    return f"{size} pieces cannot be learned here, choose another number: {reason}"
 
 
 TOKENIZERS = {

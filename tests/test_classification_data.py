@@ -1,0 +1,315 @@
+"""The classification datamodule: formats, columns, labels, tokens, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datamodules import CATALOG, ClassificationDataModule, DataError, TaggingDataModule, dealing, locate
+from datamodules.tables import LabelledText, read_table
+from zoo import TextClassifier
+
+ROWS = [("good", 'A "fine" film, really'), ("bad", "No\tplot"), ("good", ""), ("bad", "שלום 😀 中文 e\u0301")]
+
+
+def write(path: Path, rows=ROWS, header=("label", "text")) -> Path:
+    """A table in the format of the path's ending."""
+    if path.suffix == ".jsonl":
+        content = "".join(json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
+    elif path.suffix == ".tsv":
+        content = "".join("\t".join(row) + "\n" for row in [header, *rows])
+    else:
+        target = io.StringIO(newline="")
+        csv.writer(target).writerows([header, *rows])
+        content = target.getvalue()
+    path.write_text(content, encoding="utf-8", newline="")
+    return path
+
+
+def read(path: Path, **options) -> list[tuple[str, str]]:
+    return [(text.labels[0], text.text) for text in read_table(path, **options)]
+
+
+# ------------------------------------------------------------------------------------------------ tables
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_rows_survive_commas_quotes_tabs_and_scripts(tmp_path, ending):
+    assert read(write(tmp_path / f"a.{ending}")) == ROWS
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.text(st.characters(exclude_categories=["Cs"]))), min_size=1))
+def test_any_text_comes_back_from_csv_and_json(tmp_path_factory, rows):
+    folder = tmp_path_factory.mktemp("tables")
+    for ending in ("csv", "jsonl"):
+        assert read(write(folder / f"a.{ending}", rows)) == rows
+
+
+def test_tsv_has_no_quotes(tmp_path):
+    rows = [("good", '"half a quote'), ("bad", 'a "b" c')]
+    assert read(write(tmp_path / "a.tsv", rows)) == rows
+
+
+def test_columns_by_number_mean_no_header(tmp_path):
+    path = write(tmp_path / "a.tsv", [("bad", "b")], header=("good", "a"))
+    assert read(path, text_column="-1", label_column="0") == [("good", "a"), ("bad", "b")]
+    assert read(path, text_column="-1", label_column="0", header=True) == [("bad", "b")]
+
+
+def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_no_rows(tmp_path):
+    for name, content in [("a.csv", "label,text\r\n\r\ngood,x\r\n"), ("a.tsv", "label\ttext\r\n\r\ngood\tx\r\n")]:
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
+        assert read_table(tmp_path / name) == [LabelledText("x", ("good",), 3)]
+
+
+def test_parquet(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    labels, texts = zip(*ROWS, strict=True)
+    parquet.write_table(arrow.table({"label": labels, "text": texts}), tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet") == ROWS
+    assert read(tmp_path / "a.parquet", text_column="-1", label_column="0") == ROWS
+    parquet.write_table(arrow.table({"label": [1, 0], "text": ["a", None]}), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b.parquet:2: expected a text in column text, got None"):
+        read(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match="expected a column review, got label, text"):
+        read(tmp_path / "a.parquet", text_column="review")
+    (tmp_path / "c.parquet").write_text("no")
+    with pytest.raises(DataError, match="c.parquet: expected a Parquet file"):
+        read(tmp_path / "c.parquet")
+
+
+def test_parquet_is_optional(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(DataError, match=r"pip install lstm-zoo\[parquet\]"):
+        read(tmp_path / "a.parquet")
+
+
+def test_labels_may_be_numbers_or_several(tmp_path):
+    path = write(tmp_path / "a.jsonl", [(1, "a"), (0, "b")])
+    assert [text.labels for text in read_table(path)] == [("1",), ("0",)]
+    several = [("x|y|x", "a"), ("", "b"), (["z", "x"], "c")]
+    path = write(tmp_path / "b.jsonl", several)
+    assert [text.labels for text in read_table(path, multi_label=True)] == [("x", "y"), (), ("z", "x")]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.csv", "label,review\ngood,x\n", r"a.csv:1: expected a column text, got label, review.*--data.text_column"),
+        ("a.csv", 'label,text\ngood,x\nbad,"y\nz\n', r"a.csv:3: expected CSV, got a quote that is opened here"),
+        ("a.csv", 'label,text\ngood,"x"y\n', r"a.csv:2: expected CSV, got .*quote inside"),
+        ("a.csv", "label,text\ngood,x,y\n", r"a.csv:2: expected 2 columns as in line 1, got 3"),
+        ("a.tsv", "label\ttext\ngood\tx\ty\n", r"a.tsv:2: expected 2 columns as in line 1, got 3"),
+        ("a.csv", "label,text\n ,x\n", r"a.csv:2: expected a label in column label, got ' '"),
+        ("a.csv", "label,text\n", r"a.csv: expected texts with a label each, got none"),
+        ("a.csv", "", r"a.csv: expected texts"),
+        ("a.jsonl", '{"label": "a", "text": NaN}\n', r"a.jsonl:1: expected a text in column text, got nan"),
+        ("a.jsonl", '{"label": null, "text": "x"}\n', r"a.jsonl:1: expected a label in column label, got None"),
+        ("a.jsonl", '{"label": ["a"], "text": "x"}\n', r"a.jsonl:1: .*--data.multi_label true"),
+        ("a.jsonl", '{"label": "a"}\n', r"a.jsonl:1: expected a column text, got label"),
+        ("a.jsonl", '{"label": "a"\n', r"a.jsonl:1: expected a JSON object a line, got: "),
+        ("a.jsonl", "[1]\n", r"a.jsonl:1: expected a JSON object a line, got \[1\]"),
+        ("a.csv", b"label,text\na,\xff\n", r"a.csv:2: expected UTF-8 text, got the byte 0xff"),
+        ("a.txt", "label,text\na,b\n", r"a.txt: expected a file that ends in .csv"),
+    ],
+    ids=str,
+)
+def test_what_is_no_table_is_explained(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere.csv: expected a file to read"):
+        read(tmp_path / "nowhere.csv")
+
+
+# -------------------------------------------------------------------------------------------- datamodule
+
+
+@pytest.fixture
+def files(tmp_path) -> dict[str, str]:
+    return {split: str(write(tmp_path / f"{split}.csv")) for split in ("train", "dev", "test")}
+
+
+def test_own_files(files):
+    data = ClassificationDataModule(**files, min_count=1, max_length=3)
+    assert list(data.labels) == ["bad", "good"]
+    with pytest.warns(UserWarning, match="1 texts of train are empty"):
+        data.setup("fit")
+    assert data.counts("train") == (4, 1, 2)
+    batches = list(data.train_dataloader())
+    gold = {int(row): int(label) for batch in batches for row, label in zip(batch.rows, batch.labels, strict=True)}
+    assert gold == {0: 1, 1: 0, 2: 1, 3: 0}
+    assert sorted(n for batch in batches for n in batch.lengths.tolist()) == [1, 2, 3, 3]
+
+
+def test_vocabularies_come_from_train_alone(files, tmp_path):
+    files["dev"] = str(write(tmp_path / "other.csv", [("good", "unheard")]))
+    data = ClassificationDataModule(**files, min_count=1)
+    data.setup("fit")
+    assert "unheard" not in data.vocabulary and "film" in data.vocabulary and "Film" not in data.vocabulary
+    assert next(iter(data.val_dataloader())).words.tolist() == [[1]]
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "whitespace", "characters", "sentencepiece"])
+def test_data_and_model_read_the_same_tokens(tokenizer):
+    options = dict(tokenizer=tokenizer, max_length=10, truncate="both")
+    data = ClassificationDataModule("sample-reviews-zh", num_pieces=800, stop_words="chinese", **options)
+    data.setup("test")
+    model = TextClassifier(
+        data.vocabulary, data.labels, pieces=data.pieces, stop_words=data.stop_words, hidden_size=4, **options
+    ).eval()
+    found = torch.tensor(
+        [list(r["probabilities"].values()) for r in model.predict([t.text for t in data.texts("test")])]
+    )
+    for batch in data.test_dataloader():
+        torch.testing.assert_close(model.probabilities(model(batch)), found[batch.rows], atol=1e-5, rtol=0)
+    other = ClassificationDataModule("sample-reviews-zh")
+    other.adopt(model)
+    other.setup("test")
+    for batch in other.test_dataloader():
+        torch.testing.assert_close(model.probabilities(model(batch)), found[batch.rows], atol=1e-5, rtol=0)
+
+
+def test_stop_words_from_a_list_or_a_file(tmp_path):
+    (tmp_path / "stop.txt").write_text("Film\nreally\n", encoding="utf-8")
+    path = str(write(tmp_path / "a.csv"))
+    data = ClassificationDataModule(train=path, stop_words=str(tmp_path / "stop.txt"), min_count=1)
+    assert data.stop_words == ["film", "really"] and "film" not in data.vocabulary and "fine" in data.vocabulary
+    named = ClassificationDataModule(train=path, stop_words="english", min_count=1)
+    assert "a" not in named.vocabulary and "no" in named.vocabulary  # a negation is no stop word
+
+
+def test_balance_weighs_rare_labels_up(tmp_path):
+    path = str(write(tmp_path / "a.csv", [("ham", "a"), ("ham", "b"), ("ham", "c"), ("spam", "d")]))
+    assert ClassificationDataModule(train=path, balance=True).class_weights == pytest.approx([4 / 6, 2.0])
+    assert ClassificationDataModule(train=path).class_weights == []
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(dataset="sst3"), "sst2.*--data.train FILE"),
+        (dict(dataset="sample-en"), "sample-en is a corpus for tagging: for classification there are .*sst2"),
+        (dict(dataset="sample-reviews-en", text_column="review"), "expected a column review, got label, text"),
+        (dict(format="xls"), "known are csv, jsonl, parquet, tsv"),
+        (dict(max_tokens=0), "at least 1"),
+        (dict(vectors="nowhere.txt"), "nowhere.txt"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_explained(options, message):
+    with pytest.raises(DataError, match=message):
+        data = ClassificationDataModule(**options)
+        data.texts("train"), data.vector_words
+
+
+def test_a_tagger_has_no_use_for_texts():
+    with pytest.raises(DataError, match="for classification: for tagging there are .*ud-en-ewt"):
+        TaggingDataModule("sample-spam").sentences("train")
+
+
+def test_stop_words_that_are_nowhere():
+    with pytest.raises(ValueError, match="english, chinese or a file"):
+        ClassificationDataModule(stop_words="klingon")
+
+
+def test_labels_that_there_is_nothing_to_choose_between(files, tmp_path):
+    files["train"] = str(write(tmp_path / "one.csv", [("good", "a"), ("good", "b")]))
+    with pytest.raises(DataError, match="one.csv: expected at least two labels to choose from, got good alone"):
+        ClassificationDataModule(**files).setup("fit")
+
+
+def test_a_label_outside_the_known_set_is_named_with_its_line(files, tmp_path):
+    files["dev"] = str(write(tmp_path / "odd.csv", [("good", "a"), ("odd", "b")]))
+    with pytest.raises(DataError, match="odd.csv:3: expected one of the labels bad, good, got odd"):
+        ClassificationDataModule(**files).setup("fit")
+
+
+def test_pieces_that_cannot_be_learned():
+    with pytest.raises(ValueError, match="3 pieces cannot be learned here, choose another number"):
+        ClassificationDataModule(tokenizer="sentencepiece", num_pieces=3).setup("fit")
+
+
+def test_a_missing_split_names_its_flag(files):
+    del files["test"]
+    with pytest.raises(DataError, match="--data.test FILE"):
+        ClassificationDataModule(**files).setup("test")
+
+
+def test_vectors_reach_the_model_before_training(tmp_path):
+    path = tmp_path / "v.txt"
+    path.write_text("the 1 2\nof 3 -4\n", encoding="utf-8")
+    data = ClassificationDataModule("sample-reviews-en", vectors=str(path))
+    sizes = dict(vector_words=data.vector_words, vector_size=data.vector_size, hidden_size=4)
+    model = TextClassifier(data.vocabulary, data.labels, **sizes)
+    trainer = pl.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+                         enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer.fit(model, data)
+    expected = torch.tensor([[1.0, 2.0], [3.0, -4.0]])
+    torch.testing.assert_close(model.embedding.vectors.weight[2:], expected / expected.std())
+
+
+# ----------------------------------------------------------------------------------------------- corpora
+
+
+@pytest.mark.parametrize("name", ["sample-reviews-en", "sample-reviews-zh", "sample-spam", "sample-topics"])
+def test_no_sample_text_is_in_two_splits(name):
+    data = ClassificationDataModule(name)
+    texts = [text.text for split in ("train", "dev", "test") for text in data.texts(split)]
+    assert len(set(texts)) == len(texts)
+    assert {text.labels[0] for text in data.texts("test")} == set(data.labels)
+
+
+def test_a_corpus_of_one_file_is_dealt_out_by_its_texts():
+    texts = [f"text {i} " for i in range(200)]
+    content = "Label\tSMS\n" + "".join(f"ham\t{text}\r\nspam\t{text}\n" for text in texts) + "ham\t\n"
+    dealt = {split: dealing.messages(content.encode(), split).decode() for split in ("train", "dev", "test")}
+    rows = [line for part in dealt.values() for line in part.splitlines()]
+    assert sorted(rows) == sorted(f"ham\t{text}" for text in texts)  # repeats and the empty text are dropped
+    assert dealt["dev"] and dealt["test"] and len(dealt["train"]) > len(dealt["dev"]) + len(dealt["test"])
+    changed = dealing.messages(content.replace("text 7 ", "new").encode(), "train").decode()
+    assert set(dealt["train"].splitlines()) - {"ham\ttext 7 "} <= set(changed.splitlines())
+
+
+real = pytest.mark.skipif("ZOO_DATA" not in os.environ, reason="needs the real corpora")
+
+
+@real
+@pytest.mark.parametrize(
+    "name, sizes, labels",
+    [("sst2", (6920, 872, 1821), 2), ("shopping-zh", (50200, 6282, 6241), 2), ("sms-spam", (4149, 518, 504), 2)],
+)
+def test_real_corpora(name, sizes, labels):
+    data = ClassificationDataModule(name)
+    assert tuple(len(data.texts(split)) for split in ("train", "dev", "test")) == sizes
+    assert len(data.labels) == labels
+    if name == "shopping-zh":
+        assert len(ClassificationDataModule(name, label_column="cat").labels) == 10
+
+
+@real
+def test_the_published_files_give_the_splits_byte_for_byte():
+    reviews = {split: path.read_bytes() for split, path in locate("shopping-zh").items()}
+    whole = reviews["train"] + b"".join(reviews[split].split(b"\r\n", 1)[1] for split in ("dev", "test"))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as target:
+        target.writestr("reviews.csv", whole)
+    messages = {split: path.read_bytes() for split, path in locate("sms-spam").items()}
+    for split in ("train", "dev", "test"):
+        made = CATALOG["shopping-zh"].splits[split].make(archive.getvalue())
+        assert made == reviews[split]
+        assert CATALOG["sms-spam"].splits[split].make(b"Label\tSMS\n" + b"".join(messages.values())) == messages[split]

@@ -1,0 +1,288 @@
+"""The classifier: padding, order and company change nothing; every parameter learns; every option acts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import zoo
+from datamodules import ClassificationDataModule
+from zoo import CELLS, TextClassifier
+from zoo.batching import EncodedTexts
+from zoo.errors import ZooError
+from zoo.masks import max_over_time, mean_over_time, softmax_over_time
+from zoo.pooling import POOLINGS
+from zoo.text import TOKENIZERS, SentencePieces, Vocabulary, split_words
+
+TEXTS = ["I saw her duck .", "Go !", "", "a very , very nice place to be", "שלום 😀 中文", "Hm"]
+LABELS = ["bad", "fine", "good"]
+SMALL = dict(embedding_size=6, hidden_size=5)
+VARIANTS = [
+    dict(),
+    dict(pooling="last", num_layers=2, cell="gru"),
+    dict(pooling="last+mean+max+attention", bidirectional=False),
+    dict(pooling="attention", multi_label=True),
+    dict(max_length=3, truncate="both", stop_words=["a", "very"], lowercase=False),
+]
+
+
+def classifier(labels=LABELS, **options) -> TextClassifier:
+    torch.manual_seed(0)
+    vocabulary = Vocabulary.fit(token.lower() for text in TEXTS[:4] for token in split_words(text))
+    return TextClassifier(vocabulary, labels, **{**SMALL, **options})
+
+
+def batch_of(model: TextClassifier, texts, labels=None):
+    return EncodedTexts([model.preprocess(text) for text in texts], model.indexer, labels).batch(range(len(texts)))
+
+
+def gold(model: TextClassifier, texts=TEXTS):
+    ids = torch.arange(len(texts)) % len(LABELS)
+    return torch.nn.functional.one_hot(ids, len(LABELS)).float() if model.multi_label else ids
+
+
+def probabilities(results: list[dict]) -> torch.Tensor:
+    return torch.tensor([list(result["probabilities"].values()) for result in results])
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+@given(order=st.permutations(range(len(TEXTS))), budget=st.integers(1, 60))
+@settings(max_examples=8)
+def test_padding_order_and_batch_size_change_no_probability(options, order, budget):
+    model = classifier(**options)
+    alone = torch.cat([probabilities(model.predict([text])) for text in TEXTS])
+    together = model.predict([TEXTS[i] for i in order], max_tokens=budget)
+    torch.testing.assert_close(probabilities(together), alone[list(order)], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_what_stands_at_padding_is_not_pooled(pooling):
+    model = classifier(pooling=pooling).eval()
+    batch = batch_of(model, TEXTS)
+    garbage = batch.words.clone()
+    for row, length in enumerate(batch.lengths.tolist()):
+        garbage[row, length:] = 3
+    torch.testing.assert_close(model(batch._replace(words=garbage)), model(batch), atol=1e-6, rtol=0)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 3))
+def test_pooling_equals_a_loop_over_rows(lengths, more):
+    x = torch.randn(len(lengths), max(lengths) + more, 3)
+    n = torch.tensor(lengths)
+    weights = softmax_over_time(x[..., 0], n)
+    for row, length in enumerate(lengths):
+        real = x[row, :length]
+        torch.testing.assert_close(mean_over_time(x, n)[row], real.mean(0))
+        torch.testing.assert_close(max_over_time(x, n)[row], real.amax(0))
+        torch.testing.assert_close(weights[row, :length], real[:, 0].softmax(0))
+        assert not weights[row, length:].any()
+
+
+def test_a_row_without_a_step_pools_to_zeros():
+    x, n = torch.randn(2, 3, 4), torch.tensor([0, 2])
+    for pooled in (mean_over_time(x, n), max_over_time(x, n), softmax_over_time(x[..., 0], n)):
+        assert not pooled[0].any() and pooled[1].any()
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_every_parameter_gets_a_gradient(options):
+    model = classifier(**options)
+    batch = batch_of(model, TEXTS, gold(model))
+    model.loss(model(batch), batch.labels).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    "option",
+    [dict(dropout=0.5), dict(token_dropout=0.9), dict(label_smoothing=0.2), dict(class_weights=[1.0, 2.0, 9.0])],
+    ids=lambda option: next(iter(option)),
+)
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_every_regulariser_acts_in_training_alone(option, multi_label):
+    plain = classifier(**{"dropout": 0.0, "token_dropout": 0.0, "multi_label": multi_label})
+    model = classifier(**{"dropout": 0.0, "token_dropout": 0.0, "multi_label": multi_label, **option})
+    batch = batch_of(plain, TEXTS, gold(plain))
+
+    def loss(m):
+        return m.loss(m(batch), batch.labels)
+
+    assert not torch.equal(loss(model.train()), loss(plain.train()))
+    assert torch.equal(model.eval()(batch), plain.eval()(batch))
+
+
+def test_a_class_weight_of_two_counts_a_text_twice():
+    model, weighted = classifier(), classifier(class_weights=[1.0, 1.0, 2.0])
+    scores, labels = torch.randn(3, 3), torch.tensor([0, 1, 2])
+    twice = [0, 1, 2, 2]
+    torch.testing.assert_close(weighted.loss(scores, labels), model.loss(scores[twice], labels[twice]))
+
+
+def test_attention_explains():
+    model = classifier(pooling="max+attention", max_length=4, truncate="tail")
+    for text, result in zip(TEXTS, model.explain(TEXTS), strict=True):
+        assert result["tokens"] == (split_words(text)[-4:] or ["<unk>"])
+        assert len(result["weights"]) == len(result["tokens"])
+        assert sum(result["weights"]) == pytest.approx(1, abs=1e-5)
+    assert probabilities(model.explain(TEXTS)).tolist() == probabilities(model.predict(TEXTS)).tolist()
+    with pytest.raises(ZooError, match="pooling='attention'"):
+        classifier().explain(TEXTS)
+
+
+def test_labels_follow_from_probabilities():
+    for result in classifier().predict(TEXTS):
+        assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert result["label"] == max(LABELS, key=result["probabilities"].get)
+    model = classifier(multi_label=True)
+    with torch.no_grad():
+        model.head[-1].bias.copy_(torch.tensor([9.0, -9.0, 9.0]))
+    assert {tuple(result["labels"]) for result in model.predict(TEXTS)} == {("bad", "good")}
+    assert model.predict([]) == []
+
+
+def test_a_temperature_softens_without_changing_a_label():
+    model = classifier()
+    before = model.predict(TEXTS)
+    model.temperature.fill_(3.0)
+    after = model.predict(TEXTS)
+    assert [r["label"] for r in before] == [r["label"] for r in after]
+    expected = (probabilities(before).log() / 3).softmax(-1)
+    torch.testing.assert_close(probabilities(after), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_reloaded_equals_saved(tmp_path, options):
+    model = classifier(**options)
+    model.temperature.fill_(1.5)
+    again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    assert again.hparams == model.hparams
+    assert again.predict(TEXTS) == model.predict(TEXTS)
+
+
+def test_sentencepiece_travels_with_the_model(tmp_path):
+    texts = [f"the cat number {i} sat on a mat with {i % 7} dogs" for i in range(100)]
+    pieces = SentencePieces.fit(texts, 60, lowercase=True)
+    vocabulary = Vocabulary.fit(piece for text in texts for piece in pieces(text))
+    model = TextClassifier(vocabulary, LABELS, tokenizer="sentencepiece", pieces=pieces.state, **SMALL)
+    folder = model.save_pretrained(tmp_path / "m")
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "vocabulary.json"]
+    assert zoo.from_pretrained(folder).predict(texts[:3]) == model.predict(texts[:3])
+    assert pieces("THE CAT") == pieces("the cat")
+
+
+@given(st.text())
+def test_words_lose_nothing_but_white_space(text):
+    assert "".join(split_words(text)) == "".join(text.split())
+
+
+def test_words_of_many_scripts():
+    assert split_words("I don't; 中文ok हिन्दी שלום 😀") == [
+        "I", "don't", ";", "中", "文", "ok", "हिन्दी", "שלום", "😀",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("truncate, kept", [("head", "abcd"), ("tail", "wxyz"), ("both", "abyz")])
+def test_long_texts_are_cut(truncate, kept):
+    model = classifier(tokenizer="characters", max_length=4, truncate=truncate)
+    assert "".join(model.preprocess("abcdefghijklmnopqrstuvwxyz")) == kept
+    assert model.preprocess("abcd") == list("abcd")
+
+
+def test_a_text_of_a_hundred_thousand_words():
+    model = classifier()
+    (result,) = model.predict(["word " * 100_000])
+    assert result == model.predict(["word " * 400])[0]
+
+
+def test_jieba_is_optional(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jieba", None)
+    with pytest.raises(ZooError, match=r"pip install lstm-zoo\[jieba\]"):
+        TOKENIZERS["jieba"]("我来到北京清华大学")
+    monkeypatch.undo()
+    pytest.importorskip("jieba")
+    assert TOKENIZERS["jieba"]("我来到北京 清华大学") == ["我", "来到", "北京", "清华大学"]
+
+
+def test_imported_vectors_are_used_kept_and_frozen():
+    words = ["<pad>", "<unk>", "saw", "Hm"]
+    model = classifier(vector_words=words, vector_size=3).eval()
+    before = model(batch_of(model, TEXTS))
+    model.import_vectors(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]]))
+    assert not torch.equal(model(batch_of(model, TEXTS)), before)
+    assert not model.embedding.vectors.weight.requires_grad
+    assert classifier(vector_words=words, vector_size=3, tune_vectors=True).embedding.vectors.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(cell="ltsm"), f"known are {', '.join(sorted(CELLS))}"),
+        (dict(pooling="mean+maximum"), "did you mean 'max'"),
+        (dict(tokenizer="word"), "sentencepiece, whitespace, words"),
+        (dict(tokenizer="sentencepiece"), r"SentencePieces.fit"),
+        (dict(truncate="end"), "both, head, tail"),
+        (dict(max_length=1), "max_length=1"),
+        (dict(labels=["a"]), "at least two labels"),
+        (dict(labels=["a", "b"], positive="c"), "known are a, b"),
+        (dict(positive="bad"), "only of two labels"),
+        (dict(class_weights=[1.0]), "each of 3 labels, got 1"),
+        (dict(dropout=1.5), "dropout"),
+    ],
+    ids=str,
+)
+def test_wrong_options_name_the_right_ones(options, message):
+    with pytest.raises(ZooError, match=message):
+        classifier(**options)
+
+
+@pytest.mark.parametrize(
+    "texts, message",
+    [("one string", "put it into a list"), (["a", math.nan], r"nan \(float\) at place 1"), ([None], "None")],
+    ids=str,
+)
+def test_what_is_no_text_is_refused(texts, message):
+    with pytest.raises(ZooError, match=message):
+        classifier().predict(texts)
+
+
+def test_learns_the_sample_in_a_bare_trainer():
+    pl.seed_everything(0)
+    data = ClassificationDataModule("sample-spam", min_count=1)
+    model = TextClassifier(data.vocabulary, data.labels, embedding_size=32, hidden_size=32, learning_rate=1e-2)
+    trainer = pl.Trainer(
+        max_epochs=5, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, gradient_clip_val=5.0,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    assert model.temperature != 1
+    scores = trainer.test(model, data, verbose=False)[0]
+    assert scores["test/accuracy"] > 0.8
+    found = model.predict([text.text for text in data.texts("test")])
+    gold = [text.labels[0] for text in data.texts("test")]
+    right = sum(a["label"] == b for a, b in zip(found, gold, strict=True)) / len(gold)
+    assert right == pytest.approx(scores["test/accuracy"], abs=1e-6)
+
+
+def test_learns_several_labels_a_text(tmp_path):
+    pl.seed_everything(0)
+    rows = ["text\tlabel"] + [f"{a} {b}\t{'|'.join(sorted({a, b}))}" for a in "xyz" for b in "xyz"] + ["nothing\t"]
+    path = tmp_path / "train.tsv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    data = ClassificationDataModule(
+        train=str(path), dev=str(path), test=str(path), multi_label=True, min_count=1, max_tokens=10
+    )
+    model = TextClassifier(
+        data.vocabulary, data.labels, multi_label=True, **SMALL, dropout=0.0, token_dropout=0.0, learning_rate=3e-2
+    )
+    trainer = pl.Trainer(
+        max_epochs=30, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    assert trainer.test(model, data, verbose=False)[0]["test/micro_f1"] > 0.9
+    assert model.predict(["z x", "nothing"])[0]["labels"] == ["x", "z"]

@@ -1,0 +1,236 @@
+"""Reads a model that Keras 3 saved, `Embedding -> LSTM or GRU -> Dense`, without Keras and without running anything.
+
+A `.keras` file is a zip of `config.json`, the layers and their settings, and `model.weights.h5`, their weights.
+
+Shapes: V words, E embedding features, I inputs, H units, G gates, K labels.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError
+
+
+class Direction(NamedTuple):
+    """One direction of a recurrent layer, its gates in torch's order."""
+
+    weight_ih: Tensor  # (G * H, I)
+    weight_hh: Tensor  # (G * H, H)
+    bias_ih: Tensor  # (G * H,)
+    bias_hh: Tensor  # (G * H,)
+
+
+class Chain(NamedTuple):
+    """A foreign model: embedding, recurrent layers, pooling, dense layers."""
+
+    embedding: Tensor  # (V, E)
+    cell: str  # a key of `zoo.CELLS`
+    layers: list[list[Direction]]  # forward, or forward and backward
+    pooling: str  # a key of `zoo.pooling.POOLINGS`
+    dense: list[tuple[Tensor, Tensor]]  # each (outputs, inputs) and (outputs,), with ReLU between them
+    multi_label: bool = False
+    reads_padding: bool = False  # whether its result depends on how far a text is padded
+    input_length: int | None = None  # the one length that it accepts
+
+
+class Layer(NamedTuple):
+    """A layer of the file."""
+
+    kind: str
+    name: str
+    config: dict
+    group: str  # where its weights are
+
+
+# What each supported kind is in the chain; "" computes nothing at prediction.
+ROLES = {"InputLayer": "", "Dropout": "", "SpatialDropout1D": "", "Embedding": "embedding"}
+ROLES |= {"LSTM": "recurrent", "GRU": "recurrent", "Bidirectional": "recurrent"}
+ROLES |= {"GlobalAveragePooling1D": "pooling", "GlobalMaxPooling1D": "pooling", "Dense": "dense"}
+POOLING = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
+
+RECURRENT = {"activation": "tanh", "recurrent_activation": "sigmoid", "return_state": False, "stateful": False}
+REQUIRED = {"LSTM": RECURRENT, "GRU": {**RECURRENT, "reset_after": True}, "Bidirectional": {"merge_mode": "concat"}}
+REQUIRED |= {kind: {"keepdims": False, "data_format": "channels_last"} for kind in POOLING}
+
+# Keras has input, forget, cell, output as torch does, but update, reset, new where torch has reset, update, new.
+GATES = {"LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}
+
+
+def read_keras(path: Path) -> Chain:
+    """Reads a `.keras` file.
+
+    Raises:
+        ZooError: no such file, a layer or setting that has no counterpart here (it is named), or a damaged file.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ZooError("reading a Keras model needs a package: pip install lstm-zoo[keras-import]") from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config, weights = json.loads(archive.read("config.json")), io.BytesIO(archive.read("model.weights.h5"))
+        layers = list(_layers(config["class_name"], config["config"]["layers"]))
+        with h5py.File(weights) as file:
+            return _chain(layers, file)
+    except ZooError as error:
+        raise ZooError(f"{path}: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
+        hint = "save it in Keras 3 with model.save('name.keras')"
+        raise ZooError(f"expected a .keras file, got {path}: {error} ({hint})") from error
+
+
+def _layers(model: str, items: list[dict]) -> Iterator[Layer]:
+    """The layers in the order of the chain that they must be."""
+    seen: Counter[str] = Counter()
+    previous, masks = None, set()
+    for item in items:
+        kind, name = item["class_name"], item["config"]["name"]
+        if kind == "NotEqual" and item["inbound_nodes"][0]["args"][1] == 0:  # how mask_zero makes its mask
+            masks.add(name)
+            continue
+        if kind not in ROLES:
+            known = ", ".join(sorted(ROLES))
+            raise ZooError(f"layer {name!r} is of the unsupported kind {kind}: supported are {known}")
+        if model == "Functional" and previous is not None:
+            inputs = set(_sources(item["inbound_nodes"])) - masks
+            if inputs != {previous} or len(item["inbound_nodes"]) != 1:
+                came = ", ".join(sorted(inputs)) or "nothing"
+                raise ZooError(f"expected a chain, but layer {name!r} does not read {previous!r} alone: {came}")
+        previous = name
+        for key, value in REQUIRED.get(kind, {}).items():
+            _expect(name, item["config"], key, value)
+        yield Layer(kind, name, item["config"], f"layers/{kind.lower()}" + f"_{seen[kind]}" * bool(seen[kind]))
+        seen[kind] += 1
+
+
+def _sources(node: object) -> Iterator[str]:
+    """The names of the layers whose outputs are mentioned anywhere in a functional model's node."""
+    if isinstance(node, dict):
+        if "keras_history" in node:
+            yield node["keras_history"][0]
+        node = list(node.values())
+    for child in node if isinstance(node, list) else []:
+        yield from _sources(child)
+
+
+def _expect(name: str, config: dict, key: str, value: object) -> None:
+    if config.get(key, value) != value:
+        raise ZooError(f"layer {name!r}: expected {key}={value!r}, got {config[key]!r}, which has no counterpart here")
+
+
+def _chain(layers: list[Layer], file) -> Chain:
+    by_role: dict[str, list[Layer]] = {"": [], "embedding": [], "recurrent": [], "pooling": [], "dense": []}
+    for layer in layers:
+        by_role[ROLES[layer.kind]].append(layer)
+    order = [role for role, _ in groupby(ROLES[layer.kind] for layer in layers if ROLES[layer.kind])]
+    expected = ["embedding", "recurrent", *["pooling"] * bool(by_role["pooling"]), "dense"]
+    if order != expected or len(by_role["embedding"]) > 1 or len(by_role["pooling"]) > 1:
+        came = " -> ".join(layer.kind for layer in layers)
+        chain = "Embedding -> (Bidirectional) LSTM or GRU ... -> (one pooling) -> Dense"
+        raise ZooError(f"expected {chain}, got {came}")
+    first, pooling, dense = by_role["embedding"][0], by_role["pooling"], by_role["dense"]
+    size = first.config["output_dim"]
+    embedding = _weights(file, first.group, 0, (first.config["input_dim"], size))
+    recurrent, cells = [], set()
+    for place, layer in enumerate(by_role["recurrent"], 1):
+        goes_on = bool(pooling) or place < len(by_role["recurrent"])
+        directions = list(_directions(layer, goes_on))
+        recurrent.append([_direction(file, *direction, inputs=size) for direction in directions])
+        cells |= {kind for _, kind, _ in directions}
+        size = sum(config["units"] for _, _, config in directions)
+    if len(cells) > 1:
+        raise ZooError("expected LSTM layers or GRU layers, got both: a backbone has one kind of cell")
+    matrices = []
+    for layer in dense:
+        matrices.append(_dense(file, layer, size))
+        size = layer.config["units"]
+    return Chain(
+        embedding,
+        cells.pop().lower(),
+        recurrent,
+        POOLING[pooling[0].kind] if pooling else "last",
+        matrices,
+        multi_label=_head(dense),
+        # Keras's maximum knows no mask: it takes in whatever its layers put out at padding.
+        reads_padding=not first.config["mask_zero"] or any(p.kind == "GlobalMaxPooling1D" for p in pooling),
+        input_length=next((layer.config["batch_shape"][1] for layer in layers if layer.kind == "InputLayer"), None),
+    )
+
+
+def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict]]:
+    """For each direction the group of its weights, its kind and its settings, which are checked."""
+    parts = [(layer.group, layer.kind, layer.config)]
+    if layer.kind == "Bidirectional":
+        forward, backward = layer.config["layer"], layer.config["backward_layer"]
+        parts = [(f"{layer.group}/forward_layer", forward["class_name"], forward["config"])]
+        parts += [(f"{layer.group}/backward_layer", backward["class_name"], backward["config"])]
+    for backwards, (group, kind, config) in enumerate(parts):
+        if kind not in GATES:
+            raise ZooError(f"layer {layer.name!r} wraps the unsupported kind {kind}: supported are {', '.join(GATES)}")
+        required = {**REQUIRED[kind], "go_backwards": bool(backwards), "return_sequences": goes_on}
+        for key, value in required.items():
+            _expect(layer.name, config, key, value)
+        yield group, kind, config
+
+
+def _direction(file, group: str, kind: str, config: dict, *, inputs: int) -> Direction:
+    order, units = GATES[kind], config["units"]
+
+    def in_torch_order(x: Tensor) -> Tensor:  # (*, G * H)
+        return x.unflatten(-1, (len(order), units))[..., order, :].flatten(-2)
+
+    width = len(order) * units
+    weight_ih = in_torch_order(_weights(file, f"{group}/cell", 0, (inputs, width))).T
+    weight_hh = in_torch_order(_weights(file, f"{group}/cell", 1, (units, width))).T
+    biases = torch.zeros(2, width)
+    if config["use_bias"]:  # an LSTM has one, which goes with the input
+        shape = (2, width) if kind == "GRU" else (width,)
+        biases[: 2 if kind == "GRU" else 1] = in_torch_order(_weights(file, f"{group}/cell", 2, shape))
+    return Direction(weight_ih, weight_hh, *biases)
+
+
+def _dense(file, layer: Layer, inputs: int) -> tuple[Tensor, Tensor]:
+    units = layer.config["units"]
+    bias = _weights(file, layer.group, 1, (units,)) if layer.config["use_bias"] else torch.zeros(units)
+    return _weights(file, layer.group, 0, (inputs, units)).T, bias
+
+
+def _head(dense: list[Layer]) -> bool:
+    """Whether the last of the dense layers gives each of several labels a probability of its own."""
+    *hidden, last = dense
+    if len(hidden) > 1:
+        raise ZooError(f"expected at most one Dense layer before the last, got {len(hidden)}")
+    for layer in hidden:
+        _expect(layer.name, layer.config, "activation", "relu")
+    allowed = ("sigmoid", "linear") if last.config["units"] == 1 else ("softmax", "sigmoid", "linear")
+    if last.config["activation"] not in allowed:
+        came = last.config["activation"]
+        raise ZooError(f"layer {last.name!r}: expected the activation {' or '.join(allowed)}, got {came!r}")
+    return last.config["activation"] == "sigmoid" and last.config["units"] > 1
+
+
+def _weights(file, group: str, number: int, shape: tuple[int, ...]) -> Tensor:
+    """One variable of a layer. HDF5 can point to other files: such links are not followed."""
+    import h5py
+
+    node, path = file, f"{group}/vars/{number}"
+    for part in path.split("/"):
+        if not isinstance(node, h5py.Group) or not isinstance(node.get(part, getlink=True), h5py.HardLink):
+            raise ZooError(f"model.weights.h5 has no {path}")
+        node = node[part]
+    if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external or node.dtype.kind != "f":
+        raise ZooError(f"expected floating-point weights at {path} of model.weights.h5, got {node}")
+    if node.shape != shape:
+        raise ZooError(f"expected weights of shape {shape} at {path} of model.weights.h5, got {node.shape}")
+    return torch.from_numpy(node[()]).float()
