@@ -199,12 +199,12 @@ def test_the_real_corpora(options, counts, language):
 def test_learns_the_sample_in_a_bare_trainer(kind, metric):
     pl.seed_everything(0)
     data = Seq2SeqDataModule("sample-phrases", tokenizer="words", max_tokens=150)
-    sizes = dict(embedding_size=32, encoder_size=24, decoder_size=48, attention_size=32, dropout=0.0)
+    sizes = dict(embedding_size=64, encoder_size=32, decoder_size=64, attention_size=32, dropout=0.0)
     model = kind(
         data.source_words, tokenizer="words", coverage_after=300, learning_rate=1e-2, label_smoothing=0.0, **sizes
     )
     trainer = pl.Trainer(
-        max_epochs=30, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        max_epochs=40, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, gradient_clip_val=1.0,
     )  # fmt: skip
     trainer.fit(model, data)

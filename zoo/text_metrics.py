@@ -41,7 +41,7 @@ def rouge(outputs: Sequence[str], references: Sequence[str], language: str) -> d
 
 def rouge_by_text(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, list[float]]:
     """The same of each text."""
-    scores: dict[str, list[float]] = {"rougeL": [], "rouge1": [], "rouge2": []}
+    scores: dict[str, list[float]] = {"rouge1": [], "rouge2": [], "rougeL": []}
     for output, reference in zip(outputs, references, strict=True):
         found, gold = units(output, language), units(reference, language)
         scores["rougeL"].append(_f1(_common_subsequence(found, gold), len(found), len(gold)))
@@ -73,7 +73,37 @@ def keywords(outputs: Sequence[str], references: Sequence[str], language: str) -
     return {"keyword_f1": _f1(matched, found, gold), "keyword_precision": precision, "keyword_recall": recall}
 
 
-# Of each metric the first score chooses the best checkpoint.
+def novel_ngrams(outputs: Sequence[str], sources: Sequence[str], language: str, n: int) -> float:
+    """Share of the n-grams of outputs that their sources have not; all others are copied."""
+    novel = total = 0
+    for output, source in zip(outputs, sources, strict=True):
+        known = ngrams(units(source, language), n)
+        for ngram, count in ngrams(units(output, language), n).items():
+            total += count
+            novel += count * (ngram not in known)
+    return novel / max(1, total)
+
+
+def repetition(outputs: Sequence[str], language: str, n: int = 2) -> float:
+    """Share of the n-grams of outputs that have occurred before in the same output."""
+    counts = [ngrams(units(output, language), n) for output in outputs]
+    total = sum(count.total() for count in counts)
+    return (total - sum(map(len, counts))) / max(1, total)
+
+
+def length_ratio(outputs: Sequence[str], references: Sequence[str], language: str) -> float:
+    """How long outputs are, all together, for each unit of the references."""
+    found, gold = (sum(len(units(text, language)) for text in texts) for texts in (outputs, references))
+    return found / max(1, gold)
+
+
+def lead(text: str, length: int, language: str) -> str:
+    """The first words of a text, or in Chinese and Japanese its first characters: what a summary has to beat."""
+    if language in UNSPACED:
+        return text[:length]
+    return " ".join(text.split()[:length])
+
+
 SCORES: dict[str, Callable[[Sequence[str], Sequence[str], str], dict[str, float]]] = {
     "bleu": bleu,
     "rouge": rouge,

@@ -41,6 +41,14 @@ class Output(NamedTuple):
     log_probability: float
 
 
+class Attended(NamedTuple):
+    """The attention of an output's pieces to those of its source."""
+
+    source: list[str]
+    target: list[str]  # its end last
+    weights: Tensor  # (T, S)
+
+
 @dataclass(frozen=True)
 class Search:
     """How `predict` searches.
@@ -147,6 +155,18 @@ class WritingModule(ZooModule):
             return [[h] for h in sample(step, state, memory, limits, noise=noise[rows].to(self.device), **options)]
 
         return [best[0] for best in self._each(inputs, max_tokens, draw)]
+
+    @torch.inference_mode()
+    def attend(self, source: str, target: str) -> Attended:
+        """Where the model looks while it writes `target`, whoever wrote it."""
+        batch = EncodedPairs([source], self.indexer, [target]).batch([0])
+        was_training = self.training
+        self.eval()
+        decoded, *_ = self(self.transfer_batch_to_device(batch, self.device, 0))
+        self.train(was_training)
+        pieces = self.indexer.source.split(source)[: self.indexer.max_source]
+        written = self.indexer.target.split(target)[: self.indexer.max_target]
+        return Attended(pieces, [*written, END], decoded.weights[0].cpu())
 
     def find(self, batch: Seq2SeqBatch, search: Search, n_best: int | None = None) -> list[list[Hypothesis]]:
         """The best outputs for a batch."""
