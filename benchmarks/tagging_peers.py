@@ -21,21 +21,18 @@ On two cores a run takes about 20 minutes; whatever else the machine does meanwh
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import shlex
 import sys
-import tempfile
 from dataclasses import dataclass, field
-from datetime import date
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+from peers.rounds import markdown, ratio, report, speed, train_in_turn
 from peers.turns import Worker
-from rich.console import Console
 from rich.progress import Progress
 
-from datamodules.tagging import SPLITS, TaggingDataModule
+from datamodules.base import SPLITS
+from datamodules.tagging import TaggingDataModule
 from zoo.pretrained import from_pretrained
 
 WORKERS = Path(__file__).parent / "peers"
@@ -79,19 +76,6 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train_in_turn(workers: dict[str, Worker], rounds: int, progress: Progress) -> dict[str, list[float]]:
-    """Tokens/s of each system in each round."""
-    speeds: dict[str, list[float]] = {name: [] for name in workers}
-    bar = progress.add_task("training", total=rounds * len(workers))
-    for number in range(1, rounds + 1):
-        for name, worker in workers.items():
-            reply = worker.turn()
-            speeds[name].append(reply["tokens"] / reply["seconds"])
-            progress.console.print(f"training {number}/{rounds}  {name:14} {speeds[name][-1]:8,.0f} tokens/s")
-            progress.advance(bar)
-    return speeds
-
-
 def tag_in_turn(jobs: list[Job], gold: list[list[str]], rounds: int, progress: Progress) -> None:
     """Fills in `tagging` and `accuracy` of the jobs' rows, after a round that does not count."""
     tokens = sum(len(tags) for tags in gold)
@@ -124,38 +108,23 @@ def describe(sizes: dict) -> str:
 
 def table(rows: list[Row], flair: Row, spacy: Row) -> str:
     """Markdown; a ratio is the median over the rounds of the ratios within them."""
-
-    def speed(values: list[float]) -> str:
-        return f"{median(values):,.0f}" if values else ""
-
-    def ratio(values: list[float], others: list[float]) -> str:
-        return f"{median(a / b for a, b in zip(values, others, strict=True)):.2f}" if values else ""
-
     head = ["system", "model", "trained", "training tokens/s", "x flair"]
     head += ["tagging tokens/s", "x flair", "x spaCy", "test accuracy"]
-    lines = [head, ["---"] * 3 + ["---:"] * 6]
-    for row in rows:
-        lines.append(
-            [
-                row.system,
-                row.model,
-                row.trained,
-                speed(row.training),
-                ratio(row.training, flair.training),
-                speed(row.tagging),
-                ratio(row.tagging, flair.tagging),
-                ratio(row.tagging, spacy.tagging),
-                f"{100 * row.accuracy:.2f}",
-            ]
-        )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def processor() -> str:
-    """The name of the CPU."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    lines = [
+        [
+            row.system,
+            row.model,
+            row.trained,
+            speed(row.training),
+            ratio(row.training, flair.training),
+            speed(row.tagging),
+            ratio(row.tagging, flair.tagging),
+            ratio(row.tagging, spacy.tagging),
+            f"{100 * row.accuracy:.2f}",
+        ]
+        for row in rows
+    ]
+    return markdown(head, 3, lines)
 
 
 def start_workers(
@@ -187,7 +156,7 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     corpus = {split: [(s.tokens, s.tags) for s in data.sentences(split)[: arguments.limit]] for split in SPLITS}
     progress.console.print("starting the workers")
     workers, facts = start_workers(arguments, corpus, scratch)
-    speeds = train_in_turn(workers, arguments.rounds, progress)
+    speeds = train_in_turn(workers, arguments.rounds, "tokens", progress)
 
     same, epochs = describe(SIZES), f"{arguments.flair_epochs} epochs"
     tagger = workers["lstm-zoo fp32"]  # any of ours can load any model
@@ -213,17 +182,5 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     return f"{versions}\n\n{table([*ours, best_flair, spacy_row], best_flair, spacy_row)}"
 
 
-def main() -> None:
-    arguments = parse_arguments()
-    load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as scratch, Progress(console=Console(stderr=True)) as progress:
-        try:
-            report = compare(arguments, Path(scratch), progress)
-        except (ValueError, OSError) as error:  # no such model, corpus, or Python
-            raise SystemExit(f"{error}") from error
-    print(f"{date.today()}, {processor()}, {os.cpu_count()} cores, load {load:.1f} at the start; ", end="")
-    print(f"Python {platform.python_version()}, {report}\n\n`{shlex.join(['python', *sys.argv])}`")
-
-
 if __name__ == "__main__":
-    main()
+    report(partial(compare, parse_arguments()))

@@ -51,7 +51,7 @@ class ClassificationDataModule(CorpusDataModule):
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both columns
             are numbers.
         multi_label: whether a text has any number of labels, with "|" between them.
-        tokenizer: "words", "whitespace", "characters", "jieba" or "sentencepiece".
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
         num_pieces: of the last, learned from the training split.
         stop_words: tokens to leave out: "english", "chinese" or a file with one a line.
         lowercase: whether tokens are looked up in lower case.

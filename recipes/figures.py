@@ -95,18 +95,18 @@ def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Pat
     axes.scatter(mean[filled].tolist(), share[filled].tolist(), s=sizes, color=DARK)
     axes.set(xlabel="probability of the prediction", ylabel="share that is right", ylim=(-0.03, 1.03))
     axes.set_title("the larger a dot, the more predictions", fontsize=10)
-    axes.legend(frameon=False, loc="upper left")
+    axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
 
 
 def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: Path) -> Path:
     """Precision by recall, a curve for each label: its precisions, its recalls and its average precision."""
-    figure, axes = plt.subplots(figsize=(4.9, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
     for label, (precision, recall, average) in curves.items():
         axes.step(recall.tolist(), precision.tolist(), where="post", lw=1.4, label=f"{label} ({100 * average:.1f})")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
-    axes.legend(frameon=False, loc="lower left", title="label (average precision)")
+    figure.legend(frameon=False, loc="outside right upper", title="label (average\nprecision)")
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
 

@@ -1,6 +1,8 @@
-"""The backbone, over every cell: exact under padding, equal to torch, the same in chunks."""
+"""The backbone, over every cell and kernel: exact under padding, equal to torch, the same in chunks and in steps."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,17 +11,32 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from zoo import CELLS, RecurrentBackbone
+from zoo import CELLS, RecurrentBackbone, RecurrentOptions
 from zoo.errors import ZooError
 
 INPUTS, UNITS = 5, 6
-TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
+TORCH = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 SHAPES = [(1, False), (1, True), (2, False), (3, True)]
+PLAIN = RecurrentOptions()
+KERNELS = [(cell, kernel) for cell in CELLS for kernel in CELLS[cell].kernels]
+REGULARISERS = ("input_dropout", "hidden_dropout", "weight_drop", "zoneout")
 
 
-def make(cell: str, layers: int = 1, bidirectional: bool = True, dropout: float = 0.0) -> RecurrentBackbone:
+def options_for(cell: str, kernel: str) -> RecurrentOptions:
+    return RecurrentOptions(kernel=kernel) if len(CELLS[cell].kernels) > 1 else RecurrentOptions()
+
+
+def make(
+    cell: str,
+    layers: int = 1,
+    bidirectional: bool = True,
+    dropout: float = 0.0,
+    options: RecurrentOptions = PLAIN,
+) -> RecurrentBackbone:
     torch.manual_seed(1)
-    return RecurrentBackbone(INPUTS, UNITS, cell=cell, num_layers=layers, bidirectional=bidirectional, dropout=dropout)
+    return RecurrentBackbone(
+        INPUTS, UNITS, cell=cell, num_layers=layers, bidirectional=bidirectional, dropout=dropout, options=options
+    )
 
 
 def batch(lengths: list[int], extra: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,9 +54,9 @@ def torch_twin(backbone: RecurrentBackbone, cell: str) -> nn.RNNBase:
 
 
 @pytest.mark.parametrize("layers, bidirectional", SHAPES)
-@pytest.mark.parametrize("cell", TORCH)
-def test_equals_torch_with_packing(cell, layers, bidirectional):
-    backbone = make(cell, layers, bidirectional)
+@pytest.mark.parametrize("cell, kernel", [pair for pair in KERNELS if pair[0] in TORCH])
+def test_equals_torch_with_packing(cell, kernel, layers, bidirectional):
+    backbone = make(cell, layers, bidirectional, options=options_for(cell, kernel))
     twin = torch_twin(backbone, cell)
     x, lengths = batch([7, 1, 4, 5])
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -65,11 +82,11 @@ def test_equals_torch_with_packing(cell, layers, bidirectional):
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell, kernel", KERNELS)
 @given(lengths=st.lists(st.integers(1, 9), min_size=2, max_size=6), extra=st.integers(1, 5), data=st.data())
 @settings(deadline=None, max_examples=20)
-def test_padding_order_and_company_change_nothing(cell, bf16, lengths, extra, data):
-    backbone = make(cell, 2).eval()
+def test_padding_order_and_company_change_nothing(cell, kernel, bf16, lengths, extra, data):
+    backbone = make(cell, 2, options=options_for(cell, kernel)).eval()
     x, n = batch(lengths)
     order = data.draw(st.permutations(range(len(lengths))))
     wide = torch.cat([x, torch.full((len(x), extra, INPUTS), float("nan"))], dim=1)
@@ -93,9 +110,9 @@ def test_padding_order_and_company_change_nothing(cell, bf16, lengths, extra, da
             close(one[0], whole[row])
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_garbage_in_padding_reaches_no_gradient(cell):
-    backbone = make(cell, 2)
+@pytest.mark.parametrize("cell, kernel", KERNELS)
+def test_garbage_in_padding_reaches_no_gradient(cell, kernel):
+    backbone = make(cell, 2, options=options_for(cell, kernel))
     x, lengths = batch([5, 2, 3], extra=2)
     clean = x.clone().requires_grad_()
     x[1, 2:], x[2, 3:] = float("nan"), float("inf")
@@ -109,9 +126,9 @@ def test_garbage_in_padding_reaches_no_gradient(cell):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("cell", CELLS)
-def test_chunks_equal_the_whole(cell, layers):
-    backbone = make(cell, layers, bidirectional=False).eval()
+@pytest.mark.parametrize("cell, kernel", KERNELS)
+def test_chunks_equal_the_whole(cell, kernel, layers):
+    backbone = make(cell, layers, bidirectional=False, options=options_for(cell, kernel)).eval()
     x, lengths = batch([8, 8, 8])
     whole = backbone(x, lengths)
     state, parts = None, []
@@ -124,9 +141,9 @@ def test_chunks_equal_the_whole(cell, layers):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_an_empty_row_keeps_its_state(cell):
-    backbone = make(cell, bidirectional=False)
+@pytest.mark.parametrize("cell, kernel", KERNELS)
+def test_an_empty_row_keeps_its_state(cell, kernel):
+    backbone = make(cell, bidirectional=False, options=options_for(cell, kernel))
     x, _ = batch([4, 4])
     start = backbone(x, torch.tensor([4, 4])).state
     after = backbone(x, torch.tensor([0, 3]), start).state
@@ -135,23 +152,81 @@ def test_an_empty_row_keeps_its_state(cell):
         assert not torch.equal(now[1], before[1])
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_steps_equal_the_scan(cell):
-    one = make(cell).layers[0][0]
+@pytest.mark.parametrize("skip", ["none", "residual", "highway"])
+@pytest.mark.parametrize("cell, kernel", KERNELS)
+def test_steps_equal_the_scan(cell, kernel, skip):
+    options = replace(options_for(cell, kernel), skip=skip)
+    backbone = make(cell, 2, bidirectional=False, options=options)
     x, lengths = batch([6, 6])
-    scanned, final = one.scan(x, lengths, one.initial_state(2))
-    state = one.initial_state(2)
+    whole = backbone(x, lengths)
+    state = backbone.initial_state(2)
     for t in range(6):
-        h, state = one.step(x[:, t], state)
-        torch.testing.assert_close(h, scanned[:, t], atol=1e-5, rtol=0)
-    torch.testing.assert_close(state, final, atol=1e-5, rtol=0)
+        y, state = backbone.step(x[:, t], state)
+        torch.testing.assert_close(y, whole.sequence[:, t], atol=1e-5, rtol=0)
+    for ours, theirs in zip(state, whole.state, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("lengths", [[1], [1, 1, 1], [5, 1, 4, 2, 3]], ids=str)
+@pytest.mark.parametrize("cell, kernel", KERNELS)
+def test_kernels_agree_in_values_and_gradients(cell, kernel, lengths):
+    x, n = batch(lengths, extra=1)
+    results = []
+    for options in (options_for(cell, CELLS[cell].kernels[-1]), options_for(cell, kernel)):
+        backbone = make(cell, 2, options=options)
+        inputs = x.clone().requires_grad_()
+        start = tuple(tuple(part + 0.1 for part in state) for state in backbone.initial_state(len(n)))
+        encoded = backbone(inputs, n, start)
+        (encoded.sequence.square().sum() + encoded.final.sum()).backward()
+        results.append((encoded, inputs.grad, [p.grad for p in backbone.parameters()]))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("skip", ["none", "residual", "highway"])
+@pytest.mark.parametrize("cell, kernel", KERNELS)
+def test_every_parameter_gets_a_gradient(cell, kernel, skip):
+    backbone = make(cell, 2, options=replace(options_for(cell, kernel), skip=skip))
+    backbone(*batch([3, 2])).sequence.square().sum().backward()
+    missing = [name for name, p in backbone.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", REGULARISERS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_every_parameter_gets_a_gradient(cell):
-    backbone = make(cell, 2)
-    backbone(*batch([3, 2])).sequence.sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in backbone.parameters())
+def test_regularisers_act_in_training_alone(cell, name):
+    if name not in CELLS[cell].honours | {"input_dropout"}:
+        with pytest.raises(ZooError, match=f"the cell '{cell}' cannot honour {name}=0.5"):
+            make(cell, options=RecurrentOptions(**{name: 0.5}))
+        return
+    x = batch([4, 3])
+    plain = make(cell)(*x).sequence
+    backbone = make(cell, options=RecurrentOptions(**{name: 0.5}))
+    torch.testing.assert_close(backbone.eval()(*x).sequence, plain)
+    assert not torch.allclose(backbone.train()(*x).sequence, plain)
+    torch.testing.assert_close(make(cell, options=RecurrentOptions(**{name: 0.0})).train()(*x).sequence, plain)
+
+
+def test_weight_drop_keeps_the_fused_kernel():
+    assert make("lstm", options=RecurrentOptions(weight_drop=0.5)).layers[0][0].kernel == "fused"
+
+
+def test_zoneout_keeps_some_units_and_moves_the_others():
+    torch.manual_seed(0)
+    cell = make("gru", bidirectional=False, options=RecurrentOptions(zoneout=0.5)).layers[0][0]
+    h = torch.rand(50, UNITS)
+    _, (after,) = cell.scan(torch.randn(50, 1, INPUTS), torch.ones(50, dtype=torch.long), (h,))
+    assert 0.4 < (after == h).float().mean() < 0.6
+
+
+def test_hidden_dropout_is_locked_to_a_row():
+    # With an input of zeros and weights that copy, what a row loses stays lost at all its steps.
+    cell = make("rnn", bidirectional=False, options=RecurrentOptions(hidden_dropout=0.5)).layers[0][0]
+    cell.weight_hh.data.copy_(torch.eye(UNITS))
+    outputs, _ = cell.scan(torch.zeros(9, 5, INPUTS), torch.full((9,), 5), (torch.full((9, UNITS), 0.01),))
+    zero = outputs == 0
+    assert 0 < zero.sum() < zero.numel()
+    assert (zero == zero[:, :1]).all()
 
 
 def test_dropout_acts_in_training_alone():
@@ -161,8 +236,43 @@ def test_dropout_acts_in_training_alone():
     assert not torch.allclose(backbone.train()(*x).sequence, plain)
 
 
-def test_unknown_cells_and_empty_sizes_are_refused():
-    with pytest.raises(ZooError, match="did you mean 'lstm'.*gru, lstm"):
+@pytest.mark.parametrize("cell", CELLS)
+def test_forget_bias_holds_on_to_the_past(cell):
+    if "forget_bias" not in CELLS[cell].honours:
+        with pytest.raises(ZooError, match="forget_bias"):
+            make(cell, options=RecurrentOptions(forget_bias=2.0))
+        return
+    kept = []
+    for bias in (-3.0, 3.0):
+        backbone = make(cell, bidirectional=False, options=RecurrentOptions(forget_bias=bias))
+        x = batch([5])[0].requires_grad_()
+        (gradient,) = torch.autograd.grad(backbone(x, torch.tensor([5])).final.sum(), x)
+        kept.append(gradient[0, 0].abs().sum())
+    assert kept[1] > 2 * kept[0]
+
+
+def test_sizes_of_a_projected_cell():
+    backbone = make("projected_lstm", 2, options=RecurrentOptions(projection_size=4))
+    encoded = backbone(*batch([3, 2]))
+    assert encoded.sequence.shape == (2, 3, 8) and encoded.final.shape == (2, 2, 8)
+    assert [part.shape[1] for part in encoded.state[0]] == [4, UNITS]
+
+
+def test_unknown_names_and_empty_sizes_are_refused():
+    with pytest.raises(ZooError, match="did you mean 'lstm'.*gru, layer_norm_lstm, lstm"):
         RecurrentBackbone(3, 4, cell="ltsm")
     with pytest.raises(ZooError, match="at least 1"):
         RecurrentBackbone(3, 0)
+    with pytest.raises(ZooError, match="highway, none, residual"):
+        make("lstm", 2, options=RecurrentOptions(skip="skip"))
+    with pytest.raises(ZooError, match="num_layers=2"):
+        make("lstm", 1, options=RecurrentOptions(skip="residual"))
+    with pytest.raises(ZooError, match="kernel of the cell 'lstm'.*auto, fused, packed, steps"):
+        make("lstm", options=RecurrentOptions(kernel="by_hand"))
+    with pytest.raises(ZooError, match="current, previous"):
+        make("peephole_lstm", options=RecurrentOptions(output_gate="last"))
+    with pytest.raises(ZooError, match="zoneout probability"):
+        RecurrentOptions(zoneout=1.0)
+    with pytest.raises(ZooError, match="bidirectional=False"):
+        backbone = make("lstm")
+        backbone.step(torch.zeros(1, INPUTS), backbone.initial_state(1))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import zoo
-from datamodules import TaggingDataModule
+from datamodules import ClassificationDataModule, TaggingDataModule
 from zoo.errors import ZooError
 from zoo.pretrained import BUNDLED
 from zoo.text import Vocabulary
@@ -92,10 +92,18 @@ class TestBundled:
     def test_scores_a_slice_of_dev_as_its_card_says(self, name):
         if not os.environ.get("ZOO_DATA"):
             pytest.skip("ZOO_DATA is not set: the real corpora are not at hand")
-        card = zoo.list_pretrained()[name]
-        sentences = TaggingDataModule(card["data"]).sentences("dev")[:400]
-        found = zoo.from_pretrained(name).predict([s.tokens for s in sentences])
-        pairs = [(a, b) for s, tags in zip(sentences, found, strict=True) for a, b in zip(s.tags, tags, strict=True)]
+        card, model = zoo.list_pretrained()[name], zoo.from_pretrained(name)
+        if isinstance(model, zoo.TextClassifier):
+            data = ClassificationDataModule(card["data"], label_column=str(card["column"]))
+            texts = data.texts("dev")[:400]
+            found = model.predict([text.text for text in texts])
+            pairs = [(text.labels[0], result["label"]) for text, result in zip(texts, found, strict=True)]
+        else:
+            sentences = TaggingDataModule(card["data"]).sentences("dev")[:400]
+            found = model.predict([s.tokens for s in sentences])
+            pairs = [
+                (a, b) for s, tags in zip(sentences, found, strict=True) for a, b in zip(s.tags, tags, strict=True)
+            ]
         accuracy = sum(a == b for a, b in pairs) / len(pairs)
         assert accuracy == pytest.approx(card["dev_slice_accuracy"], abs=5e-4)
 

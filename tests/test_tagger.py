@@ -156,7 +156,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(cell="ltsm"), f"known are {', '.join(sorted(CELLS))}"),
         (dict(head="sofmax"), "did you mean 'softmax'"),
         (dict(tokenizer="word"), "characters, jieba, keras, whitespace, words"),
-        (dict(character_encoder="conv"), "cnn, gru, lstm"),
+        (dict(character_encoder="conv"), "cnn, gru, layer_norm_lstm, lstm"),
         (dict(head="crf", label_smoothing=0.1), "softmax head"),
         (dict(dropout=1.5), "dropout"),
     ],

@@ -14,11 +14,11 @@ from pathlib import Path
 import yaml
 
 import zoo
-from datamodules import CATALOG, TaggingDataModule
+from datamodules import CATALOG, ClassificationDataModule, TaggingDataModule
 from zoo.base import WEIGHTS
 from zoo.pretrained import BUNDLED
 
-SLICE = 400  # sentences of dev that a test scores again
+SLICE = 400  # rows of dev that a test scores again
 
 
 def main() -> None:
@@ -33,14 +33,22 @@ def main() -> None:
     corpus = CATALOG[data["dataset"]]
     folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, half=True)
 
-    sentences = TaggingDataModule(**data).sentences("dev")[:SLICE]
-    found = zoo.from_pretrained(folder).predict([s.tokens for s in sentences])
-    pairs = [(a, b) for s, tags in zip(sentences, found, strict=True) for a, b in zip(s.tags, tags, strict=True)]
+    model = zoo.from_pretrained(folder)
+    if corpus.task == "classification":
+        texts = ClassificationDataModule(**data).texts("dev")[:SLICE]
+        found = model.predict([text.text for text in texts])
+        pairs = [(text.labels[0], result["label"]) for text, result in zip(texts, found, strict=True)]
+    else:
+        sentences = TaggingDataModule(**data).sentences("dev")[:SLICE]
+        found = model.predict([s.tokens for s in sentences])
+        pairs = [(a, b) for s, tags in zip(sentences, found, strict=True) for a, b in zip(s.tags, tags, strict=True)]
     card = {
         "name": options.name,
         "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "language": corpus.language,
+        "task": corpus.task,
         "data": corpus.name,
+        "column": data.get("label_column") or data.get("column") or corpus.column,
         "source": corpus.source,
         "licence": corpus.licence,
         "scores": facts["scores"],

@@ -1,7 +1,7 @@
 """Recurrent models for natural language processing, as PyTorch Lightning modules."""
 
 from zoo.backbone import Encoded, RecurrentBackbone
-from zoo.cells import CELLS
+from zoo.cells import CELLS, RecurrentOptions
 from zoo.classifier import TextClassifier
 from zoo.imports import import_keras, import_state_dict
 from zoo.pretrained import from_pretrained, list_pretrained
@@ -15,6 +15,7 @@ __all__ = [
     "CELLS",
     "Encoded",
     "RecurrentBackbone",
+    "RecurrentOptions",
     "Seq2Seq",
     "Seq2SeqSummarizer",
     "SequenceTagger",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zoo.cells import CELLS, State
+from zoo.cells import RecurrentOptions, State, make_cell
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, reverse, zero_padding
@@ -31,6 +31,38 @@ class Encoded(NamedTuple):
     state: tuple[State, ...]
 
 
+class NoSkip(nn.Module):
+    """A layer's output is all that reaches the next: y."""
+
+    def __init__(self, size: int):
+        super().__init__()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return y
+
+
+class Residual(NoSkip):
+    """A layer adds to its input (He et al. 2016): x + y."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class Highway(nn.Module):
+    """A gate mixes a layer's output into its input (Srivastava et al. 2015, eq. 3); at first it lets little through."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.gate = nn.Linear(size, size)
+        nn.init.constant_(self.gate.bias, -1.0)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + self.gate(x).sigmoid() * (y - x)
+
+
+SKIPS = {"none": NoSkip, "residual": Residual, "highway": Highway}
+
+
 class RecurrentBackbone(nn.Module):
     """A stack of recurrent layers, exact on right-padded batches without packing them.
 
@@ -42,13 +74,15 @@ class RecurrentBackbone(nn.Module):
     Args:
         input_size: I, features per step.
         hidden_size: H, units per layer and direction.
-        cell: a key of `zoo.CELLS`: "lstm" or "gru".
+        cell: a key of `zoo.CELLS`; each class there names its paper.
         num_layers: N.
         bidirectional: whether a second cell reads each row from its own end to its start (Schuster & Paliwal 1997).
-        dropout: probability of zeroing an output between two layers.
+        dropout: probability that a row loses an output between two layers, at all its steps.
+        options: regularisers, skips, and what single cells take: see `RecurrentOptions`.
 
     Raises:
-        ValueError: an unknown cell (the known ones are listed), or a size below 1.
+        ValueError: an unknown cell or skip (the known ones are listed), a size below 1, or an option that the cell
+            cannot honour.
     """
 
     def __init__(
@@ -60,20 +94,25 @@ class RecurrentBackbone(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,
+        options: RecurrentOptions = RecurrentOptions(),
     ):
         super().__init__()
-        if cell not in CELLS:
-            raise unknown_name("cell", cell, CELLS)
         if min(input_size, hidden_size, num_layers) < 1:
             sizes = f"{input_size}, {hidden_size} and {num_layers}"
             raise ZooError(f"input_size, hidden_size and num_layers must be at least 1, got {sizes}")
+        if options.skip not in SKIPS:
+            raise unknown_name("skip", options.skip, SKIPS)
+        if options.skip != "none" and num_layers == 1:
+            raise ZooError(f"skip={options.skip!r} needs a layer above the first: use num_layers=2, or leave skip out")
         self.directions = 2 if bidirectional else 1
-        self.output_size = hidden_size * self.directions
-        self.dropout = LockedDropout(dropout)
-        sizes = [input_size] + [self.output_size] * (num_layers - 1)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(CELLS[cell](size, hidden_size) for _ in range(self.directions)) for size in sizes
-        )
+        self.input_dropout, self.dropout = LockedDropout(options.input_dropout), LockedDropout(dropout)
+        self.layers = nn.ModuleList()
+        self.output_size = input_size
+        for _ in range(num_layers):
+            layer = [make_cell(cell, self.output_size, hidden_size, options) for _ in range(self.directions)]
+            self.layers.append(nn.ModuleList(layer))
+            self.output_size = layer[0].output_size * self.directions
+        self.skips = nn.ModuleList(SKIPS[options.skip](self.output_size) for _ in range(num_layers - 1))
 
     def initial_state(self, rows: int) -> tuple[State, ...]:
         """The state before the first step of a batch of `rows`."""
@@ -89,11 +128,12 @@ class RecurrentBackbone(nn.Module):
         """
         state = self.initial_state(len(x)) if state is None else state
         mask = padding_mask(lengths, x.shape[1])  # (B, T)
+        x = zero_padding(x, mask)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
-            x = self.dropout(x) if depth else x
             starts = state[depth * self.directions : (depth + 1) * self.directions]
-            x, ends = self._layer(layer, x, lengths, starts)  # (B, T, D * H)
+            y, ends = self._layer(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * H)
+            x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * H)
             states += ends
         return Encoded(zero_padding(x, mask), torch.stack(finals), tuple(states))
@@ -111,14 +151,21 @@ class RecurrentBackbone(nn.Module):
         if self.directions == 2:
             raise ZooError("a bidirectional backbone reads the whole sequence at once: step needs bidirectional=False")
         states = []
-        for layer, start in zip(self.layers, state, strict=True):
-            x, end = layer[0].step(x, start)
+        for depth, (layer, start) in enumerate(zip(self.layers, state, strict=True)):
+            y, end = layer[0].step(x, start)
+            x = self._skipped(x, y, depth)
             states.append(end)
         return x, tuple(states)
 
+    def _dropped(self, x: Tensor, depth: int) -> Tensor:
+        return self.dropout(x) if depth else self.input_dropout(x)
+
+    def _skipped(self, x: Tensor, y: Tensor, depth: int) -> Tensor:
+        return self.skips[depth - 1](x, y) if depth else y
+
     def _layer(self, layer: nn.ModuleList, x: Tensor, lengths: Tensor, starts: tuple[State, ...]):
-        outputs, end = layer[0].scan(x, lengths, starts[0])
-        if self.directions == 1:
-            return outputs, [end]
-        backward, backward_end = layer[1].scan(reverse(x, lengths), lengths, starts[1])
-        return torch.cat([outputs, reverse(backward, lengths)], dim=-1), [end, backward_end]
+        xs = [x] if self.directions == 1 else [x, reverse(x, lengths)]
+        (outputs, *backward), ends = zip(*layer[0].scan_together(layer, xs, lengths, starts), strict=True)
+        if backward:
+            outputs = torch.cat([outputs, reverse(backward[0], lengths)], dim=-1)
+        return outputs, ends  # (B, T, D * H), a state for each direction

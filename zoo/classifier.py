@@ -6,6 +6,7 @@ Shapes: B texts, T tokens, X embedding features, D * H backbone outputs, P pooli
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
 from zoo.batching import EncodedTexts, TextBatch, WordIndexer, group_by_length
+from zoo.cells import RecurrentOptions
 from zoo.classification_metrics import ClassificationMetrics
 from zoo.dropout import LockedDropout
 from zoo.embedding import WordEmbedding
@@ -52,6 +54,7 @@ class TextClassifier(ZooModule):
         pooling: one or several, joined by "+", of "last", "mean", "max" and "attention".
         head_size: features of a hidden layer with ReLU between the pooled vector and the scores; 0 for none.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
+        recurrent: further options of the recurrent layers.
         token_dropout: probability that a token is read as an unknown one.
         label_smoothing: share of the target spread over all labels.
         class_weights: how much a text of each label counts in the loss; with several labels a text, how much
@@ -90,6 +93,7 @@ class TextClassifier(ZooModule):
         pooling: str = "mean+max",
         head_size: int = 0,
         dropout: float = 0.5,
+        recurrent: RecurrentOptions = RecurrentOptions(),
         token_dropout: float = 0.1,
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] = (),
@@ -100,6 +104,8 @@ class TextClassifier(ZooModule):
         super().__init__()
         vocabulary, labels, pieces, stop_words = list(vocabulary), list(labels), list(pieces), list(stop_words)
         vector_words, class_weights = list(vector_words), list(class_weights)
+        options = RecurrentOptions.of(recurrent)
+        recurrent = asdict(options)
         self.save_hyperparameters(logger=False)  # plain types; `settings` leaves out the long ones
         if len(labels) < 2 and not multi_label:
             raise ZooError(f"expected at least two labels to choose from, got {', '.join(labels) or 'none'}")
@@ -134,6 +140,7 @@ class TextClassifier(ZooModule):
             num_layers=num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
+            options=options,
         )
         self.pooling = Pooling(pooling, self.backbone.output_size)
         hidden = [nn.Dropout(dropout), nn.Linear(self.pooling.output_size, head_size), nn.ReLU()] if head_size else []

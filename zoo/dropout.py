@@ -20,8 +20,7 @@ class LockedDropout(nn.Module):
 
     def __init__(self, p: float):
         super().__init__()
-        if not 0 <= p < 1:
-            raise ZooError(f"expected a dropout probability in [0, 1), got {p}")
+        check_probability("dropout", p)
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,3 +28,9 @@ class LockedDropout(nn.Module):
         if not self.training or not self.p:
             return x
         return x * F.dropout(x.new_ones(len(x), 1, x.shape[-1]), self.p)
+
+
+def check_probability(name: str, p: float) -> None:
+    """Raises a ZooError unless `p` can be a probability of dropping something."""
+    if not 0 <= p < 1:
+        raise ZooError(f"expected a {name} probability in [0, 1), got {p}")

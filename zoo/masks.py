@@ -16,7 +16,7 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
 
 def zero_padding(x: Tensor, mask: Tensor) -> Tensor:
     """`x (B, T, H)` with zeros where `mask (B, T)` is False, whatever stood there (NaN and inf too)."""
-    return x.masked_fill(~mask[..., None], 0.0)
+    return torch.where(mask[..., None], x, 0.0)
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ Shapes: B sentences, T tokens, U distinct forms, X embedding features, D * H bac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
 from zoo.batching import FormIndexer, TaggingBatch, group_by_length
+from zoo.cells import RecurrentOptions
 from zoo.crf import FORBIDDEN, LinearChainCRF
 from zoo.dropout import LockedDropout
 from zoo.embedding import FormCache, FormEmbedding, gather_forms
@@ -55,6 +57,7 @@ class SequenceTagger(ZooModule):
         num_layers: its layers.
         bidirectional: whether it reads in both directions.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
+        recurrent: further options of the recurrent layers.
         word_dropout: probability that a batch does not know a word (its characters stay).
         head: "softmax", each token by itself, or "crf", the best legal sequence.
         label_smoothing: share of the target spread over all tags (softmax only).
@@ -88,6 +91,7 @@ class SequenceTagger(ZooModule):
         num_layers: int = 2,
         bidirectional: bool = True,
         dropout: float = 0.4,
+        recurrent: RecurrentOptions = RecurrentOptions(),
         word_dropout: float = 0.2,
         head: str = "softmax",
         label_smoothing: float = 0.0,
@@ -97,6 +101,8 @@ class SequenceTagger(ZooModule):
     ):
         super().__init__()
         words, characters, tags, vector_words = list(words), list(characters), list(tags), list(vector_words)
+        options = RecurrentOptions.of(recurrent)
+        recurrent = asdict(options)
         self.save_hyperparameters(logger=False)  # plain types; `loggable_hyperparameters` leaves out the long ones
         if head not in HEADS:
             raise unknown_name("head", head, HEADS)
@@ -130,6 +136,7 @@ class SequenceTagger(ZooModule):
             num_layers=num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
+            options=options,
         )
         self.head = nn.Linear(self.backbone.output_size, len(tags))
         self.crf = None

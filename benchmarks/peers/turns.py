@@ -73,19 +73,19 @@ class Pace:
         self.turns.take()
         self._start_clock()
 
-    def step(self, tokens: int) -> bool:
-        """Counts a training step that is done; whether it was the last of the run.
+    def step(self, count: int) -> bool:
+        """Counts a training step of so many tokens or texts that is done; whether it was the last of the run.
 
         The last turn's measurement is left in `result`: the worker tidies up before it gives that away.
         """
         self.steps_done += 1
-        self.tokens += tokens
+        self.count += count
         elapsed = perf_counter() - self.started
         done = self.steps_done / self.steps if self.steps else (self.seconds_done + elapsed) / self.seconds
         if done >= (self.round + 1) / self.rounds:
             self.round += 1
             self.seconds_done += elapsed
-            self.result = {"seconds": elapsed, "tokens": self.tokens}
+            self.result = {"seconds": elapsed, "count": self.count}
             if self.round == self.rounds:
                 return True
             self.turns.give(**self.result)
@@ -100,4 +100,4 @@ class Pace:
         self.started += seconds
 
     def _start_clock(self) -> None:
-        self.tokens, self.started = 0, perf_counter()
+        self.count, self.started = 0, perf_counter()

@@ -1,0 +1,244 @@
+"""Speed of the recurrent backbone beside torch's packed layers, of its cells beside its LSTM, and how the cost grows.
+
+    python benchmarks/backbone.py > table.md          about 15 minutes on two cores
+    python benchmarks/backbone.py --device cuda --precisions fp16 bf16
+
+Lengths are drawn from the last tenth below T, as in a bucketed batch. Both systems are bidirectional, start from the
+padded batch and end with the padded outputs; a training pass is forward, sum, backward. Systems take turns, and a ratio
+is that of the medians. "Of at most": the ratio if our time were that of the pass's matrix products alone, at the speed
+at which this machine multiplies large matrices, measured in the same run. Memory is the growth of the resident set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import platform
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import matplotlib
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from zoo import CELLS, RecurrentBackbone
+
+TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+BATCHES = [(16, 24), (128, 24), (32, 100), (128, 100), (16, 400), (64, 400)]  # rows, steps
+SIZES = [(128, 1), (256, 1), (512, 1), (256, 2)]  # hidden units, layers
+MOST = 1e11  # operations of a training pass; what needs more is left out
+STATUS = Console(stderr=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32", "bf16"])
+    parser.add_argument("--seconds", type=float, default=0.6, help="spent on each system in each cell of a table")
+    parser.add_argument("--parts", nargs="+", choices=("grid", "cells", "growth"), default=["grid", "cells", "growth"])
+    parser.add_argument("--picture", default=str(Path(__file__).parent / "backbone-growth.png"))
+    options = parser.parse_args()
+    bench = Bench(options.device, options.seconds, options.precisions)
+    print(f"{date.today()}, {bench.hardware()}, Python {platform.python_version()}, torch {torch.__version__}.")
+    speeds = ", ".join(f"{bench.peak[p] / 1e9:,.0f} in {p}" for p in options.precisions)
+    print(f"Large matrix products here: GFLOP/s {speeds}.")
+    if "grid" in options.parts:
+        grid(bench)
+    if "cells" in options.parts:
+        cells(bench)
+    if "growth" in options.parts:
+        growth(bench, options.picture)
+
+
+class Bench:
+    """Times passes on one device."""
+
+    def __init__(self, device: str, seconds: float, precisions: Sequence[str]):
+        self.device, self.seconds, self.precisions = torch.device(device), seconds, precisions
+        torch.manual_seed(0)
+        self.peak = {p: self._peak(PRECISIONS[p]) for p in precisions}
+
+    def hardware(self) -> str:
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(": ")[1] for line in lines if line.startswith("model name"))
+        return f"{name}, {torch.get_num_threads()} threads"
+
+    def batch(self, rows: int, steps: int, features: int) -> tuple[Tensor, Tensor]:
+        lengths = torch.randint(int(0.9 * steps), steps + 1, (rows,))
+        lengths[0] = steps
+        return torch.randn(rows, steps, features, device=self.device), lengths
+
+    def ours(self, cell: str, size: int, layers: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
+        backbone = RecurrentBackbone(size, size, cell=cell, num_layers=layers).to(self.device)
+        return lambda x, lengths: backbone(x, lengths.to(x.device)).sequence
+
+    def packed(self, cell: str, size: int, layers: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
+        rnn = TORCH[cell](size, size, layers, batch_first=True, bidirectional=True).to(self.device)
+
+        def run(x: Tensor, lengths: Tensor) -> Tensor:
+            packed, _ = rnn(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))
+            return pad_packed_sequence(packed, batch_first=True)[0]
+
+        return run
+
+    def times(self, runs: Sequence[Callable], x: Tensor, lengths: Tensor, precision: str, train: bool) -> list[float]:
+        """Median seconds of a pass of each, taking turns."""
+        passes = [self._pass(run, x, lengths, precision, train) for run in runs]
+        for one in passes:
+            one()
+        took: list[list[float]] = [[] for _ in passes]
+        end = perf_counter() + self.seconds * len(passes)
+        while perf_counter() < end or len(took[0]) < 3:
+            for one, seconds in zip(passes, took, strict=True):
+                start = perf_counter()
+                one()
+                seconds.append(perf_counter() - start)
+        return [median(seconds) for seconds in took]
+
+    def memory(self, run: Callable, x: Tensor, lengths: Tensor, precision: str) -> float:
+        """Megabytes by which a training pass makes the process grow at its peak."""
+        one = self._pass(run, x, lengths, precision, train=True)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            one()
+            return (torch.cuda.max_memory_allocated() - before) / 2**20
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = _status("VmRSS")
+        one()
+        return (_status("VmHWM") - before) / 1024
+
+    def _pass(self, run: Callable, x: Tensor, lengths: Tensor, precision: str, train: bool) -> Callable[[], None]:
+        dtype = PRECISIONS[precision]
+
+        def one() -> None:
+            with (
+                torch.set_grad_enabled(train),
+                torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32),
+            ):
+                inputs = x.detach().requires_grad_(train)
+                outputs = run(inputs, lengths)
+                if train:
+                    outputs.float().sum().backward()
+            if x.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return one
+
+    def _peak(self, dtype: torch.dtype) -> float:
+        a, b = (torch.randn(2048, 2048, device=self.device, dtype=dtype) for _ in range(2))
+        best = float("inf")
+        for _ in range(12):
+            start = perf_counter()
+            a @ b
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            best = min(best, perf_counter() - start)
+        return 2 * 2048**3 / best
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(field)))
+
+
+def operations(cell: str, tokens: int, size: int, layers: int, train: bool) -> float:
+    """Of the matrix products of a bidirectional pass; a layer above the first reads both directions."""
+    gates = {"lstm": 4, "gru": 3}[cell]
+    inputs = [size] + [2 * size] * (layers - 1)
+    forward = sum(2 * 2 * gates * size * (features + size) for features in inputs) * tokens
+    return forward * (3 if train else 1)
+
+
+def grid(bench: Bench) -> None:
+    modes = [(mode, precision) for mode in ("training", "inference") for precision in bench.precisions]
+    print("\n| cell | rows | T | H | layers |", end="")
+    print("".join(f" {mode} {p}, tokens/s | x packed (of at most) |" for mode, p in modes), end="")
+    print(f" MB, {bench.precisions[0]} | MB, packed |")
+    print("|---|" + "---:|" * (6 + 2 * len(modes)))
+    points = [(cell, *batch, *size) for cell in TORCH for batch in BATCHES for size in SIZES]
+    points = [(c, b, t, h, n) for c, b, t, h, n in points if operations(c, b * t, h, n, train=True) < MOST]
+    for cell, rows, steps, size, layers in track(points, "grid", console=STATUS):
+        x, lengths = bench.batch(rows, steps, size)
+        tokens = int(lengths.sum())
+        runs = [bench.ours(cell, size, layers), bench.packed(cell, size, layers)]
+        line = f"| {cell} | {rows} | {steps} | {size} | {layers} |"
+        for mode, precision in modes:
+            train = mode == "training"
+            ours, packed = bench.times(runs, x, lengths, precision, train)
+            least = operations(cell, tokens, size, layers, train) / bench.peak[precision]
+            line += f" {tokens / ours:,.0f} | {packed / ours:.2f} ({packed / least:.1f}) |"
+        megabytes = [bench.memory(run, x, lengths, bench.precisions[0]) for run in runs]
+        print(line + "".join(f" {value:,.0f} |" for value in megabytes), flush=True)
+
+
+def cells(bench: Bench) -> None:
+    size = 256
+    modes = [(mode, p, t) for mode in ("training", "inference") for p in bench.precisions for t in (24, 200)]
+    print(f"\nRelative to `lstm`: bidirectional, one layer, 32 rows, H = {size}.\n")
+    print("| cell | kernel | parameters |", end="")
+    print("".join(f" {mode} {p}, T = {t}: tokens/s | x time of lstm |" for mode, p, t in modes), end="")
+    print(" MB, training, T = 200 |")
+    print("|---|---|" + "---:|" * (2 + 2 * len(modes)))
+    batches = {steps: bench.batch(32, steps, size) for steps in (24, 200)}
+    for cell in track(CELLS, "cells", console=STATUS):
+        backbone = RecurrentBackbone(size, size, cell=cell)
+        parameters = sum(p.numel() for p in backbone.parameters())
+        line = f"| {cell} | {backbone.layers[0][0].kernel} | {parameters:,} |"
+        run, lstm = bench.ours(cell, size), bench.ours("lstm", size)
+        for mode, precision, steps in modes:
+            x, lengths = batches[steps]
+            ours, fused = bench.times([run, lstm], x, lengths, precision, mode == "training")
+            line += f" {int(lengths.sum()) / ours:,.0f} | {ours / fused:.2f} |"
+        print(f"{line} {bench.memory(run, *batches[200], bench.precisions[0]):,.0f} |", flush=True)
+
+
+def growth(bench: Bench, picture: str) -> None:
+    """Microseconds a token of a training pass against T and against H."""
+    precision = bench.precisions[0]
+    systems = {"lstm": bench.ours, "gru": bench.ours, "min_gru": bench.ours, "cifg_lstm": bench.ours}
+    by_steps = {"rows": 16, "sizes": [128], "steps": [20, 50, 100, 200, 500, 1000, 2000]}
+    by_size = {"rows": 32, "sizes": [64, 128, 256, 512, 1024], "steps": [50]}
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
+    print(f"\nMicroseconds a token of a training pass in {precision}, bidirectional, one layer.")
+    for axis, plan, name in ((axes[0], by_steps, "steps"), (axes[1], by_size, "sizes")):
+        fixed = f"{plan['rows']} rows, " + (f"H = {plan['sizes'][0]}" if name == "steps" else f"T = {plan['steps'][0]}")
+        label = "T" if name == "steps" else "H"
+        print(f"\n| {fixed}; {label} = |" + "".join(f" {value:,} |" for value in plan[name]))
+        print("|---|" + "---:|" * len(plan[name]))
+        lines: dict[str, list[float]] = {cell: [] for cell in [*systems, "packed lstm"]}
+        for size in plan["sizes"]:
+            for steps in track(plan["steps"], f"growth with {label}", console=STATUS):
+                x, lengths = bench.batch(plan["rows"], steps, size)
+                runs = [make(cell, size) for cell, make in systems.items()] + [bench.packed("lstm", size)]
+                took = bench.times(runs, x, lengths, precision, train=True)
+                for seconds, values in zip(took, lines.values(), strict=True):
+                    values.append(1e6 * seconds / int(lengths.sum()))
+        for cell, values in lines.items():
+            print(f"| {cell} |" + "".join(f" {value:,.1f} |" for value in values), flush=True)
+            axis.plot(plan[name], values, marker="o", label=cell, linestyle="--" if "packed" in cell else "-")
+        axis.set(xscale="log", yscale="log", xlabel=f"{label} ({fixed})")
+        axis.set_xticks(plan[name], [str(value) for value in plan[name]])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("microseconds a token, training")
+    axes[0].legend()
+    figure.tight_layout()
+    figure.savefig(picture, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

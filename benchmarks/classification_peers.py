@@ -1,0 +1,157 @@
+"""Speed and scores of text classification beside the PyTorch tutorial's model and Keras: one run, taking turns.
+
+Keras lives in an environment of its own, which needs nothing of this project:
+
+    python -m venv peers && peers/bin/pip install torch==2.13.0 keras==3.15.1
+    python benchmarks/classification_peers.py --peers-python peers/bin/python > table.md
+
+What is compared, on the CPU, is one model: an embedding, a bidirectional LSTM, its final states, a linear layer; on
+the same texts, with the same tokens and the same vocabulary.
+
+* Training: ours in fp32 and in bf16, with a plain Lightning Trainer; the tutorial's loop over packed batches; Keras
+  on torch. All with the same sizes, the same number of epochs and as many texts a step. The runs are cut into rounds
+  and take turns. Keras's loop over time steps is slow: `--keras-seconds` makes it train for a time instead.
+* Inference: the test file, again in turns. Ours gets strings and tokenizes them on its clock, the others get ids.
+
+A ratio is the median over the rounds of the ratios within them. The accuracy is that of the very labels whose
+making was timed. Nobody's clock runs while data are read and models built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from peers.rounds import markdown, ratio, report, speed, train_in_turn
+from peers.turns import Worker
+from rich.progress import Progress
+
+WORKERS = Path(__file__).parent / "peers"
+SIZES = {"embedding_size": 200, "hidden_size": 200, "num_layers": 1, "dropout": 0.5}
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+BATCHES = (32, 128)  # of the others' inference, in texts; the table has the faster one
+TOKENIZERS = {"sst2": "whitespace", "shopping-zh": "characters"}  # the former comes with tokens
+
+
+@dataclass
+class Row:
+    """A line of the table. Speeds are in texts/s, one for each round."""
+
+    system: str
+    trained: str
+    training: list[float]
+    inference: list[float] = field(default_factory=list)
+    accuracy: float = 0.0
+
+
+@dataclass
+class Job:
+    """Classifying the test file: what to ask of whom, and the row for each of the times that come back."""
+
+    worker: Worker
+    command: dict
+    rows: dict[str, Row]
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--peers-python", required=True, help="the Python of an environment with Keras and torch")
+    parser.add_argument("--dataset", default="sst2", choices=TOKENIZERS, help="(%(default)s)")
+    parser.add_argument("--data-root", help="the folder of the corpora (default: $ZOO_DATA, else the user's cache)")
+    parser.add_argument("--max-length", type=int, default=400, help="tokens of a text that are read (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=3, help="of all trainings (%(default)s)")
+    parser.add_argument("--keras-seconds", type=float, help="of Keras's training, in the place of its epochs")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each system (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="of torch (%(default)s)")
+    parser.add_argument("--limit", type=int, help="only about so many texts of each file, to try this script out")
+    return parser.parse_args()
+
+
+def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Worker], dict]:
+    """A worker for each run of training, by name, and what there is to know about them before they start."""
+    common = {"epochs": arguments.epochs, "rounds": arguments.rounds}
+    workers, facts = {}, {}
+    data = {"dataset": arguments.dataset, "root": arguments.data_root, "limit": arguments.limit}
+    data |= {"tokenizer": TOKENIZERS[arguments.dataset], "max_length": arguments.max_length}
+    for name, precision in PRECISIONS.items():
+        workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_classifier.py")
+        sizes = SIZES | {"pooling": "last"}
+        training = common | {"sizes": sizes, "precision": precision, "folder": str(scratch / name)}
+        facts |= workers[f"lstm-zoo {name}"].turn(data=data, threads=arguments.threads, training=training)
+    same = {"corpus": facts["corpus"], "words": facts["words"], "labels": facts["labels"], "sizes": SIZES}
+    same |= {"threads": arguments.threads}
+    training = common | {"batch": round(facts["texts_per_step"])}
+    workers["PyTorch tutorial"] = Worker(sys.executable, WORKERS / "torch_classifier.py")
+    facts |= workers["PyTorch tutorial"].turn(**same, training=training)
+    workers["Keras"] = Worker(arguments.peers_python, WORKERS / "keras_classifier.py")
+    facts |= workers["Keras"].turn(**same, training=training | {"seconds": arguments.keras_seconds})
+    return workers, facts
+
+
+def classify_in_turn(jobs: list[Job], gold: list[int], rounds: int, progress: Progress) -> None:
+    """Fills in `inference` and `accuracy` of the jobs' rows, after a round that does not count."""
+    bar = progress.add_task("inference", total=(rounds + 1) * len(jobs))
+    for number in range(rounds + 1):
+        for job in jobs:
+            reply = job.worker.turn(**job.command)
+            for key, row in job.rows.items():
+                row.accuracy = sum(a == b for a, b in zip(reply["labels"], gold, strict=True)) / len(gold)
+                if number:
+                    row.inference.append(len(gold) / reply["seconds"][key])
+            progress.console.print(f"inference {number}/{rounds}  {row.system:40} {100 * row.accuracy:.2f}")
+            progress.advance(bar)
+
+
+def table(rows: list[Row], tutorial: Row, keras: Row) -> str:
+    """Markdown; a ratio is the median over the rounds of the ratios within them."""
+    head = ["system", "trained", "training texts/s", "x tutorial", "x Keras"]
+    head += ["inference texts/s", "x tutorial", "x Keras", "test accuracy"]
+    lines = [
+        [
+            row.system,
+            row.trained,
+            speed(row.training),
+            ratio(row.training, tutorial.training),
+            ratio(row.training, keras.training),
+            speed(row.inference),
+            ratio(row.inference, tutorial.inference),
+            ratio(row.inference, keras.inference),
+            f"{100 * row.accuracy:.2f}",
+        ]
+        for row in rows
+    ]
+    return markdown(head, 2, lines)
+
+
+def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) -> str:
+    """Starts the workers, lets them train and classify in turn, and returns the report."""
+    progress.console.print("starting the workers")
+    workers, facts = start_workers(arguments, scratch)
+    speeds = train_in_turn(workers, arguments.rounds, "texts", progress)
+
+    epochs = f"{arguments.epochs} epochs"
+    keras_trained = f"{arguments.keras_seconds:g} s" if arguments.keras_seconds else epochs
+    jobs = []
+    for name, precision in PRECISIONS.items():
+        row = Row(f"lstm-zoo, {name}", epochs, speeds[f"lstm-zoo {name}"])
+        command = {"folder": str(scratch / name), "precision": precision}
+        jobs.append(Job(workers[f"lstm-zoo {name}"], command, {"": row}))
+    for name, trained in (("PyTorch tutorial", epochs), ("Keras", keras_trained)):
+        rows = {str(batch): Row(f"{name}, batches of {batch}", trained, speeds[name]) for batch in BATCHES}
+        jobs.append(Job(workers[name], {"batches": BATCHES}, rows))
+    classify_in_turn(jobs, facts["corpus"]["test"]["labels"], arguments.rounds, progress)
+
+    best = [max(job.rows.values(), key=lambda row: median(row.inference)) for job in jobs]
+    sizes = f"embedding {SIZES['embedding_size']}, bidirectional LSTM {SIZES['num_layers']} x {SIZES['hidden_size']}"
+    texts = f"{len(facts['corpus']['train']['texts']):,} training texts"
+    versions = f"{facts['lstm_zoo']}, {facts['torch']}, {facts['keras']}"
+    circumstances = f"{versions}; {arguments.dataset}, {texts}, {round(facts['texts_per_step'])} a step; {sizes}"
+    return f"{circumstances}\n\n{table(best, *best[-2:])}"
+
+
+if __name__ == "__main__":
+    report(partial(compare, parse_arguments()))

@@ -1,0 +1,69 @@
+"""The worker that trains and times `zoo.TextClassifier`, for `benchmarks/classification_peers.py`."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import torch
+from turns import Turns
+from zoo_training import VERSIONS, take_settings, train
+
+from datamodules.classification import ClassificationDataModule
+from datamodules.tables import LabelledText
+from zoo.classifier import TextClassifier
+from zoo.pretrained import from_pretrained
+
+
+class Thinned(ClassificationDataModule):
+    """A corpus as recipes train on it, or only about `limit` texts of each split, from all over it."""
+
+    def __init__(self, dataset: str, root: str | None, tokenizer: str, max_length: int, limit: int | None):
+        super().__init__(dataset, root=root, tokenizer=tokenizer, max_length=max_length)
+        self.limit = limit
+
+    def texts(self, split: str) -> list[LabelledText]:
+        texts = super().texts(split)
+        return texts[:: max(1, len(texts) // self.limit)] if self.limit else texts
+
+
+def ids(data: ClassificationDataModule) -> dict:
+    """What the other systems train and are tested on: the very tokens and labels, as numbers; 0 is padding."""
+    loaders = {"train": data.train_dataloader(), "test": data.test_dataloader()}
+    return {
+        split: {"texts": [words.tolist() for words in loader.data.words], "labels": loader.data.labels.tolist()}
+        for split, loader in loaders.items()
+    }
+
+
+def classify(texts: list[str], folder: str, precision: str) -> dict:
+    """Times a freshly loaded classifier, tokenizing included."""
+    classifier = from_pretrained(folder)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+        started = perf_counter()
+        results = classifier.predict(texts)
+        seconds = perf_counter() - started
+    return {"seconds": {"": seconds}, "labels": classifier.labels.ids(result["label"] for result in results)}
+
+
+def main() -> None:
+    turns = Turns()
+    settings = take_settings(turns)
+    data = Thinned(**settings["data"])
+    data.setup("fit")
+    data.setup("test")
+    texts = [text.text for text in data.texts("test")]
+    turns.give(
+        lstm_zoo=VERSIONS,
+        texts_per_step=len(data.texts("train")) / len(data.train_dataloader()),
+        words=len(data.vocabulary),
+        labels=len(data.labels),
+        corpus=ids(data),
+    )
+    options = {"tokenizer": data.tokenizer, "max_length": data.max_length}
+    model = TextClassifier(data.vocabulary, data.labels, **options, **settings["training"].pop("sizes"))
+    train(turns, model, data, lambda batch: len(batch.lengths), **settings["training"])
+    while True:
+        turns.give(**classify(texts, **turns.take()))
+
+
+main()

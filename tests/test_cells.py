@@ -1,0 +1,203 @@
+"""Each cell against its paper's equations, one number at a time; the hand-written gradients against differences."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from zoo import CELLS, RecurrentBackbone, RecurrentOptions
+from zoo.cells import make_cell
+from zoo.cells.gru_scan import GRUScan
+from zoo.cells.minimal import LinearScan, parallel_scan
+
+INPUTS, UNITS, STEPS = 3, 4, 5
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def dot(row, vector) -> float:
+    return sum(a * b for a, b in zip(row, vector, strict=True))
+
+
+def normalise(values: list[float]) -> list[float]:
+    mean = sum(values) / len(values)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / len(values) + 1e-5)
+    return [(v - mean) / deviation for v in values]
+
+
+def scores(p: dict, x: list[float], h: list[float], gate: int, unit: int) -> float:
+    """W x + U h + b of one unit's gate."""
+    row = gate * UNITS + unit
+    return (
+        dot(p["weight_ih"][row], x) + dot(p["weight_hh"][row], h) + p["bias_ih"][row] + p.get("bias_hh", [0] * 99)[row]
+    )
+
+
+def lstm(p, x, h, c, order="ifgo"):
+    new = {gate: [scores(p, x, h, order.index(gate), u) for u in range(UNITS)] for gate in order}
+    c = [
+        sigmoid(f) * old + sigmoid(i) * math.tanh(g)
+        for i, f, g, old in zip(new["i"], new["f"], new["g"], c, strict=True)
+    ]
+    return [sigmoid(o) * math.tanh(v) for o, v in zip(new["o"], c, strict=True)], c
+
+
+def peephole(p, x, h, c, current):
+    wi, wf, wo = p["peephole"]
+    after, out = [], []
+    for u in range(UNITS):
+        i, f, o, g = (scores(p, x, h, gate, u) for gate in range(4))
+        after.append(sigmoid(f + wf[u] * c[u]) * c[u] + sigmoid(i + wi[u] * c[u]) * math.tanh(g))
+        out.append(sigmoid(o + wo[u] * (after[u] if current else c[u])) * math.tanh(after[u]))
+    return out, after
+
+
+def cifg(p, x, h, c):
+    after, out = [], []
+    for u in range(UNITS):
+        f, o, g = (scores(p, x, h, gate, u) for gate in range(3))
+        after.append(sigmoid(f) * c[u] + (1 - sigmoid(f)) * math.tanh(g))
+        out.append(sigmoid(o) * math.tanh(after[u]))
+    return out, after
+
+
+def layer_norm(p, x, h, c):
+    from_x = normalise([dot(row, x) for row in p["weight_ih"]])
+    from_h = normalise([dot(row, h) for row in p["weight_hh"]])
+    total = [
+        a * s + b * r + bias
+        for a, s, b, r, bias in zip(from_x, p["scale_ih"], from_h, p["scale_hh"], p["bias_ih"], strict=True)
+    ]
+    i, f, o, g = (total[k * UNITS : (k + 1) * UNITS] for k in range(4))
+    c = [sigmoid(f[u]) * c[u] + sigmoid(i[u]) * math.tanh(g[u]) for u in range(UNITS)]
+    inside = [v * s + b for v, s, b in zip(normalise(c), p["scale_c"], p["bias_c"], strict=True)]
+    return [sigmoid(o[u]) * math.tanh(inside[u]) for u in range(UNITS)], c
+
+
+def projected(p, x, h, c):
+    inside, c = lstm(p, x, h, c, order="ifog")
+    return [dot(row, inside) for row in p["weight_ho"]], c
+
+
+def slstm(p, x, h, c, n, m):
+    del m  # the stabiliser cancels: without it the same numbers come out, as long as none overflows
+    out, after, normal = [], [], []
+    for u in range(UNITS):
+        i, f, o, z = (scores(p, x, h, gate, u) for gate in range(4))
+        after.append(sigmoid(f) * c[u] + math.exp(i) * math.tanh(z))
+        normal.append(sigmoid(f) * n[u] + math.exp(i))
+        out.append(sigmoid(o) * after[u] / normal[u])
+    return out, after, normal, [0.0] * UNITS
+
+
+def positive(x: float) -> float:
+    return x + 0.5 if x >= 0 else sigmoid(x)
+
+
+def min_scores(p, x, gate, unit):
+    row = gate * UNITS + unit
+    return dot(p["weight_ih"][row], x) + p["bias_ih"][row]
+
+
+def min_gru(p, x, h):
+    z = [sigmoid(min_scores(p, x, 0, u)) for u in range(UNITS)]
+    after = [(1 - z[u]) * h[u] + z[u] * positive(min_scores(p, x, 1, u)) for u in range(UNITS)]
+    return (after,)
+
+
+def min_lstm(p, x, h):
+    after = []
+    for u in range(UNITS):
+        f, i = sigmoid(min_scores(p, x, 0, u)), sigmoid(min_scores(p, x, 1, u))
+        after.append((f * h[u] + i * positive(min_scores(p, x, 2, u))) / (f + i))
+    return (after,)
+
+
+REFERENCES = {
+    "lstm": (lstm, {}),
+    "peephole_lstm": (lambda *a: peephole(*a, current=True), {}),
+    "peephole_lstm, previous": (lambda *a: peephole(*a, current=False), {"output_gate": "previous"}),
+    "cifg_lstm": (cifg, {}),
+    "layer_norm_lstm": (layer_norm, {}),
+    "projected_lstm": (projected, {"projection_size": 2}),
+    "slstm": (slstm, {}),
+    "min_gru": (min_gru, {}),
+    "min_lstm": (min_lstm, {}),
+}
+
+
+def test_every_cell_has_a_reference():
+    assert {name.split(",")[0] for name in REFERENCES} | {"gru", "rnn"} == set(CELLS)  # these two against torch
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_equals_its_equations(name):
+    reference, options = REFERENCES[name]
+    torch.manual_seed(2)
+    cell = make_cell(name.split(",")[0], INPUTS, UNITS, RecurrentOptions(**options)).double()
+    for parameter in cell.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+    parameters = {key: value.tolist() for key, value in cell.named_parameters()}
+    x = torch.randn(1, STEPS, INPUTS, dtype=torch.float64)
+    outputs, _ = cell.scan(x, torch.tensor([STEPS]), tuple(part.double() for part in cell.initial_state(1)))
+    size = cell.output_size
+    state = ([0.0] * size, *([0.0] * UNITS for _ in cell.initial_state(1)[1:]))
+    for t in range(STEPS):
+        state = reference(parameters, x[0, t].tolist(), *state)
+        torch.testing.assert_close(outputs[0, t], torch.tensor(state[0], dtype=torch.float64), atol=1e-9, rtol=1e-9)
+
+
+def test_slstm_survives_gates_that_would_overflow():
+    cell = make_cell("slstm", INPUTS, UNITS, RecurrentOptions())
+    cell.bias_ih.data[:UNITS] = torch.tensor([500.0, -500.0, 200.0, 0.0])
+    x = torch.randn(2, 30, INPUTS, requires_grad=True)
+    outputs, _ = cell.scan(x, torch.tensor([30, 7]), cell.initial_state(2))
+    outputs.sum().backward()
+    assert outputs.isfinite().all() and x.grad.isfinite().all()
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+def test_gradients_of_the_gru_by_hand():
+    torch.manual_seed(3)
+    D, T, B, H = 2, 4, 3, 2
+    assert torch.autograd.gradcheck(
+        GRUScan.apply, (random(D, T, B, 3 * H), random(D, 3 * H, H), random(D, 3 * H), random(D, B, H))
+    )
+
+
+def test_gradients_of_the_linear_scan():
+    torch.manual_seed(3)
+    assert torch.autograd.gradcheck(LinearScan.apply, (random(2, 5, 3), random(2, 5, 3), random(2, 3)))
+
+
+@pytest.mark.parametrize("cell", [name for name in CELLS if name not in ("lstm", "min_gru", "min_lstm")])
+def test_gradients_of_the_loop(cell):
+    torch.manual_seed(3)
+    options = RecurrentOptions(kernel="steps") if len(CELLS[cell].kernels) > 1 else RecurrentOptions()
+    backbone = RecurrentBackbone(2, 3, cell=cell, options=options).double()
+    names, values = zip(*backbone.named_parameters(), strict=True)
+    start = tuple(tuple(part.double() for part in state) for state in backbone.initial_state(2))
+
+    def run(x, *parameters):
+        named = dict(zip(names, parameters, strict=True))
+        encoded = torch.func.functional_call(backbone, named, (x, torch.tensor([3, 2]), start))
+        return encoded.sequence, encoded.state[0][-1], encoded.final
+
+    assert torch.autograd.gradcheck(run, (random(2, 3, 2), *(v.detach().requires_grad_() for v in values)))
+
+
+def test_the_parallel_scan_equals_the_linear_one_over_a_long_sequence():
+    torch.manual_seed(4)
+    gates = torch.randn(2, 1500, 3)
+    keep, take = torch.nn.functional.logsigmoid(gates), torch.nn.functional.logsigmoid(-gates)
+    start = torch.rand(2, 3)
+    torch.testing.assert_close(
+        parallel_scan(keep, take, start), LinearScan.apply(keep.exp(), take.exp(), start), atol=1e-3, rtol=1e-3
+    )

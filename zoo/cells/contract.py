@@ -1,0 +1,237 @@
+"""The contract of a recurrent cell, the options that cells share, and the scan that any cell can use.
+
+Shapes: D directions, B rows, T time steps, I inputs, H hidden units, O outputs (H, but for a projected cell),
+G gates * H.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.dropout import check_probability
+from zoo.masks import last
+
+State = tuple[Tensor, ...]
+Parameters = SimpleNamespace  # a cell's parameters by name, those of D cells stacked
+
+
+@dataclass(frozen=True)
+class RecurrentOptions:
+    """What one may ask of recurrent layers beyond their sizes. What a cell cannot honour is an error.
+
+    Attributes:
+        input_dropout: probability that a row loses a feature of the first layer's input at all its steps (Gal &
+            Ghahramani 2016).
+        hidden_dropout: the same for the hidden state on its way to the next step.
+        weight_drop: probability of zeroing a weight from state to gates, drawn once a pass (Merity et al. 2018).
+        zoneout: probability that a unit keeps its state for a step (Krueger et al. 2017). What does change is scaled
+            by 1 / (1 - p) in training, as in torch's dropout, so that evaluation needs no expectation of its own.
+        skip: how a layer above the first carries its input past itself: "none", "residual" (He et al. 2016, added) or
+            "highway" (Srivastava et al. 2015, mixed by a gate that starts near the input).
+        forget_bias: where the bias of the forget gate starts; None for 1 (Jozefowicz et al. 2015).
+        projection_size: O, outputs of a projected cell; None for half its units.
+        output_gate: the cell state that a peephole's output gate sees: "current" (Gers & Schmidhuber 2000, the default
+            when None) or "previous".
+        kernel: how a cell goes through a sequence. "auto" takes what measured fastest; the others are there to compare:
+            "fused" (torch's own kernel over the padded batch), "packed" (the same without the padding), "steps" (a
+            loop), "by_hand" (a loop with a backward pass of its own) or "parallel" (a scan).
+    """
+
+    input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    weight_drop: float = 0.0
+    zoneout: float = 0.0
+    skip: str = "none"
+    forget_bias: float | None = None
+    projection_size: int | None = None
+    output_gate: str | None = None
+    kernel: str = "auto"
+
+    def __post_init__(self):
+        for name in ("input_dropout", "hidden_dropout", "weight_drop", "zoneout"):
+            check_probability(name, getattr(self, name))
+
+    @classmethod
+    def of(cls, options: RecurrentOptions | Mapping[str, object]) -> RecurrentOptions:
+        """The options, or those of a plain mapping, as hyperparameters are kept."""
+        return options if isinstance(options, cls) else cls(**options)
+
+    def changed(self) -> set[str]:
+        """The names of the options that differ from their defaults."""
+        return {field.name for field in fields(self) if getattr(self, field.name) != field.default}
+
+
+class Cell(nn.Module):
+    """One recurrent layer in one direction.
+
+    A subclass gives its number of gates and `update`; the rest is here. Gates are linear in the input and in the hidden
+    state, `weight_ih @ x + bias_ih` and `weight_hh @ h`; the state is a tuple that begins with the hidden state.
+
+    The arithmetic is written for D cells at once, as the two directions of a layer are computed together: its tensors
+    and the parameters given to it (`own`, by name) have D in front.
+
+    Args:
+        input_size: I.
+        hidden_size: H.
+        options: see `RecurrentOptions`.
+        output_size: O, where it is not H.
+    """
+
+    gates: ClassVar[int]
+    states: ClassVar[int] = 1  # tensors in the state
+    zoned: ClassVar[int] = 1  # of these, the leading ones that zoneout may keep
+    kernels: ClassVar[tuple[str, ...]] = ("steps",)
+    honours: ClassVar[frozenset[str]] = frozenset({"hidden_dropout", "weight_drop", "zoneout"})
+
+    def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions, output_size: int | None = None):
+        super().__init__()
+        self.input_size, self.hidden_size, self.options = input_size, hidden_size, options
+        self.output_size = output_size or hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(self.gates * hidden_size, self.output_size))
+        self.bias_ih = nn.Parameter(torch.zeros(self.gates * hidden_size))
+        for gate in self.weight_ih.data.chunk(self.gates):
+            nn.init.xavier_uniform_(gate)
+        for gate in self.weight_hh.data.chunk(self.gates):
+            nn.init.orthogonal_(gate)
+
+    def initial_state(self, rows: int) -> State:
+        """The state before the first step: zeros, `(B, O)` for the hidden state and `(B, H)` for the others."""
+        new = self.weight_hh.new_zeros
+        return (new(rows, self.output_size), *(new(rows, self.hidden_size) for _ in range(self.states - 1)))
+
+    def recurrent_bias(self, own: Parameters) -> Tensor:
+        """What is added to `weight_hh @ h`: `(D, G)`."""
+        return torch.zeros_like(own.bias_ih)
+
+    def project(self, x: Tensor, own: Parameters) -> Tensor:
+        """What the input says to the gates: `(D, ..., I)` -> `(D, ..., G)`."""
+        return _linear(x, own.weight_ih, own.bias_ih)
+
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+        """The next state, `(D, B, *)`, from what the input and the hidden state say to the gates, `(D, B, G)` each."""
+        raise NotImplementedError
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One time step: `(B, I)` and a state -> output `(B, O)` and the next state. It applies no dropout."""
+        own = stack_parameters([self])
+        recurrent = _linear(state[0][None], own.weight_hh, self.recurrent_bias(own))
+        after = self.update(self.project(x[None], own), recurrent, tuple(part[None] for part in state), own)
+        state = tuple(part[0] for part in after)
+        return state[0], state
+
+    def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        """A whole padded batch.
+
+        Args:
+            x: `(B, T, I)`, finite at padding; what it is there changes nothing.
+            lengths: `(B,)`.
+            state: where each row starts.
+
+        Returns:
+            The outputs `(B, T, O)`, undefined at padding, and the state after each row's own last step.
+        """
+        return self.scan_together([self], [x], lengths, [state])[0]
+
+    @staticmethod
+    def scan_together(
+        cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
+    ) -> list[tuple[Tensor, State]]:
+        """`scan` of several cells of one kind at once, such as the two directions of a layer."""
+        kernel = cells[0].kernel
+        if kernel == "steps":
+            return _scan_steps(cells, xs, lengths, states)
+        return [getattr(cell, f"_{kernel}")(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)]
+
+    @property
+    def kernel(self) -> str:
+        """How `scan` will go through the sequence."""
+        if self.training and (self.options.hidden_dropout or self.options.zoneout):
+            return "steps"
+        return self.fastest() if self.options.kernel == "auto" else self.options.kernel
+
+    def fastest(self) -> str:
+        """The kernel that `auto` takes for the device, mode and precision at hand, by benchmarks/RESULTS.md."""
+        return self.kernels[0]
+
+    def zone_out(self, new: State, old: State) -> State:
+        """The next state, but some units keep the old one in training where `zoneout` asks for it."""
+        p = self.options.zoneout
+        if not (self.training and p):
+            return new
+        changed = [o + F.dropout(torch.ones_like(o), p) * (n - o) for n, o in zip(new[: self.zoned], old, strict=False)]
+        return (*changed, *new[self.zoned :])
+
+
+def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]):
+    # Step by step, all D cells in one product and one update: half the operations where there are two directions.
+    cell, options = cells[0], cells[0].options
+    own = stack_parameters(cells)
+    x = torch.stack([x.transpose(0, 1) for x in xs])  # (D, T, B, I)
+    inputs = cell.project(x, own)  # (D, T, B, G)
+    weight = F.dropout(own.weight_hh, options.weight_drop, cell.training).to(inputs.dtype)  # (D, G, O)
+    bias = cell.recurrent_bias(own).to(inputs.dtype)[:, None, None].expand_as(inputs)
+    history: list[Tensor] = []
+    bias = _DeferredGradient.apply(bias, weight, history)  # (D, T, B, G)
+    transposed = weight.detach().transpose(1, 2)  # (D, O, G); its gradient comes from the line above
+    state = tuple(torch.stack(part) for part in zip(*states, strict=True))  # (D, B, *)
+    drops = cell.training and options.hidden_dropout
+    keep = F.dropout(torch.ones_like(state[0]), options.hidden_dropout) if drops else None  # (D, B, O)
+    trace = []
+    for inputs_now, bias_now in zip(inputs.unbind(1), bias.unbind(1), strict=True):
+        h = (state[0] if keep is None else state[0] * keep).to(inputs.dtype)
+        history.append(h.detach())
+        recurrent = torch.baddbmm(bias_now, h, transposed)  # (D, B, G)
+        state = cell.zone_out(cell.update(inputs_now, recurrent, state, own), state)
+        trace.append(state)
+    parts = [torch.stack(part, dim=2) for part in zip(*trace, strict=True)]  # each (D, B, T, *)
+    outputs = parts[0].to(inputs.dtype)
+    return [(outputs[d], final_state([part[d] for part in parts], lengths, start)) for d, start in enumerate(states)]
+
+
+def stack_parameters(cells: Sequence[Cell]) -> Parameters:
+    """The parameters of D cells of one kind, by name, D in front."""
+    stacked = zip(*(cell.named_parameters() for cell in cells), strict=True)
+    return SimpleNamespace(
+        **{same[0][0]: torch.stack([p for _, p in same]) if len(cells) > 1 else same[0][1][None] for same in stacked}
+    )
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    # D linear layers at once: (D, ..., I), (D, G, I), (D, G) -> (D, ..., G)
+    return torch.baddbmm(bias[:, None], x.flatten(1, -2), weight.transpose(1, 2)).unflatten(1, x.shape[1:-1])
+
+
+class _DeferredGradient(torch.autograd.Function):
+    """The identity, whose backward gives the recurrent weight its gradient: once, in one product over all steps.
+
+    Left to autograd, every step of the loop would add its own (G, O) matrix to the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx, recurrent: Tensor, weight: Tensor, history: list[Tensor]) -> Tensor:
+        ctx.history = history  # the hidden states, filled by the loop that follows
+        return recurrent.view_as(recurrent)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden = torch.stack(ctx.history, dim=1).flatten(1, 2)  # (D, T * B, O)
+        return grad, grad.flatten(1, 2).transpose(1, 2) @ hidden, None
+
+
+def exact(x: Tensor) -> Tensor:
+    """`x` in fp32 at least, for what half precision would spoil."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def final_state(parts: Sequence[Tensor], lengths: Tensor, start: State) -> State:
+    """Each row's state after its own last step, from those at all steps `(B, T, *)`; a row of none keeps `start`."""
+    ended = lengths[:, None] > 0
+    return tuple(torch.where(ended, last(part, lengths), begin) for part, begin in zip(parts, start, strict=True))

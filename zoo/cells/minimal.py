@@ -1,0 +1,140 @@
+"""Minimal cells (Feng et al. 2024, "Were RNNs all we needed?"): gates that see the input alone.
+
+Each step is then linear in the state, h' = a * h + b, and a whole sequence is one scan: in parallel over time, in log
+space ("parallel"), or step by step without a matrix product ("steps"). Both in fp32, whatever autocast says.
+
+Shapes: B rows, T time steps, I inputs, H hidden units, G gates * H.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.cells.contract import RecurrentOptions, State, exact, final_state
+
+
+class MinimalCell(nn.Module):
+    """What both share; a subclass says how much of the state is kept, and how much of the candidate is taken."""
+
+    gates: int
+    kernels = ("steps", "parallel")
+    honours = frozenset({"kernel"})
+
+    def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
+        super().__init__()
+        self.input_size = input_size
+        self.hidden_size = self.output_size = hidden_size
+        self.kernel = self.kernels[0] if options.kernel == "auto" else options.kernel
+        self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden_size, input_size))
+        self.bias_ih = nn.Parameter(torch.zeros(self.gates * hidden_size))
+        for gate in self.weight_ih.data.chunk(self.gates):
+            nn.init.xavier_uniform_(gate)
+
+    def log_gates(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logarithms of what is kept and what is taken, and the candidate, from `(..., G)`: `(..., H)` each."""
+        raise NotImplementedError
+
+    def initial_state(self, rows: int) -> State:
+        """`(h,)`: zeros `(B, H)`."""
+        return (self.weight_ih.new_zeros(rows, self.hidden_size),)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
+        keep, take = self._coefficients(F.linear(x, self.weight_ih, self.bias_ih))
+        h = keep.exp() * state[0] + take.exp()
+        return h, (h,)
+
+    def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        """A whole padded batch; see `Cell.scan`."""
+        gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
+        keep, take = self._coefficients(gates)  # (B, T, H) each
+        if self.kernel == "parallel":
+            h = parallel_scan(keep, take, state[0])
+        else:
+            h = LinearScan.apply(keep.exp(), take.exp(), state[0].to(keep.dtype))
+        return h.to(gates.dtype), final_state([h], lengths, state)
+
+    @staticmethod
+    def scan_together(
+        cells: Sequence[MinimalCell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
+    ) -> list[tuple[Tensor, State]]:
+        """`scan` of several cells; see `Cell.scan_together`."""
+        return [cell.scan(x, lengths, state) for cell, x, state in zip(cells, xs, states, strict=True)]
+
+    def _coefficients(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        # In h' = a h + b: log a and log b.
+        keep, take, candidate = self.log_gates(exact(gates))
+        # log g(candidate), g(x) = x + 1/2 where x is not negative, sigmoid(x) elsewhere: positive (appendix B.3.2)
+        positive = (candidate.clamp(min=0.0) + 0.5).log()
+        return keep, take + torch.where(candidate >= 0, positive, F.logsigmoid(candidate.clamp(max=0.0)))
+
+
+class MinGRU(MinimalCell):
+    """h' = (1 - z) h + z g(candidate), with z a sigmoid of the input (minGRU, section 3.1). The state is `(h,)`."""
+
+    gates = 2  # update, candidate
+
+    def log_gates(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z, candidate = gates.chunk(2, dim=-1)
+        return F.logsigmoid(-z), F.logsigmoid(z), candidate
+
+
+class MinLSTM(MinimalCell):
+    """h' = f h + i g(candidate), with f and i normalised to sum to one (minLSTM, section 3.2). The state is `(h,)`."""
+
+    gates = 3  # forget, input, candidate
+    honours = MinimalCell.honours | {"forget_bias"}
+
+    def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
+        super().__init__(input_size, hidden_size, options)
+        bias = 1.0 if options.forget_bias is None else options.forget_bias
+        nn.init.constant_(self.bias_ih.data.chunk(3)[0], bias)
+
+    def log_gates(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        f, i, candidate = gates.chunk(3, dim=-1)
+        difference = F.logsigmoid(i) - F.logsigmoid(f)  # log(i / f)
+        return F.logsigmoid(-difference), F.logsigmoid(difference), candidate
+
+
+def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
+    """All states of h' = a h + b at once (Heinsen 2023), in log space.
+
+    Args:
+        keep: log a, `(B, T, H)`.
+        take: log b, `(B, T, H)`.
+        start: the state before the first step, not negative, `(B, H)`.
+
+    Returns:
+        The states `(B, T, H)`.
+    """
+    log_start = start.to(keep.dtype).clamp(min=torch.finfo(keep.dtype).tiny).log()[:, None]  # (B, 1, H)
+    decay = keep.cumsum(1)  # (B, T, H)
+    terms = torch.cat([log_start, take - decay], dim=1)  # (B, T + 1, H)
+    return (decay + terms.logcumsumexp(1)[:, 1:]).exp()
+
+
+class LinearScan(torch.autograd.Function):
+    """All states of h' = a h + b, step by step, one operation a step each way."""
+
+    @staticmethod
+    def forward(ctx, a: Tensor, b: Tensor, start: Tensor) -> Tensor:
+        states = b.new_empty(b.shape[1], *start.shape)  # (T, B, H)
+        h = start
+        for now, a_now, b_now in zip(states, a.unbind(1), b.unbind(1), strict=True):
+            h = torch.addcmul(b_now, a_now, h, out=now)
+        ctx.save_for_backward(a, states, start)
+        return states.transpose(0, 1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a, states, start = ctx.saved_tensors
+        flow = torch.empty_like(states)  # (T, B, H): how the loss changes with each state
+        flow[-1] = grad[:, -1]
+        for t in range(len(states) - 2, -1, -1):
+            torch.addcmul(grad[:, t], a[:, t + 1], flow[t + 1], out=flow[t])
+        before = torch.cat([start[None], states[:-1]])  # (T, B, H)
+        return (flow * before).transpose(0, 1), flow.transpose(0, 1), a[:, 0] * flow[0]
