@@ -13,48 +13,38 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from tarfile import TarError
 from urllib.request import urlopen
+from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from rich.console import Console
 from rich.progress import wrap_file
 
-from datamodules.dealing import messages, reviews
+from datamodules.dealing import abstracts, messages, reviews, titles
 from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
 SAMPLES = Path(__file__).parent / "samples"
-ACL_RULE = (
-    "It holds titles and abstracts of the ACL Anthology since 2016 (github.com/acl-org/acl-anthology, data/xml), as "
-    "JSON Lines of id, year, title and abstract"
-)
-CSL_RULE = (
-    "It holds lines of benchmark/ts (titles) or benchmark/kg (keywords) of github.com/ydli-ai/CSL, dev.tsv followed by "
-    "test.tsv, without the first column: 1,600 to train, 200 for dev, 200 for test"
-)
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What `make` makes of the file at `address`, or that file itself, and its place `file` in the corpus's folder."""
+    """What `make` makes of the file at `address`, or that file itself, and its place `file` in the corpus's folder.
+
+    Where `more` has addresses, what is there follows in the same file.
+    """
 
     address: str
     sha256: str  # of what has that place
     file: str
     make: Callable[[bytes], bytes] | None = None
-
-
-@dataclass(frozen=True)
-class GivenFile:
-    """A file that a user puts into the corpus's folder: nobody publishes it, and `rule` says how it is made."""
-
-    file: str
-    rule: str
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,7 @@ class Corpus:
     language: str
     licence: str
     source: str
-    splits: Mapping[str, RemoteFile | GivenFile | Path]
+    splits: Mapping[str, RemoteFile | Path]
     text_column: str | int | None = None
 
 
@@ -123,6 +113,23 @@ def _captions(split: str, name: str, english: str, german: str) -> dict[str, Rem
         f"{split}/{language}": _github("multi30k/dataset", commit, f"data/task1/raw/{name}.{language}.gz", sha256)
         for language, sha256 in sums.items()
     }
+
+
+def _abstracts(split: str, title: str, keywords: str) -> dict[str, RemoteFile]:
+    root = "https://raw.githubusercontent.com/ydli-ai/CSL/0f1ac0626d584cd3c72f8be26d329eb4f967cfd0/benchmark"
+    make = partial(abstracts, split=split)
+    return {
+        f"{split}/{target}": RemoteFile(
+            f"{root}/{task}/dev.tsv", sha256, f"{target}-{split}.tsv", make, more=(f"{root}/{task}/test.tsv",)
+        )
+        for target, task, sha256 in (("title", "ts", title), ("keywords", "kg", keywords))
+    }
+
+
+def _titles(split: str, sha256: str) -> RemoteFile:
+    commit = "78e27d88f74d2249cacdc98a8553a17ca1347129"
+    address = f"https://codeload.github.com/mstelling/acl-anthology/tar.gz/{commit}"
+    return RemoteFile(address, sha256, f"{split}.jsonl", partial(titles, split=split))
 
 
 def _sample(name: str, column: str, scheme: str | None) -> Corpus:
@@ -273,7 +280,11 @@ _CORPORA = (
         language="en",
         licence="CC BY 4.0",
         source="https://aclanthology.org",
-        splits={split: GivenFile(f"{split}.jsonl", ACL_RULE) for split in ("train", "dev", "test")},
+        splits={
+            "train": _titles("train", "8014eca93e5a9a6e495c1e19d75e71150ce08483003ccf281aa97182aa4e20bf"),
+            "dev": _titles("dev", "65602405faecd7dd4c77867222edef967967521f6d9c04dfcca373aa72973184"),
+            "test": _titles("test", "d878fcbea6c52dea2313a89d988aab0647ab5853707411fbfbf8823df907f515"),
+        },
         text_column="abstract",
     ),
     Corpus(
@@ -286,9 +297,21 @@ _CORPORA = (
         licence="Apache-2.0",
         source="https://github.com/ydli-ai/CSL",
         splits={
-            f"{split}/{target}": GivenFile(f"{target}-{split}.tsv", CSL_RULE)
-            for split in ("train", "dev", "test")
-            for target in ("title", "keywords")
+            **_abstracts(
+                "train",
+                "4554ad2058f0e6b5c3d5b675d152238db28b3289813658e967419a433b16aee4",
+                "9092ea6e33fcb9c9c562c90c9dfb833bc148dfe417990800599498c39552526d",
+            ),
+            **_abstracts(
+                "dev",
+                "9722ef6debdddcdab57b7df05fb807322e2feb943308f8b33c3ba3d52475d6b7",
+                "f9546fb29f0c20dd35986de0f6bc097043d8b10d4ae65dd5c69e510a3c9d782f",
+            ),
+            **_abstracts(
+                "test",
+                "9a76d0556ec02a572914a15d49d2ffdc642f34bac779174f7aab90684844320d",
+                "662134a815a755bce6b4aba553aa077934a1092d10290570bcb4dc81fce4bb2c",
+            ),
         },
         text_column="abstract",
     ),
@@ -354,11 +377,6 @@ def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
         files[split] = origin if isinstance(origin, Path) else folder / origin.file
         if isinstance(origin, RemoteFile) and not files[split].is_file():
             _download(origin, files[split])
-        elif isinstance(origin, GivenFile) and not files[split].is_file():
-            raise DataError(
-                f"{files[split]}: expected this file, but there is none, and nobody publishes it. {origin.rule}. "
-                f"Put it there, or set ZOO_DATA to a folder that has {name}/{origin.file}"
-            )
     return files
 
 
@@ -367,7 +385,7 @@ def _download(remote: RemoteFile, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            sha256 = _fetch(remote.address, part)
+            sha256 = _fetch((remote.address, *remote.more), part)
             if remote.make is not None:
                 sha256 = _rewrite(part, remote.make)
             if sha256 != remote.sha256:
@@ -386,17 +404,19 @@ def _download(remote: RemoteFile, target: Path) -> None:
         ) from error
 
 
-def _fetch(address: str, part: Path) -> str:
-    """Write what is at `address` to the new file `part`; return its sha256."""
+def _fetch(addresses: Iterable[str], part: Path) -> str:
+    """Write what is at `addresses` to the new file `part`, one after the other; return its sha256."""
     digest = hashlib.sha256()
-    with urlopen(address, timeout=TIMEOUT) as response, part.open("xb") as file:
-        size = int(response.headers.get("Content-Length", 0))
-        name, console = address.rpartition("/")[2], Console(stderr=True)
-        quiet = not sys.stderr.isatty()
-        with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
-            while block := stream.read(1 << 16):
-                digest.update(block)
-                file.write(block)
+    with part.open("xb") as file:
+        for address in addresses:
+            with urlopen(address, timeout=TIMEOUT) as response:
+                size = int(response.headers.get("Content-Length", 0))
+                name, console = address.rpartition("/")[2], Console(stderr=True)
+                quiet = not sys.stderr.isatty()
+                with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
+                    while block := stream.read(1 << 16):
+                        digest.update(block)
+                        file.write(block)
     return digest.hexdigest()
 
 
@@ -404,7 +424,13 @@ def _rewrite(part: Path, make: Callable[[bytes], bytes]) -> str:
     """Put what `make` makes of the file in its place; return the sha256."""
     try:
         part.write_bytes(make(part.read_bytes()))
-    except (ValueError, BadZipFile):  # what was cut has another sum than what is expected too
+    except (
+        ValueError,
+        EOFError,
+        BadZipFile,
+        TarError,
+        ParseError,
+    ):  # what was cut has another sum than what is expected too
         pass
     return hashlib.sha256(part.read_bytes()).hexdigest()
 

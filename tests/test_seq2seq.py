@@ -93,7 +93,7 @@ def test_every_cell_and_every_parameter_learns(cell, feeding):
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-    assert all(math.isfinite(loss) for loss in losses)
+    assert all(math.isfinite(loss.item()) for loss in losses)
 
 
 def test_the_loss_is_the_textbooks():

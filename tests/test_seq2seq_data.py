@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import itertools
 import json
 import os
+import tarfile
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -13,7 +17,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules import DataError, Seq2SeqDataModule
+from datamodules import CATALOG, DataError, Seq2SeqDataModule
+from datamodules.dealing import abstracts, titles
 from zoo import Seq2Seq, Seq2SeqSummarizer
 from zoo.batching import group_by_length
 from zoo.pairs import SPECIALS
@@ -171,8 +176,42 @@ def test_missing_files_columns_and_splits_are_named(tmp_path):
         Seq2SeqDataModule(**{**arguments, "source": "fr"}).pairs("train")
     with pytest.raises(DataError, match="--data.test FILE"):
         Seq2SeqDataModule(train=arguments["train"], source="de", target="en").pairs("test")
-    with pytest.raises(DataError, match="ZOO_DATA to a folder that has acl-titles/train.jsonl"):
-        Seq2SeqDataModule("acl-titles", root=str(tmp_path)).pairs("train")
+
+
+def test_the_anthology_is_dealt_out_by_its_ids():
+    abstract = "We show that <b>words</b> matter a lot, number {}, " + "indeed " * 30
+    texts = [f"<title>A fine <i>title</i>  here</title><abstract>{abstract.format(i)}</abstract>" for i in range(60)]
+    papers = [f"<paper id='{i}'>{text}</paper>" for i, text in enumerate(texts)]
+    papers += [papers[3].replace("id='3'", "id='99'"), "<paper id='98'><title>Short one</title></paper>"]
+    volumes = {2016: "".join(papers), 2015: papers[5].replace("number", "old")}
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as files:
+        for year, text in volumes.items():
+            xml = (
+                f"<collection id='P{year}'><volume id='1'><meta><year>{year}</year></meta>{text}</volume></collection>"
+            )
+            entry = tarfile.TarInfo(f"top/data/xml/P{year}.xml")
+            entry.size = len(xml)
+            files.addfile(entry, io.BytesIO(xml.encode()))
+    dealt = {split: titles(archive.getvalue(), split).decode().splitlines() for split in ("train", "dev", "test")}
+    rows = {split: [json.loads(line) for line in lines] for split, lines in dealt.items()}
+    assert sum(map(len, rows.values())) == 60 and all(rows.values())
+    for split, ids in rows.items():
+        for row in ids:
+            share = int(hashlib.sha256(row["id"].encode()).hexdigest()[:8], 16) % 18
+            assert split == {0: "test", 1: "dev"}.get(share, "train")
+            assert row["title"] == "A fine title here" and row["abstract"].startswith("We show that words matter")
+
+
+@pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="ZOO_DATA is not set: the real corpora are not at hand")
+def test_abstracts_are_made_of_two_files():
+    folder = Path(os.environ["ZOO_DATA"], "csl-zh")
+    for target in ("title", "keywords"):
+        parts = {split: (folder / f"{target}-{split}.tsv").read_bytes() for split in ("train", "dev", "test")}
+        upstream = b"".join(b"to title\t" + line for part in parts.values() for line in part.splitlines(keepends=True))
+        for split, part in parts.items():
+            assert abstracts(upstream, split) == part
+            assert hashlib.sha256(part).hexdigest() == CATALOG["csl-zh"].splits[f"{split}/{target}"].sha256
 
 
 @pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="ZOO_DATA is not set: the real corpora are not at hand")

@@ -20,6 +20,7 @@ from zoo.decoder import AttentionDecoder, Decoded, DecoderState, Memory
 from zoo.decoding import Step
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
+from zoo.likelihood import token_log_probability
 from zoo.masks import padding_mask
 from zoo.pairs import SPECIALS, PairIndexer, Seq2SeqBatch, TextCoder
 from zoo.pointer import Pointer
@@ -212,19 +213,17 @@ class Seq2Seq(WritingModule):
         decoded, x, memory = self(batch)
         real = padding_mask(batch.lengths, batch.target.shape[1])  # (B, T)
         target, known = batch.target, len(self.output_bias)
-        scores = self.project(decoded.output[real]).float()  # (N, V), padding left out: this is the largest product
-        total = scores.logsumexp(-1)  # (N,)
+        scores = self.project(decoded.output[real])  # (N, V), padding left out: this is the largest product
         wanted = target[real].masked_fill(target[real] >= known, UNKNOWN_ID)
-        generated = scores.gather(1, wanted[:, None]).squeeze(1) - total  # (N,)
+        generated, everything = token_log_probability(scores, wanted)  # (N,)
         likelihood = generated
         if self.pointer is not None:
             generated = generated.masked_fill(target[real] >= known, torch.finfo(torch.float32).min / 2)
             everywhere = torch.zeros(target.shape, device=target.device).masked_scatter(real, generated)  # (B, T)
             likelihood = self.pointer(decoded, x, everywhere, memory.copies, target)[real]
-        spread = total - scores.mean(-1)  # (N,) the mean loss of all words
         again = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
         loss = -likelihood.mean()
-        smoothed = (1 - self.label_smoothing) * loss + self.label_smoothing * spread.mean()
+        smoothed = (1 - self.label_smoothing) * loss + self.label_smoothing * -everything.mean()
         return Losses(loss, smoothed, again.mean())
 
     def training_step(self, batch: Seq2SeqBatch, _) -> Tensor:
