@@ -155,6 +155,22 @@ def test_finished_sentences_leave_the_batch():
     assert together == sum(lengths) < 40 * max(lengths)
 
 
+def test_a_sentence_stays_as_long_as_it_can_get_better():
+    """Ending at once and writing four sure tokens are as probable; by its length the second is better."""
+
+    def step(tokens, state, source):
+        (t,) = state
+        probabilities = torch.full((len(tokens), TOKENS), 1e-9)
+        probabilities[:, 2] = torch.where(t < 4, 1.0, 1e-9)
+        probabilities[:, END] = torch.where(t < 4, 1e-9, 1.0)
+        probabilities[t == 0, 2] = probabilities[t == 0, END] = 0.5
+        return probabilities.log(), (t + 1,)
+
+    state, limits = (torch.zeros(1, dtype=torch.long),), Limits(BEGIN, END, 6)
+    ((best,),) = beam_search(step, state, (), limits, beam=2, length_penalty=1.0)
+    assert best.tokens == [2, 2, 2, 2] and best.score == pytest.approx(math.log(0.5) * 6 / 10, abs=1e-5)
+
+
 def test_coverage_counts():
     """Of a state that tells how many steps were made, an output that made more is penalised less."""
     model, limits = Model(1, sentences=2), Limits(BEGIN, END, 5)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import CELLS, Seq2Seq, Seq2SeqSummarizer
+from zoo.decoder import DecoderState, Memory
 from zoo.errors import ZooError
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, TextCoder
 from zoo.text import Vocabulary
+from zoo.writing import log_coverage
 
 SOURCES = ["the old dog sleeps", "a cat", "the quick zebra eats a quagga today", "dog eats dog"]
 TARGETS = ["dog sleeps", "cat !", "zebra eats", "dogs"]
@@ -158,6 +160,13 @@ def test_a_search_is_what_was_asked_for():
     assert max(o.score for o in covered[2]) < max(o.score for o in plain[2])
     with pytest.raises(ZooError, match="beam of at least 1.*got 0"):
         model.predict(SOURCES, beam=0)
+
+
+def test_coverage_of_a_search_is_that_of_wu():
+    memory = Memory(torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.tensor([[True, True, False]]), torch.zeros(1, 3))
+    seen = torch.tensor([[0.5, 0.2, 0.0], [1.7, 0.0, 0.0]])  # two hypotheses to one source
+    expected = torch.tensor([math.log(0.5) + math.log(0.2), math.log(1e-4)])
+    torch.testing.assert_close(log_coverage(DecoderState((), seen, seen), memory), expected)
 
 
 def test_samples_depend_on_the_seed_alone():
