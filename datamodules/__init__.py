@@ -3,6 +3,7 @@
 from datamodules.catalog import CATALOG, locate
 from datamodules.classification import ClassificationDataModule
 from datamodules.readers import DataError
+from datamodules.seq2seq import Seq2SeqDataModule
 from datamodules.tagging import TaggingDataModule
 
-__all__ = ["CATALOG", "ClassificationDataModule", "DataError", "TaggingDataModule", "locate"]
+__all__ = ["CATALOG", "ClassificationDataModule", "DataError", "Seq2SeqDataModule", "TaggingDataModule", "locate"]

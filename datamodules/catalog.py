@@ -13,18 +13,20 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from tarfile import TarError
 from urllib.request import urlopen
+from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from rich.console import Console
 from rich.progress import wrap_file
 
-from datamodules.dealing import messages, reviews
+from datamodules.dealing import abstracts, messages, reviews, titles
 from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -33,12 +35,16 @@ SAMPLES = Path(__file__).parent / "samples"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What `make` makes of the file at `address`, or that file itself, and its place `file` in the corpus's folder."""
+    """What `make` makes of the file at `address`, or that file itself, and its place `file` in the corpus's folder.
+
+    Where `more` has addresses, what is there follows in the same file.
+    """
 
     address: str
     sha256: str  # of what has that place
     file: str
     make: Callable[[bytes], bytes] | None = None
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ class Corpus:
     `column` is where the tags or labels are unless a user says otherwise: a name in CoNLL-U and tables with a
     header, a number elsewhere; `text_column` likewise where the texts are that have labels.
     `scheme` is how these tags mark spans (`BMES`), or None where each tag stands for itself.
-    `splits` are files to download, or paths of files that come with the package.
+    `splits` are files to download, or paths of files that come with the package. For pairs of texts `text_column`
+    is the source and `column` the target; where they are files of their own, these are called `train/de`, for example.
     """
 
     name: str
@@ -97,6 +104,32 @@ def _messages(split: str, sha256: str) -> RemoteFile:
         "f3e73e1e74e6330b62d1ee1983bba2a063184c26/SMSSpamCollection"
     )
     return RemoteFile(address, sha256, f"{split}.tsv", partial(messages, split=split))
+
+
+def _captions(split: str, name: str, english: str, german: str) -> dict[str, RemoteFile]:
+    commit = "a3d2e0d26b56f3846f66a952536ffed4e401d05a"
+    sums = {"en": english, "de": german}
+    return {
+        f"{split}/{language}": _github("multi30k/dataset", commit, f"data/task1/raw/{name}.{language}.gz", sha256)
+        for language, sha256 in sums.items()
+    }
+
+
+def _abstracts(split: str, title: str, keywords: str) -> dict[str, RemoteFile]:
+    root = "https://raw.githubusercontent.com/ydli-ai/CSL/0f1ac0626d584cd3c72f8be26d329eb4f967cfd0/benchmark"
+    make = partial(abstracts, split=split)
+    return {
+        f"{split}/{target}": RemoteFile(
+            f"{root}/{task}/dev.tsv", sha256, f"{target}-{split}.tsv", make, more=(f"{root}/{task}/test.tsv",)
+        )
+        for target, task, sha256 in (("title", "ts", title), ("keywords", "kg", keywords))
+    }
+
+
+def _titles(split: str, sha256: str) -> RemoteFile:
+    commit = "78e27d88f74d2249cacdc98a8553a17ca1347129"
+    address = f"https://codeload.github.com/mstelling/acl-anthology/tar.gz/{commit}"
+    return RemoteFile(address, sha256, f"{split}.jsonl", partial(titles, split=split))
 
 
 def _sample(name: str, column: str, scheme: str | None) -> Corpus:
@@ -207,6 +240,109 @@ _CORPORA = (
         },
         text_column=1,
     ),
+    Corpus(
+        name="multi30k",
+        task="seq2seq",
+        format="parallel",
+        column="de",
+        scheme=None,
+        language="de",
+        licence="research use",
+        source="https://github.com/multi30k/dataset",
+        splits={
+            **_captions(
+                "train",
+                "train",
+                "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
+                "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
+            ),
+            **_captions(
+                "dev",
+                "val",
+                "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28",
+                "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a",
+            ),
+            **_captions(
+                "test",
+                "test_2016_flickr",
+                "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
+                "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
+            ),
+        },
+        text_column="en",
+    ),
+    Corpus(
+        name="acl-titles",
+        task="seq2seq",
+        format="jsonl",
+        column="title",
+        scheme=None,
+        language="en",
+        licence="CC BY 4.0",
+        source="https://aclanthology.org",
+        splits={
+            "train": _titles("train", "8014eca93e5a9a6e495c1e19d75e71150ce08483003ccf281aa97182aa4e20bf"),
+            "dev": _titles("dev", "65602405faecd7dd4c77867222edef967967521f6d9c04dfcca373aa72973184"),
+            "test": _titles("test", "d878fcbea6c52dea2313a89d988aab0647ab5853707411fbfbf8823df907f515"),
+        },
+        text_column="abstract",
+    ),
+    Corpus(
+        name="csl-zh",
+        task="seq2seq",
+        format="tsv",
+        column="title",
+        scheme=None,
+        language="zh",
+        licence="Apache-2.0",
+        source="https://github.com/ydli-ai/CSL",
+        splits={
+            **_abstracts(
+                "train",
+                "4554ad2058f0e6b5c3d5b675d152238db28b3289813658e967419a433b16aee4",
+                "9092ea6e33fcb9c9c562c90c9dfb833bc148dfe417990800599498c39552526d",
+            ),
+            **_abstracts(
+                "dev",
+                "9722ef6debdddcdab57b7df05fb807322e2feb943308f8b33c3ba3d52475d6b7",
+                "f9546fb29f0c20dd35986de0f6bc097043d8b10d4ae65dd5c69e510a3c9d782f",
+            ),
+            **_abstracts(
+                "test",
+                "9a76d0556ec02a572914a15d49d2ffdc642f34bac779174f7aab90684844320d",
+                "662134a815a755bce6b4aba553aa077934a1092d10290570bcb4dc81fce4bb2c",
+            ),
+        },
+        text_column="abstract",
+    ),
+    Corpus(
+        name="sample-headlines",
+        task="seq2seq",
+        format="tsv",
+        column="headline",
+        scheme=None,
+        language="en",
+        licence="that of this package",
+        source="written for this package",
+        splits={split: SAMPLES / "seq2seq" / f"headlines-{split}.tsv" for split in ("train", "dev", "test")},
+        text_column="text",
+    ),
+    Corpus(
+        name="sample-phrases",
+        task="seq2seq",
+        format="parallel",
+        column="de",
+        scheme=None,
+        language="de",
+        licence="that of this package",
+        source="written for this package",
+        splits={
+            f"{split}/{language}": SAMPLES / "seq2seq" / f"phrases-{split}.{language}"
+            for split in ("train", "dev", "test")
+            for language in ("en", "de")
+        },
+        text_column="en",
+    ),
     _sample("sample-en", column="upos", scheme=None),
     _sample("sample-en-ner", column="misc:NER", scheme="BIO"),
     _sample_texts("sample-reviews-en", "en"),
@@ -249,7 +385,7 @@ def _download(remote: RemoteFile, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            sha256 = _fetch(remote.address, part)
+            sha256 = _fetch((remote.address, *remote.more), part)
             if remote.make is not None:
                 sha256 = _rewrite(part, remote.make)
             if sha256 != remote.sha256:
@@ -268,17 +404,19 @@ def _download(remote: RemoteFile, target: Path) -> None:
         ) from error
 
 
-def _fetch(address: str, part: Path) -> str:
-    """Write what is at `address` to the new file `part`; return its sha256."""
+def _fetch(addresses: Iterable[str], part: Path) -> str:
+    """Write what is at `addresses` to the new file `part`, one after the other; return its sha256."""
     digest = hashlib.sha256()
-    with urlopen(address, timeout=TIMEOUT) as response, part.open("xb") as file:
-        size = int(response.headers.get("Content-Length", 0))
-        name, console = address.rpartition("/")[2], Console(stderr=True)
-        quiet = not sys.stderr.isatty()
-        with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
-            while block := stream.read(1 << 16):
-                digest.update(block)
-                file.write(block)
+    with part.open("xb") as file:
+        for address in addresses:
+            with urlopen(address, timeout=TIMEOUT) as response:
+                size = int(response.headers.get("Content-Length", 0))
+                name, console = address.rpartition("/")[2], Console(stderr=True)
+                quiet = not sys.stderr.isatty()
+                with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
+                    while block := stream.read(1 << 16):
+                        digest.update(block)
+                        file.write(block)
     return digest.hexdigest()
 
 
@@ -286,7 +424,13 @@ def _rewrite(part: Path, make: Callable[[bytes], bytes]) -> str:
     """Put what `make` makes of the file in its place; return the sha256."""
     try:
         part.write_bytes(make(part.read_bytes()))
-    except (ValueError, BadZipFile):  # what was cut has another sum than what is expected too
+    except (
+        ValueError,
+        EOFError,
+        BadZipFile,
+        TarError,
+        ParseError,
+    ):  # what was cut has another sum than what is expected too
         pass
     return hashlib.sha256(part.read_bytes()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""Corpora that their authors publish as one file: the split of each text follows from the text itself.
+"""Corpora that their authors publish without splits: where each text belongs follows from the text itself.
 
 In the order of the file, empty and repeated texts are dropped (the first stays), and the first 32 bits of a
-text's sha256, modulo 10, deal it out: 0 to test, 1 to dev, all others to train.
+text's sha256, modulo 10, deal it out: 0 to test, 1 to dev, all others to train. Two corpora have rules of their own.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
+import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
+from xml.etree import ElementTree
 
 
 def deal(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple[str, ...]]:
@@ -42,3 +45,43 @@ def reviews(archive: bytes, split: str) -> bytes:
     writer.writerow(header)
     writer.writerows(deal(((*labels, text.strip().strip("\ufeff").strip()) for *labels, text in rows), split))
     return target.getvalue().encode()
+
+
+def abstracts(content: bytes, split: str) -> bytes:
+    """A split of CSL's scientific abstracts: lines 1,600 / 200 / 200, without their first column, the task's name."""
+    first, last = {"train": (0, 1600), "dev": (1600, 1800), "test": (1800, 2000)}[split]
+    lines = content.decode().split("\n")[first:last]
+    return "".join(line.partition("\t")[2] + "\n" for line in lines).encode()
+
+
+def titles(archive: bytes, split: str) -> bytes:
+    """A split of abstracts and titles of the ACL Anthology since 2016: XML files in a tar archive, as JSON Lines.
+
+    Abstracts have 30 to 400 words and titles 3 to 30; proceedings and repeated abstracts are dropped. The id deals a
+    paper out, modulo 18: 0 to test, 1 to dev.
+    """
+    seen, lines = set(), []
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        names = sorted(name for name in files.getnames() if "/data/xml/" in name and name.endswith(".xml"))
+        for name in names:
+            for row in _papers(ElementTree.parse(files.extractfile(name)).getroot()):
+                words = {field: len(row[field].split()) for field in ("title", "abstract")}
+                fits = row["year"] >= 2016 and 3 <= words["title"] <= 30 and 30 <= words["abstract"] <= 400
+                if fits and not row["title"].lower().startswith("proceedings of") and row["abstract"] not in seen:
+                    seen.add(row["abstract"])
+                    share = int(hashlib.sha256(row["id"].encode()).hexdigest()[:8], 16) % 18
+                    if split == {0: "test", 1: "dev"}.get(share, "train"):
+                        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    return "".join(lines).encode()
+
+
+def _papers(collection: ElementTree.Element) -> Iterator[dict]:
+    for volume in collection.iter("volume"):
+        year = volume.findtext("meta/year") or "0"
+        for paper in volume.iter("paper"):
+            place = f"{collection.get('id')}-{volume.get('id')}.{paper.get('id')}"
+            texts = {field: paper.find(field) for field in ("title", "abstract")}
+            if all(text is not None for text in texts.values()):
+                # Markup is dropped, white space folded.
+                spelled = {field: " ".join("".join(text.itertext()).split()) for field, text in texts.items()}
+                yield {"id": place, "year": int(year), **spelled}

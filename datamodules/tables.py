@@ -1,4 +1,4 @@
-"""From a table to texts with their labels: CSV, TSV, JSON Lines and Parquet.
+"""From a table to texts with what belongs to them, a label for example: CSV, TSV, JSON Lines and Parquet.
 
 * CSV: fields separated by commas; a field with a comma, quote or line end inside stands between double quotes.
 * TSV: fields separated by tabs, and nothing else: a quote is a character like any other.
@@ -33,10 +33,12 @@ class LabelledText:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
+    """What a line has in two columns, and its number."""
+
     line: int
     text: object
-    label: object
+    value: object
 
 
 def format_of(path: str | Path) -> str:
@@ -77,17 +79,8 @@ def read_table(
         DataError: the file is missing, no UTF-8, not in its format, or without a row; there is no such column (the
             header is shown); a row has more or fewer columns than the first; a text is no text; a label is missing.
     """
-    format = format or format_of(path)
-    columns = (text_column, label_column)
-    if format == "parquet":
-        rows = _parquet_rows(path, columns)
-    elif format == "jsonl":
-        rows = _json_rows(path, columns)
-    else:
-        named = not all(map(_is_number, columns)) if header is None else header
-        rows = _separated_rows(path, columns, format, named)
     texts = []
-    for row in rows:
+    for row in read_rows(path, (text_column, label_column), format=format, header=header):
         if not isinstance(row.text, str):
             raise DataError(
                 f"{path}:{row.line}: expected a text in column {text_column}, got {row.text!r}. "
@@ -99,8 +92,21 @@ def read_table(
     return texts
 
 
-def _labels(row: _Row, path: str | Path, column: str, multi_label: bool) -> tuple[str, ...]:
-    values = row.label
+def read_rows(
+    path: str | Path, columns: tuple[str, str], *, format: str | None = None, header: bool | None = None
+) -> Iterator[Row]:
+    """Two columns of a table, whatever is in them; arguments and errors as of `read_table`."""
+    format = format or format_of(path)
+    if format == "parquet":
+        return _parquet_rows(path, columns)
+    if format == "jsonl":
+        return _json_rows(path, columns)
+    named = not all(map(_is_number, columns)) if header is None else header
+    return _separated_rows(path, columns, format, named)
+
+
+def _labels(row: Row, path: str | Path, column: str, multi_label: bool) -> tuple[str, ...]:
+    values = row.value
     if multi_label and isinstance(values, str):
         values = [part for part in values.split(SEPARATOR) if part.strip()]
     elif not (multi_label and isinstance(values, list)):
@@ -110,13 +116,13 @@ def _labels(row: _Row, path: str | Path, column: str, multi_label: bool) -> tupl
         # Whole numbers are labels too; True and False are instances of int, and named as JSON does.
         name = value.strip() if isinstance(value, str) else json.dumps(value) if isinstance(value, int) else ""
         if not name:
-            several = " For several labels a text: --data.multi_label true" if isinstance(row.label, list) else ""
-            raise DataError(f"{path}:{row.line}: expected a label in column {column}, got {row.label!r}.{several}")
+            several = " For several labels a text: --data.multi_label true" if isinstance(row.value, list) else ""
+            raise DataError(f"{path}:{row.line}: expected a label in column {column}, got {row.value!r}.{several}")
         labels.append(name)
     return tuple(dict.fromkeys(labels))
 
 
-def _separated_rows(path: str | Path, columns: Sequence[str], format: str, named: bool) -> Iterator[_Row]:
+def _separated_rows(path: str | Path, columns: Sequence[str], format: str, named: bool) -> Iterator[Row]:
     """Of CSV and TSV."""
     with open_text(path) as stream:
         fields = _csv_fields(stream, str(path)) if format == "csv" else _tsv_fields(stream, str(path))
@@ -130,7 +136,7 @@ def _separated_rows(path: str | Path, columns: Sequence[str], format: str, named
             if len(row) != width:
                 hint = "quote a text with a comma inside" if format == "csv" else "a text has no tab inside"
                 raise DataError(f"{path}:{line}: expected {width} columns as in line {first}, got {len(row)}: {hint}")
-            yield _Row(line, *(row[place] for place in places))
+            yield Row(line, *(row[place] for place in places))
 
 
 def _csv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -177,7 +183,7 @@ def _tsv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
             yield number, content.split("\t")
 
 
-def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[_Row]:
+def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     with open_text(path) as stream:
         for number, line in numbered(stream, str(path)):
             if not line.strip():
@@ -191,10 +197,10 @@ def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[_Row]:
             for column in columns:
                 if column not in row:
                     raise _no_column(column, list(row), f"{path}:{number}")
-            yield _Row(number, *(row[column] for column in columns))
+            yield Row(number, *(row[column] for column in columns))
 
 
-def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[_Row]:
+def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -208,7 +214,7 @@ def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[_Row]:
         for batch in file.iter_batches(columns=names):
             for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
                 number += 1
-                yield _Row(number, *values)
+                yield Row(number, *values)
     except (OSError, ArrowException) as error:
         raise DataError(f"{path}: expected a Parquet file, got: {error}") from error
 
@@ -229,5 +235,6 @@ def _place(column: str, header: Sequence[str], here: str, named: bool) -> int:
 def _no_column(column: str, header: Sequence[str], here: str) -> DataError:
     return DataError(
         f"{here}: expected a column {column}, got {', '.join(header)}. Choose with --data.text_column and "
-        "--data.label_column: names, or, in a table without a header, numbers (0 the first, -1 the last)"
+        "--data.label_column, or --data.source and --data.target: names, or, in a table without a header, numbers "
+        "(0 the first, -1 the last)"
     )

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from recipes.flags import Parser, default_precision
+from recipes.flags import Parser, add_search_flags, changed_search, default_precision
 from recipes.folder import CONFIG, MODEL
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
@@ -55,16 +55,30 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     parser.set_defaults({f"trainer.{name}": False for name in quiet})
     parser.set_defaults({k: v for k, v in recipe.defaults.items() if k.startswith("data.")})
     parser.set_defaults(_settings_of_run(args))
-    config = parser.parse_args(list(args))
-
-    model = load_model(config.model, recipe)
-    config = parser.instantiate_classes(config)
+    if recipe.search:
+        add_search_flags(parser, recipe.search)
+    if recipe.compare:
+        parser.add_argument("--compare", type=str | None, default=None, help="another model, to tell the difference")
+    config = parser.instantiate_classes(parser.parse_args(list(args)))
     trainer = config.trainer
-    config.data.adopt(model)
     run = trainer.test if command == "test" else trainer.validate
-    scores = run(model, config.data, verbose=False)[0]
+
+    def score(reference: str) -> tuple[ZooModule, dict[str, float]]:
+        model = load_model(reference, recipe)
+        if recipe.search:
+            model.search = changed_search(model.search, config)
+        config.data.adopt(model)
+        scores = run(model, config.data, verbose=False)[0]
+        if trainer.is_global_zero:
+            print_scores(f"{reference} on {command}", scores)
+        return model, scores
+
+    model, scores = score(config.model)
+    if recipe.compare and config.compare:
+        other, _ = score(config.compare)
+        stage = "test" if command == "test" else "val"
+        scores["difference"] = recipe.compare(model.metrics[stage], other.metrics[stage])
     if trainer.is_global_zero:
-        print_scores(f"{config.model} on {command}", scores)
         print(json.dumps(scores))
 
 

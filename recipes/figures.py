@@ -14,6 +14,7 @@ from matplotlib import font_manager  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
+ATTENDED = 60  # columns of a picture of attention
 DARK, LIGHT = "#1f4e79", "#c0504d"
 CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
@@ -108,6 +109,30 @@ def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: P
     figure.legend(frameon=False, loc="outside right upper", title="label (average\nprecision)")
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
+
+
+def attention(weights: Tensor, source: Sequence[str], target: Sequence[str], path: Path) -> Path:
+    """Where a model looked: a row for each piece that it wrote, a column for each piece of its source.
+
+    Args:
+        weights: `(T, S)`; columns that nothing looked at are left out where there are many.
+        source: S pieces.
+        target: T pieces.
+        path: of the picture.
+    """
+    shown = weights.amax(0).topk(min(len(source), ATTENDED)).indices.sort().values
+    weights, source = weights[:, shown], [source[i] for i in shown.tolist()]
+    size = (max(4.0, 0.26 * len(source) + 1.6), max(2.4, 0.26 * len(target) + 1.4))
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    axes.imshow(weights.tolist(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(source)), _literal(drawable(source)), rotation=90, fontsize=8)
+    axes.set_yticks(range(len(target)), _literal(drawable(target)), fontsize=8)
+    axes.set(xlabel="source", ylabel="output")
+    return _save(figure, path)
+
+
+def _literal(names: Sequence[str]) -> list[str]:
+    return [name.replace("$", r"\$") for name in names]  # a dollar would begin a formula
 
 
 def drawable(names: Sequence[str]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from dataclasses import fields, replace
+from typing import NoReturn, get_type_hints
 
 import pytorch_lightning as pl
 import torch
@@ -107,6 +108,18 @@ class TrainingCLI(LightningCLI):
             logger=self.logger or False,
             enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
         )
+
+
+def add_search_flags(parser, search: type) -> None:
+    """A flag for each field of a model's search; None leaves it as the model was trained with."""
+    for name, kind in get_type_hints(search).items():
+        parser.add_argument(f"--{name}", type=kind, default=None, help=f"see {search.__module__}.{search.__name__}")
+
+
+def changed_search(search, options):
+    """A model's search with the fields that flags have given."""
+    given = {field.name: getattr(options, field.name) for field in fields(search)}
+    return replace(search, **{name: value for name, value in given.items() if value is not None})
 
 
 def moving_average(decay: float):

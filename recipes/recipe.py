@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytorch_lightning as pl
+from torchmetrics import Metric
 
 from zoo.base import ZooModule
 
@@ -32,6 +33,10 @@ class Recipe:
         report: what to tell of the evaluation ("val" or "test") that a trainer has just ended, asked for on
             every process.
         predict: the `predict` command; takes the arguments after it.
+        search: the dataclass of a model's attribute `search`, whose fields are flags of `validate`, `test` and
+            `predict`; None where nothing is searched for.
+        compare: what two evaluations of the same split, by their metrics, tell of their difference; None where
+            there is no `--compare`.
     """
 
     name: str
@@ -41,3 +46,5 @@ class Recipe:
     defaults: Mapping[str, object]
     report: Callable[[pl.Trainer, str], Report]
     predict: Callable[[Recipe, Sequence[str]], None]
+    search: type | None = None
+    compare: Callable[[Metric, Metric], Mapping[str, object]] | None = None

@@ -11,12 +11,12 @@ from zoo.metrics import LabelScore
 
 
 def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None) -> None:
-    """Scores between 0 and 1 as percentages, losses as they are, and what they cost."""
+    """Scores between 0 and 1 as percentages, losses and perplexities as they are, and what they cost."""
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in scores.items():
-        table.add_row(name, f"{value:.4f}" if name.endswith("loss") else f"{100 * value:.2f} %")
+        table.add_row(name, f"{value:.4f}" if name.endswith(("loss", "perplexity")) else f"{100 * value:.2f} %")
     if facts:
         table.add_section()
         table.add_row("training", f"{facts['train_seconds']:.0f} s, {facts['train_tokens_per_second']:,} tokens/s")

@@ -5,6 +5,7 @@ from zoo.cells import CELLS, RecurrentOptions
 from zoo.classifier import TextClassifier
 from zoo.imports import import_keras, import_state_dict
 from zoo.pretrained import from_pretrained, list_pretrained
+from zoo.seq2seq import Seq2Seq, Seq2SeqSummarizer
 from zoo.tagger import SequenceTagger
 from zoo.text import Vocabulary
 
@@ -15,6 +16,8 @@ __all__ = [
     "Encoded",
     "RecurrentBackbone",
     "RecurrentOptions",
+    "Seq2Seq",
+    "Seq2SeqSummarizer",
     "SequenceTagger",
     "TextClassifier",
     "Vocabulary",

@@ -17,6 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from zoo.text import Vocabulary
 
+BUCKET = 2  # sources whose lengths differ by less may share a batch at no cost
+
 
 class Forms(NamedTuple):
     """Distinct spellings, by the ids of what they consist of."""
@@ -181,18 +183,26 @@ class EncodedTexts:
         )
 
 
-def group_by_length(lengths: Sequence[int], max_tokens: int, order: Iterable[int] | None = None) -> list[list[int]]:
+def group_by_length(
+    lengths: Sequence[int] | Sequence[tuple[int, ...]], max_tokens: int, order: Iterable[int] | None = None
+) -> list[list[int]]:
     """Groups like lengths, so that little is padding: rows of each batch, shortest batches first.
 
     Args:
-        lengths: tokens in each row.
-        max_tokens: the budget of a batch, padding included: rows times the longest row. A row that alone is
-            longer makes a batch of its own.
+        lengths: tokens in each row; for a row with several sides, such as a source and its target, of each side.
+        max_tokens: the budget of a batch, padding included: rows times the longest row, all sides together. A row
+            that alone is longer makes a batch of its own.
         order: rows of equal length stay in this order; that of the rows themselves by default.
     """
+    sides = [length if isinstance(length, tuple) else (length,) for length in lengths]
+    # Of several sides only the last is in strict order: those before it, in buckets, leave it a choice.
+    keys = [(*(n // BUCKET for n in side[:-1]), side[-1]) for side in sides]
     batches: list[list[int]] = []
-    for row in sorted(range(len(lengths)) if order is None else order, key=lengths.__getitem__):
-        if not batches or lengths[row] * (len(batches[-1]) + 1) > max_tokens:
+    longest: tuple[int, ...] = ()
+    for row in sorted(range(len(lengths)) if order is None else order, key=keys.__getitem__):
+        longest = tuple(map(max, longest, sides[row])) if batches else sides[row]
+        if not batches or sum(longest) * (len(batches[-1]) + 1) > max_tokens:
             batches.append([])
+            longest = sides[row]
         batches[-1].append(row)
     return batches

@@ -16,9 +16,12 @@ from safetensors.torch import load_file
 from zoo.base import CONFIG, VOCABULARY, WEIGHTS, ZooModule
 from zoo.classifier import TextClassifier
 from zoo.errors import ZooError, unknown_name
+from zoo.seq2seq import Seq2Seq, Seq2SeqSummarizer
 from zoo.tagger import SequenceTagger
 
-MODELS: dict[str, type[ZooModule]] = {"SequenceTagger": SequenceTagger, "TextClassifier": TextClassifier}
+MODELS: dict[str, type[ZooModule]] = {
+    model.__name__: model for model in (SequenceTagger, TextClassifier, Seq2Seq, Seq2SeqSummarizer)
+}
 BUNDLED = Path(__file__).parent / "models"
 
 

@@ -63,7 +63,7 @@ class LSTM(TorchCell):
     The state is `(h, c)`.
     """
 
-    gates, states, zoned = 4, 2, 2  # input, forget, cell, output
+    gates, states, free = 4, 2, 2  # input, forget, cell, output
     honours = TorchCell.honours | {"forget_bias"}
     function = staticmethod(torch.lstm)
 

@@ -86,7 +86,7 @@ class Cell(nn.Module):
 
     gates: ClassVar[int]
     states: ClassVar[int] = 1  # tensors in the state
-    zoned: ClassVar[int] = 1  # of these, the leading ones that zoneout may keep
+    free: ClassVar[int] = 1  # of these, the leading ones that may have any value (zoneout keeps, a bridge sets them)
     kernels: ClassVar[tuple[str, ...]] = ("steps",)
     honours: ClassVar[frozenset[str]] = frozenset({"hidden_dropout", "weight_drop", "zoneout"})
 
@@ -166,8 +166,8 @@ class Cell(nn.Module):
         p = self.options.zoneout
         if not (self.training and p):
             return new
-        changed = [o + F.dropout(torch.ones_like(o), p) * (n - o) for n, o in zip(new[: self.zoned], old, strict=False)]
-        return (*changed, *new[self.zoned :])
+        changed = [o + F.dropout(torch.ones_like(o), p) * (n - o) for n, o in zip(new[: self.free], old, strict=False)]
+        return (*changed, *new[self.free :])
 
 
 def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]):

@@ -9,6 +9,7 @@ Shapes: B rows, T time steps, I inputs, H hidden units, G gates * H.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,8 @@ from zoo.cells.contract import RecurrentOptions, State, exact, final_state
 class MinimalCell(nn.Module):
     """What both share; a subclass says how much of the state is kept, and how much of the candidate is taken."""
 
-    gates: int
+    gates: ClassVar[int]
+    free: ClassVar[int] = 1
     kernels = ("steps", "parallel")
     honours = frozenset({"kernel"})
 

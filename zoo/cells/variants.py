@@ -19,7 +19,7 @@ class PeepholeLSTM(Cell):
     `output_gate="previous"`, the previous one too, so that all gates can be computed at once. The state is `(h, c)`.
     """
 
-    gates, states, zoned = 4, 2, 2  # input, forget, output, cell
+    gates, states, free = 4, 2, 2  # input, forget, output, cell
     honours = Cell.honours | {"forget_bias", "output_gate"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
@@ -44,7 +44,7 @@ class CoupledLSTM(Cell):
     The state is `(h, c)`.
     """
 
-    gates, states, zoned = 3, 2, 2  # forget, output, cell
+    gates, states, free = 3, 2, 2  # forget, output, cell
     honours = Cell.honours | {"forget_bias"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
@@ -64,7 +64,7 @@ class LayerNormLSTM(Cell):
     The state is `(h, c)`.
     """
 
-    gates, states, zoned = 4, 2, 2  # input, forget, output, cell
+    gates, states, free = 4, 2, 2  # input, forget, output, cell
     honours = Cell.honours | {"forget_bias"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
@@ -91,7 +91,7 @@ class ProjectedLSTM(Cell):
     The state is `(h, c)`, `(B, O)` and `(B, H)`.
     """
 
-    gates, states, zoned = 4, 2, 2  # input, forget, output, cell
+    gates, states, free = 4, 2, 2  # input, forget, output, cell
     honours = Cell.honours | {"forget_bias", "projection_size"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):

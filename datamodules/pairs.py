@@ -1,0 +1,71 @@
+"""Pairs of texts: two parallel files, or two columns of a table."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from datamodules.readers import LINE_END, DataError, numbered
+from datamodules.tables import read_rows
+from zoo.pairs import Pair
+
+
+def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
+    """Line n of one file with line n of the other; plain or compressed with gzip (`.gz`).
+
+    Raises:
+        DataError: a file is missing or not UTF-8, they have not as many lines, or a line is empty.
+    """
+    sides = [_lines(source), _lines(target)]
+    if len(sides[0]) != len(sides[1]):
+        first = min(map(len, sides)) + 1
+        longer = (source, target)[len(sides[0]) < len(sides[1])]
+        raise DataError(
+            f"expected as many lines in {source} as in {target}, got {len(sides[0])} and {len(sides[1])}: line {first} "
+            f"of {longer} has no partner. Check with `diff` whether one is missing before"
+        )
+    return [
+        _pair(Pair(*texts), (f"{source}:{number}", f"{target}:{number}"))
+        for number, texts in enumerate(zip(*sides, strict=True), 1)
+    ]
+
+
+def read_pairs(
+    path: str | Path, source: str, target: str, *, format: str | None = None, header: bool | None = None
+) -> list[Pair]:
+    """Two columns of a table.
+
+    Args:
+        path: the file, in UTF-8.
+        source: the column of sources: a name, or a number, 0 the first and -1 the last.
+        target: likewise of targets.
+        format, header: as of `datamodules.tables.read_table`.
+
+    Raises:
+        DataError: as `datamodules.tables.read_table`, or a text is empty.
+    """
+    pairs = []
+    for row in read_rows(path, (source, target), format=format, header=header):
+        here = f"{path}:{row.line}"
+        for column, text in ((source, row.text), (target, row.value)):
+            if not isinstance(text, str):
+                raise DataError(f"{here}: expected a text in column {column}, got {text!r}")
+        pairs.append(_pair(Pair(row.text, row.value), (f"{here}, column {source}", f"{here}, column {target}")))
+    if not pairs:
+        raise DataError(f"{path}: expected pairs of texts, got none")
+    return pairs
+
+
+def _pair(pair: Pair, places: tuple[str, str]) -> Pair:
+    for text, place in zip(pair, places, strict=True):
+        if not text.strip():
+            raise DataError(f"{place}: expected a text, got an empty one. Remove the pair, on both sides")
+    return pair
+
+
+def _lines(path: str | Path) -> list[str]:
+    try:
+        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+            return [line.rstrip(LINE_END) for _, line in numbered(file, str(path))]
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: expected a text file to read, plain or .gz, got: {error}. Check the path") from error

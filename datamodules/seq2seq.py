@@ -1,0 +1,252 @@
+"""Pairs of a source and a target text, from a named corpus or a user's own files, as padded batches."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datamodules.base import CorpusDataModule
+from datamodules.catalog import CATALOG
+from datamodules.pairs import read_pairs, read_parallel
+from datamodules.readers import DataError
+from datamodules.tables import FORMATS
+from zoo.errors import ZooError
+from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder
+from zoo.text import SentencePieces, Vocabulary
+
+if TYPE_CHECKING:
+    from zoo.seq2seq import Seq2Seq
+
+PIECES = 8000  # sentencepieces, where the user sets no number and the text allows as many
+UNSPACED = ("zh", "ja")  # languages of thousands of characters: the rarest are spelled in bytes
+
+
+class Seq2SeqDataModule(CorpusDataModule):
+    """Reads, encodes and batches pairs of texts; pieces and vocabularies come from the training split alone.
+
+    >>> data = Seq2SeqDataModule("multi30k")
+    >>> model = zoo.Seq2Seq(data.source_words, source_pieces=data.source_pieces)
+    >>> pl.Trainer(max_epochs=15, gradient_clip_val=1.0).fit(model, data)
+
+    A pair needs both of its texts: an empty one is an error that names its line. Texts longer than `max_source` or
+    `max_target` are cut there, and a warning tells how many.
+
+    Args:
+        dataset: a name of the catalog (`datamodules.CATALOG`); ignored where `train`, `dev` and `test` are given.
+        source: where the sources are: the ending of a parallel file ("en"), or a column: a name, or a number, 0 the
+            first and -1 the last. By default the corpus's own, and "source" in one's own files.
+        target: likewise the targets, and "target" in one's own files. In csl-zh "title" or "keywords".
+        root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
+        train: a file of one's own to train on, a table, or the common part of the names of parallel files: "my/train"
+            for my/train.en and my/train.de. Then `dataset` is not read.
+        dev: likewise, to choose the best checkpoint on.
+        test: likewise, read once at the end.
+        format: "parallel", "csv", "tsv", "jsonl" or "parquet", of one's own files; by default what their ending says,
+            and parallel where that is none of these.
+        header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.
+        language: of the targets; by default the corpus's own, and "en" in one's own files.
+        tokenizer: "sentencepiece", "words" or "characters".
+        vocabulary_size: pieces or words of a side; by default 8,000 sentencepieces, or fewer where the text has no
+            more, and all words or characters.
+        algorithm: of sentencepiece: "unigram" or "bpe".
+        joint: whether both sides share pieces, vocabulary and embeddings.
+        character_coverage: share of the characters that are pieces, all others are spelled in bytes; by default 1,
+            in Chinese and Japanese 0.9995.
+        min_count: rarer words or characters are in no vocabulary.
+        max_source: pieces of a source that are read.
+        max_target: pieces of a target.
+        max_tokens: token budget of a training batch, sources and targets, padding included, for each process; by
+            default what makes about 170 steps of an epoch, but 100 at least and 4,000 at most.
+        seed: of the order of the batches.
+
+    Raises:
+        DataError: a file that cannot be read or is malformed (file, line and what was expected), sides of unequal
+            length, a vocabulary larger than the text allows, or names that are not known (the known ones are listed).
+    """
+
+    task = "seq2seq"
+    largest_budget = 4000
+
+    def __init__(
+        self,
+        dataset: str = "sample-headlines",
+        *,
+        source: str | None = None,
+        target: str | None = None,
+        root: str | None = None,
+        train: str | None = None,
+        dev: str | None = None,
+        test: str | None = None,
+        format: str | None = None,
+        header: bool | None = None,
+        language: str | None = None,
+        tokenizer: str = "sentencepiece",
+        vocabulary_size: int | None = None,
+        algorithm: str = "unigram",
+        joint: bool = True,
+        character_coverage: float | None = None,
+        min_count: int = 1,
+        max_source: int = 400,
+        max_target: int = 100,
+        max_tokens: int | None = None,
+        seed: int = 0,
+    ):
+        super().__init__(
+            dataset,
+            root=root,
+            train=train,
+            dev=dev,
+            test=test,
+            vectors=None,
+            max_vectors=0,
+            max_tokens=max_tokens,
+            seed=seed,
+        )
+        formats = sorted({"parallel", *FORMATS.values()})
+        if format not in (None, *formats):
+            raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
+        self.source, self.target, self.format, self.header = source, target, format, header
+        self._language, self.tokenizer, self.vocabulary_size = language, tokenizer, vocabulary_size
+        self.algorithm, self.joint, self.character_coverage = algorithm, joint, character_coverage
+        self.min_count, self.max_source, self.max_target = min_count, max_source, max_target
+        self._read: dict[str, list[Pair]] = {}
+        self._indexer: PairIndexer | None = None
+
+    @property
+    def indexer(self) -> PairIndexer:
+        """Texts to ids, fitted on the training split."""
+        if self._indexer is None:
+            self._indexer = self._fitted()
+        return self._indexer
+
+    @property
+    def source_words(self) -> Vocabulary:
+        """The vocabulary of sources."""
+        return self.indexer.source_vocabulary
+
+    @property
+    def target_words(self) -> Vocabulary:
+        """The vocabulary of targets; empty where it is that of sources too."""
+        return Vocabulary(()) if self.joint else self.indexer.target_vocabulary
+
+    @property
+    def source_pieces(self) -> list[str]:
+        """The state of the `SentencePieces` of sources; empty where there are none."""
+        return self.indexer.source.subwords.state if self.indexer.source.subwords else []
+
+    @property
+    def target_pieces(self) -> list[str]:
+        """That of targets; empty where it is that of sources too."""
+        return [] if self.joint or not self.indexer.target.subwords else self.indexer.target.subwords.state
+
+    @property
+    def language(self) -> str:
+        """Of the targets."""
+        corpus = self._corpus
+        if self._language or corpus is None:
+            return self._language or "en"
+        return self._sides[1] if corpus.format == "parallel" else corpus.language
+
+    @property
+    def training_tokens(self) -> int:
+        """Tokens of the training split, of both sides."""
+        if "train" not in self._encoded:
+            self._encoded["train"] = self._encode("train")
+        return sum(map(sum, self._encoded["train"].lengths))
+
+    def pairs(self, split: str) -> list[Pair]:
+        """The pairs of "train", "dev" or "test"."""
+        if split not in self._read:
+            self._read[split] = self._own_pairs(split) if self.own_files else self._named_pairs(split)
+        return self._read[split]
+
+    def adopt(self, model: Seq2Seq) -> None:
+        """Uses a trained model's pieces and vocabularies, to evaluate it, instead of those of the training split."""
+        self._indexer = model.indexer
+        self._encoded.clear()
+
+    @property
+    def _corpus(self):
+        return None if self.own_files else CATALOG.get(self.dataset)
+
+    @property
+    def _sides(self) -> tuple[str, str]:
+        corpus = self._corpus
+        source, target = ("source", "target") if corpus is None else (str(corpus.text_column), str(corpus.column))
+        return self.source or source, self.target or target
+
+    def _own_pairs(self, split: str) -> list[Pair]:
+        path, _ = self._locate(split)
+        source, target = self._sides
+        format = self.format or ("parallel" if Path(path).suffix.lower() not in FORMATS else None)
+        if format == "parallel":
+            return read_parallel(f"{path}.{source}", f"{path}.{target}")
+        return read_pairs(path, source, target, format=format, header=self.header)
+
+    def _named_pairs(self, split: str) -> list[Pair]:
+        corpus, (source, target) = self._corpus, self._sides
+        if corpus is None or corpus.task != self.task:
+            self._locate(split)  # says so, and which there are
+        sides = sorted({name.partition("/")[2] for name in corpus.splits} - {""})
+        asked = {"parallel": [source, target]}.get(corpus.format, [target] if sides else [])
+        if missing := [side for side in asked if side not in sides]:
+            raise DataError(f"{self.dataset} has no {missing[0]}: known are {', '.join(sides)}")
+        files = [self._locate(f"{split}/{side}" if sides else split)[0] for side in asked or [target]]
+        if corpus.format == "parallel":
+            return read_parallel(*files)
+        # Where each target has a file of its own, that is a table of two columns without a header.
+        columns = ("0", "1") if sides else (source, target)
+        return read_pairs(files[0], *columns, format=corpus.format)
+
+    def _fitted(self) -> PairIndexer:
+        sides = list(zip(*self.pairs("train"), strict=True))
+        if self.joint:
+            sides = [list(chain(*sides))] * 2
+        coders = [self._coder(sides[0])]
+        coders += coders if self.joint else [self._coder(sides[1])]
+        vocabularies = [self._vocabulary(coders[0], sides[0])]
+        vocabularies += vocabularies if self.joint else [self._vocabulary(coders[1], sides[1])]
+        return PairIndexer(*coders, *vocabularies, max_source=self.max_source, max_target=self.max_target)
+
+    def _coder(self, texts: list[str]) -> TextCoder:
+        if self.tokenizer != "sentencepiece":
+            return TextCoder(self.tokenizer)
+        coverage = self.character_coverage or (0.9995 if self.language in UNSPACED else 1.0)
+        try:
+            pieces = SentencePieces.fit(
+                texts,
+                self.vocabulary_size or PIECES,
+                algorithm=self.algorithm,
+                character_coverage=coverage,
+                faithful=True,
+                exact=self.vocabulary_size is not None,
+            )
+        except ZooError as error:
+            raise DataError(f"--data.vocabulary_size: {error}") from error
+        return TextCoder("sentencepiece", pieces.state)
+
+    def _vocabulary(self, coder: TextCoder, texts: list[str]) -> Vocabulary:
+        if coder.subwords is not None:
+            return Vocabulary((*SPECIALS, *coder.subwords.entries))
+        pieces = (piece for text in texts for piece in coder.split(text))
+        entries = Vocabulary.fit(pieces, min_count=self.min_count, specials=SPECIALS)
+        largest = len(entries) - len(SPECIALS)
+        if self.vocabulary_size is not None and self.vocabulary_size > largest:
+            raise DataError(
+                f"--data.vocabulary_size: {self.vocabulary_size} {self.tokenizer} are more than this text has: "
+                f"{largest} is the largest possible number"
+            )
+        return Vocabulary(entries[: len(SPECIALS) + (self.vocabulary_size or largest)])
+
+    def _encode(self, split: str) -> EncodedPairs:
+        sources, targets = zip(*self.pairs(split), strict=True)
+        data = EncodedPairs(sources, self.indexer, targets)
+        for side, cut in zip(("source", "target"), data.cut, strict=True):
+            if cut:
+                longest = getattr(self.indexer, f"max_{side}")
+                warnings.warn(
+                    f"{cut} {side}s of {split} have more than max_{side}={longest} pieces: they are cut there"
+                )
+        return data

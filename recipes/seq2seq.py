@@ -1,0 +1,217 @@
+"""What the sequence-to-sequence recipes share: their report, the comparison of two models, and `predict`."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+from sacrebleu import CHRF
+from sacrebleu.significance import PairedTest
+
+from recipes.evaluation import load_model
+from recipes.figures import attention
+from recipes.flags import add_search_flags, changed_search
+from recipes.recipe import Recipe
+from recipes.streams import lines, prediction_parser, stream
+from zoo.errors import ZooError
+from zoo.text_metrics import (
+    SCORES,
+    TextMetrics,
+    Written,
+    bleu_metric,
+    keywords,
+    lead,
+    length_ratio,
+    novel_ngrams,
+    repetition,
+    rouge,
+    rouge_by_text,
+)
+from zoo.writing import Attended, Search
+
+LINKS = (
+    "source_words",
+    "target_words",
+    "tokenizer",
+    "source_pieces",
+    "target_pieces",
+    "language",
+    "max_source",
+    "max_target",
+)
+SAMPLES, PICTURES = 20, 3
+LEADS = (3, 5, 8, 10, 15, 20, 30, 45)  # lengths that the lead baseline is tried with, on dev
+RESAMPLINGS = 1000
+
+
+@dataclass(frozen=True)
+class WritingReport:
+    """What was written, how good it is, and what it is made of."""
+
+    metrics: TextMetrics
+    written: list[Written]
+    scores: dict[str, dict[str, float]]  # of the model and, for summaries, of the first words of each source
+    lead_length: int
+    attended: list[Attended]
+
+    @classmethod
+    def of(cls, trainer: pl.Trainer, stage: str) -> WritingReport:
+        """Of the last evaluation of `stage`; under DDP every process must ask."""
+        model = trainer.lightning_module
+        metrics = model.metrics[stage]
+        written, language = metrics.written(), metrics.language
+        sources, references, outputs = zip(*((*w.pair, w.output) for w in written), strict=True)
+        scores, length = {"model": _described(metrics.metric, outputs, references, sources, language)}, 0
+        if metrics.metric == "rouge":
+            length = _best_lead(trainer.datamodule.pairs("dev"), language)
+            leads = [lead(source, length, language) for source in sources]
+            scores["lead"] = _described(metrics.metric, leads, references, sources, language)
+        shown = [w for w in written if w.output][:PICTURES] if model.decoder.attention is not None else []
+        return cls(metrics, written, scores, length, [model.attend(w.pair.source, w.output) for w in shown])
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes `scores.txt`, `samples.txt`, `outputs.jsonl` and pictures of attention into `folder`."""
+        (folder / "scores.txt").write_text(self._table(), encoding="utf-8")
+        (folder / "samples.txt").write_text("\n".join(map(self._sample, self.written[:SAMPLES])), encoding="utf-8")
+        rows = ({**w.pair._asdict(), "output": w.output} for w in self.written)
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / "outputs.jsonl").write_text(text, encoding="utf-8")
+        return [
+            attention(one.weights, one.source, one.target, folder / f"attention-{number}.png")
+            for number, one in enumerate(self.attended, 1)
+        ]
+
+    def _table(self) -> str:
+        width = max(map(len, self.scores["model"])) + 2
+        head = f"{'':<{width}}" + "".join(f"{name:>10}" for name in self.scores) + "\n"
+        rows = [
+            f"{name:<{width}}" + "".join(f"{100 * scores[name]:>10.2f}" for scores in self.scores.values()) + "\n"
+            for name in self.scores["model"]
+        ]
+        notes = (
+            f"lead: the first {self.lead_length} words, the best number of them on dev\n" if self.lead_length else ""
+        )
+        if self.metrics.metric == "bleu":
+            texts = [w.output for w in self.written], [[w.pair.target for w in self.written]]
+            bleu, chrf = bleu_metric(self.metrics.language), CHRF()
+            for metric in (bleu, chrf):
+                notes += f"{metric.corpus_score(*texts).format()} {metric.get_signature()}\n"
+        return head + "".join(rows) + "\n" + notes
+
+    def _sample(self, written: Written) -> str:
+        rows = {"source": written.pair.source, "reference": written.pair.target, "output": written.output}
+        if self.lead_length:
+            rows["lead"] = lead(written.pair.source, self.lead_length, self.metrics.language)
+        return "".join(f"{name:<11}{' '.join(text.split())}\n" for name, text in rows.items())
+
+
+def _described(
+    metric: str, outputs: Sequence[str], references: Sequence[str], sources: Sequence[str], language: str
+) -> dict[str, float]:
+    """Scores of outputs, and what these are made of."""
+    scores = SCORES[metric](outputs, references, language)
+    if metric == "rouge":
+        scores |= {f"novel {n}-grams": novel_ngrams(outputs, sources, language, n) for n in (1, 2, 3)}
+    scores["repeated 2-grams"] = repetition(outputs, language)
+    return scores | {"length ratio": length_ratio(outputs, references, language)}
+
+
+def _best_lead(pairs: Sequence, language: str) -> int:
+    def score(length: int) -> float:
+        return rouge([lead(p.source, length, language) for p in pairs], [p.target for p in pairs], language)["rougeL"]
+
+    return max(LEADS, key=score)
+
+
+def compare(metrics: TextMetrics, others: TextMetrics) -> Mapping[str, object]:
+    """The difference of two models on the same pairs, by paired bootstrap resampling (Koehn 2004).
+
+    Returns:
+        For each score the difference, and the share of resamplings in which it has not this sign.
+    """
+    ours, theirs = metrics.written(), others.written()
+    references = [w.pair.target for w in ours]
+    if [w.pair for w in ours] != [w.pair for w in theirs]:
+        raise ZooError("two models can be compared on the same pairs alone: give them the same data")
+    outputs = [[w.output for w in written] for written in (ours, theirs)]
+    if metrics.metric == "bleu":
+        test = PairedTest(
+            list(zip(("other", "model"), outputs[::-1], strict=True)),
+            {"bleu": bleu_metric(metrics.language), "chrf": CHRF()},
+            [references],
+            test_type="bs",
+            n_samples=RESAMPLINGS,
+        )
+        _, found = test()
+        names = ("bleu", "chrf")
+        results = [[r for key, r in found.items() if key != "System"][i] for i in range(2)]
+        return {
+            name: {"difference": (two.score - one.score) / 100, "p": two.p_value}
+            for name, (one, two) in zip(names, results, strict=True)
+        }
+    dice = random.Random(0)
+    draws = [dice.choices(range(len(ours)), k=len(ours)) for _ in range(RESAMPLINGS)]
+    if metrics.metric == "keywords":
+        by_draw = [
+            keywords([outputs[0][i] for i in draw], [references[i] for i in draw], metrics.language)["keyword_f1"]
+            - keywords([outputs[1][i] for i in draw], [references[i] for i in draw], metrics.language)["keyword_f1"]
+            for draw in draws
+        ]
+        sides = [keywords(side, references, metrics.language)["keyword_f1"] for side in outputs]
+        return {"keyword_f1": _difference(sides[0] - sides[1], by_draw)}
+    one, two = (rouge_by_text(side, references, metrics.language) for side in outputs)
+    differences = {name: [a - b for a, b in zip(one[name], two[name], strict=True)] for name in one}
+    return {
+        name: _difference(sum(values) / len(values), [sum(values[i] for i in draw) / len(values) for draw in draws])
+        for name, values in differences.items()
+    }
+
+
+def _difference(difference: float, resampled: Sequence[float]) -> dict[str, float]:
+    other_sign = sum(value * difference <= 0 for value in resampled)
+    return {"difference": difference, "p": (other_sign + 1) / (len(resampled) + 1)}
+
+
+def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
+    """Writes an output for each line of a file or standard input; order is kept, memory bounded, empty lines stay."""
+    parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("text", "jsonl"))
+    add_search_flags(parser, Search)
+    parser.add_argument("--n_best", type=int, default=None, help="so many outputs a line with scores, in JSON Lines")
+    parser.add_argument("--sample", action="store_true", help="draw outputs instead of searching for the best")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of --sample: below 1 prefers the probable")
+    parser.add_argument("--top_k", type=int, default=0, help="of --sample: from the k most probable pieces; 0 for all")
+    parser.add_argument("--top_p", type=float, default=1.0, help="of --sample: from so much of the probability")
+    parser.add_argument("--seed", type=int, default=0, help="of --sample")
+    options = parser.parse_args(args)
+    if options.n_best is not None and options.format != "jsonl":
+        raise ZooError("--n_best gives several outputs a line: add --format jsonl")
+    if options.n_best is not None and options.sample:
+        raise ZooError("--sample draws one output a line: leave --n_best out")
+    model = load_model(options.model, recipe)
+    model.search = changed_search(model.search, options)
+    number = 0
+
+    def written(chunk: Sequence[str]) -> Iterator[str]:
+        nonlocal number
+        if options.sample:
+            names = ("temperature", "top_k", "top_p")
+            # Each chunk has a seed of its own, or the first lines of all would draw the same.
+            seed = options.seed + 1_000_003 * number
+            number += 1
+            outputs = [[o] for o in model.sample(chunk, seed=seed, **{name: getattr(options, name) for name in names})]
+        else:
+            outputs = model.predict(chunk, n_best=options.n_best or 1)
+        for source, best in zip(chunk, outputs, strict=True):
+            if options.format == "text":
+                yield best[0].text + "\n"
+            elif options.n_best is None:
+                yield json.dumps({"source": source, "output": best[0].text}, ensure_ascii=False) + "\n"
+            else:
+                row = {"source": source, "outputs": [output._asdict() for output in best]}
+                yield json.dumps(row, ensure_ascii=False) + "\n"
+
+    stream(options, lines, written, "texts")

@@ -1,0 +1,35 @@
+"""Summarization: titles, headlines, keywords.
+
+python -m recipes.summarization                                 on the bundled sample
+python -m recipes.summarization --data.dataset acl-titles
+python -m recipes.summarization --data.dataset csl-zh --data.tokenizer characters
+python -m recipes.summarization --data.dataset csl-zh --data.target keywords --model.metric keywords
+python -m recipes.summarization test --model RUN --compare OTHER_RUN
+python -m recipes.summarization predict abstracts.txt --model RUN
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from datamodules.seq2seq import Seq2SeqDataModule
+from recipes import seq2seq
+from recipes.cli import main
+from recipes.recipe import Recipe
+from zoo.seq2seq import Seq2SeqSummarizer
+from zoo.writing import Search
+
+RECIPE = Recipe(
+    name="summarization",
+    model=Seq2SeqSummarizer,
+    data=Seq2SeqDataModule,
+    links=seq2seq.LINKS,
+    defaults={"data.dataset": "sample-headlines", "data.max_source": 250, "data.max_target": 50},
+    report=seq2seq.WritingReport.of,
+    predict=partial(seq2seq.predict, pretrained="titles-en-acl"),
+    search=Search,
+    compare=seq2seq.compare,
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

@@ -1,0 +1,35 @@
+"""Translation.
+
+python -m recipes.translation                                   on the bundled sample
+python -m recipes.translation --data.dataset multi30k
+python -m recipes.translation --data.dataset multi30k --data.source de --data.target en
+python -m recipes.translation fit --data.train my/train --data.dev my/dev --data.source fr --data.target en
+python -m recipes.translation test --model RUN --compare OTHER_RUN
+echo "A dog runs on the beach." | python -m recipes.translation predict --model RUN
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from datamodules.seq2seq import Seq2SeqDataModule
+from recipes import seq2seq
+from recipes.cli import main
+from recipes.recipe import Recipe
+from zoo.seq2seq import Seq2Seq
+from zoo.writing import Search
+
+RECIPE = Recipe(
+    name="translation",
+    model=Seq2Seq,
+    data=Seq2SeqDataModule,
+    links=seq2seq.LINKS,
+    defaults={"data.dataset": "sample-phrases"},
+    report=seq2seq.WritingReport.of,
+    predict=partial(seq2seq.predict, pretrained="translate-en-de-multi30k"),
+    search=Search,
+    compare=seq2seq.compare,
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

@@ -1,0 +1,280 @@
+"""Sequence to sequence: a recurrent encoder, attention, and a recurrent decoder that may copy from its source.
+
+Encoder-decoder after Sutskever et al. (2014) and Bahdanau et al. (2015), attention after the recurrent layers as in
+Luong et al. (2015), pointer and coverage after See et al. (2017).
+
+Shapes: B pairs, S source positions, T target positions, R rows of one step, V target words, X words more in the
+extended vocabulary, E features of an embedding, M of a source position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.backbone import RecurrentBackbone
+from zoo.cells import RecurrentOptions
+from zoo.decoder import AttentionDecoder, Decoded, DecoderState, Memory
+from zoo.decoding import Step
+from zoo.dropout import LockedDropout
+from zoo.errors import ZooError, unknown_name
+from zoo.likelihood import token_log_probability
+from zoo.masks import padding_mask
+from zoo.pairs import SPECIALS, PairIndexer, Seq2SeqBatch, TextCoder
+from zoo.pointer import Pointer
+from zoo.text import PAD, UNKNOWN, Vocabulary
+from zoo.text_metrics import MONITORS, SCORES, TextMetrics
+from zoo.writing import BEGIN_ID, Losses, Search, WritingModule
+
+PAD_ID, UNKNOWN_ID = SPECIALS.index(PAD), SPECIALS.index(UNKNOWN)
+NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
+
+
+class Seq2Seq(WritingModule):
+    """Rewrites a text: translates it, for example.
+
+    >>> translator = zoo.from_pretrained("runs/translation/.../model")
+    >>> translator.predict(["A dog runs on the beach."], beam=5)
+    ['Ein Hund läuft am Strand.']
+
+    Args:
+        source_words: the vocabulary of sources, `zoo.pairs.SPECIALS` first.
+        target_words: that of targets; empty where both are one, and share their embeddings.
+        tokenizer: "sentencepiece", "words" or "characters".
+        source_pieces: the state of the `SentencePieces` of sources, for the first.
+        target_pieces: likewise; empty where both are one.
+        language: of targets: Chinese ("zh") and Japanese ("ja") are scored by characters.
+        metric: "bleu", "rouge" or "keywords", what the best checkpoint is chosen by.
+        max_source: pieces of a source that are read.
+        max_target: pieces of an output at most.
+        embedding_size: E.
+        tie_embeddings: whether the output layer's weights are the target embedding.
+        cell: of encoder and decoder, a key of `zoo.CELLS`.
+        encoder_size: units per direction and layer of the encoder.
+        encoder_layers: its layers.
+        decoder_size: units per layer of the decoder.
+        decoder_layers: its layers.
+        dropout: probability of zeroing a feature of the embeddings, between layers, and of the decoder's output.
+        recurrent: further options of the recurrent layers, of both sides.
+        attention: "additive", "multiplicative" or "none".
+        attention_size: features of additive attention.
+        input_feeding: whether the decoder's output is part of its next input (slower: step by step).
+        copy: whether words may be copied from the source.
+        coverage: whether attention sees where it was before (additive attention alone).
+        coverage_weight: of the coverage loss.
+        coverage_after: training steps without coverage, which at first would only disturb.
+        label_smoothing: share of a target spread over the vocabulary.
+        scheduled_sampling: probability that training reads the model's own guess in the place of the last word.
+        beam: hypotheses of the search in `predict` and in evaluation.
+        length_penalty: 0 prefers short outputs, 1 is about the mean log-probability of a token.
+        coverage_penalty: of the search, for sources that were not attended to.
+        min_length: pieces of an output at least.
+        block_ngrams: no sequence of so many pieces twice in an output; 0 allows all.
+        learning_rate: the highest of the schedule.
+        weight_decay: of the weight matrices, embeddings excepted.
+        warmup: share of the steps in which the learning rate rises.
+
+    An argument that is None has the default of its class: `Seq2Seq` neither copies nor covers, its attention is
+    multiplicative and its metric BLEU; see `Seq2SeqSummarizer`.
+
+    Raises:
+        ValueError: an unknown cell, attention, metric or tokenizer (the known ones are listed), or arguments that
+            contradict each other.
+    """
+
+    defaults = {"attention": "multiplicative", "copy": False, "coverage": False, "metric": "bleu"}
+
+    def __init__(
+        self,
+        source_words: Sequence[str],
+        *,
+        target_words: Sequence[str] = (),
+        tokenizer: str = "sentencepiece",
+        source_pieces: Sequence[str] = (),
+        target_pieces: Sequence[str] = (),
+        language: str = "en",
+        metric: str | None = None,
+        max_source: int = 400,
+        max_target: int = 100,
+        embedding_size: int = 256,
+        tie_embeddings: bool = True,
+        cell: str = "lstm",
+        encoder_size: int = 256,
+        encoder_layers: int = 1,
+        decoder_size: int = 512,
+        decoder_layers: int = 1,
+        dropout: float = 0.3,
+        recurrent: RecurrentOptions = RecurrentOptions(),
+        attention: str | None = None,
+        attention_size: int = 256,
+        input_feeding: bool = False,
+        copy: bool | None = None,
+        coverage: bool | None = None,
+        coverage_weight: float = 1.0,
+        coverage_after: int = 2000,
+        label_smoothing: float = 0.1,
+        scheduled_sampling: float = 0.0,
+        beam: int = 5,
+        length_penalty: float = 1.0,
+        coverage_penalty: float = 0.0,
+        min_length: int = 1,
+        block_ngrams: int = 0,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 0.01,
+        warmup: float = 0.05,
+    ):
+        super().__init__()
+        source_words, target_words = list(source_words), list(target_words)
+        source_pieces, target_pieces = list(source_pieces), list(target_pieces)
+        attention = self.defaults["attention"] if attention is None else attention
+        copy = self.defaults["copy"] if copy is None else copy
+        coverage = self.defaults["coverage"] if coverage is None else coverage
+        metric = metric or self.defaults["metric"]
+        options = RecurrentOptions.of(recurrent)
+        recurrent = asdict(options)
+        self.save_hyperparameters(logger=False)
+        if metric not in SCORES:
+            raise unknown_name("metric", metric, SCORES)
+        if attention == "none" and (copy or coverage_penalty):
+            raise ZooError("without attention nothing can be copied or covered: use another attention than 'none'")
+        if not 0 <= label_smoothing < 1 or not 0 <= scheduled_sampling <= 1:
+            raise ZooError(
+                "expected label_smoothing in [0, 1) and scheduled_sampling in [0, 1], "
+                f"got {label_smoothing} and {scheduled_sampling}"
+            )
+        vocabulary = Vocabulary(source_words)
+        targets = Vocabulary(target_words) if target_words else vocabulary
+        source, target = TextCoder(tokenizer, source_pieces), TextCoder(tokenizer, target_pieces or source_pieces)
+        self.indexer = PairIndexer(source, target, vocabulary, targets, max_source=max_source, max_target=max_target)
+        # One embedding where both sides have one vocabulary: the first is the target's, the last the source's.
+        sizes = [len(targets)] + [len(vocabulary)] * bool(target_words)
+        self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_size, padding_idx=PAD_ID) for size in sizes)
+        for embedding in self.embeddings:
+            nn.init.normal_(embedding.weight[1:].data, std=embedding_size**-0.5)
+        self.encoder = RecurrentBackbone(
+            embedding_size, encoder_size, cell=cell, num_layers=encoder_layers, dropout=dropout, options=options
+        )
+        self.decoder = AttentionDecoder(
+            embedding_size,
+            self.encoder.output_size,
+            cell=cell,
+            hidden_size=decoder_size,
+            num_layers=decoder_layers,
+            dropout=dropout,
+            recurrent=options,
+            attention=attention,
+            attention_size=attention_size,
+            coverage=coverage,
+            input_feeding=input_feeding,
+        )
+        self.output = None if tie_embeddings else nn.Linear(embedding_size, len(targets), bias=False)
+        self.output_bias = nn.Parameter(torch.zeros(len(targets)))
+        self.pointer = Pointer(self.decoder.features_size, embedding_size) if copy else None
+        self.dropout = LockedDropout(dropout)
+        self.coverage_weight, self.coverage_after = coverage_weight, coverage_after
+        self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
+        self.search = Search(beam, max_target, min_length, block_ngrams, length_penalty, coverage_penalty)
+        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
+        self.monitor = f"val/{MONITORS[metric]}"
+        self.metrics = nn.ModuleDict({stage: TextMetrics(metric, language) for stage in ("val", "test")})
+
+    def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
+        """Reads the sources: what the decoder may look at, and its state before the first step."""
+        x = self.dropout(self.embeddings[-1](batch.source))  # (B, S, E)
+        encoded = self.encoder(x, batch.source_lengths)
+        mask = padding_mask(batch.source_lengths, x.shape[1])  # (B, S)
+        return self.decoder.remember(encoded, mask, batch.copies), self.decoder.start(encoded)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Ids in the extended target vocabulary -> `(*, E)`; what is not in the vocabulary is unknown here."""
+        known = len(self.embeddings[0].weight)
+        return self.embeddings[0](tokens.masked_fill(tokens >= known, UNKNOWN_ID))
+
+    def project(self, output: Tensor) -> Tensor:
+        """The decoder's output `(*, E)` -> the score of generating each word `(*, V)`."""
+        weight = self.embeddings[0].weight if self.output is None else self.output.weight
+        return F.linear(output, weight, self.output_bias)
+
+    def forward(self, batch: Seq2SeqBatch) -> tuple[Decoded, Tensor, Memory]:
+        """Known targets, read one word behind: what the decoder says at each of their positions.
+
+        Returns:
+            Of the decoder, its output with dropout; its inputs `(B, T, E)`; and the sources.
+        """
+        memory, state = self.encode(batch)
+        begin = torch.full_like(batch.target[:, :1], BEGIN_ID)
+        words = torch.cat([begin, batch.target[:, :-1]], dim=1)  # (B, T)
+        covering = self.decoder.covers and not (self.training and self.global_step < self.coverage_after)
+        if self.training and self.scheduled_sampling:
+            words = self._guessed(words, batch.lengths, memory, state, covering)
+        x = self.dropout(self.embed(words))  # (B, T, E)
+        decoded = self.decoder(x, batch.lengths, memory, state, covering=covering)
+        return decoded._replace(output=self.dropout(decoded.output)), x, memory
+
+    def losses(self, batch: Seq2SeqBatch) -> Losses:
+        """What training makes smaller."""
+        decoded, x, memory = self(batch)
+        real = padding_mask(batch.lengths, batch.target.shape[1])  # (B, T)
+        target, known = batch.target, len(self.output_bias)
+        scores = self.project(decoded.output[real])  # (N, V), padding left out: this is the largest product
+        wanted = target[real].masked_fill(target[real] >= known, UNKNOWN_ID)
+        generated, everything = token_log_probability(scores, wanted)  # (N,)
+        likelihood = generated
+        if self.pointer is not None:
+            generated = generated.masked_fill(target[real] >= known, torch.finfo(torch.float32).min / 2)
+            everywhere = torch.zeros(target.shape, device=target.device).masked_scatter(real, generated)  # (B, T)
+            likelihood = self.pointer(decoded, x, everywhere, memory.copies, target)[real]
+        again = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
+        loss = -likelihood.mean()
+        smoothed = (1 - self.label_smoothing) * loss + self.label_smoothing * -everything.mean()
+        return Losses(loss, smoothed, again.mean())
+
+    def training_step(self, batch: Seq2SeqBatch, _) -> Tensor:
+        losses = self.losses(batch)
+        loss = losses.smoothed
+        if self.decoder.covers and self.global_step >= self.coverage_after:
+            loss = loss + self.coverage_weight * losses.coverage
+        self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
+        return loss
+
+    def step(self, extra: int) -> Step:
+        """One step of decoding, for `zoo.decoding`, over an extended vocabulary of V + `extra` words.
+
+        Padding, the begin and the unknown word are never written.
+        """
+
+        def step(tokens: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
+            x = self.embed(tokens)  # (R, E)
+            decoded, state = self.decoder.step(x, state, memory)
+            scores = self.project(decoded.output).float().log_softmax(-1)  # (R, V)
+            if self.pointer is not None:
+                scores = self.pointer.distribution(decoded, x, scores, memory.copies, extra)  # (R, V + X)
+            scores[:, NEVER_WRITTEN] = float("-inf")
+            return scores, state
+
+        return step
+
+    @torch.no_grad()
+    def _guessed(self, words: Tensor, lengths: Tensor, memory: Memory, state: DecoderState, covering: bool) -> Tensor:
+        # Scheduled sampling (Bengio et al. 2015), for all positions in one more pass (Duckworth et al. 2019).
+        decoded = self.decoder(self.embed(words), lengths, memory, state, covering=covering)
+        guesses = self.project(decoded.output).argmax(-1)  # (B, T)
+        replaced = torch.rand(words[:, 1:].shape, device=words.device) < self.scheduled_sampling
+        return torch.cat([words[:, :1], torch.where(replaced, guesses[:, :-1], words[:, 1:])], dim=1)
+
+
+class Seq2SeqSummarizer(Seq2Seq):
+    """Shortens a text: a `Seq2Seq` that copies (pointer-generator) and covers, and is chosen by ROUGE.
+
+    >>> summarizer = zoo.from_pretrained("runs/summarization/.../model")
+    >>> summarizer.predict(["The wordnet contains part-of-speech categories such as noun, verb, adjective ..."])
+    ['Adverbs in Sanskrit Wordnet']
+
+    Its arguments are those of `Seq2Seq`; attention is additive.
+    """
+
+    defaults = {"attention": "additive", "copy": True, "coverage": True, "metric": "rouge"}

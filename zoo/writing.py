@@ -1,0 +1,227 @@
+"""What every model that writes texts shares: `predict`, `sample`, and scoring what it writes.
+
+Shapes: B pairs, S source positions, R rows of one step.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import Tensor
+
+from zoo.base import ZooModule
+from zoo.batching import group_by_length
+from zoo.decoder import DecoderState, Memory
+from zoo.decoding import Hypothesis, Limits, Step, beam_search, greedy, sample
+from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
+from zoo.text_metrics import Written
+
+BEGIN_ID, END_ID = SPECIALS.index(BEGIN), SPECIALS.index(END)
+UNSEEN = 1e-4  # a source position that was attended to less costs no more
+
+
+class Losses(NamedTuple):
+    """Means over target tokens, the end of each text among them."""
+
+    likelihood: Tensor  # negative log-likelihood; its exponential is the perplexity
+    smoothed: Tensor  # the same with label smoothing
+    coverage: Tensor  # attention to where attention has been
+
+
+class Output(NamedTuple):
+    """A text with its score, and with the model's own log-probability of it."""
+
+    text: str
+    score: float
+    log_probability: float
+
+
+class Attended(NamedTuple):
+    """The attention of an output's pieces to those of its source."""
+
+    source: list[str]
+    target: list[str]  # its end last
+    weights: Tensor  # (T, S)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How `predict` searches.
+
+    Attributes:
+        beam: hypotheses; 1 is greedy.
+        max_length: pieces of an output at most.
+        min_length: pieces at least.
+        block_ngrams: no sequence of so many pieces twice in an output; 0 allows all.
+        length_penalty: 0 prefers short outputs, 1 is about the mean log-probability of a piece.
+        coverage_penalty: what a source costs that was not attended to (Wu et al. 2016).
+    """
+
+    beam: int
+    max_length: int
+    min_length: int
+    block_ngrams: int
+    length_penalty: float
+    coverage_penalty: float
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(BEGIN_ID, END_ID, self.max_length, self.min_length, self.block_ngrams)
+
+
+class WritingModule(ZooModule):
+    """A subclass encodes, steps and has losses; here is what it can write with them."""
+
+    indexer: PairIndexer
+    search: Search
+
+    def losses(self, batch: Seq2SeqBatch) -> Losses:
+        """Of known targets."""
+        raise NotImplementedError
+
+    def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
+        """What `step` reads of each source, and the state before the first step."""
+        raise NotImplementedError
+
+    def step(self, extra: int) -> Step:
+        """One step of decoding, for `zoo.decoding`, over `extra` words more than the vocabulary has."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        inputs: Sequence[str],
+        *,
+        beam: int | None = None,
+        n_best: int | None = None,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        block_ngrams: int | None = None,
+        length_penalty: float | None = None,
+        coverage_penalty: float | None = None,
+        max_tokens: int = 4096,
+    ) -> list[str] | list[list[Output]]:
+        """Writes an output for each input, in the given order; an empty input gives an empty one.
+
+        Args:
+            inputs: texts. Of one that is longer than the model's `max_source` pieces the rest is not read, and a
+                warning tells of how many.
+            beam, min_length, max_length, block_ngrams, length_penalty, coverage_penalty: see `zoo.writing.Search`;
+                None for what the model was built with.
+            n_best: so many outputs for each input, best first, with scores; None for one, without.
+            max_tokens: pieces of sources in a batch, padding included; results do not depend on it.
+
+        Returns:
+            A text for each input, or with `n_best` a list of `Output`.
+        """
+        given = dict(
+            beam=beam, min_length=min_length, max_length=max_length, block_ngrams=block_ngrams,
+            length_penalty=length_penalty, coverage_penalty=coverage_penalty,
+        )  # fmt: skip
+        search = replace(self.search, **{name: value for name, value in given.items() if value is not None})
+        outputs = self._each(inputs, max_tokens, lambda batch, _: self.find(batch, search, n_best))
+        return [best[0].text for best in outputs] if n_best is None else outputs
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        inputs: Sequence[str],
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        max_tokens: int = 4096,
+    ) -> list[Output]:
+        """Draws an output for each input; the same seed draws the same, whatever the batches.
+
+        Args:
+            inputs, max_tokens: as in `predict`.
+            temperature, top_k, top_p: see `zoo.decoding.sample`.
+            seed: of the drawing.
+        """
+        limits = self.search.limits
+        noise = torch.rand(len(inputs), limits.max_length + 1, generator=torch.Generator().manual_seed(seed))
+        options = dict(temperature=temperature, top_k=top_k, top_p=top_p)
+
+        def draw(batch: Seq2SeqBatch, rows: list[int]) -> list[list[Hypothesis]]:
+            memory, state = self.encode(batch)
+            step = self.step(batch.extra)
+            return [[h] for h in sample(step, state, memory, limits, noise=noise[rows].to(self.device), **options)]
+
+        return [best[0] for best in self._each(inputs, max_tokens, draw)]
+
+    @torch.inference_mode()
+    def attend(self, source: str, target: str) -> Attended:
+        """Where the model looks while it writes `target`, whoever wrote it."""
+        batch = EncodedPairs([source], self.indexer, [target]).batch([0])
+        was_training = self.training
+        self.eval()
+        decoded, *_ = self(self.transfer_batch_to_device(batch, self.device, 0))
+        self.train(was_training)
+        pieces = self.indexer.source.split(source)[: self.indexer.max_source]
+        written = self.indexer.target.split(target)[: self.indexer.max_target]
+        return Attended(pieces, [*written, END], decoded.weights[0].cpu())
+
+    def find(self, batch: Seq2SeqBatch, search: Search, n_best: int | None = None) -> list[list[Hypothesis]]:
+        """The best outputs for a batch."""
+        memory, state = self.encode(batch)
+        step = self.step(batch.extra)
+        if search.beam == 1 and n_best is None:
+            return [[hypothesis] for hypothesis in greedy(step, state, memory, search.limits)]
+        return beam_search(
+            step,
+            state,
+            memory,
+            search.limits,
+            beam=search.beam,
+            n_best=n_best or 1,
+            length_penalty=search.length_penalty,
+            coverage_penalty=search.coverage_penalty,
+            coverage=log_coverage,
+        )
+
+    def _each(
+        self,
+        inputs: Sequence[str],
+        max_tokens: int,
+        write: Callable[[Seq2SeqBatch, list[int]], list[list[Hypothesis]]],
+    ) -> list[list[Output]]:
+        texts = [i for i, text in enumerate(inputs) if text.strip()]
+        data = EncodedPairs([inputs[i] for i in texts], self.indexer)
+        if data.cut[0]:
+            warnings.warn(f"{data.cut[0]} inputs have more than max_source={self.indexer.max_source} pieces: cut there")
+        outputs = [[Output("", 0.0, 0.0)] for _ in inputs]
+        was_training = self.training
+        self.eval()
+        for rows in group_by_length(data.lengths, max_tokens):
+            batch = self.transfer_batch_to_device(data.batch(rows), self.device, 0)
+            places = [texts[row] for row in rows]
+            for place, found, unknown in zip(places, write(batch, places), batch.unknown, strict=True):
+                outputs[place] = [
+                    Output(self.indexer.decode(h.tokens, unknown), h.score, h.log_probability) for h in found
+                ]
+        self.train(was_training)
+        return outputs
+
+    def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
+        fitting = self.trainer.state.fn == TrainerFn.FITTING
+        search = replace(self.search, beam=1) if fitting else self.search  # to choose a checkpoint greedy will do
+        with torch.autocast(self.device.type, enabled=False):  # its roundings would depend on a batch's company
+            found = self.find(batch, search)
+        outputs = [
+            self.indexer.decode(best[0].tokens, unknown) for best, unknown in zip(found, batch.unknown, strict=True)
+        ]
+        written = [Written(*one) for one in zip(batch.rows.tolist(), batch.pairs, outputs, strict=True)]
+        self.metrics[stage].update(written, self.losses(batch).likelihood, batch.lengths)
+
+
+def log_coverage(state: DecoderState, memory: Memory) -> Tensor:
+    """The sum over a source of log min(1, attention to it so far) (Wu et al. 2016, equation 14): `(R,)`."""
+    mask = memory.mask.repeat_interleave(len(state.coverage) // len(memory.mask), dim=0)  # (R, S)
+    return state.coverage.clamp(UNSEEN, 1.0).log().masked_fill(~mask, 0.0).sum(-1)
