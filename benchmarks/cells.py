@@ -33,17 +33,11 @@ def parameters(cell: str, hidden_size: int) -> int:
 
 def hidden_size(cell: str, wanted: int) -> int:
     """The multiple of 8 whose backbone has as nearly as possible the wanted number of parameters."""
-    size = 8
-    while parameters(cell, 2 * size) < wanted:
-        size *= 2
-    return min(range(size, 2 * size + 1, 8), key=lambda s: abs(_estimate(cell, s, size) - wanted))
-
-
-def _estimate(cell: str, size: int, known: int) -> float:
-    # Parameters are a quadratic in the hidden size, without a constant: two points say all.
-    first, second = parameters(cell, known), parameters(cell, 2 * known)
-    square = (second - 2 * first) / (2 * known**2)
-    return square * size**2 + (first / known - square * known) * size
+    # Parameters are a quadratic in the hidden size, without a constant: two small backbones say all.
+    small, large = parameters(cell, 8), parameters(cell, 16)
+    square = (large - 2 * small) / (2 * 8**2)
+    linear = small / 8 - square * 8
+    return min(range(8, 4096, 8), key=lambda size: abs(square * size**2 + linear * size - wanted))
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ RECIPE = Recipe(
         "model.num_layers": 1,
         "model.word_size": 256,
         "model.dropout": 0.6,
+        "model.word_dropout": 0.1,
+        "model.adversarial": 0.1,
     },
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="ner-zh-resume"),

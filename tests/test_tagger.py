@@ -181,6 +181,15 @@ def test_wrong_options_name_the_right_ones(options, message):
         tagger(**options)
 
 
+def test_tokens_that_are_characters_are_not_spelled_by_default():
+    words, characters = Vocabulary(["<pad>", "<unk>", "王"]), Vocabulary(["<pad>", "<unk>", "王"])
+    sizes = [
+        SequenceTagger(words, characters, TAGS, tokenizer=tokenizer, word_size=10, hidden_size=4).embedding.output_size
+        for tokenizer in ("characters", "whitespace")
+    ]
+    assert sizes == [10, 210]
+
+
 def test_a_misspelt_option_raises():
     with pytest.raises(TypeError):
         tagger(hiden_size=3)

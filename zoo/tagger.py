@@ -50,7 +50,8 @@ class SequenceTagger(ZooModule):
         lowercase: whether words are looked up in lower case; characters always keep theirs.
         word_size: features of a word's own embedding.
         character_size: features of a character's embedding.
-        character_output: features composed from the characters of a word; 0 for none.
+        character_output: features composed from the characters of a word, 0 for none; by default 200, but none where
+            the tokens are characters themselves (`tokenizer="characters"`).
         character_encoder: "lstm", "gru" or "cnn".
         cell: the backbone's cell, a key of `zoo.CELLS`.
         hidden_size: its units per layer and direction.
@@ -87,7 +88,7 @@ class SequenceTagger(ZooModule):
         lowercase: bool = True,
         word_size: int = 128,
         character_size: int = 64,
-        character_output: int = 200,
+        character_output: int | None = None,
         character_encoder: str = "lstm",
         cell: str = "lstm",
         hidden_size: int = 256,
@@ -114,6 +115,8 @@ class SequenceTagger(ZooModule):
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
         if head == "crf" and label_smoothing:
             raise ZooError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
+        if character_output is None:
+            character_output = 0 if tokenizer == "characters" else 200
         self.tags = Vocabulary(tags)
         self.tokenize = TOKENIZERS[tokenizer]
         self.indexer = FormIndexer(
