@@ -27,7 +27,7 @@ RECIPE = Recipe(
         "model.word_size": 256,
         "model.dropout": 0.6,
         "model.word_dropout": 0.1,
-        "model.adversarial": 0.1,
+        "model.adversarial": 0.3,
     },
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="ner-zh-resume"),
