@@ -32,6 +32,7 @@ def main() -> None:
     data = yaml.safe_load((options.run / "config.yaml").read_text("utf-8"))["data"]
     corpus = CATALOG[data["dataset"]]
     folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, half=True)
+    (folder / "card.json").unlink(missing_ok=True)  # of the model that this one replaces
 
     model = zoo.from_pretrained(folder)
     if corpus.task == "classification":
