@@ -1,6 +1,7 @@
 """Speed of the recurrent backbone beside torch's packed layers, of its cells beside its LSTM, and how the cost grows.
 
     python benchmarks/backbone.py > table.md          about 15 minutes on two cores
+    ZOO_DATA=... python benchmarks/backbone.py --parts tagger       what it is worth to the POS tagger, on EWT
     python benchmarks/backbone.py --device cuda --precisions fp16 bf16
 
 Lengths are drawn from the last tenth below T, as in a bucketed batch. Both systems are bidirectional, start from the
@@ -15,7 +16,9 @@ import argparse
 import ctypes
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
+from itertools import islice, product
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -27,13 +30,16 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from zoo import CELLS, RecurrentBackbone
+from datamodules import TaggingDataModule
+from zoo import CELLS, RecurrentBackbone, SequenceTagger
+from zoo.cells.contract import Cell
 
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 BATCHES = [(16, 24), (128, 24), (32, 100), (128, 100), (16, 400), (64, 400)]  # rows, steps
 SIZES = [(128, 1), (256, 1), (512, 1), (256, 2)]  # hidden units, layers
 MOST = 1e11  # operations of a training pass; what needs more is left out
+PARTS = ("grid", "cells", "growth", "tagger")
 STATUS = Console(stderr=True)
 
 
@@ -42,7 +48,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32", "bf16"])
     parser.add_argument("--seconds", type=float, default=0.6, help="spent on each system in each cell of a table")
-    parser.add_argument("--parts", nargs="+", choices=("grid", "cells", "growth"), default=["grid", "cells", "growth"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3])
     parser.add_argument("--picture", default=str(Path(__file__).parent / "backbone-growth.png"))
     options = parser.parse_args()
     bench = Bench(options.device, options.seconds, options.precisions)
@@ -55,6 +61,8 @@ def main() -> None:
         cells(bench)
     if "growth" in options.parts:
         growth(bench, options.picture)
+    if "tagger" in options.parts:
+        tagger(bench)
 
 
 class Bench:
@@ -238,6 +246,31 @@ def growth(bench: Bench, picture: str) -> None:
     axes[0].legend()
     figure.tight_layout()
     figure.savefig(picture, dpi=110)
+
+
+def tagger(bench: Bench, batches: int = 12, rounds: int = 5) -> None:
+    """Forward, loss and backward of the POS recipe's tagger on batches of EWT: as it is, and with packed layers."""
+    data = TaggingDataModule("ud-en-ewt")
+    data.setup("fit")
+    model = SequenceTagger(data.words, data.characters, data.tags, label_smoothing=0.1)
+    recurrent = [module for module in model.modules() if isinstance(module, Cell)]
+    some = list(islice(data.train_dataloader(), batches))
+    tokens = sum(int(batch.lengths.sum()) for batch in some)
+    print(f"\n{batches} batches of {tokens // batches} tokens, the median of {rounds} rounds in turns.\n")
+    print("| the POS tagger, forward, loss and backward | tokens/s | packed, tokens/s | x packed |")
+    print("|---|---:|---:|---:|")
+    for precision in bench.precisions:
+        took: dict[str, list[float]] = {"auto": [], "packed": []}
+        for _, kernel in track(list(product(range(rounds + 1), took)), precision, console=STATUS):
+            for cell in recurrent:
+                cell.options = replace(cell.options, kernel=kernel)
+            start = perf_counter()
+            with torch.autocast("cpu", PRECISIONS[precision], enabled=precision != "fp32"):
+                for batch in some:
+                    model.loss(model(batch), batch.tags, batch.lengths).backward()
+            took[kernel].append(perf_counter() - start)
+        ours, packed = (median(seconds[1:]) for seconds in took.values())  # the first round warms up
+        print(f"| {precision} | {tokens / ours:,.0f} | {tokens / packed:,.0f} | {packed / ours:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
