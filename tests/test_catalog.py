@@ -191,17 +191,25 @@ def test_an_interrupted_download_leaves_nothing(server, toy, tmp_path):
     seen = []
 
     def interrupt() -> None:
-        while not files_below(tmp_path):
+        while not files_below(folder):
             pass
-        seen.extend(files_below(tmp_path))
+        seen.extend(files_below(folder))
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     server.at_half = interrupt
     toy(server.server_port)
-    with pytest.raises(KeyboardInterrupt):
-        locate("toy", tmp_path)
-        threading.Event().wait(5)  # should the signal come late
-    assert files_below(tmp_path) == []
+    # Python drops an interrupt that arrives within a finaliser, which no code of ours can help: then once more.
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        seen.clear()
+        try:
+            locate("toy", folder)
+            threading.Event().wait(2)  # should the signal come late
+        except KeyboardInterrupt:
+            break
+    else:
+        pytest.fail("three interrupts in a row did not arrive")
+    assert files_below(folder) == []
     assert len(seen) == 1
     assert not seen[0].endswith(".conllu")  # what is not yet whole has no reader's name
 
