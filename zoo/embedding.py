@@ -17,6 +17,8 @@ from zoo.cells import CELLS
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
 
+GROUPS = 4  # in which a batch's forms are composed
+
 
 class RecurrentCharacters(nn.Module):
     """The final states of a bidirectional recurrent layer over a word's characters (Ling et al. 2015)."""
@@ -28,8 +30,14 @@ class RecurrentCharacters(nn.Module):
         self.output_size = self.backbone.output_size
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        encoded = self.backbone(self.embedding(characters), lengths)
-        return encoded.final[-1]  # (U, E)
+        # Most words are short: in groups of like lengths, little is padding.
+        order = lengths.argsort()
+        finals = []
+        for rows in order.chunk(GROUPS):
+            longest = int(lengths[rows[-1]])
+            encoded = self.backbone(self.embedding(characters[rows, :longest]), lengths[rows])
+            finals.append(encoded.final[-1])  # (U / GROUPS, E)
+        return torch.cat(finals)[order.argsort()]  # (U, E)
 
 
 class ConvolutionalCharacters(nn.Module):
