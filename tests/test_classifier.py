@@ -7,12 +7,14 @@ import math
 import pytest
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import zoo
 from datamodules import ClassificationDataModule
 from zoo import CELLS, TextClassifier
+from zoo.adversary import steepest
 from zoo.batching import EncodedTexts
 from zoo.errors import ZooError
 from zoo.masks import max_over_time, mean_over_time, softmax_over_time
@@ -206,6 +208,36 @@ def test_jieba_is_optional(monkeypatch):
     monkeypatch.undo()
     pytest.importorskip("jieba")
     assert TOKENIZERS["jieba"]("我来到北京 清华大学") == ["我", "来到", "北京", "清华大学"]
+
+
+def adversarial_loss(size: float, more_padding: int = 0) -> torch.Tensor:
+    model = classifier(dropout=0.0, token_dropout=0.0, adversarial=size).train()
+    model.log = lambda *_, **__: None  # there is no trainer to log to
+    batch = batch_of(model, TEXTS)._replace(labels=gold(model))
+    loss = model.training_step(batch._replace(words=F.pad(batch.words, (0, more_padding))), 0)
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    return loss.detach()
+
+
+def test_the_adversary_makes_the_loss_larger_and_sees_no_padding():
+    losses = [adversarial_loss(size) for size in (0.0, 0.05, 0.2)]
+    assert losses[0] < losses[1] < losses[2]
+    torch.testing.assert_close(adversarial_loss(0.2, more_padding=7), losses[2])
+
+
+def test_a_text_s_adversary_does_not_depend_on_its_company():
+    torch.manual_seed(0)
+    x = torch.randn(3, 4, 5, requires_grad=True)
+    direction = steepest((x * torch.randn(3, 4, 5)).pow(2).sum(), x, rows=True)
+    torch.testing.assert_close(direction.flatten(1).norm(dim=1), x.detach().flatten(1).norm(dim=1))
+    assert steepest((x * 0).sum(), x, rows=True).eq(0).all()
+
+
+def test_padding_is_never_forgotten():
+    embedding = classifier(token_dropout=0.9).train().embedding
+    padding = torch.zeros(50, dtype=torch.long)
+    assert embedding(padding, padding).eq(0).all()
 
 
 def test_imported_vectors_are_used_kept_and_frozen():

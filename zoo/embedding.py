@@ -115,7 +115,7 @@ class WordEmbedding(nn.Module):
     def look_up(self, words: Tensor, vectors: Tensor) -> list[Tensor]:
         """The embedding and the imported vector of each word: ids of any one shape `(*)` -> each `(*, E)`."""
         if self.training and self.word_dropout:
-            forgotten = torch.rand(words.shape, device=words.device) < self.word_dropout
+            forgotten = (torch.rand(words.shape, device=words.device) < self.word_dropout) & (words > 0)
             words, vectors = words.masked_fill(forgotten, 1), vectors.masked_fill(forgotten, 1)
         return [self.words(words)] if self.vectors is None else [self.words(words), self.vectors(vectors)]
 

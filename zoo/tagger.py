@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from zoo.adversary import steepest
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
 from zoo.batching import FormIndexer, TaggingBatch, group_by_length
@@ -189,7 +190,7 @@ class SequenceTagger(ZooModule):
         forms = self.embedding(batch.forms)  # (U, X)
         loss = self.loss(self.score(forms, batch.tokens, batch.lengths), batch.tags, batch.lengths)
         if self.adversarial:
-            worse = forms + self.adversarial * _steepest(loss, forms)
+            worse = forms + self.adversarial * steepest(loss, forms)
             worst = self.loss(self.score(worse, batch.tokens, batch.lengths), batch.tags, batch.lengths)
             loss = (loss + worst) / 2
         self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
@@ -229,9 +230,3 @@ class SequenceTagger(ZooModule):
                 tags[row] = [self.tags[i] for i in ids[: lengths[row]]]
         self.train(was_training)
         return tags
-
-
-def _steepest(loss: Tensor, x: Tensor) -> Tensor:
-    # The direction in which the loss grows fastest, as long as x.
-    (gradient,) = torch.autograd.grad(loss, x, retain_graph=True)
-    return (gradient * (x.detach().norm() / gradient.norm().clamp(min=1e-12))).detach()
