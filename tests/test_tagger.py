@@ -150,6 +150,45 @@ def test_the_adversary_makes_the_loss_larger(head, monkeypatch):
     assert losses[0] < losses[1] < losses[2]
 
 
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_a_neighbour_is_said_before_it_is_read(bidirectional):
+    """The loss is that of each direction's own words, padding left out, and no direction has read its answer."""
+    model = tagger(num_layers=1, language_model=0.1, bidirectional=bidirectional).eval()
+    batch = batch_of(model, SENTENCES)
+    words = batch.forms.words[batch.tokens]
+    embedding = model.embedding.words.weight
+
+    def loss(read, said):
+        sequence = model.encode(model.embedding(batch.forms), read, batch.lengths)
+        return model.neighbours(sequence, said, batch.lengths, embedding)
+
+    sequence = model.encode(model.embedding(batch.forms), batch.tokens, batch.lengths)
+    terms = []
+    for row, length in enumerate(batch.lengths):
+        forward, *backward = sequence[row, :length].split(model.hparams["hidden_size"], dim=-1)
+        for t in range(length - 1):
+            scores = embedding @ model.neighbours.next(forward[t]).tanh() + model.neighbours.bias
+            terms.append(-scores.log_softmax(-1)[words[row, t + 1]])
+            if bidirectional:
+                scores = embedding @ model.neighbours.previous(backward[0][t + 1]).tanh() + model.neighbours.bias
+                terms.append(-scores.log_softmax(-1)[words[row, t]])
+    torch.testing.assert_close(loss(batch.tokens, words), torch.stack(terms).mean())
+
+
+def test_no_direction_has_read_the_word_that_it_says():
+    model = tagger(num_layers=1, language_model=0.1).eval()
+    H = model.hparams["hidden_size"]
+    batch = batch_of(model, [SENTENCES[2], SENTENCES[2][:-1] + ["saw"], ["her"] + SENTENCES[2][1:]])
+    one, other_end, other_begin = model.encode(model.embedding(batch.forms), batch.tokens, batch.lengths)
+    torch.testing.assert_close(one[:-1, :H], other_end[:-1, :H])
+    torch.testing.assert_close(one[1:, H:], other_begin[1:, H:])
+    assert not torch.allclose(one[-1, :H], other_end[-1, :H])
+    single = batch_of(model, [["her"], ["saw"]])
+    sequence = model.encode(model.embedding(single.forms), single.tokens, single.lengths)
+    words = single.forms.words[single.tokens]
+    assert model.neighbours(sequence, words, single.lengths, model.embedding.words.weight) == 0
+
+
 def test_imported_vectors_are_used_kept_and_frozen():
     words = ["<pad>", "<unk>", "saw", "Zürich"]
     model = tagger(vector_words=words, vector_size=3)
@@ -172,6 +211,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(tokenizer="word"), "characters, jieba, keras, whitespace, words"),
         (dict(character_encoder="conv"), "cnn, gru, layer_norm_lstm, lstm"),
         (dict(head="crf", label_smoothing=0.1), "softmax head"),
+        (dict(language_model=0.1, num_layers=2), "num_layers=1"),
         (dict(dropout=1.5), "dropout"),
     ],
     ids=str,

@@ -26,6 +26,7 @@ from zoo.embedding import FormCache, FormEmbedding, gather_forms
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask
 from zoo.metrics import TaggingMetrics
+from zoo.neighbours import NeighbourPrediction
 from zoo.spans import transitions
 from zoo.text import TOKENIZERS, Vocabulary
 
@@ -66,6 +67,8 @@ class SequenceTagger(ZooModule):
         adversarial: how far, relative to their length, embedded forms are moved to where the loss grows fastest, for
             a second pass that training must withstand too (Miyato et al. 2017, eq. 3-6); 0 for none. A step then
             takes twice as long.
+        language_model: weight of a second task in training: each direction also says the word that it reads next
+            (Rei 2017); 0 for none. For one layer: a second one has read that word already.
         learning_rate: the highest of the schedule.
         weight_decay: of the weight matrices, embeddings excepted.
         warmup: share of the steps in which the learning rate rises.
@@ -101,6 +104,7 @@ class SequenceTagger(ZooModule):
         head: str = "softmax",
         label_smoothing: float = 0.0,
         adversarial: float = 0.0,
+        language_model: float = 0.0,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
@@ -116,6 +120,8 @@ class SequenceTagger(ZooModule):
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
         if head == "crf" and label_smoothing:
             raise ZooError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
+        if language_model and num_layers > 1:
+            raise ZooError("language_model needs num_layers=1: a second layer has read the word that it should say")
         if character_output is None:
             character_output = 0 if tokenizer == "characters" else 200
         self.tags = Vocabulary(tags)
@@ -150,7 +156,10 @@ class SequenceTagger(ZooModule):
         self.crf = None
         if head == "crf":
             self.crf = LinearChainCRF(len(tags), transitions(tags, scheme) if scheme else None)
-        self.label_smoothing, self.adversarial = label_smoothing, adversarial
+        self.neighbours = None
+        if language_model:
+            self.neighbours = NeighbourPrediction(hidden_size, len(words), word_size, bidirectional=bidirectional)
+        self.label_smoothing, self.adversarial, self.language_model = label_smoothing, adversarial, language_model
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.monitor = "val/span_f1" if scheme else "val/accuracy"
         self.metrics = nn.ModuleDict({stage: TaggingMetrics(tags, scheme) for stage in ("val", "test")})
@@ -165,9 +174,12 @@ class SequenceTagger(ZooModule):
 
     def score(self, forms: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embedded forms `(U, X)`, their positions `tokens (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
+        return self.head(self.encode(forms, tokens, lengths))
+
+    def encode(self, forms: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The same -> what the head reads, `(B, T, D * H)`."""
         x = self.dropout(gather_forms(forms, tokens))  # (B, T, X)
-        encoded = self.backbone(x, lengths)
-        return self.head(self.dropout(encoded.sequence))  # (B, T, K)
+        return self.dropout(self.backbone(x, lengths).sequence)
 
     def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Mean negative log-likelihood per token.
@@ -188,11 +200,16 @@ class SequenceTagger(ZooModule):
 
     def training_step(self, batch: TaggingBatch, _) -> Tensor:
         forms = self.embedding(batch.forms)  # (U, X)
-        loss = self.loss(self.score(forms, batch.tokens, batch.lengths), batch.tags, batch.lengths)
+        sequence = self.encode(forms, batch.tokens, batch.lengths)  # (B, T, D * H)
+        loss = self.loss(self.head(sequence), batch.tags, batch.lengths)
         if self.adversarial:
             worse = forms + self.adversarial * steepest(loss, forms)
             worst = self.loss(self.score(worse, batch.tokens, batch.lengths), batch.tags, batch.lengths)
             loss = (loss + worst) / 2
+        if self.neighbours is not None:
+            words = batch.forms.words[batch.tokens]  # (B, T)
+            others = self.neighbours(sequence, words, batch.lengths, self.embedding.words.weight)
+            loss = loss + self.language_model * others
         self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
         return loss
 
