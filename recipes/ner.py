@@ -28,7 +28,7 @@ RECIPE = Recipe(
         "model.dropout": 0.6,
         "model.word_dropout": 0.1,
         "model.adversarial": 0.3,
-        "model.language_model": 0.05,
+        "model.language_model": 0.1,
     },
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="ner-zh-resume"),
