@@ -101,17 +101,15 @@ def decode_in_turn(jobs: list[Job], corpus: dict, rounds: int, progress: Progres
     coder = TextCoder("sentencepiece", corpus["source_pieces"])
     references = corpus["references"]
     for number, job, reply in ask_in_turn(jobs, rounds, "decoding", progress):
-        for beam, decoding in job.rows.items():
-            outputs = reply["outputs"][beam]
-            if reply.get("pieces"):
-                outputs = [coder.join(output.split(" ")) for output in outputs]
+        for beam, row in job.rows.items():
+            outputs, decoding = reply["outputs"][beam], row.decoding[beam]
+            if row.system == JOEY:
+                outputs = [coder.join(pieces.split(" ")) for pieces in outputs]
             decoding.bleu = bleu(outputs, references, corpus["language"])["bleu"]
             pace = len(references) / reply["seconds"][beam]
             if number:
                 decoding.speeds.append(pace)
-            progress.console.print(
-                f"decoding {number}/{rounds}  {job.worker.script.stem:16} beam {beam} {pace:8,.1f}/s"
-            )
+            progress.console.print(f"decoding {number}/{rounds}  {row.system:16} beam {beam} {pace:8,.1f} sentences/s")
 
 
 def table(rows: list[Row], joey: Row) -> str:
@@ -141,7 +139,10 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
         for name, precision in PRECISIONS.items()
     }
     commands[JOEY] = {"batches": BATCHES}
-    jobs = [Job(workers[name], {"beams": BEAMS, **commands[name]}, row.decoding) for name, row in rows.items()]
+    jobs = [
+        Job(workers[name], {"beams": BEAMS, **commands[name]}, {beam: row for beam in row.decoding})
+        for name, row in rows.items()
+    ]
     corpus = facts["lstm-zoo, fp32"]
     decode_in_turn(jobs, corpus, arguments.rounds, progress)
 

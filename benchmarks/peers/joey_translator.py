@@ -112,7 +112,7 @@ def translate(model: Model, data: BaseDataset, args: BaseConfig, beams: list[int
                 _, _, outputs[beam], *_ = predict(model, data, args.device, n_gpu=0, args=test, autocast=args.autocast)
                 times.append(perf_counter() - started)
         seconds[beam] = min(times)
-    return {"seconds": seconds, "outputs": outputs, "pieces": True}
+    return {"seconds": seconds, "outputs": outputs}
 
 
 def main() -> None:
