@@ -86,10 +86,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     data = FirstPairs("acl-titles", root=arguments.data_root, limit=arguments.limit, max_source=250, max_target=50)
     sources, titles = zip(*data.pairs("dev"), strict=True)
-    print(
-        f"{date.today()}, torch {torch.__version__}, {len(data.pairs('train')):,} training pairs, {arguments.steps:,}"
-    )
-    print(f"steps of {data.budget:,} tokens at most, {arguments.precision}, {arguments.threads} threads\n")
+    circumstances = f"{date.today()}, torch {torch.__version__}, {len(data.pairs('train')):,} training pairs"
+    steps = f"{arguments.steps:,} steps of at most {data.budget:,} tokens"
+    print(f"{circumstances}, {steps}, {arguments.precision}, {arguments.threads} threads\n")
     print("| model | parameters | minutes | beam | ROUGE-1 | ROUGE-2 | ROUGE-L | repeated, % |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     with Progress(console=Console(stderr=True)) as progress:
