@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from peers.rounds import markdown, ratio, report, speed, train_in_turn
+from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train_in_turn
 from peers.turns import Worker
 from rich.progress import Progress
 
@@ -46,15 +46,6 @@ class Row:
     training: list[float]
     inference: list[float] = field(default_factory=list)
     accuracy: float = 0.0
-
-
-@dataclass
-class Job:
-    """Classifying the test file: what to ask of whom, and the row for each of the times that come back."""
-
-    worker: Worker
-    command: dict
-    rows: dict[str, Row]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -94,16 +85,12 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
 
 def classify_in_turn(jobs: list[Job], gold: list[int], rounds: int, progress: Progress) -> None:
     """Fills in `inference` and `accuracy` of the jobs' rows, after a round that does not count."""
-    bar = progress.add_task("inference", total=(rounds + 1) * len(jobs))
-    for number in range(rounds + 1):
-        for job in jobs:
-            reply = job.worker.turn(**job.command)
-            for key, row in job.rows.items():
-                row.accuracy = sum(a == b for a, b in zip(reply["labels"], gold, strict=True)) / len(gold)
-                if number:
-                    row.inference.append(len(gold) / reply["seconds"][key])
-            progress.console.print(f"inference {number}/{rounds}  {row.system:40} {100 * row.accuracy:.2f}")
-            progress.advance(bar)
+    for number, job, reply in ask_in_turn(jobs, rounds, "inference", progress):
+        for key, row in job.rows.items():
+            row.accuracy = sum(a == b for a, b in zip(reply["labels"], gold, strict=True)) / len(gold)
+            if number:
+                row.inference.append(len(gold) / reply["seconds"][key])
+        progress.console.print(f"inference {number}/{rounds}  {row.system:40} {100 * row.accuracy:.2f}")
 
 
 def table(rows: list[Row], tutorial: Row, keras: Row) -> str:

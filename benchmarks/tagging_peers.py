@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from peers.rounds import markdown, ratio, report, speed, train_in_turn
+from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train_in_turn
 from peers.turns import Worker
 from rich.progress import Progress
 
@@ -54,15 +54,6 @@ class Row:
     accuracy: float = 0.0
 
 
-@dataclass
-class Job:
-    """Tagging the test file: what to ask of whom, and the row for each of the times that come back."""
-
-    worker: Worker
-    command: dict
-    rows: dict[str, Row]
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--peers-python", required=True, help="the Python of an environment with flair and spaCy")
@@ -79,17 +70,13 @@ def parse_arguments() -> argparse.Namespace:
 def tag_in_turn(jobs: list[Job], gold: list[list[str]], rounds: int, progress: Progress) -> None:
     """Fills in `tagging` and `accuracy` of the jobs' rows, after a round that does not count."""
     tokens = sum(len(tags) for tags in gold)
-    bar = progress.add_task("tagging", total=(rounds + 1) * len(jobs))
-    for number in range(rounds + 1):
-        for job in jobs:
-            reply = job.worker.turn(**job.command)
-            for key, row in job.rows.items():
-                speed = tokens / reply["seconds"][key]
-                row.accuracy = accuracy(reply["tags"], gold)
-                if number:
-                    row.tagging.append(speed)
-                progress.console.print(f"tagging {number}/{rounds}  {row.system:44} {speed:8,.0f} tokens/s")
-            progress.advance(bar)
+    for number, job, reply in ask_in_turn(jobs, rounds, "tagging", progress):
+        for key, row in job.rows.items():
+            speed = tokens / reply["seconds"][key]
+            row.accuracy = accuracy(reply["tags"], gold)
+            if number:
+                row.tagging.append(speed)
+            progress.console.print(f"tagging {number}/{rounds}  {row.system:44} {speed:8,.0f} tokens/s")
 
 
 def accuracy(found: list[list[str]], gold: list[list[str]]) -> float:

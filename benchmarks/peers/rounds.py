@@ -1,4 +1,4 @@
-"""What the benchmarks share at their end of the line: training in turns, ratios, a table, and its circumstances."""
+"""What the benchmarks share at their end of the line: turns, ratios, a table, and its circumstances."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import platform
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -15,6 +16,15 @@ from statistics import median
 from peers.turns import Worker
 from rich.console import Console
 from rich.progress import Progress
+
+
+@dataclass
+class Job:
+    """What to ask a worker for in each round, and what is measured for each of the times that come back."""
+
+    worker: Worker
+    command: dict
+    rows: dict
 
 
 def train_in_turn(workers: dict[str, Worker], rounds: int, unit: str, progress: Progress) -> dict[str, list[float]]:
@@ -28,6 +38,15 @@ def train_in_turn(workers: dict[str, Worker], rounds: int, unit: str, progress: 
             progress.console.print(f"training {number}/{rounds}  {name:24} {speeds[name][-1]:8,.0f} {unit}/s")
             progress.advance(bar)
     return speeds
+
+
+def ask_in_turn(jobs: list[Job], rounds: int, title: str, progress: Progress) -> Iterator[tuple[int, Job, dict]]:
+    """The number of the round, the job and the worker's reply; round 0 does not count."""
+    bar = progress.add_task(title, total=(rounds + 1) * len(jobs))
+    for number in range(rounds + 1):
+        for job in jobs:
+            yield number, job, job.worker.turn(**job.command)
+            progress.advance(bar)
 
 
 def speed(values: list[float]) -> str:

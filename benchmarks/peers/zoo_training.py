@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytorch_lightning as pl
 import torch
+from plain_trainer import plain_trainer
 from turns import Pace, Turns
 
 from zoo.base import ZooModule
@@ -52,20 +53,6 @@ def train(
 ) -> None:
     """Trains, and saves the model in `folder`."""
     take_turns = TakeTurns(turns, rounds, count)
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=epochs,
-        precision=precision,
-        gradient_clip_val=5.0,
-        callbacks=[take_turns],
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(model, data)
+    plain_trainer(take_turns, precision=precision, max_epochs=epochs).fit(model, data)
     model.save_pretrained(folder)
     turns.give(**take_turns.pace.result)

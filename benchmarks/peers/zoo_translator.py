@@ -1,0 +1,64 @@
+"""The worker that trains and times `zoo.Seq2Seq`, for `benchmarks/seq2seq_peers.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from pairs import FirstPairs
+from turns import Turns
+from zoo_training import VERSIONS, take_settings, train
+
+from zoo.pairs import SPECIALS
+from zoo.pretrained import from_pretrained
+from zoo.seq2seq import Seq2Seq
+
+
+def write_pieces(data: FirstPairs, folder: Path) -> None:
+    """What the other system trains and is tested on: the very pieces, with spaces between them, and their list."""
+    for split, sides in {"train": ("source", "target"), "test": ("source",)}.items():
+        for side in sides:
+            lines = [" ".join(data.indexer.source.split(getattr(pair, side))) for pair in data.pairs(split)]
+            (folder / f"{split}.{side}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    vocabulary = data.source_words[len(SPECIALS) :]
+    (folder / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+
+
+def translate(sources: list[str], beams: list[int], folder: str, precision: str) -> dict:
+    """Times a freshly loaded translator, from text to text."""
+    translator = from_pretrained(folder)
+    seconds, outputs = {}, {}
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+        for beam in map(str, beams):
+            started = perf_counter()
+            outputs[beam] = translator.predict(sources, beam=int(beam))
+            seconds[beam] = perf_counter() - started
+    return {"seconds": seconds, "outputs": outputs}
+
+
+def main() -> None:
+    turns = Turns()
+    settings = take_settings(turns)
+    data = FirstPairs(**settings["data"])
+    data.setup("fit")
+    write_pieces(data, Path(settings["pieces"]))
+    sources, references = zip(*data.pairs("test"), strict=True)
+    model = Seq2Seq(
+        data.source_words, source_pieces=data.source_pieces, language=data.language, **settings["training"].pop("sizes")
+    )
+    turns.give(
+        lstm_zoo=VERSIONS,
+        pairs_per_step=len(data.pairs("train")) / len(data.train_dataloader()),
+        training_pairs=len(data.pairs("train")),
+        references=references,
+        language=data.language,
+        source_pieces=data.source_pieces,
+        parameters=sum(p.numel() for p in model.parameters()),
+    )
+    train(turns, model, data, lambda batch: int(batch.lengths.sum()), **settings["training"])
+    while True:
+        turns.give(**translate(sources, **turns.take()))
+
+
+main()
