@@ -16,8 +16,9 @@ from torch import Tensor
 
 from zoo.base import ZooModule
 from zoo.batching import group_by_length
+from zoo.beam import beam_search
 from zoo.decoder import DecoderState, Memory
-from zoo.decoding import Hypothesis, Limits, Step, beam_search, greedy, sample
+from zoo.decoding import Hypothesis, Limits, Step, greedy, sample
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
 from zoo.text_metrics import Written
 
