@@ -37,6 +37,25 @@ def run(recipe: str, *args, cwd: Path, text: str | None = None, fails: bool = Fa
     return done
 
 
+def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
+    """Ctrl-C in the middle of the second epoch of a run in the folder `stopped`: how, it says, to go on."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
+    command = [sys.executable, "-m", f"recipes.{recipe}", *map(str, args), "--out", "stopped"]
+    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, env=environment)
+    last = cwd / "stopped/checkpoints/last.ckpt"
+    while not last.exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.3)  # into the next epoch
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors[-2000:]
+    epoch = torch.load(last, weights_only=True)["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    assert epoch["current"]["completed"] > 0
+    resume = errors.strip().splitlines()[-1]
+    assert resume.startswith(f"python -m recipes.{recipe} --config stopped/config.yaml --out stopped --resume")
+    return resume.split()[3:]
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
@@ -95,23 +114,10 @@ def test_fit_reads_no_test_split(tmp_path):
 
 def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path):
     """Ctrl-C in the middle of an epoch, then the printed command: the weights are those of a run left alone."""
-    args = ["--out", "run", "--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
-    run("pos_tagging", *args, cwd=tmp_path, env={"COLUMNS": "200"})
+    args = ["--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
+    run("pos_tagging", "--out", "run", *args, cwd=tmp_path, env={"COLUMNS": "200"})
     alone = load_file(tmp_path / "run/model/model.safetensors")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
-    command = [sys.executable, "-m", "recipes.pos_tagging", *args[2:], "--out", "stopped"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
-    while not (tmp_path / "stopped/checkpoints/last.ckpt").exists() and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(0.3)  # into the next epoch
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors[-2000:]
-    last = torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)
-    assert last["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
-    resume = errors.strip().splitlines()[-1]
-    assert resume.startswith("python -m recipes.pos_tagging --config stopped/config.yaml --out stopped --resume")
-    run("pos_tagging", *resume.split()[3:], cwd=tmp_path)
+    run("pos_tagging", *interrupt("pos_tagging", *args, cwd=tmp_path), cwd=tmp_path)
     resumed = load_file(tmp_path / "stopped/model/model.safetensors")
     assert all(torch.equal(alone[name], resumed[name]) for name in alone)
     rows = torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["rows"]
