@@ -1,7 +1,8 @@
 """Corpora for the models of `zoo`: named or a user's own, read, encoded and batched."""
 
-from datamodules.catalog import CATALOG, locate
+from datamodules.catalog import CATALOG
 from datamodules.classification import ClassificationDataModule
+from datamodules.downloads import locate
 from datamodules.readers import DataError
 from datamodules.seq2seq import Seq2SeqDataModule
 from datamodules.tagging import TaggingDataModule

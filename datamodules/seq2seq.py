@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from datamodules.pairs import read_pairs, read_parallel
 from datamodules.readers import DataError
 from datamodules.tables import FORMATS
 from zoo.errors import ZooError
-from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder
+from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder, require_words
+from zoo.stop_words import read_stop_words
 from zoo.text import SentencePieces, Vocabulary
 
 if TYPE_CHECKING:
@@ -47,7 +49,9 @@ class Seq2SeqDataModule(CorpusDataModule):
             and parallel where that is none of these.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.
         language: of the targets; by default the corpus's own, and "en" in one's own files.
-        tokenizer: "sentencepiece", "words" or "characters".
+        tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words, an optional package).
+        stop_words: words of sources that are not read, and so cannot be copied: "english", "chinese" or a file with
+            one a line. Targets keep all of theirs. Not with sentencepiece, whose pieces are not words.
         vocabulary_size: pieces or words of a side; by default 8,000 sentencepieces, or fewer where the text has no
             more, and all words or characters.
         algorithm: of sentencepiece: "unigram" or "bpe".
@@ -55,6 +59,9 @@ class Seq2SeqDataModule(CorpusDataModule):
         character_coverage: share of the characters that are pieces, all others are spelled in bytes; by default 1,
             in Chinese and Japanese 0.9995.
         min_count: rarer words or characters are in no vocabulary.
+        vectors: a text file of vectors of source words (word2vec, GloVe or fastText; plain or .gz), which are looked
+            up as they are spelled, else in lower case. Not with sentencepiece either.
+        max_vectors: rows of it that are read, from the top.
         max_source: pieces of a source that are read.
         max_target: pieces of a target.
         max_tokens: token budget of a training batch, sources and targets, padding included, for each process; by
@@ -83,11 +90,14 @@ class Seq2SeqDataModule(CorpusDataModule):
         header: bool | None = None,
         language: str | None = None,
         tokenizer: str = "sentencepiece",
+        stop_words: str | None = None,
         vocabulary_size: int | None = None,
         algorithm: str = "unigram",
         joint: bool = True,
         character_coverage: float | None = None,
         min_count: int = 1,
+        vectors: str | None = None,
+        max_vectors: int = 200_000,
         max_source: int = 400,
         max_target: int = 100,
         max_tokens: int | None = None,
@@ -99,15 +109,19 @@ class Seq2SeqDataModule(CorpusDataModule):
             train=train,
             dev=dev,
             test=test,
-            vectors=None,
-            max_vectors=0,
+            vectors=vectors,
+            max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
         )
         formats = sorted({"parallel", *FORMATS.values()})
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
+        for what, given in (("stop words", stop_words), ("imported vectors", vectors)):
+            if given is not None:
+                require_words(tokenizer, what)
         self.source, self.target, self.format, self.header = source, target, format, header
+        self.stop_words = read_stop_words(stop_words)
         self._language, self.tokenizer, self.vocabulary_size = language, tokenizer, vocabulary_size
         self.algorithm, self.joint, self.character_coverage = algorithm, joint, character_coverage
         self.min_count, self.max_source, self.max_target = min_count, max_source, max_target
@@ -201,41 +215,51 @@ class Seq2SeqDataModule(CorpusDataModule):
         return read_pairs(files[0], *columns, format=corpus.format)
 
     def _fitted(self) -> PairIndexer:
-        sides = list(zip(*self.pairs("train"), strict=True))
+        sources, targets = zip(*self.pairs("train"), strict=True)
+        texts = [[*sources, *targets]] if self.joint else [sources, targets]
+        states = [self._learned(side) for side in texts]
+        source = TextCoder(self.tokenizer, states[0], stop_words=self.stop_words)
+        target = TextCoder(self.tokenizer, states[-1])
+        pieces = [chain.from_iterable(map(source.split, sources)), chain.from_iterable(map(target.split, targets))]
         if self.joint:
-            sides = [list(chain(*sides))] * 2
-        coders = [self._coder(sides[0])]
-        coders += coders if self.joint else [self._coder(sides[1])]
-        vocabularies = [self._vocabulary(coders[0], sides[0])]
-        vocabularies += vocabularies if self.joint else [self._vocabulary(coders[1], sides[1])]
-        return PairIndexer(*coders, *vocabularies, max_source=self.max_source, max_target=self.max_target)
+            vocabularies = [self._vocabulary(source, chain(*pieces))] * 2
+        else:
+            vocabularies = [self._vocabulary(source, pieces[0]), self._vocabulary(target, pieces[1])]
+        return PairIndexer(
+            source,
+            target,
+            *vocabularies,
+            vectors=self.vector_words,
+            max_source=self.max_source,
+            max_target=self.max_target,
+        )
 
-    def _coder(self, texts: list[str]) -> TextCoder:
+    def _learned(self, texts: Sequence[str]) -> list[str]:
+        """The state of the `SentencePieces` of these texts; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
-            return TextCoder(self.tokenizer)
+            return []
         coverage = self.character_coverage or (0.9995 if self.language in UNSPACED else 1.0)
         try:
-            pieces = SentencePieces.fit(
+            return SentencePieces.fit(
                 texts,
                 self.vocabulary_size or PIECES,
                 algorithm=self.algorithm,
                 character_coverage=coverage,
                 faithful=True,
                 exact=self.vocabulary_size is not None,
-            )
+            ).state
         except ZooError as error:
             raise DataError(f"--data.vocabulary_size: {error}") from error
-        return TextCoder("sentencepiece", pieces.state)
 
-    def _vocabulary(self, coder: TextCoder, texts: list[str]) -> Vocabulary:
+    def _vocabulary(self, coder: TextCoder, pieces: Iterable[str]) -> Vocabulary:
         if coder.subwords is not None:
             return Vocabulary((*SPECIALS, *coder.subwords.entries))
-        pieces = (piece for text in texts for piece in coder.split(text))
         entries = Vocabulary.fit(pieces, min_count=self.min_count, specials=SPECIALS)
         largest = len(entries) - len(SPECIALS)
         if self.vocabulary_size is not None and self.vocabulary_size > largest:
+            unit = "characters" if self.tokenizer == "characters" else "words"
             raise DataError(
-                f"--data.vocabulary_size: {self.vocabulary_size} {self.tokenizer} are more than this text has: "
+                f"--data.vocabulary_size: {self.vocabulary_size} {unit} are more than this text has: "
                 f"{largest} is the largest possible number"
             )
         return Vocabulary(entries[: len(SPECIALS) + (self.vocabulary_size or largest)])
@@ -249,4 +273,6 @@ class Seq2SeqDataModule(CorpusDataModule):
                 warnings.warn(
                     f"{cut} {side}s of {split} have more than max_{side}={longest} pieces: they are cut there"
                 )
+        if data.empty:
+            warnings.warn(f"{data.empty} sources of {split} are stop words alone: each is read as one unknown word")
         return data

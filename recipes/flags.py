@@ -88,10 +88,11 @@ class TrainingCLI(LightningCLI):
             filename="best",
             monitor=self.model.monitor,
             mode="max",
-            save_last=True,
             enable_version_counter=False,
         )
-        callbacks = [self.recorder, best]
+        # After every epoch: with `save_last` above it would be after those alone that were the best.
+        last = ModelCheckpoint(self.folder.checkpoints, filename="last", enable_version_counter=False)
+        callbacks = [self.recorder, best, last]
         if self.config.ema:  # before the recorder, which may save a checkpoint at the end of a batch
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from datamodules import catalog
-from datamodules.catalog import CATALOG, Corpus, RemoteFile, default_root, locate
+from datamodules import downloads
+from datamodules.catalog import CATALOG, Corpus, RemoteFile
+from datamodules.downloads import default_root, locate
 from datamodules.readers import DataError, read_columns, read_conllu
 
 BODY = os.urandom(300_000)
@@ -153,7 +154,7 @@ def closed_port() -> int:
 def test_no_network_says_what_to_do_by_hand(server, toy, tmp_path, monkeypatch, trouble):
     proceed = threading.Event()
     server.at_half = lambda: proceed.wait(10)
-    monkeypatch.setattr(catalog, "TIMEOUT", 0.2)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     port = closed_port() if trouble == "refused" else server.server_port
     toy(port, f"/{trouble}")
     with pytest.raises(DataError) as error:

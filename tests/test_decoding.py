@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.decoding import Limits, beam_search, greedy, sample, select
+from zoo.beam import beam_search
+from zoo.decoding import Limits, greedy, sample, select
 from zoo.errors import ZooError
 
 TOKENS, SIZE, BEGIN, END = 5, 8, 0, 1

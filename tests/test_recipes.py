@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from wandb.proto.wandb_internal_pb2 import Record
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +34,28 @@ def run(recipe: str, *args, cwd: Path, text: str | None = None, fails: bool = Fa
     assert (done.returncode != 0) == fails, done.stderr[-3000:]
     assert "Traceback" not in done.stderr, done.stderr[-3000:]
     return done
+
+
+def last_checkpoint(folder: Path) -> dict:
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
+    """Ctrl-C in the middle of the second epoch of a run in the folder `stopped`: how, it says, to go on."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
+    command = [sys.executable, "-m", f"recipes.{recipe}", *map(str, args), "--out", "stopped"]
+    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, env=environment)
+    while not (cwd / "stopped/checkpoints/last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.3)  # into the next epoch
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors[-2000:]
+    epoch = last_checkpoint(cwd / "stopped")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    assert epoch["current"]["completed"] > 0
+    resume = errors.strip().splitlines()[-1]
+    assert resume.startswith(f"python -m recipes.{recipe} --config stopped/config.yaml --out stopped --resume")
+    return resume.split()[3:]
 
 
 @pytest.fixture(scope="module")
@@ -95,27 +116,12 @@ def test_fit_reads_no_test_split(tmp_path):
 
 def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path):
     """Ctrl-C in the middle of an epoch, then the printed command: the weights are those of a run left alone."""
-    args = ["--out", "run", "--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
-    run("pos_tagging", *args, cwd=tmp_path, env={"COLUMNS": "200"})
-    alone = load_file(tmp_path / "run/model/model.safetensors")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
-    command = [sys.executable, "-m", "recipes.pos_tagging", *args[2:], "--out", "stopped"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
-    while not (tmp_path / "stopped/checkpoints/last.ckpt").exists() and process.poll() is None:
-        time.sleep(0.02)
-    time.sleep(0.3)  # into the next epoch
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors[-2000:]
-    last = torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)
-    assert last["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["completed"] > 0
-    resume = errors.strip().splitlines()[-1]
-    assert resume.startswith("python -m recipes.pos_tagging --config stopped/config.yaml --out stopped --resume")
-    run("pos_tagging", *resume.split()[3:], cwd=tmp_path)
-    resumed = load_file(tmp_path / "stopped/model/model.safetensors")
-    assert all(torch.equal(alone[name], resumed[name]) for name in alone)
-    rows = torch.load(tmp_path / "stopped/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["rows"]
-    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    args = ["--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
+    run("pos_tagging", "--out", "run", *args, cwd=tmp_path, env={"COLUMNS": "200"})
+    run("pos_tagging", *interrupt("pos_tagging", *args, cwd=tmp_path), cwd=tmp_path)
+    alone, resumed = (last_checkpoint(tmp_path / name) for name in ("run", "stopped"))
+    assert all(torch.equal(weights, resumed["state_dict"][name]) for name, weights in alone["state_dict"].items())
+    assert [row["epoch"] for row in resumed["callbacks"]["Recorder"]["rows"]] == [0, 1, 2, 3]
 
 
 def test_two_processes_report_what_one_does(tmp_path):

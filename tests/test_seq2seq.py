@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,7 @@ from zoo import CELLS, Seq2Seq, Seq2SeqSummarizer
 from zoo.decoder import DecoderState, Memory
 from zoo.errors import ZooError
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, TextCoder
-from zoo.text import Vocabulary
+from zoo.text import SentencePieces, Vocabulary
 from zoo.writing import log_coverage
 
 SOURCES = ["the old dog sleeps", "a cat", "the quick zebra eats a quagga today", "dog eats dog"]
@@ -33,6 +34,8 @@ VARIANTS = [
     dict(attention="additive", copy=True, coverage=True, encoder_layers=2),
     dict(attention="additive", copy=True, coverage=True, input_feeding=True, decoder_layers=2),
     dict(copy=True, target_words=[*SPECIALS, "▁dog", "▁cat", "!"]),
+    dict(vector_words=["<pad>", "<unk>", "dog", "Cat"], vector_size=3, tune_vectors=True),
+    dict(copy=True, stop_words=["the", "a", "cat"]),
 ]
 
 
@@ -252,12 +255,80 @@ def test_wrong_options_name_the_right_ones(options, message):
         model_of(**options)
 
 
-@given(st.text(alphabet="ab é龘🙂,.-\t 9<>x0", max_size=20))
-def test_words_and_characters_lose_nothing(text):
-    folded = " ".join(text.split())
-    for tokenizer in ("words", "characters"):
-        coder = TextCoder(tokenizer)
-        assert coder.join(coder.split(text)) == folded
+@pytest.mark.parametrize("tokenizer", ["words", "characters", "jieba"])
+@given(text=st.text(alphabet="ab é龘🙂,.-\t 9<>x0我来到北京的，\u3000", max_size=20))
+def test_no_tokenizer_loses_anything(tokenizer, text):
+    if tokenizer == "jieba":
+        pytest.importorskip("jieba")
+    coder = TextCoder(tokenizer)
+    assert coder.join(coder.split(text)) == " ".join(text.split())
+
+
+def test_pieces_are_not_words():
+    pieces = dict(tokenizer="sentencepiece", source_pieces=SentencePieces.fit(SOURCES, 25).state)
+    with pytest.raises(ZooError, match="stop words belong to words"):
+        model_of(stop_words=["a"], **pieces)
+    with pytest.raises(ZooError, match="imported vectors belong to words"):
+        model_of(vector_words=["<pad>", "<unk>"], vector_size=2, **pieces)
+
+
+def test_jieba_marks_the_spaces_that_there_are():
+    pytest.importorskip("jieba")
+    pieces = TextCoder("jieba").split("我来到北京，用 Python和 deep learning")
+    assert pieces == ["我", "来到", "北京", "，", "用", "▁Python", "和", "▁deep", "▁learning"]
+    assert TextCoder("jieba").join(pieces[1:5]) == "来到北京，用"
+    assert TextCoder("jieba").split(" ") == []
+
+
+def test_without_jieba_the_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    with pytest.raises(ZooError, match=r"pip install lstm-zoo\[jieba\]"):
+        model_of(tokenizer="jieba").predict(["我来到北京"])
+
+
+def test_stop_words_travel_with_the_model(tmp_path):
+    model = model_of(Seq2SeqSummarizer, stop_words=["the", "dog"]).eval()
+    plain = model_of(Seq2SeqSummarizer).eval()
+    texts = ["The old dog sleeps", "the a the cat dog"]
+    expected = plain.predict(["old sleeps", "a cat"], n_best=2)
+    assert model.predict(texts, n_best=2) == expected != plain.predict(texts, n_best=2)
+    again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    assert again.predict(texts, n_best=2) == expected
+    target = batch_of(model, [0], ["the old dog"], ["the old dog"]).target[0]
+    assert model.indexer.decode(target[:-1].tolist(), []) == "the old dog"
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Seq2SeqSummarizer])
+def test_a_source_of_stop_words_is_one_unknown_word(kind):
+    model = model_of(kind, stop_words=["the"]).eval()
+    batch = batch_of(model, [0, 1], ["the The", "quick cat"], ["dog", "the cat"])
+    assert batch.source[0].tolist() == [1, 0] and batch.source_lengths.tolist() == [1, 2]
+    assert batch.copies[0].tolist() == [0, 0] and batch.unknown[0] == []
+    assert math.isfinite(model.losses(batch).likelihood.item())
+    inputs = ["the The", "quick cat", "the"]
+    outputs = model.predict(inputs)
+    assert outputs == [model.predict([text])[0] for text in inputs] and outputs[0] == outputs[2] != ""
+    assert not any(special in outputs[0] for special in SPECIALS)
+    seen = model.attend("the", "dog")
+    assert seen.source == ["<unk>"] and seen.weights.shape == (2, 1)
+
+
+def test_imported_vectors_are_used_kept_and_frozen(tmp_path):
+    vectors = dict(vector_words=["<pad>", "<unk>", "dog", "Dog", "cat"], vector_size=2)
+    model = model_of(**vectors).eval()
+    batch = batch_of(model, [0], ["dog Dog cat Cat DOG zebra"], ["dog"])
+    assert batch.vectors.tolist() == [[2, 3, 4, 4, 2, 1]]
+    before = model.losses(batch).likelihood
+    table = torch.tensor([[1.0, 2.0], [-1.0, 0.0], [3.0, 1.0]])
+    model.import_vectors(table)
+    torch.testing.assert_close(model.vectors.weight[2:], table / table.std())
+    assert not torch.equal(model.losses(batch).likelihood, before)
+    assert not model.vectors.weight.requires_grad
+    assert model_of(tune_vectors=True, **vectors).vectors.weight.requires_grad
+    again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    assert torch.equal(again.losses(batch).likelihood, model.losses(batch).likelihood)
+    with pytest.raises(ZooError, match=r"expected vectors of shape \(3, 2\), got \(3, 3\)"):
+        model.import_vectors(torch.zeros(3, 3))
 
 
 def test_unknown_pieces_have_ids_of_their_own():

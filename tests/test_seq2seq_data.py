@@ -88,7 +88,74 @@ def test_characters_that_sentencepiece_never_saw_are_kept():
     data = Seq2SeqDataModule("sample-phrases")
     text = "Ein 龘 🙂 und ein Ⅷ ﬁ\u3000：（）"
     assert data.indexer.source.join(data.indexer.source.split(text)) == " ".join(text.split())
-    assert not data.indexer.encode_source(data.indexer.source.split(text))[2]
+    assert not data.indexer.encode_source(data.indexer.source.split(text)).unknown
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_chinese_words_are_joined_without_spaces(tmp_path, joint):
+    pytest.importorskip("jieba")
+    pairs = [("我来到北京清华大学", "来到 Tsinghua 大学"), ("他用 Python 3.13 写 deep learning 程序。", "写程序")]
+    data = Seq2SeqDataModule(**write(tmp_path, "tsv", pairs), tokenizer="jieba", joint=joint)
+    data.setup("fit")
+    (batch,) = data.train_dataloader()
+    for row, pair in enumerate(batch.pairs):
+        source = [data.source_words[i] for i in batch.source[row, : batch.source_lengths[row]].tolist()]
+        assert data.indexer.source.join(source) == pair.source
+        assert (
+            data.indexer.decode(batch.target[row, : batch.lengths[row] - 1].tolist(), batch.unknown[row]) == pair.target
+        )
+    # A title begins with a word that stands within its text: one entry, which can be copied.
+    assert "来到" in data.source_words and "▁来到" not in data.source_words
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_stop_words_are_left_out_of_sources_alone(tmp_path, joint):
+    (tmp_path / "stop.txt").write_text("ein\ndie\nthe\n", encoding="utf-8")
+    options = dict(tokenizer="words", stop_words=str(tmp_path / "stop.txt"), joint=joint)
+    data = Seq2SeqDataModule(**write(tmp_path, "tsv", [*PAIRS, ("Ein ein die", "The end")]), **options)
+    with pytest.warns(UserWarning, match="1 sources of (train|dev) are stop words alone"):
+        data.setup("fit")
+    assert "▁Ein" not in data.source_words and ("▁The" in data.source_words) == joint
+    batches = {
+        place: (batch, row) for batch in data.train_dataloader() for row, place in enumerate(batch.rows.tolist())
+    }
+    assert len(batches) == 4
+    for place, expected in enumerate(
+        [["▁Hund", "▁bellt", "."], ["▁Katze", "▁schläft"], ["▁ist", "▁Zeichen"], ["<unk>"]]
+    ):
+        batch, row = batches[place]
+        read = [data.source_words[i] for i in batch.source[row, : batch.source_lengths[row]].tolist()]
+        assert read == expected
+        written = batch.target[row, : batch.lengths[row] - 1].tolist()
+        assert data.indexer.decode(written, batch.unknown[row]) == data.pairs("train")[place].target
+
+    words = data.source_words, data.target_words
+    model = Seq2Seq(words[0], target_words=words[1], tokenizer="words", stop_words=data.stop_words)
+    other = Seq2SeqDataModule(**write(tmp_path, "tsv"), tokenizer="words")
+    other.adopt(model)
+    other.setup("test")
+    (batch,) = other.test_dataloader()
+    assert sorted(batch.source_lengths.tolist()) == [2, 2, 3]  # the model's stop words, not the data's
+
+
+def test_vectors_reach_the_model_before_training(tmp_path):
+    (tmp_path / "v.txt").write_text("the 1 2\nReturn 3 -4\n", encoding="utf-8")
+    data = Seq2SeqDataModule("sample-phrases", tokenizer="words", vectors=str(tmp_path / "v.txt"))
+    sizes = dict(embedding_size=4, encoder_size=4, decoder_size=4)
+    vectors = dict(vector_words=data.vector_words, vector_size=data.vector_size)
+    model = Seq2Seq(data.source_words, tokenizer="words", **vectors, **sizes)
+    trainer = pl.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+                         enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    trainer.fit(model, data)
+    expected = torch.tensor([[1.0, 2.0], [3.0, -4.0]])
+    torch.testing.assert_close(model.vectors.weight[2:], expected / expected.std())
+    (first,) = (
+        place
+        for place, pair in enumerate(data.pairs("train"))
+        if pair.source == "The glass fell to the floor and broke."
+    )
+    batch = data._encoded["train"].batch([first])
+    assert batch.vectors.tolist() == [[2, 1, 1, 1, 2, 1, 1, 1, 1]]  # "The" by its lower case
 
 
 @given(SIDES, st.integers(1, 300))
@@ -135,6 +202,10 @@ def test_what_is_too_long_is_cut_and_counted():
         (dict(vocabulary_size=20), r"20 pieces are fewer than .*: \d+ is the smallest"),
         (dict(max_tokens=0), "at least 1"),
         (dict(max_source=0), "at least 1"),
+        (dict(stop_words="english"), "stop words belong to words.*another tokenizer: characters, words, jieba"),
+        (dict(stop_words="klingon", tokenizer="words"), "english, chinese or a file"),
+        (dict(vectors="v.txt"), "imported vectors belong to words.*another tokenizer: characters, words, jieba"),
+        (dict(vectors="nowhere.txt", tokenizer="words"), "nowhere.txt"),
     ],
     ids=str,
 )

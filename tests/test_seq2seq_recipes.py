@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_recipes import run
+import torch
+from test_recipes import interrupt, last_checkpoint, run
 
 TINY = [
     "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention_size=16",
@@ -46,6 +47,45 @@ def test_the_saved_model_is_the_tested_one(summarizer):
     assert again == pytest.approx(facts["scores"], abs=1e-5)
     other = json.loads(run("summarization", "test", "--model=run", "--max_length=2", cwd=summarizer.parent).stdout)
     assert other["test/rouge1"] != again["test/rouge1"] and other["test/loss"] == again["test/loss"]
+
+
+# Whatever a resume could lose: draws of dropout and of the model's own guesses, coverage that begins at a step, and
+# vectors that training has changed.
+COMPLETE = [
+    *TINY, "--trainer.precision=32-true", "--trainer.max_epochs=3", "--data.max_tokens=40",
+    "--model.scheduled_sampling=0.3", "--model.coverage_after=150", "--data.stop_words=english",
+    "--data.vectors=v.txt", "--model.tune_vectors=true",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("complete")
+    (folder / "v.txt").write_text("fire 1 2 -1\nbarn 0 -1 1\nMayor 3 0 1\n", encoding="utf-8")
+    run("summarization", "--out", "run", *COMPLETE, cwd=folder)
+    return folder / "run"
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(complete):
+    """Ctrl-C in the middle of an epoch, before coverage begins: the weights are those of a run left alone."""
+    folder = complete.parent
+    resume = interrupt("summarization", *COMPLETE, cwd=folder)
+    stopped, alone = (last_checkpoint(folder / name) for name in ("stopped", "run"))
+    assert stopped["global_step"] < 150 < alone["global_step"]
+    run("summarization", *resume, cwd=folder)
+    resumed = last_checkpoint(folder / "stopped")
+    assert resumed["global_step"] == alone["global_step"] and resumed["loops"] == alone["loops"]
+    assert alone["state_dict"]["vectors.weight"].shape == (5, 3)
+    for name, weights in alone["state_dict"].items():
+        assert torch.equal(weights, resumed["state_dict"][name]), name
+
+
+def test_stop_words_and_vectors_are_part_of_the_model(complete, tmp_path):
+    words = json.loads((complete / "model/vocabulary.json").read_text("utf-8"))
+    assert "the" in words["stop_words"] and words["vector_words"] == ["<pad>", "<unk>", "fire", "barn", "Mayor"]
+    args = ["--trainer.precision=32-true", "--data.tokenizer=words"]
+    again = json.loads(run("summarization", "test", "--model", complete / "model", *args, cwd=tmp_path).stdout)
+    assert again == pytest.approx(json.loads((complete / "metrics.json").read_text())["scores"], abs=1e-5)
 
 
 def test_two_models_are_compared(summarizer):

@@ -54,6 +54,12 @@ class TextBatch(NamedTuple):
     labels: Tensor | None = None  # (B,) label ids; with several labels a text (B, K), 1 for those it has
 
 
+def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str]) -> Tensor:
+    """Rows `(T,)` in a table of imported vectors. They may be cased or not: the spelling itself first, then its key."""
+    get, unknown = vectors.get, vectors.unknown_id or 0
+    return torch.tensor([get(token, get(key, unknown)) for token, key in zip(tokens, keys, strict=True)])
+
+
 class WordIndexer:
     """Words to ids, by one rule for training and prediction.
 
@@ -73,10 +79,7 @@ class WordIndexer:
     def ids(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The ids of `tokens` among the words and among the imported vectors, `(T,)` each."""
         keys = [token.lower() for token in tokens] if self.lowercase else tokens
-        # Vectors may be cased or not: the spelling itself first, then its key.
-        get, unknown = self.vectors.get, self.vectors.unknown_id or 0
-        rows = [get(token, get(key, unknown)) for token, key in zip(tokens, keys, strict=True)]
-        return torch.tensor(self.words.ids(keys)), torch.tensor(rows)
+        return torch.tensor(self.words.ids(keys)), vector_rows(self.vectors, tokens, keys)
 
 
 class FormIndexer(WordIndexer):

@@ -67,6 +67,28 @@ class ConvolutionalCharacters(nn.Module):
         return torch.cat(pooled, dim=-1).tanh()  # (U, E)
 
 
+class ImportedVectors(nn.Embedding):
+    """A table of imported vectors: row 0 is padding, 1 the unknown word.
+
+    Args:
+        num_vectors: its rows, these two included.
+        vector_size: features of a vector.
+        tune: whether training may change them.
+    """
+
+    def __init__(self, num_vectors: int, vector_size: int, *, tune: bool):
+        super().__init__(num_vectors, vector_size, padding_idx=0)
+        self.weight.requires_grad_(tune)
+
+    def import_table(self, table: Tensor) -> None:
+        """Copies `table (num_vectors - 2, vector_size)`, scaled to unit variance; unknown words get the mean."""
+        weight = self.weight.data
+        if table.shape != (len(weight) - 2, weight.shape[1]):
+            raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
+        weight[2:] = table / table.std().clamp(min=1e-6)
+        weight[1] = weight[2:].mean(0)
+
+
 class WordEmbedding(nn.Module):
     """Words to vectors: a trained embedding and, where there are some, imported vectors, side by side.
 
@@ -95,22 +117,13 @@ class WordEmbedding(nn.Module):
         nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
         self.vectors = None
         if num_vectors:
-            self.vectors = nn.Embedding(num_vectors, vector_size, padding_idx=0)
-            self.vectors.weight.requires_grad_(tune_vectors)
+            self.vectors = ImportedVectors(num_vectors, vector_size, tune=tune_vectors)
         self.word_dropout = word_dropout
         self.output_size = word_size + (vector_size if num_vectors else 0)
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors, a row for each of their words after the two special entries.
-
-        Args:
-            table: `(num_vectors - 2, vector_size)`; scaled to unit variance. Unknown words get the mean.
-        """
-        weight = self.vectors.weight.data
-        if table.shape != (len(weight) - 2, weight.shape[1]):
-            raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
-        weight[2:] = table / table.std().clamp(min=1e-6)
-        weight[1] = weight[2:].mean(0)
+        """Copies imported vectors, a row for each of their words after the two special entries."""
+        self.vectors.import_table(table)
 
     def look_up(self, words: Tensor, vectors: Tensor) -> list[Tensor]:
         """The embedding and the imported vector of each word: ids of any one shape `(*)` -> each `(*, E)`."""

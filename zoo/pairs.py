@@ -13,45 +13,77 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from zoo.batching import vector_rows
 from zoo.errors import ZooError, unknown_name
-from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary
+from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, split_jieba
 
 BEGIN, END = "<s>", "</s>"
 SPECIALS = (PAD, UNKNOWN, BEGIN, END)  # their ids are 0, 1, 2, 3
 SPACE = "\u2581"  # as in sentencepiece: white space before a piece
-TOKENIZERS = ("sentencepiece", "words", "characters")
-WORDS = re.compile(r"(\s*)(\w+|[^\w\s])")
+SPLITTERS = {"words": re.compile(r"\w+|[^\w\s]").findall, "jieba": split_jieba}
+TOKENIZERS = ("sentencepiece", "characters", *SPLITTERS)
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
-class TextCoder:
-    """Text to pieces and back: `join(split(text))` is the text, its runs of white space folded.
+def bare(piece: str) -> str:
+    """A piece without the mark of white space before it."""
+    return piece.removeprefix(SPACE)
 
-    Args:
-        tokenizer: "sentencepiece", "words" (punctuation marks are words) or "characters".
-        pieces: the state of `SentencePieces`, for the first.
+
+def require_words(tokenizer: str, what: str) -> None:
+    """Refuses what is made for words where a tokenizer's pieces are parts of words.
 
     Raises:
-        ZooError: an unknown tokenizer, or pieces that are missing or that nothing reads.
+        ZooError: the tokenizer is sentencepiece.
+    """
+    if tokenizer == "sentencepiece":
+        known = ", ".join(name for name in TOKENIZERS if name != tokenizer)
+        raise ZooError(
+            f"{what} belong to words, and the pieces of sentencepiece are none: leave them out, or use another "
+            f"tokenizer: {known}"
+        )
+
+
+class TextCoder:
+    """Text to pieces and back: `join(split(text))` is the text, its runs of white space folded, without stop words.
+
+    White space is a mark at the front of the word behind it. So Chinese words are joined without spaces, and Latin
+    ones among them with the spaces that they had. The first word of a text is marked too, like most others, but not
+    by "jieba": in Chinese most words have no mark.
+
+    Args:
+        tokenizer: "sentencepiece", "words" (punctuation marks are words), "characters" or "jieba" (Chinese words).
+        pieces: the state of `SentencePieces`, for the first.
+        stop_words: pieces that `split` leaves out, in lower case.
+
+    Raises:
+        ZooError: an unknown tokenizer, pieces that are missing or that nothing reads, or stop words where pieces are
+            not words.
     """
 
-    def __init__(self, tokenizer: str, pieces: Sequence[str] = ()):
+    def __init__(self, tokenizer: str, pieces: Sequence[str] = (), *, stop_words: Sequence[str] = ()):
         if tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
         if (tokenizer == "sentencepiece") != bool(pieces):
             raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+        if stop_words:
+            require_words(tokenizer, "stop words")
         self.subwords = SentencePieces(pieces) if pieces else None
-        self.tokenizer = tokenizer
+        self.tokenizer, self._stop_words = tokenizer, frozenset(stop_words)
 
     def split(self, text: str) -> list[str]:
-        """The pieces of a text, white space before a piece marked at its front."""
-        text = " ".join(text.split())
+        """The pieces of a text but its stop words, white space before a piece marked at its front."""
+        parts = text.split()
         if self.subwords is not None:
-            return self.subwords(text)
+            return self.subwords(" ".join(parts))
         if self.tokenizer == "characters":
-            return list(text.replace(" ", SPACE))
-        words = (match.groups() for match in WORDS.finditer(f" {text}" if text else ""))
-        return [SPACE * bool(space) + word for space, word in words]
+            pieces = list(SPACE.join(parts))
+        else:
+            words = map(SPLITTERS[self.tokenizer], parts)
+            pieces = [piece for first, *others in words for piece in (SPACE + first, *others)]
+        if self.tokenizer == "jieba" and pieces:
+            pieces[0] = bare(pieces[0])
+        return [piece for piece in pieces if bare(piece).lower() not in self._stop_words]
 
     def join(self, pieces: Iterable[str]) -> str:
         """The text that these pieces spell."""
@@ -68,11 +100,21 @@ class Pair(NamedTuple):
     target: str
 
 
+class EncodedSource(NamedTuple):
+    """A source of S pieces."""
+
+    ids: Tensor  # (S,) in the source vocabulary
+    vectors: Tensor  # (S,) rows in the table of imported vectors
+    copies: Tensor  # (S,) ids in the extended target vocabulary
+    unknown: list[str]  # the pieces that this has more than the vocabulary
+
+
 class Seq2SeqBatch(NamedTuple):
     """Right-padded pairs. Ids behind the target vocabulary, in `copies` and `target`, are a row's `unknown` pieces."""
 
     source: Tensor  # (B, S) ids in the source vocabulary
     source_lengths: Tensor  # (B,)
+    vectors: Tensor  # (B, S) rows of the same pieces in the table of imported vectors
     copies: Tensor  # (B, S) the same pieces in the extended target vocabulary
     unknown: list[list[str]]  # for each row the pieces that its copies have and the vocabulary has not
     target: Tensor | None = None  # (B, T), the end last
@@ -94,6 +136,7 @@ class PairIndexer:
         target: splits and joins targets.
         source_vocabulary: of the training split, `SPECIALS` first.
         target_vocabulary: likewise; the same object where both are one.
+        vectors: the words that imported vectors of sources exist for; empty without them.
         max_source: pieces of a source that are read; what follows is not.
         max_target: pieces of a target, its end not counted.
     """
@@ -105,6 +148,7 @@ class PairIndexer:
         source_vocabulary: Vocabulary,
         target_vocabulary: Vocabulary,
         *,
+        vectors: Vocabulary,
         max_source: int,
         max_target: int,
     ):
@@ -113,15 +157,22 @@ class PairIndexer:
                 raise ZooError(f"a vocabulary begins with {', '.join(SPECIALS)}, got {', '.join(vocabulary[:4])}")
         if min(max_source, max_target) < 1:
             raise ZooError(f"max_source and max_target must be at least 1, got {max_source} and {max_target}")
-        self.source, self.target = source, target
+        if vectors:
+            require_words(source.tokenizer, "imported vectors")
+        self.source, self.target, self.vectors = source, target, vectors
         self.source_vocabulary, self.target_vocabulary = source_vocabulary, target_vocabulary
         self.max_source, self.max_target = max_source, max_target
 
-    def encode_source(self, pieces: Sequence[str]) -> tuple[Tensor, Tensor, list[str]]:
-        """Ids `(S,)`, ids in the extended target vocabulary `(S,)`, and the pieces that this has more."""
+    def encode_source(self, pieces: Sequence[str]) -> EncodedSource:
+        """The ids of what is read; a source without a piece is an unknown one, and nothing that could be copied."""
         unknown: dict[str, int] = {}
-        copies = self._extended(pieces, unknown, grow=True)
-        return torch.tensor(self.source_vocabulary.ids(pieces)), torch.tensor(copies), list(unknown)
+        copies = self._extended(pieces, unknown, grow=True) or [SPECIALS.index(PAD)]
+        pieces = pieces or [UNKNOWN]
+        words = [bare(piece) for piece in pieces]
+        vectors = vector_rows(self.vectors, words, [word.lower() for word in words])
+        return EncodedSource(
+            torch.tensor(self.source_vocabulary.ids(pieces)), vectors, torch.tensor(copies), list(unknown)
+        )
 
     def encode_target(self, pieces: Sequence[str], unknown: Sequence[str]) -> Tensor:
         """Ids in the extended vocabulary of a source that has these `unknown` pieces, then the end: `(T,)`."""
@@ -157,21 +208,23 @@ class EncodedPairs:
     Attributes:
         lengths: of each pair, its source's and its target's; of the source alone where there are no targets.
         cut: how many sources, and how many targets, were longer than the indexer's maximum.
+        empty: how many sources had nothing but stop words.
     """
 
     def __init__(self, sources: Sequence[str], indexer: PairIndexer, targets: Sequence[str] | None = None):
         self.indexer = indexer
         split = [indexer.source.split(text) for text in sources]
         self._sources = [indexer.encode_source(pieces[: indexer.max_source]) for pieces in split]
-        self.lengths: list[tuple[int, ...]] = [(len(ids),) for ids, *_ in self._sources]
+        self.lengths: list[tuple[int, ...]] = [(len(source.ids),) for source in self._sources]
+        self.empty = sum(not pieces for pieces in split)
         self.cut = [sum(len(pieces) > indexer.max_source for pieces in split)]
         self._pairs = self._targets = None
         if targets is not None:
             split = [indexer.target.split(text) for text in targets]
             self._pairs = [Pair(*texts) for texts in zip(sources, targets, strict=True)]
             self._targets = [
-                indexer.encode_target(pieces[: indexer.max_target], unknown)
-                for pieces, (*_, unknown) in zip(split, self._sources, strict=True)
+                indexer.encode_target(pieces[: indexer.max_target], source.unknown)
+                for pieces, source in zip(split, self._sources, strict=True)
             ]
             self.lengths = [(n, len(ids)) for (n,), ids in zip(self.lengths, self._targets, strict=True)]
             self.cut.append(sum(len(pieces) > indexer.max_target for pieces in split))
@@ -181,10 +234,11 @@ class EncodedPairs:
 
     def batch(self, rows: Sequence[int]) -> Seq2SeqBatch:
         """The pairs at `rows`, in that order, padded to the longest of them."""
-        source, copies, unknown = zip(*(self._sources[row] for row in rows), strict=True)
+        source, vectors, copies, unknown = zip(*(self._sources[row] for row in rows), strict=True)
         batch = Seq2SeqBatch(
             source=pad_sequence(source, batch_first=True),
             source_lengths=torch.tensor([len(ids) for ids in source]),
+            vectors=pad_sequence(vectors, batch_first=True),
             copies=pad_sequence(copies, batch_first=True),
             unknown=list(unknown),
         )

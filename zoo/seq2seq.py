@@ -21,6 +21,7 @@ from zoo.cells import RecurrentOptions
 from zoo.decoder import AttentionDecoder, Decoded, DecoderState, Memory
 from zoo.decoding import Step
 from zoo.dropout import LockedDropout
+from zoo.embedding import ImportedVectors
 from zoo.errors import ZooError, unknown_name
 from zoo.likelihood import token_log_probability
 from zoo.masks import padding_mask
@@ -44,9 +45,14 @@ class Seq2Seq(WritingModule):
     Args:
         source_words: the vocabulary of sources, `zoo.pairs.SPECIALS` first.
         target_words: that of targets; empty where both are one, and share their embeddings.
-        tokenizer: "sentencepiece", "words" or "characters".
+        tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words).
         source_pieces: the state of the `SentencePieces` of sources, for the first.
         target_pieces: likewise; empty where both are one.
+        stop_words: words of sources that are not read, in lower case; not with sentencepiece.
+        vector_words: the source words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`);
+            none with sentencepiece.
+        vector_size: their number of features; the encoder reads them beside the embedding.
+        tune_vectors: whether training changes them.
         language: of targets: Chinese ("zh") and Japanese ("ja") are scored by characters.
         metric: "bleu", "rouge" or "keywords", what the best checkpoint is chosen by.
         max_source: pieces of a source that are read.
@@ -96,6 +102,10 @@ class Seq2Seq(WritingModule):
         tokenizer: str = "sentencepiece",
         source_pieces: Sequence[str] = (),
         target_pieces: Sequence[str] = (),
+        stop_words: Sequence[str] = (),
+        vector_words: Sequence[str] = (),
+        vector_size: int = 0,
+        tune_vectors: bool = False,
         language: str = "en",
         metric: str | None = None,
         max_source: int = 400,
@@ -130,6 +140,7 @@ class Seq2Seq(WritingModule):
         super().__init__()
         source_words, target_words = list(source_words), list(target_words)
         source_pieces, target_pieces = list(source_pieces), list(target_pieces)
+        stop_words, vector_words = list(stop_words), list(vector_words)
         attention = self.defaults["attention"] if attention is None else attention
         copy = self.defaults["copy"] if copy is None else copy
         coverage = self.defaults["coverage"] if coverage is None else coverage
@@ -148,15 +159,28 @@ class Seq2Seq(WritingModule):
             )
         vocabulary = Vocabulary(source_words)
         targets = Vocabulary(target_words) if target_words else vocabulary
-        source, target = TextCoder(tokenizer, source_pieces), TextCoder(tokenizer, target_pieces or source_pieces)
-        self.indexer = PairIndexer(source, target, vocabulary, targets, max_source=max_source, max_target=max_target)
+        self.indexer = PairIndexer(
+            TextCoder(tokenizer, source_pieces, stop_words=stop_words),
+            TextCoder(tokenizer, target_pieces or source_pieces),
+            vocabulary,
+            targets,
+            vectors=Vocabulary(vector_words),
+            max_source=max_source,
+            max_target=max_target,
+        )
         # One embedding where both sides have one vocabulary: the first is the target's, the last the source's.
         sizes = [len(targets)] + [len(vocabulary)] * bool(target_words)
         self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_size, padding_idx=PAD_ID) for size in sizes)
         for embedding in self.embeddings:
             nn.init.normal_(embedding.weight[1:].data, std=embedding_size**-0.5)
+        self.vectors = ImportedVectors(len(vector_words), vector_size, tune=tune_vectors) if vector_words else None
         self.encoder = RecurrentBackbone(
-            embedding_size, encoder_size, cell=cell, num_layers=encoder_layers, dropout=dropout, options=options
+            embedding_size + (vector_size if vector_words else 0),
+            encoder_size,
+            cell=cell,
+            num_layers=encoder_layers,
+            dropout=dropout,
+            options=options,
         )
         self.decoder = AttentionDecoder(
             embedding_size,
@@ -182,10 +206,16 @@ class Seq2Seq(WritingModule):
         self.monitor = f"val/{MONITORS[metric]}"
         self.metrics = nn.ModuleDict({stage: TextMetrics(metric, language) for stage in ("val", "test")})
 
+    def import_vectors(self, table: Tensor) -> None:
+        """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""
+        self.vectors.import_table(table)
+
     def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
         """Reads the sources: what the decoder may look at, and its state before the first step."""
-        x = self.dropout(self.embeddings[-1](batch.source))  # (B, S, E)
-        encoded = self.encoder(x, batch.source_lengths)
+        x = self.embeddings[-1](batch.source)  # (B, S, E)
+        if self.vectors is not None:
+            x = torch.cat([x, self.vectors(batch.vectors)], dim=-1)  # (B, S, E and imported features)
+        encoded = self.encoder(self.dropout(x), batch.source_lengths)
         mask = padding_mask(batch.source_lengths, x.shape[1])  # (B, S)
         return self.decoder.remember(encoded, mask, batch.copies), self.decoder.start(encoded)
 

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from zoo.base import ZooModule
 from zoo.batching import group_by_length
+from zoo.beam import beam_search
 from zoo.decoder import DecoderState, Memory
-from zoo.decoding import Hypothesis, Limits, Step, beam_search, greedy, sample
+from zoo.decoding import Hypothesis, Limits, Step, greedy, sample
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
+from zoo.text import UNKNOWN
 from zoo.text_metrics import Written
 
 BEGIN_ID, END_ID = SPECIALS.index(BEGIN), SPECIALS.index(END)
@@ -164,7 +166,7 @@ class WritingModule(ZooModule):
         self.eval()
         decoded, *_ = self(self.transfer_batch_to_device(batch, self.device, 0))
         self.train(was_training)
-        pieces = self.indexer.source.split(source)[: self.indexer.max_source]
+        pieces = self.indexer.source.split(source)[: self.indexer.max_source] or [UNKNOWN]
         written = self.indexer.target.split(target)[: self.indexer.max_target]
         return Attended(pieces, [*written, END], decoded.weights[0].cpu())
 

@@ -1,0 +1,116 @@
+"""The files of the named corpora on this machine.
+
+    locate("ud-en-ewt")  ->  {"train": Path(...), "dev": Path(...), "test": Path(...)}
+
+A file that is already at ROOT/CORPUS/FILE is used as it is. One that is missing is downloaded at a pinned
+commit, compared with its sha256, and moved into place in one step: what has its final name is whole.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterable
+from http.client import HTTPException
+from pathlib import Path
+from tarfile import TarError
+from urllib.request import urlopen
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
+
+from rich.console import Console
+from rich.progress import wrap_file
+
+from datamodules.catalog import CATALOG, RemoteFile
+from datamodules.readers import DataError
+
+TIMEOUT = 30.0  # seconds without a byte
+
+
+def default_root() -> Path:
+    """The folder of all corpora: `$ZOO_DATA`, or `lstm-zoo` in the user's cache folder."""
+    home, environ = Path.home(), os.environ
+    cache = environ.get("XDG_CACHE_HOME") or home / ".cache"
+    elsewhere = {"darwin": home / "Library/Caches", "win32": environ.get("LOCALAPPDATA", home)}
+    return Path(environ.get("ZOO_DATA") or Path(elsewhere.get(sys.platform, cache), "lstm-zoo"))
+
+
+def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
+    """The files of the corpus `name`, split by split, downloaded below `root` if they are not there.
+
+    `root` is `default_root()` unless given. Several processes may ask for the same corpus at once.
+
+    Raises:
+        DataError: no corpus has this name, or a file cannot be downloaded, or is not the one expected.
+    """
+    if name not in CATALOG:
+        raise DataError(_unknown(name))
+    folder = Path(root or default_root()).expanduser() / name
+    files = {}
+    for split, origin in CATALOG[name].splits.items():
+        files[split] = origin if isinstance(origin, Path) else folder / origin.file
+        if isinstance(origin, RemoteFile) and not files[split].is_file():
+            _download(origin, files[split])
+    return files
+
+
+def _download(remote: RemoteFile, target: Path) -> None:
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")  # another process writes another one
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            sha256 = _fetch((remote.address, *remote.more), part)
+            if remote.make is not None:
+                sha256 = _rewrite(part, remote.make)
+            if sha256 != remote.sha256:
+                raise DataError(
+                    f"{remote.address}: expected a file with sha256 {remote.sha256}, got {sha256} "
+                    f"({part.stat().st_size:,} bytes). It was cut or changed on its way: try again"
+                )
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, HTTPException) as error:
+        raise DataError(
+            f"{remote.address}: expected to download it to {target}, got: {error}. Try again; or fetch it "
+            f"by other means and put it there; or set ZOO_DATA to a folder that has "
+            f"{target.parent.name}/{remote.file}"
+        ) from error
+
+
+def _fetch(addresses: Iterable[str], part: Path) -> str:
+    """Write what is at `addresses` to the new file `part`, one after the other; return its sha256."""
+    digest = hashlib.sha256()
+    with part.open("xb") as file:
+        for address in addresses:
+            with urlopen(address, timeout=TIMEOUT) as response:
+                size = int(response.headers.get("Content-Length", 0))
+                name, console = address.rpartition("/")[2], Console(stderr=True)
+                quiet = not sys.stderr.isatty()
+                with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
+                    while block := stream.read(1 << 16):
+                        digest.update(block)
+                        file.write(block)
+    return digest.hexdigest()
+
+
+def _rewrite(part: Path, make: Callable[[bytes], bytes]) -> str:
+    """Put what `make` makes of the file in its place; return the sha256."""
+    try:
+        part.write_bytes(make(part.read_bytes()))
+    except (ValueError, EOFError, BadZipFile, TarError, ParseError):
+        pass  # what was cut has another sum than what is expected too
+    return hashlib.sha256(part.read_bytes()).hexdigest()
+
+
+def _unknown(name: str) -> str:
+    close = difflib.get_close_matches(name, CATALOG, n=len(CATALOG))
+    known = [*close, *(other for other in CATALOG if other not in close)]
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return (
+        f"unknown corpus {name!r}: expected one of {', '.join(known)}. {hint}"
+        "For your own files type --data.train FILE --data.dev FILE --data.test FILE"
+    )
