@@ -26,7 +26,7 @@ RECIPE = Recipe(
     links=seq2seq.LINKS,
     defaults={"data.dataset": "sample-headlines", "data.max_source": 250, "data.max_target": 50},
     report=seq2seq.WritingReport.of,
-    predict=partial(seq2seq.predict, pretrained="titles-en-acl"),
+    predict=partial(seq2seq.predict, pretrained=None),
     search=Search,
     compare=seq2seq.compare,
 )
