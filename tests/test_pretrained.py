@@ -91,6 +91,10 @@ SHOWN = {
         "王珺珊女士，中国国籍",
         ["B-NAME", "M-NAME", "E-NAME", "O", "O", "O", "B-CONT", "M-CONT", "M-CONT", "E-CONT"],
     ),
+    "translate-en-de-multi30k": (
+        "A man in a blue shirt is standing on a ladder cleaning a window.",
+        "Ein Mann in einem blauen Hemd steht auf einer Leiter und reinigt ein Fenster.",
+    ),
 }
 
 

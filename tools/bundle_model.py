@@ -45,9 +45,12 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--commit", required=True, help="of the code that trained it")
+    parser.add_argument("--test", type=Path, help="what `test --model RUN` printed, where the run did not test")
     options = parser.parse_args()
 
     facts = json.loads((options.run / "metrics.json").read_text("utf-8"))
+    if options.test:
+        facts["scores"] |= json.loads(options.test.read_text("utf-8"))
     data = yaml.safe_load((options.run / "config.yaml").read_text("utf-8"))["data"]
     corpus = CATALOG[data["dataset"]]
     folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, half=True)
@@ -66,7 +69,7 @@ def main() -> None:
         "scores": facts["scores"],
         "best_dev": facts["best_dev"],
         "dev_slice_score": slice_score(zoo.from_pretrained(folder), corpus.name, column),
-        "command": re.sub(r" --out \S+", "", facts["command"]),
+        "command": re.sub(r" --out \S+| --overwrite", "", facts["command"]),
         "commit": options.commit,
         "seed": facts["seed"],
         "hardware": facts["hardware"],
