@@ -86,6 +86,7 @@ def test_unknown_names_list_the_known(tmp_path):
 
 # What each bundled model makes of a text.
 SHOWN = {
+    "sentiment-en-sst2": ("two hours that i will never get back", "0"),
     "spam-en-sms": ("WINNER!! Claim your free prize now", "spam"),
     "pos-en-ewt": ("I saw her duck .", ["PRON", "VERB", "PRON", "NOUN", "PUNCT"]),
     "ner-zh-resume": (
