@@ -86,6 +86,8 @@ def test_unknown_names_list_the_known(tmp_path):
 
 # What each bundled model makes of a text.
 SHOWN = {
+    "sentiment-zh-shopping": ("质量很差，用了两天就坏了", "0"),
+    "topic-zh-shopping": ("苹果很脆很甜，物流也快", "水果"),
     "sentiment-en-sst2": ("two hours that i will never get back", "0"),
     "spam-en-sms": ("WINNER!! Claim your free prize now", "spam"),
     "pos-en-ewt": ("I saw her duck .", ["PRON", "VERB", "PRON", "NOUN", "PUNCT"]),

@@ -9,6 +9,7 @@ Shapes: B rows (sentences, texts), T time steps, U distinct forms, L characters 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -56,6 +57,8 @@ class TextBatch(NamedTuple):
 
 def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str]) -> Tensor:
     """Rows `(T,)` in a table of imported vectors. They may be cased or not: the spelling itself first, then its key."""
+    if not vectors:
+        return torch.zeros(len(tokens), dtype=torch.long)
     get, unknown = vectors.get, vectors.unknown_id or 0
     return torch.tensor([get(token, get(key, unknown)) for token, key in zip(tokens, keys, strict=True)])
 
@@ -79,7 +82,7 @@ class WordIndexer:
     def ids(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The ids of `tokens` among the words and among the imported vectors, `(T,)` each."""
         keys = [token.lower() for token in tokens] if self.lowercase else tokens
-        return torch.tensor(self.words.ids(keys)), vector_rows(self.vectors, tokens, keys)
+        return torch.tensor(self.words.ids(keys), dtype=torch.long), vector_rows(self.vectors, tokens, keys)
 
 
 class FormIndexer(WordIndexer):
@@ -167,8 +170,9 @@ class EncodedTexts:
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer, labels: Tensor | None = None):
-        self.words, self.vectors = zip(*map(indexer.ids, texts), strict=True) if texts else ((), ())
         self.lengths = [len(text) for text in texts]
+        words, vectors = indexer.ids(list(chain.from_iterable(texts)))  # all at once: a tensor for each text is slow
+        self.words, self.vectors = words.split(self.lengths), vectors.split(self.lengths)
         self.labels = labels
 
     def __len__(self) -> int:
