@@ -29,8 +29,8 @@ class TextClassifier(ZooModule):
     """Gives a text one label, or several, and the probability of each.
 
     >>> classifier = zoo.from_pretrained("sentiment-en-sst2")
-    >>> classifier.predict(["a gripping , tender film"])
-    [{'label': '1', 'probabilities': {'0': 0.03, '1': 0.97}}]
+    >>> [result["label"] for result in classifier.predict(["a gripping , tender film"])]
+    ['1']
 
     Args:
         vocabulary: the tokens of the training split, `<pad>` and `<unk>` first.

@@ -38,9 +38,9 @@ NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
 class Seq2Seq(WritingModule):
     """Rewrites a text: translates it, for example.
 
-    >>> translator = zoo.from_pretrained("runs/translation/.../model")
+    >>> translator = zoo.from_pretrained("translate-en-de-multi30k")
     >>> translator.predict(["A dog runs on the beach."], beam=5)
-    ['Ein Hund läuft am Strand.']
+    ['Ein Hund rennt am Strand.']
 
     Args:
         source_words: the vocabulary of sources, `zoo.pairs.SPECIALS` first.
@@ -301,8 +301,7 @@ class Seq2SeqSummarizer(Seq2Seq):
     """Shortens a text: a `Seq2Seq` that copies (pointer-generator) and covers, and is chosen by ROUGE.
 
     >>> summarizer = zoo.from_pretrained("runs/summarization/.../model")
-    >>> summarizer.predict(["The wordnet contains part-of-speech categories such as noun, verb, adjective ..."])
-    ['Adverbs in Sanskrit Wordnet']
+    >>> titles = summarizer.predict(abstracts)
 
     Its arguments are those of `Seq2Seq`; attention is additive.
     """
