@@ -52,6 +52,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words, an optional package).
         stop_words: words of sources that are not read, and so cannot be copied: "english", "chinese" or a file with
             one a line. Targets keep all of theirs. Not with sentencepiece, whose pieces are not words.
+        lowercase: whether both sides are turned into lower case, so that a title's "Neural" can be copied from an
+            abstract's "neural"; outputs are in lower case then.
         vocabulary_size: pieces or words of a side; by default 8,000 sentencepieces, or fewer where the text has no
             more, and all words or characters.
         algorithm: of sentencepiece: "unigram" or "bpe".
@@ -91,6 +93,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         language: str | None = None,
         tokenizer: str = "sentencepiece",
         stop_words: str | None = None,
+        lowercase: bool = False,
         vocabulary_size: int | None = None,
         algorithm: str = "unigram",
         joint: bool = True,
@@ -123,6 +126,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         self.source, self.target, self.format, self.header = source, target, format, header
         self.stop_words = read_stop_words(stop_words)
         self._language, self.tokenizer, self.vocabulary_size = language, tokenizer, vocabulary_size
+        self.lowercase = lowercase
         self.algorithm, self.joint, self.character_coverage = algorithm, joint, character_coverage
         self.min_count, self.max_source, self.max_target = min_count, max_source, max_target
         self._read: dict[str, list[Pair]] = {}
@@ -178,7 +182,7 @@ class Seq2SeqDataModule(CorpusDataModule):
 
     def adopt(self, model: Seq2Seq) -> None:
         """Uses a trained model's pieces and vocabularies, to evaluate it, instead of those of the training split."""
-        self._indexer = model.indexer
+        self._indexer, self.lowercase = model.indexer, model.indexer.source.lowercase
         self._encoded.clear()
 
     @property
@@ -218,8 +222,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         sources, targets = zip(*self.pairs("train"), strict=True)
         texts = [[*sources, *targets]] if self.joint else [sources, targets]
         states = [self._learned(side) for side in texts]
-        source = TextCoder(self.tokenizer, states[0], stop_words=self.stop_words)
-        target = TextCoder(self.tokenizer, states[-1])
+        source = TextCoder(self.tokenizer, states[0], stop_words=self.stop_words, lowercase=self.lowercase)
+        target = TextCoder(self.tokenizer, states[-1], lowercase=self.lowercase)
         pieces = [chain.from_iterable(map(source.split, sources)), chain.from_iterable(map(target.split, targets))]
         if self.joint:
             vocabularies = [self._vocabulary(source, chain(*pieces))] * 2
@@ -241,7 +245,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         coverage = self.character_coverage or (0.9995 if self.language in UNSPACED else 1.0)
         try:
             return SentencePieces.fit(
-                texts,
+                map(str.lower, texts) if self.lowercase else texts,
                 self.vocabulary_size or PIECES,
                 algorithm=self.algorithm,
                 character_coverage=coverage,

@@ -40,6 +40,7 @@ LINKS = (
     "source_pieces",
     "target_pieces",
     "stop_words",
+    "lowercase",
     "vector_words",
     "vector_size",
     "language",

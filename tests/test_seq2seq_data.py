@@ -108,6 +108,24 @@ def test_chinese_words_are_joined_without_spaces(tmp_path, joint):
     assert "来到" in data.source_words and "▁来到" not in data.source_words
 
 
+@pytest.mark.parametrize("tokenizer", ["sentencepiece", "words", "characters"])
+def test_in_lower_case_a_title_can_be_copied(tmp_path, tokenizer):
+    pairs = [("we study neural networks and NETWORKS", "Neural Networks"), ("a study of words", "Of Words")] * 5
+    data = Seq2SeqDataModule(**write(tmp_path, "tsv", pairs), tokenizer=tokenizer, lowercase=True, max_tokens=10_000)
+    data.setup("fit")
+    assert not any(character.isupper() for piece in data.source_words[4:] for character in piece if piece[0] != "<")
+    (batch,) = data.train_dataloader()
+    for row, pair in enumerate(batch.pairs):
+        written = batch.target[row, : batch.lengths[row] - 1]
+        assert data.indexer.decode(written.tolist(), batch.unknown[row]) == pair.target.lower()
+        assert tokenizer == "sentencepiece" or torch.isin(written, batch.copies[row]).all()
+
+    model = Seq2Seq(data.source_words, source_pieces=data.source_pieces, tokenizer=tokenizer, lowercase=True)
+    other = Seq2SeqDataModule(**write(tmp_path, "tsv", pairs), tokenizer=tokenizer)
+    other.adopt(model)
+    assert other.indexer.source.split("NEURAL") == data.indexer.source.split("neural") and other.lowercase
+
+
 @pytest.mark.parametrize("joint", [True, False])
 def test_stop_words_are_left_out_of_sources_alone(tmp_path, joint):
     (tmp_path / "stop.txt").write_text("ein\ndie\nthe\n", encoding="utf-8")

@@ -55,13 +55,16 @@ class TextCoder:
         tokenizer: "sentencepiece", "words" (punctuation marks are words), "characters" or "jieba" (Chinese words).
         pieces: the state of `SentencePieces`, for the first.
         stop_words: pieces that `split` leaves out, in lower case.
+        lowercase: whether texts are turned into lower case first; `join` does not turn them back.
 
     Raises:
         ZooError: an unknown tokenizer, pieces that are missing or that nothing reads, or stop words where pieces are
             not words.
     """
 
-    def __init__(self, tokenizer: str, pieces: Sequence[str] = (), *, stop_words: Sequence[str] = ()):
+    def __init__(
+        self, tokenizer: str, pieces: Sequence[str] = (), *, stop_words: Sequence[str] = (), lowercase: bool = False
+    ):
         if tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
         if (tokenizer == "sentencepiece") != bool(pieces):
@@ -69,11 +72,11 @@ class TextCoder:
         if stop_words:
             require_words(tokenizer, "stop words")
         self.subwords = SentencePieces(pieces) if pieces else None
-        self.tokenizer, self._stop_words = tokenizer, frozenset(stop_words)
+        self.tokenizer, self._stop_words, self.lowercase = tokenizer, frozenset(stop_words), lowercase
 
     def split(self, text: str) -> list[str]:
         """The pieces of a text but its stop words, white space before a piece marked at its front."""
-        parts = text.split()
+        parts = (text.lower() if self.lowercase else text).split()
         if self.subwords is not None:
             return self.subwords(" ".join(parts))
         if self.tokenizer == "characters":

@@ -49,6 +49,7 @@ class Seq2Seq(WritingModule):
         source_pieces: the state of the `SentencePieces` of sources, for the first.
         target_pieces: likewise; empty where both are one.
         stop_words: words of sources that are not read, in lower case; not with sentencepiece.
+        lowercase: whether both sides are in lower case, so that "Neural" can be copied from "neural".
         vector_words: the source words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`);
             none with sentencepiece.
         vector_size: their number of features; the encoder reads them beside the embedding.
@@ -103,6 +104,7 @@ class Seq2Seq(WritingModule):
         source_pieces: Sequence[str] = (),
         target_pieces: Sequence[str] = (),
         stop_words: Sequence[str] = (),
+        lowercase: bool = False,
         vector_words: Sequence[str] = (),
         vector_size: int = 0,
         tune_vectors: bool = False,
@@ -160,8 +162,8 @@ class Seq2Seq(WritingModule):
         vocabulary = Vocabulary(source_words)
         targets = Vocabulary(target_words) if target_words else vocabulary
         self.indexer = PairIndexer(
-            TextCoder(tokenizer, source_pieces, stop_words=stop_words),
-            TextCoder(tokenizer, target_pieces or source_pieces),
+            TextCoder(tokenizer, source_pieces, stop_words=stop_words, lowercase=lowercase),
+            TextCoder(tokenizer, target_pieces or source_pieces, lowercase=lowercase),
             vocabulary,
             targets,
             vectors=Vocabulary(vector_words),
