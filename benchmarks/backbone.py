@@ -6,8 +6,9 @@
 
 Lengths are drawn from the last tenth below T, as in a bucketed batch. Both systems are bidirectional, start from the
 padded batch and end with the padded outputs; a training pass is forward, sum, backward. Systems take turns, and a ratio
-is that of the medians. "Of at most": the ratio if our time were that of the pass's matrix products alone, at the speed
-at which this machine multiplies large matrices, measured in the same run. Memory is the growth of the resident set.
+is that of the medians. "Of at most": the ratio if our time were that of the pass's matrix products alone, as torch
+makes products of these shapes, over real positions only; they take their turns too. Memory is the growth of the
+resident set.
 """
 
 from __future__ import annotations
@@ -53,8 +54,6 @@ def main() -> None:
     options = parser.parse_args()
     bench = Bench(options.device, options.seconds, options.precisions)
     print(f"{date.today()}, {bench.hardware()}, Python {platform.python_version()}, torch {torch.__version__}.")
-    speeds = ", ".join(f"{bench.peak[p] / 1e9:,.0f} in {p}" for p in options.precisions)
-    print(f"Large matrix products here: GFLOP/s {speeds}.")
     if "grid" in options.parts:
         grid(bench)
     if "cells" in options.parts:
@@ -71,7 +70,6 @@ class Bench:
     def __init__(self, device: str, seconds: float, precisions: Sequence[str]):
         self.device, self.seconds, self.precisions = torch.device(device), seconds, precisions
         torch.manual_seed(0)
-        self.peak = {p: self._peak(PRECISIONS[p]) for p in precisions}
 
     def hardware(self) -> str:
         if self.device.type == "cuda":
@@ -98,9 +96,8 @@ class Bench:
 
         return run
 
-    def times(self, runs: Sequence[Callable], x: Tensor, lengths: Tensor, precision: str, train: bool) -> list[float]:
-        """Median seconds of a pass of each, taking turns."""
-        passes = [self._pass(run, x, lengths, precision, train) for run in runs]
+    def times(self, passes: Sequence[Callable[[], None]]) -> list[float]:
+        """Median seconds of each, taking turns."""
         for one in passes:
             one()
         took: list[list[float]] = [[] for _ in passes]
@@ -109,12 +106,14 @@ class Bench:
             for one, seconds in zip(passes, took, strict=True):
                 start = perf_counter()
                 one()
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize()
                 seconds.append(perf_counter() - start)
         return [median(seconds) for seconds in took]
 
     def memory(self, run: Callable, x: Tensor, lengths: Tensor, precision: str) -> float:
         """Megabytes by which a training pass makes the process grow at its peak."""
-        one = self._pass(run, x, lengths, precision, train=True)
+        one = self.layers(run, x, lengths, precision, train=True)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
@@ -126,7 +125,8 @@ class Bench:
         one()
         return (_status("VmHWM") - before) / 1024
 
-    def _pass(self, run: Callable, x: Tensor, lengths: Tensor, precision: str, train: bool) -> Callable[[], None]:
+    def layers(self, run: Callable, x: Tensor, lengths: Tensor, precision: str, train: bool) -> Callable[[], None]:
+        """A pass of recurrent layers: forward, and in training backward."""
         dtype = PRECISIONS[precision]
 
         def one() -> None:
@@ -138,21 +138,45 @@ class Bench:
                 outputs = run(inputs, lengths)
                 if train:
                     outputs.float().sum().backward()
-            if x.device.type == "cuda":
-                torch.cuda.synchronize()
 
         return one
 
-    def _peak(self, dtype: torch.dtype) -> float:
-        a, b = (torch.randn(2048, 2048, device=self.device, dtype=dtype) for _ in range(2))
-        best = float("inf")
-        for _ in range(12):
-            start = perf_counter()
-            a @ b
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            best = min(best, perf_counter() - start)
-        return 2 * 2048**3 / best
+    def products(
+        self, cell: str, rows: int, steps: int, size: int, layers: int, precision: str, train: bool, *, batched: bool
+    ) -> Callable[[], None]:
+        """The matrix products of such a pass and nothing else; `batched`: of both directions at once."""
+        wide, tokens, dtype = {"lstm": 4, "gru": 3}[cell] * size, rows * steps, PRECISIONS[precision]
+
+        def matrix(*shape: int) -> Tensor:
+            return torch.randn(*shape, device=self.device, dtype=dtype)
+
+        def both(a: Tensor, b: Tensor, out: Tensor) -> None:
+            if batched:
+                torch.bmm(a, b, out=out)
+            else:
+                for parts in zip(a, b, out, strict=True):
+                    torch.mm(*parts[:2], out=parts[2])
+
+        h, gates, weight = matrix(2, rows, size), matrix(2, rows, wide), matrix(2, size, wide)
+        to_h, to_gates, to_weight = map(torch.empty_like, (h, gates, weight))
+        inputs = [matrix(tokens, features) for features in [size] + [2 * size] * (layers - 1)]
+        weights = [matrix(x.shape[1], 2 * wide) for x in inputs]
+        all_h, all_gates = matrix(2, size, tokens), matrix(2, tokens, wide)
+
+        @torch.no_grad()
+        def one() -> None:
+            for x, weight_ih in zip(inputs, weights, strict=True):
+                projected = x @ weight_ih
+                for _ in range(steps):
+                    both(h, weight, to_gates)
+                if train:
+                    for _ in range(steps):
+                        both(gates, weight.transpose(1, 2), to_h)
+                    both(all_h, all_gates, to_weight)
+                    x.T @ projected
+                    projected @ weight_ih.T
+
+        return one
 
 
 def _status(field: str) -> int:
@@ -180,12 +204,14 @@ def grid(bench: Bench) -> None:
         x, lengths = bench.batch(rows, steps, size)
         tokens = int(lengths.sum())
         runs = [bench.ours(cell, size, layers), bench.packed(cell, size, layers)]
+        shape = cell, rows, round(tokens / rows), size, layers
         line = f"| {cell} | {rows} | {steps} | {size} | {layers} |"
         for mode, precision in modes:
             train = mode == "training"
-            ours, packed = bench.times(runs, x, lengths, precision, train)
-            least = operations(cell, tokens, size, layers, train) / bench.peak[precision]
-            line += f" {tokens / ours:,.0f} | {packed / ours:.2f} ({packed / least:.1f}) |"
+            passes = [bench.layers(run, x, lengths, precision, train) for run in runs]
+            passes += [bench.products(*shape, precision, train, batched=batched) for batched in (False, True)]
+            ours, packed, *products = bench.times(passes)
+            line += f" {tokens / ours:,.0f} | {packed / ours:.2f} ({packed / min(products):.1f}) |"
         megabytes = [bench.memory(run, x, lengths, bench.precisions[0]) for run in runs]
         print(line + "".join(f" {value:,.0f} |" for value in megabytes), flush=True)
 
@@ -206,7 +232,7 @@ def cells(bench: Bench) -> None:
         run, lstm = bench.ours(cell, size), bench.ours("lstm", size)
         for mode, precision, steps in modes:
             x, lengths = batches[steps]
-            ours, fused = bench.times([run, lstm], x, lengths, precision, mode == "training")
+            ours, fused = bench.times([bench.layers(r, x, lengths, precision, mode == "training") for r in (run, lstm)])
             line += f" {int(lengths.sum()) / ours:,.0f} | {ours / fused:.2f} |"
         print(f"{line} {bench.memory(run, *batches[200], bench.precisions[0]):,.0f} |", flush=True)
 
@@ -232,7 +258,7 @@ def growth(bench: Bench, picture: str) -> None:
             for steps in track(plan["steps"], f"growth with {label}", console=STATUS):
                 x, lengths = bench.batch(plan["rows"], steps, size)
                 runs = [make(cell, size) for cell, make in systems.items()] + [bench.packed("lstm", size)]
-                took = bench.times(runs, x, lengths, precision, train=True)
+                took = bench.times([bench.layers(run, x, lengths, precision, train=True) for run in runs])
                 for seconds, values in zip(took, lines.values(), strict=True):
                     values.append(1e6 * seconds / int(lengths.sum()))
         for cell, values in lines.items():
