@@ -12,6 +12,7 @@ the same texts, with the same tokens and the same vocabulary.
   on torch. All with the same sizes, the same number of epochs and as many texts a step. The runs are cut into rounds
   and take turns. Keras's loop over time steps is slow: `--keras-seconds` makes it train for a time instead.
 * Inference: the test file, again in turns. Ours gets strings and tokenizes them on its clock, the others get ids.
+* A limit: torch's LSTM alone, on batches like ours, without whatever stands before, behind or around it.
 
 A ratio is the median over the rounds of the ratios within them. The accuracy is that of the very labels whose
 making was timed. Nobody's clock runs while data are read and models built.
@@ -78,6 +79,10 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     training = common | {"batch": round(facts["texts_per_step"])}
     workers["PyTorch tutorial"] = Worker(sys.executable, WORKERS / "torch_classifier.py")
     facts |= workers["PyTorch tutorial"].turn(**same, training=training)
+    for name, precision in PRECISIONS.items():
+        workers[f"LSTM alone {name}"] = Worker(sys.executable, WORKERS / "lstm_alone.py")
+        alone = same | common | {"precision": precision, "tokens_per_step": facts["tokens_per_step"]}
+        workers[f"LSTM alone {name}"].turn(**alone)
     workers["Keras"] = Worker(arguments.peers_python, WORKERS / "keras_classifier.py")
     facts |= workers["Keras"].turn(**same, training=training | {"seconds": arguments.keras_seconds})
     return workers, facts
@@ -87,7 +92,8 @@ def classify_in_turn(jobs: list[Job], gold: list[int], rounds: int, progress: Pr
     """Fills in `inference` and `accuracy` of the jobs' rows, after a round that does not count."""
     for number, job, reply in ask_in_turn(jobs, rounds, "inference", progress):
         for key, row in job.rows.items():
-            row.accuracy = sum(a == b for a, b in zip(reply["labels"], gold, strict=True)) / len(gold)
+            if reply["labels"]:
+                row.accuracy = sum(a == b for a, b in zip(reply["labels"], gold, strict=True)) / len(gold)
             if number:
                 row.inference.append(len(gold) / reply["seconds"][key])
         progress.console.print(f"inference {number}/{rounds}  {row.system:40} {100 * row.accuracy:.2f}")
@@ -107,7 +113,7 @@ def table(rows: list[Row], tutorial: Row, keras: Row) -> str:
             speed(row.inference),
             ratio(row.inference, tutorial.inference),
             ratio(row.inference, keras.inference),
-            f"{100 * row.accuracy:.2f}",
+            f"{100 * row.accuracy:.2f}" if row.accuracy else "",
         ]
         for row in rows
     ]
@@ -127,6 +133,9 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
         row = Row(f"lstm-zoo, {name}", epochs, speeds[f"lstm-zoo {name}"])
         command = {"folder": str(scratch / name), "precision": precision}
         jobs.append(Job(workers[f"lstm-zoo {name}"], command, {"": row}))
+    for name in PRECISIONS:
+        row = Row(f"torch's LSTM alone, {name}", "", speeds[f"LSTM alone {name}"])
+        jobs.append(Job(workers[f"LSTM alone {name}"], {}, {"": row}))
     for name, trained in (("PyTorch tutorial", epochs), ("Keras", keras_trained)):
         rows = {str(batch): Row(f"{name}, batches of {batch}", trained, speeds[name]) for batch in BATCHES}
         jobs.append(Job(workers[name], {"batches": BATCHES}, rows))

@@ -55,6 +55,7 @@ def main() -> None:
     turns.give(
         lstm_zoo=VERSIONS,
         texts_per_step=len(data.texts("train")) / len(data.train_dataloader()),
+        tokens_per_step=data.budget,
         words=len(data.vocabulary),
         labels=len(data.labels),
         corpus=ids(data),
