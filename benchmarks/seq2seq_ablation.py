@@ -4,8 +4,8 @@
 
 The four models have one seed and see the same batches in as many steps; the last one sees coverage in the last three
 tenths of them. Attention is additive, and all else is the default of the summarization recipe, but its averaging of
-weights and its choice of the best epoch: the weights are the last ones. Each is scored on dev, the title being what it
-has to write. "Repeated" is the share of 2-grams that have occurred before in the same output. Minutes are those of the
+weights and its choice of the best epoch: the weights are the last ones; texts are in lower case. Each is scored on dev,
+the title being what it has to write. "Repeated" is the share of 2-grams that have occurred before in the same output. Minutes are those of the
 training alone. Rows are printed as they come: a run that is cut off has lost none of them.
 """
 
@@ -70,6 +70,7 @@ def train(parts: dict, data: FirstPairs, advance: Advance, steps: int, precision
     model = Seq2SeqSummarizer(
         data.source_words,
         source_pieces=data.source_pieces,
+        lowercase=True,
         max_source=data.max_source,
         max_target=data.max_target,
         coverage_after=int(WITHOUT_COVERAGE * steps),
@@ -84,7 +85,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     torch.set_num_threads(arguments.threads)
-    data = FirstPairs("acl-titles", root=arguments.data_root, limit=arguments.limit, max_source=250, max_target=50)
+    limits = {"limit": arguments.limit, "max_source": 250, "max_target": 50}
+    data = FirstPairs("acl-titles", root=arguments.data_root, lowercase=True, **limits)
     sources, titles = zip(*data.pairs("dev"), strict=True)
     circumstances = f"{date.today()}, torch {torch.__version__}, {len(data.pairs('train')):,} training pairs"
     steps = f"{arguments.steps:,} steps of at most {data.budget:,} tokens"

@@ -119,7 +119,9 @@ def _described(
     """Scores of outputs, and what these are made of."""
     scores = SCORES[metric](outputs, references, language)
     if metric == "rouge":
-        scores |= {f"novel {n}-grams": novel_ngrams(outputs, sources, language, n) for n in (1, 2, 3)}
+        novel = {n: novel_ngrams(outputs, sources, language, n) for n in (1, 2, 3)}
+        scores |= {f"copied {n}-grams": 1 - share for n, share in novel.items()}
+        scores |= {f"novel {n}-grams": share for n, share in novel.items()}
     scores["repeated 2-grams"] = repetition(outputs, language)
     return scores | {"length ratio": length_ratio(outputs, references, language)}
 

@@ -10,9 +10,16 @@ class FirstPairs(Seq2SeqDataModule):
     """A corpus as recipes train on it, or only the first `limit` pairs of each split."""
 
     def __init__(
-        self, dataset: str, *, root: str | None, limit: int | None, max_source: int = 400, max_target: int = 100
+        self,
+        dataset: str,
+        *,
+        root: str | None,
+        limit: int | None,
+        lowercase: bool = False,
+        max_source: int = 400,
+        max_target: int = 100,
     ):
-        super().__init__(dataset, root=root, max_source=max_source, max_target=max_target)
+        super().__init__(dataset, root=root, lowercase=lowercase, max_source=max_source, max_target=max_target)
         self.limit = limit
 
     def pairs(self, split: str) -> list[Pair]:
