@@ -4,9 +4,10 @@
 
 The four models have one seed and see the same batches in as many steps; the last one sees coverage in the last three
 tenths of them. Attention is additive, and all else is the default of the summarization recipe, but its averaging of
-weights and its choice of the best epoch: the weights are the last ones; texts are in lower case. Each is scored on dev,
-the title being what it has to write. "Repeated" is the share of 2-grams that have occurred before in the same output. Minutes are those of the
-training alone. Rows are printed as they come: a run that is cut off has lost none of them.
+weights and its choice of the best epoch: the weights are the last ones; texts are in lower case. Each is scored on
+dev, the title being what it has to write. "Repeated" is the share of 2-grams that have occurred before in the same
+output. Minutes are those of the training alone. Rows are printed as they come: a run that is cut off has lost none of
+them.
 """
 
 from __future__ import annotations
