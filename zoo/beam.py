@@ -66,9 +66,12 @@ def beam_search(
     longest = _length_factor(limits.max_length + 1, length_penalty)
     for t in range(limits.max_length + 1):
         log_probabilities, state = step(tokens, state, source)  # (R, V)
-        allowed = limits.apply(log_probabilities.float(), written.flatten(0, 1)).view(*total.shape, -1)  # (B, K, V)
-        best, places = (total[..., None] + allowed).flatten(1).topk(2 * beam)  # (B, 2K)
-        parents, words = places // allowed.shape[-1], places % allowed.shape[-1]  # (B, 2K)
+        allowed = limits.apply(log_probabilities.float(), written.flatten(0, 1))  # (R, V)
+        # The best 2K of a sentence are among the best 2K of each hypothesis.
+        each = min(2 * beam, allowed.shape[1])
+        some, words = allowed.topk(each)  # (R, 2K)
+        best, places = (total[..., None] + some.view(*total.shape, each)).flatten(1).topk(2 * beam)  # (B, 2K)
+        parents, words = places // each, words.view(len(total), -1).gather(1, places)  # (B, 2K)
         ends = words == limits.end
 
         # Of the best K continuations, those that end here are done ...

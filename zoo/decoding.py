@@ -4,9 +4,9 @@ Nothing here knows a model. It is given a function
 
     step(tokens (R,), state, source) -> log-probabilities (R, V), state
 
-that reads the token each row wrote last. `state` is what changes from step to step and `source` what is read
-again and again: nested tuples of tensors, `(R, *)` in a state and `(B, *)` in a source. Here a sentence is a row,
-R = B; in a beam it has several.
+that reads the token each row wrote last; its log-probabilities are the caller's to change. `state` is what changes
+from step to step and `source` what is read again and again: nested tuples of tensors, `(R, *)` in a state and
+`(B, *)` in a source. Here a sentence is a row, R = B; in a beam it has several.
 
 Shapes: B sentences, R rows, V tokens.
 """
@@ -73,12 +73,12 @@ class Limits:
             raise ZooError(f"expected block_ngrams of 1 or more, or 0 to allow repetition, got {self.block_ngrams}")
 
     def apply(self, log_probabilities: Tensor, written: Tensor) -> Tensor:
-        """`(R, V)` after `written (R, t)`, with -inf for each token that is not allowed there."""
+        """`(R, V)` after `written (R, t)`, changed in place: -inf for each token that is not allowed there."""
         n, t = self.block_ngrams, written.shape[1]
-        allowed = log_probabilities.clone()
+        allowed, end = log_probabilities, log_probabilities[:, self.end].clone()  # (R, V) and (R,)
         if t >= self.max_length:
-            allowed[:] = IMPOSSIBLE
-            allowed[:, self.end] = log_probabilities[:, self.end]
+            allowed.fill_(IMPOSSIBLE)
+            allowed[:, self.end] = end
             return allowed
         if n and t >= n:
             windows = written.unfold(1, n, 1)  # (R, t - n + 1, n)
@@ -86,11 +86,11 @@ class Limits:
             # Tokens that repeat nothing are "blocked" at the end's place, which is restored below.
             blocked = torch.where(seen, windows[..., -1], self.end)
             allowed.scatter_(1, blocked, IMPOSSIBLE)
-        allowed[:, self.end] = log_probabilities[:, self.end]
+            allowed[:, self.end] = end
         if t < self.min_length:
             allowed[:, self.end] = IMPOSSIBLE
             stuck = (allowed == IMPOSSIBLE).all(1)
-            allowed[:, self.end] = torch.where(stuck, log_probabilities[:, self.end], IMPOSSIBLE)
+            allowed[:, self.end] = torch.where(stuck, end, IMPOSSIBLE)
         return allowed
 
 
@@ -162,9 +162,9 @@ def _write(step: Step, state: Nested, source: Nested, limits: Limits, choose) ->
     outputs: list[Hypothesis | None] = [None] * len(rows)
     for t in range(limits.max_length + 1):
         log_probabilities, state = step(tokens, state, source)  # (R, V)
-        log_probabilities = log_probabilities.float()
-        tokens = choose(limits.apply(log_probabilities, written), rows, t)
-        total = total + log_probabilities.gather(1, tokens[:, None]).squeeze(1)
+        allowed = limits.apply(log_probabilities.float(), written)
+        tokens = choose(allowed, rows, t)
+        total = total + allowed.gather(1, tokens[:, None]).squeeze(1)
         ended = tokens == limits.end
         done, left = ended.nonzero().squeeze(1), (~ended).nonzero().squeeze(1)
         for row, ids, score in zip(*(part[done].tolist() for part in (rows, written, total)), strict=True):

@@ -94,7 +94,7 @@ class WritingModule(ZooModule):
         """One step of decoding, for `zoo.decoding`, over `extra` words more than the vocabulary has."""
         raise NotImplementedError
 
-    @torch.inference_mode()
+    @torch.no_grad()  # in inference mode, autocast would make new copies of all weights at each step
     def predict(
         self,
         inputs: Sequence[str],
@@ -129,7 +129,7 @@ class WritingModule(ZooModule):
         outputs = self._each(inputs, max_tokens, lambda batch, _: self.find(batch, search, n_best))
         return [best[0].text for best in outputs] if n_best is None else outputs
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(
         self,
         inputs: Sequence[str],

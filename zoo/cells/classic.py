@@ -32,6 +32,12 @@ class TorchCell(Cell):
     def recurrent_bias(self, own: Parameters) -> Tensor:
         return own.bias_hh
 
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        # On the parameters themselves: of their views, autocast would make new copies in half precision at each step.
+        recurrent = F.linear(state[0], self.weight_hh, self.bias_hh)
+        state = self.update(F.linear(x, self.weight_ih, self.bias_ih), recurrent, state, stack_parameters([self]))
+        return state[0], state
+
     def _run(self, x: Tensor, state: State, weight_ih: Tensor, batch_sizes: Tensor | None = None):
         weight_hh = F.dropout(self.weight_hh, self.options.weight_drop, self.training)
         weights = [weight_ih, weight_hh, self.bias_ih, self.bias_hh]
