@@ -192,6 +192,17 @@ def test_inference_equals_training(cell, kernel):
     torch.testing.assert_close(inferred, backbone(x, lengths))
 
 
+def test_inference_of_a_large_gru_is_packed_and_equals_training():
+    backbone = RecurrentBackbone(INPUTS, 512, cell="gru")
+    x, lengths = torch.randn(128, 3, INPUTS), torch.randint(0, 4, (128,))
+    (cell, _) = backbone.layers[0]
+    assert cell.kernel(128) == "by_hand"
+    with torch.no_grad():
+        assert (cell.kernel(127), cell.kernel(128)) == ("by_hand", "packed")
+        inferred = backbone(x, lengths)
+    torch.testing.assert_close(inferred, backbone(x, lengths), atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("skip", ["none", "residual", "highway"])
 @pytest.mark.parametrize("cell, kernel", KERNELS)
 def test_every_parameter_gets_a_gradient(cell, kernel, skip):
@@ -217,7 +228,7 @@ def test_regularisers_act_in_training_alone(cell, name):
 
 
 def test_weight_drop_keeps_the_fused_kernel():
-    assert make("lstm", options=RecurrentOptions(weight_drop=0.5)).layers[0][0].kernel == "fused"
+    assert make("lstm", options=RecurrentOptions(weight_drop=0.5)).layers[0][0].kernel(1) == "fused"
 
 
 def test_zoneout_keeps_some_units_and_moves_the_others():

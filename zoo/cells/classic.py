@@ -111,14 +111,18 @@ class GRU(TorchCell):
         h = state[0]
         return (torch.lerp(new.to(h.dtype), h, gates[..., H:].to(h.dtype)),)
 
-    def fastest(self) -> str:
-        return "by_hand" if self.weight_hh.device.type == "cpu" else "fused"
+    def fastest(self, rows: int) -> str:
+        if self.weight_hh.device.type != "cpu":
+            return "fused"
+        # Where a step is one large product, all that is left to gain is the padding, which packing leaves out.
+        large = rows * self.hidden_size >= 128 * 512
+        return "packed" if large and not torch.is_grad_enabled() else "by_hand"
 
     @staticmethod
     def scan_together(
         cells: Sequence[GRU], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
     ) -> list[tuple[Tensor, State]]:
-        if cells[0].kernel != "by_hand":
+        if cells[0].kernel(len(xs[0])) != "by_hand":
             return Cell.scan_together(cells, xs, lengths, states)
         own = stack_parameters(cells)
         inputs = cells[0].project(torch.stack([x.transpose(0, 1) for x in xs]), own)  # (D, T, B, 3H)

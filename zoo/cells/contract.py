@@ -145,19 +145,18 @@ class Cell(nn.Module):
         cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
     ) -> list[tuple[Tensor, State]]:
         """`scan` of several cells of one kind at once, such as the two directions of a layer."""
-        kernel = cells[0].kernel
+        kernel = cells[0].kernel(len(xs[0]))
         if kernel == "steps":
             return _scan_steps(cells, xs, lengths, states)
         return [getattr(cell, f"_{kernel}")(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)]
 
-    @property
-    def kernel(self) -> str:
-        """How `scan` will go through the sequence."""
+    def kernel(self, rows: int) -> str:
+        """How `scan` will go through a batch of so many rows."""
         if self.training and (self.options.hidden_dropout or self.options.zoneout):
             return "steps"
-        return self.fastest() if self.options.kernel == "auto" else self.options.kernel
+        return self.fastest(rows) if self.options.kernel == "auto" else self.options.kernel
 
-    def fastest(self) -> str:
+    def fastest(self, rows: int) -> str:
         """The kernel that `auto` takes for the device, mode and precision at hand, by benchmarks/RESULTS.md."""
         return self.kernels[0]
 

@@ -28,9 +28,8 @@ class MinimalCell(nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__()
-        self.input_size = input_size
+        self.input_size, self.options = input_size, options
         self.hidden_size = self.output_size = hidden_size
-        self.kernel = self.kernels[0] if options.kernel == "auto" else options.kernel
         self.weight_ih = nn.Parameter(torch.empty(self.gates * hidden_size, input_size))
         self.bias_ih = nn.Parameter(torch.zeros(self.gates * hidden_size))
         for gate in self.weight_ih.data.chunk(self.gates):
@@ -48,6 +47,10 @@ class MinimalCell(nn.Module):
         """`(h,)`: zeros `(B, H)`."""
         return (self.weight_ih.new_zeros(rows, self.hidden_size),)
 
+    def kernel(self, rows: int) -> str:
+        """How `scan` will go through a batch of so many rows."""
+        return self.kernels[0] if self.options.kernel == "auto" else self.options.kernel
+
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
         keep, take, candidate = self.shares(exact(F.linear(x, self.weight_ih, self.bias_ih)))
@@ -57,7 +60,7 @@ class MinimalCell(nn.Module):
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `Cell.scan`."""
         gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
-        if self.kernel == "parallel":
+        if self.kernel(len(x)) == "parallel":
             keep, take, candidate = self.log_shares(exact(gates))  # (B, T, H) each
             h = parallel_scan(keep, take + log_positive(candidate), state[0])
         else:
