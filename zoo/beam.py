@@ -1,8 +1,10 @@
 """Beam search: the best output, or the best few, over a step function as `zoo.decoding` describes it.
 
 With a beam of K there are R = B * K rows, those of a sentence side by side, and a source is never copied for them.
+The first step has one row for each sentence: nothing is written yet.
 
-Shapes: B sentences, K hypotheses in a beam, R rows, V tokens, L tokens of the longest output, its end included.
+Shapes: B sentences, K hypotheses in a beam, R rows, V tokens, L tokens of the longest output, its end included; C
+continuations of a sentence that are looked at.
 """
 
 from __future__ import annotations
@@ -56,22 +58,22 @@ def beam_search(
         )
     first = first_tensor(state)
     sentences = torch.arange(len(first), device=first.device)  # (B,) those that go on
-    hypotheses = torch.arange(beam, device=first.device)  # (K,)
-    state = select(state, sentences.repeat_interleave(beam))
-    tokens = torch.full_like(sentences, limits.begin).repeat_interleave(beam)  # (R,)
-    written = tokens.new_empty(len(sentences), beam, 0)  # (B, K, t)
-    total = torch.where(hypotheses == 0, 0.0, IMPOSSIBLE).repeat(len(sentences), 1)  # (B, K), at first all alike
-    ended = _Ended.none(total, limits)
+    tokens = torch.full_like(sentences, limits.begin)  # (R,)
+    written = tokens.new_empty(len(sentences), 1, 0)  # (B, K, t)
+    total = torch.zeros(len(sentences), 1, device=first.device)  # (B, K)
+    ended = _Ended.none(total.expand(-1, beam), limits)
     outputs: list[list[Hypothesis]] = [[] for _ in sentences]
     longest = _length_factor(limits.max_length + 1, length_penalty)
     for t in range(limits.max_length + 1):
         log_probabilities, state = step(tokens, state, source)  # (R, V)
         allowed = limits.apply(log_probabilities.float(), written.flatten(0, 1))  # (R, V)
+        hypotheses = total.shape[1]
         # The best 2K of a sentence are among the best 2K of each hypothesis.
         each = min(2 * beam, allowed.shape[1])
-        some, words = allowed.topk(each)  # (R, 2K)
-        best, places = (total[..., None] + some.view(*total.shape, each)).flatten(1).topk(2 * beam)  # (B, 2K)
-        parents, words = places // each, words.view(len(total), -1).gather(1, places)  # (B, 2K)
+        some, words = allowed.topk(each)  # (R, each)
+        continued = (total[..., None] + some.view(*total.shape, each)).flatten(1)  # (B, K * each)
+        best, places = continued.topk(min(2 * beam, continued.shape[1]))  # (B, C)
+        parents, words = places // each, words.view(len(total), -1).gather(1, places)  # (B, C)
         ends = words == limits.end
 
         # Of the best K continuations, those that end here are done ...
@@ -80,8 +82,9 @@ def beam_search(
         if coverage_penalty:
             score = score + coverage_penalty * coverage(state, source).view_as(total).gather(1, parents[:, :beam])
         ended = ended.merge(final, score, _gather(written, parents[:, :beam]), t)
-        # ... and the best K that do not end go on: there are as many, since each hypothesis ends in one way only.
-        going = ends.to(torch.uint8).argsort(dim=1, stable=True)[:, :beam]  # (B, K)
+        # ... and the best K that do not end go on, or fewer: each hypothesis ends in one way only.
+        others = min(beam, best.shape[1] - hypotheses)
+        going = ends.to(torch.uint8).argsort(dim=1, stable=True)[:, :others]  # (B, K)
         total, parents, words = best.gather(1, going), parents.gather(1, going), words.gather(1, going)
         enough = (ended.score[:, -1] > IMPOSSIBLE) | (total[:, 0] / longest <= ended.score[:, n_best - 1])  # (B,)
         if t == limits.max_length:
@@ -94,7 +97,7 @@ def beam_search(
         left = (~enough).nonzero().squeeze(1)
         if not len(left):
             break
-        rows = left[:, None] * beam + parents[left]  # (B, K)
+        rows = left[:, None] * hypotheses + parents[left]  # (B, K)
         state = select(state, rows.flatten())
         if len(left) < len(sentences):
             source, ended = select(source, left), select(ended, left)
@@ -117,10 +120,10 @@ class _Ended(NamedTuple):
         return cls(nothing, nothing, lengths.new_zeros(*total.shape, limits.max_length), lengths)
 
     def merge(self, log_probability: Tensor, score: Tensor, written: Tensor, t: int) -> _Ended:
-        """With more `(B, K)` that have ended after `written (B, K, t)`: the best of both."""
-        beam = score.shape[1]
+        """With more `(B, C)` that have ended after `written (B, C, t)`: the best of both."""
+        beam = self.score.shape[1]
         padded = torch.nn.functional.pad(written, (0, self.tokens.shape[-1] - t))
-        more = (log_probability, score, padded, torch.full_like(self.lengths, t))
+        more = (log_probability, score, padded, torch.full_like(score, t, dtype=torch.long))
         both = [torch.cat(pair, dim=1) for pair in zip(self, more, strict=True)]
         order = both[1].argsort(dim=1, descending=True, stable=True)[:, :beam]  # (B, K)
         return _Ended(*(_gather(part, order) for part in both))
