@@ -182,7 +182,7 @@ def _difference(difference: float, resampled: Sequence[float]) -> dict[str, floa
     return {"difference": difference, "p": (other_sign + 1) / (len(resampled) + 1)}
 
 
-def predict(recipe: Recipe, args: Sequence[str], pretrained: str | None) -> None:
+def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     """Writes an output for each line of a file or standard input; order is kept, memory bounded, empty lines stay."""
     parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("text", "jsonl"))
     add_search_flags(parser, Search)

@@ -21,16 +21,13 @@ Item = TypeVar("Item")
 
 
 def prediction_parser(
-    recipe: Recipe, description: str, pretrained: str | None, formats: Sequence[str]
+    recipe: Recipe, description: str, pretrained: str, formats: Sequence[str]
 ) -> argparse.ArgumentParser:
-    """The arguments of every `predict`: input, model, output and its format, of which the first is the default.
-
-    Where no bundled model is `pretrained` for the task, `--model` must be given.
-    """
+    """The arguments of every `predict`: input, model, output and its format, of which the first is the default."""
     parser = argparse.ArgumentParser(prog=f"python -m recipes.{recipe.name} predict", description=description)
     parser.add_argument("input", nargs="?", default="-", help="a file, - for standard input (default)")
-    which = f"name, model or run folder, checkpoint ({pretrained or 'required'})"
-    parser.add_argument("--model", default=pretrained, required=pretrained is None, help=which)
+    which = f"name, model or run folder, checkpoint ({pretrained})"
+    parser.add_argument("--model", default=pretrained, help=which)
     parser.add_argument("--format", choices=formats, default=formats[0], help=f"of the output ({formats[0]})")
     parser.add_argument("--output", default="-", help="a new file, - for standard output (default)")
     parser.add_argument("--overwrite", action="store_true", help="the output may replace a file")

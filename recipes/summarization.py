@@ -1,11 +1,11 @@
 """Summarization: titles, headlines, keywords.
 
 python -m recipes.summarization                                 on the bundled sample
-python -m recipes.summarization --data.dataset acl-titles
+python -m recipes.summarization --data.dataset acl-titles --data.lowercase true
 python -m recipes.summarization --data.dataset csl-zh --data.tokenizer characters
 python -m recipes.summarization --data.dataset csl-zh --data.target keywords --model.metric keywords
 python -m recipes.summarization test --model RUN --compare OTHER_RUN
-python -m recipes.summarization predict abstracts.txt --model RUN
+python -m recipes.summarization predict abstracts.txt           with the bundled model of titles, in lower case
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RECIPE = Recipe(
     links=seq2seq.LINKS,
     defaults={"data.dataset": "sample-headlines", "data.max_source": 250, "data.max_target": 50},
     report=seq2seq.WritingReport.of,
-    predict=partial(seq2seq.predict, pretrained=None),
+    predict=partial(seq2seq.predict, pretrained="titles-en-acl"),
     search=Search,
     compare=seq2seq.compare,
 )
