@@ -106,7 +106,7 @@ class WritingModule(ZooModule):
         block_ngrams: int | None = None,
         length_penalty: float | None = None,
         coverage_penalty: float | None = None,
-        max_tokens: int = 2048,
+        max_tokens: int = 4096,
     ) -> list[str] | list[list[Output]]:
         """Writes an output for each input, in the given order; an empty input gives an empty one.
 
@@ -138,7 +138,7 @@ class WritingModule(ZooModule):
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
-        max_tokens: int = 2048,
+        max_tokens: int = 4096,
     ) -> list[Output]:
         """Draws an output for each input; the same seed draws the same, whatever the batches.
 
