@@ -95,6 +95,11 @@ SHOWN = {
         "王珺珊女士，中国国籍",
         ["B-NAME", "M-NAME", "E-NAME", "O", "O", "O", "B-CONT", "M-CONT", "M-CONT", "E-CONT"],
     ),
+    "titles-en-acl": (
+        "Padding wastes computation in recurrent neural networks. We present a padded batching method for LSTM taggers "
+        "that is exact, and show that it is faster than packed sequences on a CPU.",
+        "a padded batching method for lstm taggers",
+    ),
     "translate-en-de-multi30k": (
         "A man in a blue shirt is standing on a ladder cleaning a window.",
         "Ein Mann in einem blauen Hemd steht auf einer Leiter und reinigt ein Fenster.",

@@ -302,7 +302,7 @@ class Seq2Seq(WritingModule):
 class Seq2SeqSummarizer(Seq2Seq):
     """Shortens a text: a `Seq2Seq` that copies (pointer-generator) and covers, and is chosen by ROUGE.
 
-    >>> summarizer = zoo.from_pretrained("runs/summarization/.../model")
+    >>> summarizer = zoo.from_pretrained("titles-en-acl")  # in lower case
     >>> titles = summarizer.predict(abstracts)
 
     Its arguments are those of `Seq2Seq`; attention is additive.
