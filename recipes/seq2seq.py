@@ -20,6 +20,7 @@ from recipes.streams import lines, prediction_parser, stream
 from zoo.errors import ZooError
 from zoo.text_metrics import (
     SCORES,
+    UNSPACED,
     TextMetrics,
     Written,
     bleu_metric,
@@ -96,9 +97,9 @@ class WritingReport:
             f"{name:<{width}}" + "".join(f"{100 * scores[name]:>10.2f}" for scores in self.scores.values()) + "\n"
             for name in self.scores["model"]
         ]
-        notes = (
-            f"lead: the first {self.lead_length} words, the best number of them on dev\n" if self.lead_length else ""
-        )
+        unit, notes = "characters" if self.metrics.language in UNSPACED else "words", ""
+        if self.lead_length:
+            notes = f"lead: the first {self.lead_length} {unit}, the best number of them on dev\n"
         if self.metrics.metric == "bleu":
             texts = [w.output for w in self.written], [[w.pair.target for w in self.written]]
             bleu, chrf = bleu_metric(self.metrics.language), CHRF()

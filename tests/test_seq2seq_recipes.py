@@ -33,7 +33,7 @@ def test_a_run_leaves_exactly_its_files(summarizer):
     facts = json.loads((summarizer / "metrics.json").read_text())
     assert set(facts["scores"]) == {f"test/{n}" for n in ("rouge1", "rouge2", "rougeL", "loss", "perplexity")}
     table = (summarizer / "scores.txt").read_text()
-    assert "lead" in table and "novel 2-grams" in table and "length ratio" in table
+    assert "lead" in table and "copied 2-grams" in table and "novel 2-grams" in table and "length ratio" in table
     rows = [json.loads(line) for line in (summarizer / "outputs.jsonl").read_text("utf-8").splitlines()]
     assert len(rows) == 25 and set(rows[0]) == {"source", "target", "output"}
     samples = (summarizer / "samples.txt").read_text("utf-8").split("\n\n")
