@@ -228,7 +228,7 @@ def cells(bench: Bench) -> None:
     for cell in track(CELLS, "cells", console=STATUS):
         backbone = RecurrentBackbone(size, size, cell=cell)
         parameters = sum(p.numel() for p in backbone.parameters())
-        line = f"| {cell} | {backbone.layers[0][0].kernel(32)} | {parameters:,} |"
+        line = f"| {cell} | {backbone.layers[0][0].kernel} | {parameters:,} |"
         run, lstm = bench.ours(cell, size), bench.ours("lstm", size)
         for mode, precision, steps in modes:
             x, lengths = batches[steps]

@@ -168,7 +168,7 @@ def test_gradients_of_the_gru_by_hand():
     torch.manual_seed(3)
     D, T, B, H = 2, 4, 3, 2
     assert torch.autograd.gradcheck(
-        GRUScan.apply, (random(D, T, B, 3 * H), random(D, 3 * H, H), random(D, 3 * H), random(D, B, H))
+        GRUScan.apply, (random(D, T, B, 3 * H), random(D, 3 * H, H), random(D, H), random(D, B, H))
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from zoo.cells import RecurrentOptions, State, make_cell
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
-from zoo.masks import padding_mask, reverse, zero_padding
+from zoo.masks import padding_mask, zero_padding
 
 
 class Encoded(NamedTuple):
@@ -145,12 +145,14 @@ class RecurrentBackbone(nn.Module):
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
             starts = state[depth * self.directions : (depth + 1) * self.directions]
-            y, ends = self._layer(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * H)
+            y, ends = layer[0].scan_together(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * H)
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * H)
             states += ends
         # The outputs at padding are finite, so that a product zeroes them, in a third of the time of a selection.
-        return Encoded(x * mask[..., None].to(x.dtype), torch.stack(finals), tuple(states))
+        real = mask[..., None].to(x.dtype)  # (B, T, 1)
+        sequence = x * real if x.requires_grad else x.mul_(real)
+        return Encoded(sequence, torch.stack(finals), tuple(states))
 
     def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """One time step of a backbone with one direction, for decoding and streams: it applies no dropout.
@@ -176,10 +178,3 @@ class RecurrentBackbone(nn.Module):
 
     def _skipped(self, x: Tensor, y: Tensor, depth: int) -> Tensor:
         return self.skips[depth - 1](x, y) if depth else y
-
-    def _layer(self, layer: nn.ModuleList, x: Tensor, lengths: Tensor, starts: tuple[State, ...]):
-        xs = [x] if self.directions == 1 else [x, reverse(x, lengths)]
-        (outputs, *backward), ends = zip(*layer[0].scan_together(layer, xs, lengths, starts), strict=True)
-        if backward:
-            outputs = torch.cat([outputs, reverse(backward[0], lengths)], dim=-1)
-        return outputs, ends  # (B, T, D * H), a state for each direction

@@ -10,12 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from zoo.cells.contract import Cell, Parameters, RecurrentOptions, State, final_state, stack_parameters
-from zoo.cells.gru_scan import GRUScan
+from zoo.cells.contract import (
+    SATURATION,
+    Cell,
+    Parameters,
+    RecurrentOptions,
+    State,
+    each_way,
+    final_state,
+    joined,
+    linear,
+    stack_parameters,
+)
+from zoo.cells.gru_scan import GRUScan, infer
 from zoo.masks import padding_mask
-
-# Saturates a sigmoid to exactly 0 or 1 in fp32, bf16 and fp16, and overflows in none of them.
-SATURATION = 1e4
 
 
 class TorchCell(Cell):
@@ -38,29 +46,45 @@ class TorchCell(Cell):
         state = self.update(F.linear(x, self.weight_ih, self.bias_ih), recurrent, state, stack_parameters([self]))
         return state[0], state
 
-    def _run(self, x: Tensor, state: State, weight_ih: Tensor, batch_sizes: Tensor | None = None):
+    @staticmethod
+    def scan_together(
+        cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State]
+    ) -> tuple[Tensor, list[State]]:
+        if cells[0].kernel == "packed":
+            return _scan_packed(cells, x, lengths, states)
+        return Cell.scan_together(cells, x, lengths, states)
+
+    def _weights(self, weight_ih: Tensor) -> list[Tensor]:
         weight_hh = F.dropout(self.weight_hh, self.options.weight_drop, self.training)
-        weights = [weight_ih, weight_hh, self.bias_ih, self.bias_hh]
-        parts = tuple(part.to(x.dtype)[None] for part in state)  # (1, B, H)
-        hx = parts if len(parts) > 1 else parts[0]
-        settings = (weights, True, 1, 0.0, self.training, False)  # one layer, with biases, no dropout, one direction
-        if batch_sizes is None:
-            outputs, *ends = self.function(x, hx, *settings, True)
-        else:
-            outputs, *ends = self.function(x, batch_sizes, hx, *settings)
+        return [weight_ih, weight_hh, self.bias_ih, self.bias_hh]
+
+    def _run(self, x: Tensor, state: State, weight_ih: Tensor) -> tuple[Tensor, State]:
+        hx = _as_torch_has_it([part.to(x.dtype)[None] for part in state])  # (1, B, H) each
+        # One layer, with biases, no dropout, one direction, rows first.
+        outputs, *ends = self.function(x, hx, self._weights(weight_ih), True, 1, 0.0, self.training, False, True)
         return outputs, tuple(end.squeeze(0) for end in ends)
 
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, _ = self._run(x, state, self.weight_ih)
         return outputs, final_state([outputs], lengths, state)
 
-    def _packed(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        start = tuple(part[packed.sorted_indices] for part in state)
-        data, ends = self._run(packed.data, start, self.weight_ih, packed.batch_sizes)
-        outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])
-        ends = (end[packed.unsorted_indices] for end in ends)
-        return outputs, tuple(torch.where(lengths[:, None] > 0, *pair) for pair in zip(ends, state, strict=True))
+
+def _scan_packed(cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State]):
+    packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+    parts = [torch.stack(part).to(x.dtype) for part in zip(*states, strict=True)]  # (D, B, H) each
+    hx = _as_torch_has_it([part[:, packed.sorted_indices] for part in parts])
+    weights = [weight for cell in cells for weight in cell._weights(cell.weight_ih)]
+    settings = (weights, True, 1, 0.0, cells[0].training, len(cells) == 2)  # one layer, with biases, no dropout
+    data, *ends = cells[0].function(packed.data, packed.batch_sizes, hx, *settings)
+    outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])
+    ended, rows = lengths[:, None] > 0, packed.unsorted_indices
+    ends = [torch.where(ended, end[:, rows], part) for end, part in zip(ends, parts, strict=True)]
+    return outputs, list(zip(*(end.unbind(0) for end in ends), strict=True))
+
+
+def _as_torch_has_it(parts: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    # The state of an LSTM is a tuple, that of a GRU a tensor.
+    return parts[0] if len(parts) == 1 else tuple(parts)
 
 
 class LSTM(TorchCell):
@@ -111,27 +135,35 @@ class GRU(TorchCell):
         h = state[0]
         return (torch.lerp(new.to(h.dtype), h, gates[..., H:].to(h.dtype)),)
 
-    def fastest(self, rows: int) -> str:
-        if self.weight_hh.device.type != "cpu":
-            return "fused"
-        # Where a step is one large product, all that is left to gain is the padding, which packing leaves out.
-        large = rows * self.hidden_size >= 128 * 512
-        return "packed" if large and not torch.is_grad_enabled() else "by_hand"
+    @property
+    def fastest(self) -> str:
+        return "by_hand" if self.weight_hh.device.type == "cpu" else "fused"
 
     @staticmethod
     def scan_together(
-        cells: Sequence[GRU], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
-    ) -> list[tuple[Tensor, State]]:
-        if cells[0].kernel(len(xs[0])) != "by_hand":
-            return Cell.scan_together(cells, xs, lengths, states)
-        own = stack_parameters(cells)
-        inputs = cells[0].project(torch.stack([x.transpose(0, 1) for x in xs]), own)  # (D, T, B, 3H)
-        weight = F.dropout(own.weight_hh, cells[0].options.weight_drop, cells[0].training)
+        cells: Sequence[GRU], x: Tensor, lengths: Tensor, states: Sequence[State]
+    ) -> tuple[Tensor, list[State]]:
+        if cells[0].kernel != "by_hand":
+            return TorchCell.scan_together(cells, x, lengths, states)
+        H, options = cells[0].hidden_size, cells[0].options
+        # What is added to r and z is added once to all steps' inputs; what is added to n is multiplied by r first.
+        biases = [cell.bias_ih + F.pad(cell.bias_hh[: 2 * H], (0, H)) for cell in cells]
+        bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)
+        weight = torch.stack([cell.weight_hh for cell in cells])  # (D, 3H, H)
+        weight = F.dropout(weight, options.weight_drop, cells[0].training)
         start = torch.stack([h for (h,) in states])  # (D, B, H)
-        outputs = GRUScan.apply(inputs, weight.to(inputs.dtype), own.bias_hh.to(inputs.dtype), start)
-        outputs = outputs.transpose(1, 2)  # (D, B, T, H)
+        if not torch.is_grad_enabled():
+            kind = x.device.type
+            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+            projections = [(cell.weight_ih, bias_ih) for cell, bias_ih in zip(cells, biases, strict=True)]
+            outputs, ends = infer(x, lengths, projections, weight.to(dtype), bias, start)
+            return outputs, [(end,) for end in ends]
+        xs = torch.stack([x.transpose(0, 1) for x in each_way(x, lengths, len(cells))])  # (D, T, B, I)
+        weight_ih = torch.stack([cell.weight_ih for cell in cells])  # (D, 3H, I)
+        inputs = linear(xs, weight_ih, torch.stack(biases))  # (D, T, B, 3H)
+        outputs = GRUScan.apply(inputs, weight.to(inputs.dtype), bias, start).transpose(1, 2)  # (D, B, T, H)
         ends = [final_state([h], lengths, state) for h, state in zip(outputs, states, strict=True)]
-        return list(zip(outputs.to(inputs.dtype), ends, strict=True))
+        return joined(list(zip(outputs.to(inputs.dtype), ends, strict=True)), lengths)
 
 
 class RNN(TorchCell):

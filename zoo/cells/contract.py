@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.dropout import check_probability
-from zoo.masks import last
+from zoo.masks import last, reverse
 
 State = tuple[Tensor, ...]
+# Saturates a sigmoid to exactly 0 or 1 in fp32, bf16 and fp16, and overflows in none of them.
+SATURATION = 1e4
 Parameters = SimpleNamespace  # a cell's parameters by name, those of D cells stacked
 
 
@@ -113,7 +115,7 @@ class Cell(nn.Module):
 
     def project(self, x: Tensor, own: Parameters) -> Tensor:
         """What the input says to the gates: `(D, ..., I)` -> `(D, ..., G)`."""
-        return _linear(x, own.weight_ih, own.bias_ih)
+        return linear(x, own.weight_ih, own.bias_ih)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         """The next state, `(D, B, *)`, from what the input and the hidden state say to the gates, `(D, B, G)` each."""
@@ -122,7 +124,7 @@ class Cell(nn.Module):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, O)` and the next state. It applies no dropout."""
         own = stack_parameters([self])
-        recurrent = _linear(state[0][None], own.weight_hh, self.recurrent_bias(own))
+        recurrent = linear(state[0][None], own.weight_hh, self.recurrent_bias(own))
         after = self.update(self.project(x[None], own), recurrent, tuple(part[None] for part in state), own)
         state = tuple(part[0] for part in after)
         return state[0], state
@@ -138,26 +140,34 @@ class Cell(nn.Module):
         Returns:
             The outputs `(B, T, O)`, undefined at padding, and the state after each row's own last step.
         """
-        return self.scan_together([self], [x], lengths, [state])[0]
+        outputs, (end,) = self.scan_together([self], x, lengths, [state])
+        return outputs, end
 
     @staticmethod
     def scan_together(
-        cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
-    ) -> list[tuple[Tensor, State]]:
-        """`scan` of several cells of one kind at once, such as the two directions of a layer."""
-        kernel = cells[0].kernel(len(xs[0]))
-        if kernel == "steps":
-            return _scan_steps(cells, xs, lengths, states)
-        return [getattr(cell, f"_{kernel}")(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)]
+        cells: Sequence[Cell], x: Tensor, lengths: Tensor, states: Sequence[State]
+    ) -> tuple[Tensor, list[State]]:
+        """`scan` of a layer's D cells: the first reads each row from its start, the second from its end.
 
-    def kernel(self, rows: int) -> str:
-        """How `scan` will go through a batch of so many rows."""
+        Returns:
+            The outputs `(B, T, D * O)`, undefined at padding, and the state in which each direction ends.
+        """
+        xs, kernel = each_way(x, lengths, len(cells)), cells[0].kernel
+        if kernel == "steps":
+            return joined(_scan_steps(cells, xs, lengths, states), lengths)
+        scans = [getattr(cell, f"_{kernel}")(read, lengths, s) for cell, read, s in zip(cells, xs, states, strict=True)]
+        return joined(scans, lengths)
+
+    @property
+    def kernel(self) -> str:
+        """How `scan` will go through a batch."""
         if self.training and (self.options.hidden_dropout or self.options.zoneout):
             return "steps"
-        return self.fastest(rows) if self.options.kernel == "auto" else self.options.kernel
+        return self.fastest if self.options.kernel == "auto" else self.options.kernel
 
-    def fastest(self, rows: int) -> str:
-        """The kernel that `auto` takes for the device, mode and precision at hand, by benchmarks/RESULTS.md."""
+    @property
+    def fastest(self) -> str:
+        """The kernel that `auto` takes on the device at hand, by benchmarks/RESULTS.md."""
         return self.kernels[0]
 
     def zone_out(self, new: State, old: State) -> State:
@@ -167,6 +177,19 @@ class Cell(nn.Module):
             return new
         changed = [o + F.dropout(torch.ones_like(o), p) * (n - o) for n, o in zip(new[: self.free], old, strict=False)]
         return (*changed, *new[self.free :])
+
+
+def each_way(x: Tensor, lengths: Tensor, directions: int) -> list[Tensor]:
+    """What the cell of each direction reads: `x (B, T, I)`, and for the second its rows reversed."""
+    return [x] if directions == 1 else [x, reverse(x, lengths)]
+
+
+def joined(scans: Sequence[tuple[Tensor, State]], lengths: Tensor) -> tuple[Tensor, list[State]]:
+    """The outputs of all directions side by side, in the order of time, `(B, T, D * O)`, and their states."""
+    (outputs, *backward), ends = zip(*scans, strict=True)
+    if backward:
+        outputs = torch.cat([outputs, reverse(backward[0], lengths)], dim=-1)
+    return outputs, list(ends)
 
 
 def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]):
@@ -203,8 +226,8 @@ def stack_parameters(cells: Sequence[Cell]) -> Parameters:
     )
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    # D linear layers at once: (D, ..., I), (D, G, I), (D, G) -> (D, ..., G)
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """D linear layers at once: `(D, ..., I)`, `(D, G, I)` and `(D, G)` -> `(D, ..., G)`."""
     return torch.baddbmm(bias[:, None], x.flatten(1, -2), weight.transpose(1, 2)).unflatten(1, x.shape[1:-1])
 
 

@@ -8,34 +8,47 @@ Shapes: D directions, B rows, T time steps, H hidden units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
+
 import torch
 from torch import Tensor
 
+from zoo.cells.contract import SATURATION
+from zoo.masks import padding_mask
+
+# The steps that are inferred at a time: so many that what their inputs say to the gates has at least this many numbers
+# and this many rows. More numbers leave the cache, fewer rows make bad products.
+CHUNK, ROWS = 2**19, 1024
+
+
+TWO, MINUS_ONE = torch.tensor(2.0), torch.tensor(-1.0)
+
 
 class GRUScan(torch.autograd.Function):
-    """All hidden states of a GRU: inputs `(D, T, B, 3H)`, weight `(D, 3H, H)`, bias `(D, 3H)`, start `(D, B, H)`.
+    """All hidden states of a GRU: inputs `(D, T, B, 3H)`, weight `(D, 3H, H)`, bias `(D, H)`, start `(D, B, H)`.
 
-    With gates r, z and n = tanh(inputs_n + r * s), where s = weight_n h + bias_n: h' = n + z * (h - n), `(D, T, B, H)`.
+    With gates r, z and n = tanh(inputs_n + r * s), where s = weight_n h + bias: h' = n + z * (h - n), `(D, T, B, H)`.
     """
 
     @staticmethod
     def forward(ctx, inputs: Tensor, weight: Tensor, bias: Tensor, start: Tensor) -> Tensor:
-        if not any(ctx.needs_input_grad):
-            return _states(inputs, weight, bias, start)
         D, T, B, H = *inputs.shape[:3], start.shape[-1]
         exact = torch.promote_types(inputs.dtype, torch.float32)
         gates = inputs.new_empty(D, T, B, 2 * H, dtype=exact)  # r, z
         new, scores, states = (inputs.new_empty(D, T, B, H, dtype=exact) for _ in range(3))  # n, s, h'
-        recurrent = inputs.new_empty(D, B, 3 * H)
-        addend, transposed = bias[:, None].expand_as(recurrent).contiguous(), weight.transpose(1, 2)
+        recurrent, transposed = inputs.new_empty(D, B, 3 * H), weight.transpose(1, 2)
+        recurrent_gates, recurrent_new = recurrent.split([2 * H, H], dim=-1)
+        addend = bias[:, None]
+        steps = (*inputs.split([2 * H, H], dim=-1), gates, *gates.chunk(2, dim=-1), scores, new, states)
         h = start.to(exact)
-        for t in range(T):
-            now = inputs[:, t]
-            torch.baddbmm(addend, h.to(inputs.dtype), transposed, out=recurrent)
-            torch.add(now[..., : 2 * H], recurrent[..., : 2 * H], out=gates[:, t]).sigmoid_()
-            scores[:, t] = recurrent[..., 2 * H :]
-            torch.addcmul(now[..., 2 * H :].to(exact), gates[:, t, :, :H], scores[:, t], out=new[:, t]).tanh_()
-            h = torch.lerp(new[:, t], h, gates[:, t, :, H:], out=states[:, t])
+        # Views of all steps at once: cut in the loop, they would cost as much as the arithmetic of a small batch.
+        for in_gates, in_new, rz, r, z, s, n, after in zip(*(part.unbind(1) for part in steps), strict=True):
+            torch.bmm(h.to(inputs.dtype), transposed, out=recurrent)
+            torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
+            torch.add(recurrent_new, addend, out=s)
+            _tanh(torch.mul(r, s, out=n).add_(in_new))
+            h = torch.lerp(n, h, z, out=after)
         ctx.save_for_backward(weight, start, gates, new, scores, states)
         ctx.dtype = inputs.dtype
         return states
@@ -45,43 +58,95 @@ class GRUScan(torch.autograd.Function):
         weight, start, gates, new, scores, states = ctx.saved_tensors
         D, T, B, H = states.shape
         before = torch.cat([start.to(states.dtype)[:, None], states[:, :-1]], dim=1)  # (D, T, B, H)
-        r, z = gates.split(H, dim=-1)
-        # What each gate's input changes in h', and s in n's input: known for all steps before the loop.
-        by_new = (1 - z) * (1 - new * new)
-        by_z = (before - new) * z * (1 - z)
-        by_r = scores * r * (1 - r)  # of n's input
+        r, z = gates.chunk(2, dim=-1)
+        # What h' owes to the inputs of r, z and n: known for all steps before the loop.
+        by_new = new.square().neg_().add_(1).mul_(1 - z)
+        by_z = (before - new).mul_(z).mul_(1 - z)
+        by_r = (1 - r).mul_(r).mul_(scores)  # of n's input
         to_inputs = torch.empty(D, T, B, 3 * H, dtype=ctx.dtype, device=grad.device)  # r, z, n
         to_recurrent = torch.empty_like(to_inputs)  # r, z, s
         carried = torch.zeros_like(start, dtype=states.dtype)  # (D, B, H)
-        for t in range(T - 1, -1, -1):
-            carried = carried + grad[:, t]
-            to_new = carried * by_new[:, t]
-            torch.mul(to_new, by_r[:, t], out=to_recurrent[:, t, :, :H])
-            torch.mul(carried, by_z[:, t], out=to_recurrent[:, t, :, H : 2 * H])
-            torch.mul(to_new, r[:, t], out=to_recurrent[:, t, :, 2 * H :])
-            to_inputs[:, t, :, 2 * H :] = to_new
-            carried = torch.addcmul(torch.bmm(to_recurrent[:, t], weight).to(states.dtype), carried, z[:, t])
+        steps = (grad, by_new, by_z, by_r, r, z, to_recurrent, *to_recurrent.split(H, dim=-1), to_inputs[..., 2 * H :])
+        for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_r, to_z, to_s, to_n in zip(
+            *(reversed(part.unbind(1)) for part in steps), strict=True
+        ):
+            carried = carried.add_(grad_now)
+            to_new = carried * of_new
+            torch.mul(to_new, of_r, out=to_r)
+            torch.mul(carried, of_z, out=to_z)
+            torch.mul(to_new, reset, out=to_s)
+            to_n.copy_(to_new)
+            carried = carried.mul_(kept).add_(torch.bmm(to_all, weight))
         to_inputs[..., : 2 * H] = to_recurrent[..., : 2 * H]
         flat = to_recurrent.flatten(1, 2)  # (D, T * B, 3H)
         to_weight = flat.transpose(1, 2) @ before.to(ctx.dtype).flatten(1, 2)
-        return to_inputs, to_weight, flat.sum(1), carried.to(start.dtype)
+        return to_inputs, to_weight, flat[..., 2 * H :].sum(1), carried.to(start.dtype)
 
 
-def _states(inputs: Tensor, weight: Tensor, bias: Tensor, start: Tensor) -> Tensor:
-    # The same, remembering nothing: one step's gates are overwritten by the next one's.
-    D, T, B, H = *inputs.shape[:3], start.shape[-1]
-    exact = torch.promote_types(inputs.dtype, torch.float32)
-    states = inputs.new_empty(D, T, B, H, dtype=exact)
-    recurrent = inputs.new_empty(D, B, 3 * H)
-    gates, new = recurrent.new_empty(D, B, 2 * H, dtype=exact), recurrent.new_empty(D, B, H, dtype=exact)
-    addend, transposed = bias[:, None].expand_as(recurrent).contiguous(), weight.transpose(1, 2)
-    recurrent_gates, scores = recurrent.split([2 * H, H], dim=-1)
-    r, z = gates.chunk(2, dim=-1)
-    input_gates, input_new = inputs.split([2 * H, H], dim=-1)
-    h = start.to(exact)
-    for now_gates, now_new, now in zip(input_gates.unbind(1), input_new.unbind(1), states.unbind(1), strict=True):
-        torch.baddbmm(addend, h.to(inputs.dtype), transposed, out=recurrent)
-        torch.add(now_gates, recurrent_gates, out=gates).sigmoid_()
-        torch.mul(r, scores, out=new).add_(now_new).tanh_()
-        h = torch.lerp(new, h, z, out=now)
-    return states
+def infer(
+    x: Tensor,
+    lengths: Tensor,
+    projections: Sequence[tuple[Tensor, Tensor]],
+    weight: Tensor,
+    bias: Tensor,
+    start: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The same for the D directions of a layer, remembering nothing.
+
+    Nothing is as long as the sequence but what goes in and out: some steps at a time are projected, and stay in the
+    processor's cache. No row is reversed: the second direction begins at the last step of the batch, and where a row
+    has padding its update gate is 1, which keeps its state.
+
+    Args:
+        x: `(B, T, I)`.
+        lengths: `(B,)`.
+        projections: of each direction, weight `(3H, I)` and bias `(3H,)`.
+        weight: as above, of the type to compute in; `bias` and `start` too.
+
+    Returns:
+        The outputs `(B, T, D * H)`, undefined at padding, and the last states `(D, B, H)`.
+    """
+    D, B, H = start.shape
+    T, dtype, complete = x.shape[1], weight.dtype, int(lengths.min())
+    S = min(T, max(CHUNK // (3 * D * B * H), ROWS // B, 1))
+    exact = torch.promote_types(dtype, torch.float32)
+    inputs, states = x.new_empty(D, S, B, 3 * H, dtype=dtype), x.new_empty(D, S, B, H, dtype=exact)
+    recurrent, outputs = x.new_empty(D, B, 3 * H, dtype=dtype), x.new_empty(B, T, D, H, dtype=dtype)
+    rz, n = x.new_empty(D, B, 2 * H, dtype=exact), x.new_empty(D, B, H, dtype=exact)
+    r, z = rz.chunk(2, dim=-1)
+    recurrent_gates, s = recurrent.split([2 * H, H], dim=-1)
+    transposed, addend, h = weight.transpose(1, 2), bias[:, None], start.to(exact)
+    padding = ~padding_mask(lengths, T)  # (B, T)
+    steps = [part.unbind(1) for part in (*inputs.split([2 * H, H], dim=-1), states)]
+    for begin in range(0, T, S):
+        end = min(begin + S, T)
+        spans = [slice(begin, end), slice(T - end, T - begin)][:D]
+        for d, (span, (weight_ih, bias_ih)) in enumerate(zip(spans, projections, strict=True)):
+            read = _in_order(x[:, span].to(dtype), d).flatten(0, 1)  # (S * B, I)
+            torch.addmm(bias_ih.to(dtype), read, weight_ih.to(dtype).T, out=inputs[d, : end - begin].flatten(0, 1))
+            if span.stop > complete:
+                no_step = _in_order(padding[:, span], d)[..., None]  # (S, B, 1)
+                inputs[d, : end - begin, :, H : 2 * H].masked_fill_(no_step, SATURATION)
+        for in_gates, in_new, after in islice(zip(*steps, strict=True), end - begin):
+            torch.bmm(h.to(dtype), transposed, out=recurrent)
+            torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
+            _tanh(torch.mul(r, s.add_(addend), out=n).add_(in_new))
+            h = torch.lerp(n, h, z, out=after)
+        for d, span in enumerate(spans):
+            _in_order(outputs[:, span, d], 0).copy_(_flipped(states[d, : end - begin], d))
+    return outputs.flatten(2), h
+
+
+def _in_order(rows: Tensor, direction: int) -> Tensor:
+    # A span of steps (B, S, *) as that direction goes through it: (S, B, *).
+    return _flipped(rows.transpose(0, 1), direction)
+
+
+def _flipped(steps: Tensor, direction: int) -> Tensor:
+    return steps.flip(0) if direction else steps
+
+
+def _tanh(x: Tensor) -> Tensor:
+    # In place. On a CPU torch's own takes three times as long.
+    x.mul_(TWO).sigmoid_()
+    return torch.add(MINUS_ONE, x, alpha=2, out=x)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import RecurrentOptions, State, exact, final_state
+from zoo.cells.contract import RecurrentOptions, State, each_way, exact, final_state, joined
 
 
 class MinimalCell(nn.Module):
@@ -47,8 +47,9 @@ class MinimalCell(nn.Module):
         """`(h,)`: zeros `(B, H)`."""
         return (self.weight_ih.new_zeros(rows, self.hidden_size),)
 
-    def kernel(self, rows: int) -> str:
-        """How `scan` will go through a batch of so many rows."""
+    @property
+    def kernel(self) -> str:
+        """How `scan` will go through a batch."""
         return self.kernels[0] if self.options.kernel == "auto" else self.options.kernel
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -60,7 +61,7 @@ class MinimalCell(nn.Module):
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `Cell.scan`."""
         gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
-        if self.kernel(len(x)) == "parallel":
+        if self.kernel == "parallel":
             keep, take, candidate = self.log_shares(exact(gates))  # (B, T, H) each
             h = parallel_scan(keep, take + log_positive(candidate), state[0])
         else:
@@ -70,10 +71,11 @@ class MinimalCell(nn.Module):
 
     @staticmethod
     def scan_together(
-        cells: Sequence[MinimalCell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]
-    ) -> list[tuple[Tensor, State]]:
-        """`scan` of several cells; see `Cell.scan_together`."""
-        return [cell.scan(x, lengths, state) for cell, x, state in zip(cells, xs, states, strict=True)]
+        cells: Sequence[MinimalCell], x: Tensor, lengths: Tensor, states: Sequence[State]
+    ) -> tuple[Tensor, list[State]]:
+        """`scan` of a layer's cells; see `Cell.scan_together`."""
+        xs = each_way(x, lengths, len(cells))
+        return joined([cell.scan(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)], lengths)
 
 
 def positive(x: Tensor) -> Tensor:
