@@ -139,12 +139,11 @@ class RecurrentBackbone(nn.Module):
             lengths: `(B,)`, real steps in each row, on the same device as `x`.
             state: where to start, as returned in `Encoded.state`; zeros when None.
         """
-        state = self.initial_state(len(x)) if state is None else state
         mask = padding_mask(lengths, x.shape[1])  # (B, T)
         x = zero_padding(x, mask)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
-            starts = state[depth * self.directions : (depth + 1) * self.directions]
+            starts = state and state[depth * self.directions : (depth + 1) * self.directions]
             y, ends = layer[0].scan_together(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * H)
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * H)

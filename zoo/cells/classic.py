@@ -18,6 +18,7 @@ from zoo.cells.contract import (
     State,
     each_way,
     final_state,
+    initial_states,
     joined,
     linear,
     stack_parameters,
@@ -48,43 +49,48 @@ class TorchCell(Cell):
 
     @staticmethod
     def scan_together(
-        cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State]
+        cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         if cells[0].kernel == "packed":
-            return _scan_packed(cells, x, lengths, states)
+            return _scan_packed(cells, x, lengths, states or initial_states(cells, len(x)))
         return Cell.scan_together(cells, x, lengths, states)
 
-    def _weights(self, weight_ih: Tensor) -> list[Tensor]:
-        weight_hh = F.dropout(self.weight_hh, self.options.weight_drop, self.training)
-        return [weight_ih, weight_hh, self.bias_ih, self.bias_hh]
-
-    def _run(self, x: Tensor, state: State, weight_ih: Tensor) -> tuple[Tensor, State]:
-        hx = _as_torch_has_it([part.to(x.dtype)[None] for part in state])  # (1, B, H) each
-        # One layer, with biases, no dropout, one direction, rows first.
-        outputs, *ends = self.function(x, hx, self._weights(weight_ih), True, 1, 0.0, self.training, False, True)
-        return outputs, tuple(end.squeeze(0) for end in ends)
-
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        outputs, _ = self._run(x, state, self.weight_ih)
+        outputs, _ = _run([self], [self.weight_ih], x, [part[None] for part in state])
         return outputs, final_state([outputs], lengths, state)
 
 
 def _scan_packed(cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State]):
     packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-    parts = [torch.stack(part).to(x.dtype) for part in zip(*states, strict=True)]  # (D, B, H) each
-    hx = _as_torch_has_it([part[:, packed.sorted_indices] for part in parts])
-    weights = [weight for cell in cells for weight in cell._weights(cell.weight_ih)]
-    settings = (weights, True, 1, 0.0, cells[0].training, len(cells) == 2)  # one layer, with biases, no dropout
-    data, *ends = cells[0].function(packed.data, packed.batch_sizes, hx, *settings)
+    parts = [torch.stack(part) for part in zip(*states, strict=True)]  # (D, B, H) each
+    start = [part[:, packed.sorted_indices] for part in parts]
+    data, ends = _run(cells, [cell.weight_ih for cell in cells], packed.data, start, packed.batch_sizes)
     outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])
     ended, rows = lengths[:, None] > 0, packed.unsorted_indices
     ends = [torch.where(ended, end[:, rows], part) for end, part in zip(ends, parts, strict=True)]
     return outputs, list(zip(*(end.unbind(0) for end in ends), strict=True))
 
 
-def _as_torch_has_it(parts: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
-    # The state of an LSTM is a tuple, that of a GRU a tensor.
-    return parts[0] if len(parts) == 1 else tuple(parts)
+def _run(
+    cells: Sequence[TorchCell],
+    weights_ih: Sequence[Tensor],
+    x: Tensor,
+    start: Sequence[Tensor],
+    batch_sizes: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    # torch's own kernel for one or two directions, from parts of the state to parts of the state (D, B, H).
+    cell, options = cells[0], cells[0].options
+    weights = []
+    for one, weight_ih in zip(cells, weights_ih, strict=True):
+        weights += [weight_ih, F.dropout(one.weight_hh, options.weight_drop, one.training), one.bias_ih, one.bias_hh]
+    start = tuple(part.to(x.dtype) for part in start)
+    hx = start if len(start) > 1 else start[0]
+    settings = (weights, True, 1, 0.0, cell.training, len(cells) == 2)  # one layer, with biases, no dropout
+    if batch_sizes is None:
+        outputs, *ends = cell.function(x, hx, *settings, True)  # rows first
+    else:
+        outputs, *ends = cell.function(x, batch_sizes, hx, *settings)
+    return outputs, ends
 
 
 class LSTM(TorchCell):
@@ -107,15 +113,31 @@ class LSTM(TorchCell):
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
 
+    @staticmethod
+    def scan_together(
+        cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequence[State] | None
+    ) -> tuple[Tensor, list[State]]:
+        if cells[0].kernel == "fused" and states is None:
+            return _scan_frozen(cells, x, lengths, initial_states(cells, len(x)))
+        return TorchCell.scan_together(cells, x, lengths, states)
+
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        # The cell state is not among the outputs of the fused kernel, so it is kept through the padding
-        # instead: one more input is 1 there, closes the input gate and opens the forget gate.
-        padding = ~padding_mask(lengths, x.shape[1])[..., None]  # (B, T, 1)
-        signs = self.weight_ih.new_tensor([-SATURATION, SATURATION, 0.0, 0.0])
-        freeze = signs.repeat_interleave(self.hidden_size)[:, None]  # (4H, 1)
-        weight = torch.cat([self.weight_ih, freeze], dim=1)  # (4H, I + 1)
-        outputs, (_, c) = self._run(torch.cat([x, padding.to(x.dtype)], dim=-1), state, weight)
-        return outputs, (*final_state([outputs], lengths, state[:1]), c)
+        outputs, (end,) = _scan_frozen([self], x, lengths, [state])
+        return outputs, end
+
+
+def _scan_frozen(cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequence[State]):
+    # The cell state is kept through padding: one more input is 1 there, closes the input gate and opens the forget
+    # gate. That gives the last cell states, which are not among the outputs, and spares the second direction, which
+    # meets the padding first, a reversal of each row: but only from a state of zeros, for nothing keeps a hidden state.
+    padding = ~padding_mask(lengths, x.shape[1])[..., None]  # (B, T, 1)
+    signs = cells[0].weight_ih.new_tensor([-SATURATION, SATURATION, 0.0, 0.0])
+    freeze = signs.repeat_interleave(cells[0].hidden_size)[:, None]  # (4H, 1)
+    weights = [torch.cat([cell.weight_ih, freeze], dim=1) for cell in cells]  # (4H, I + 1) each
+    start = [torch.stack(part) for part in zip(*states, strict=True)]  # (D, B, H) each
+    outputs, (h, c) = _run(cells, weights, torch.cat([x, padding.to(x.dtype)], dim=-1), start)
+    (forward_end,) = final_state([outputs[..., : cells[0].hidden_size]], lengths, states[0][:1])
+    return outputs, list(zip((forward_end, *h[1:]), c, strict=True))
 
 
 class GRU(TorchCell):
@@ -141,7 +163,7 @@ class GRU(TorchCell):
 
     @staticmethod
     def scan_together(
-        cells: Sequence[GRU], x: Tensor, lengths: Tensor, states: Sequence[State]
+        cells: Sequence[GRU], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         if cells[0].kernel != "by_hand":
             return TorchCell.scan_together(cells, x, lengths, states)
@@ -151,6 +173,7 @@ class GRU(TorchCell):
         bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)
         weight = torch.stack([cell.weight_hh for cell in cells])  # (D, 3H, H)
         weight = F.dropout(weight, options.weight_drop, cells[0].training)
+        states = states or initial_states(cells, len(x))
         start = torch.stack([h for (h,) in states])  # (D, B, H)
         if not torch.is_grad_enabled():
             kind = x.device.type

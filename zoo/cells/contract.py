@@ -145,13 +145,20 @@ class Cell(nn.Module):
 
     @staticmethod
     def scan_together(
-        cells: Sequence[Cell], x: Tensor, lengths: Tensor, states: Sequence[State]
+        cells: Sequence[Cell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         """`scan` of a layer's D cells: the first reads each row from its start, the second from its end.
+
+        Args:
+            cells: of one kind.
+            x: as in `scan`.
+            lengths: as in `scan`.
+            states: where each direction starts; None for the initial state.
 
         Returns:
             The outputs `(B, T, D * O)`, undefined at padding, and the state in which each direction ends.
         """
+        states = states or initial_states(cells, len(x))
         xs, kernel = each_way(x, lengths, len(cells)), cells[0].kernel
         if kernel == "steps":
             return joined(_scan_steps(cells, xs, lengths, states), lengths)
@@ -177,6 +184,11 @@ class Cell(nn.Module):
             return new
         changed = [o + F.dropout(torch.ones_like(o), p) * (n - o) for n, o in zip(new[: self.free], old, strict=False)]
         return (*changed, *new[self.free :])
+
+
+def initial_states(cells: Sequence[Cell], rows: int) -> list[State]:
+    """The state of each cell before the first step."""
+    return [cell.initial_state(rows) for cell in cells]
 
 
 def each_way(x: Tensor, lengths: Tensor, directions: int) -> list[Tensor]:

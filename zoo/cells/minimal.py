@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import RecurrentOptions, State, each_way, exact, final_state, joined
+from zoo.cells.contract import RecurrentOptions, State, each_way, exact, final_state, initial_states, joined
 
 
 class MinimalCell(nn.Module):
@@ -71,9 +71,10 @@ class MinimalCell(nn.Module):
 
     @staticmethod
     def scan_together(
-        cells: Sequence[MinimalCell], x: Tensor, lengths: Tensor, states: Sequence[State]
+        cells: Sequence[MinimalCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         """`scan` of a layer's cells; see `Cell.scan_together`."""
+        states = states or initial_states(cells, len(x))
         xs = each_way(x, lengths, len(cells))
         return joined([cell.scan(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)], lengths)
 
