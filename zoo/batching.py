@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from zoo.masks import padding_mask
 from zoo.text import Vocabulary
 
 BUCKET = 2  # sources whose lengths differ by less may share a batch at no cost
@@ -161,7 +162,7 @@ class EncodedSentences:
 
 
 class EncodedTexts:
-    """Texts as tensors; `batch(rows)` is a few indexing operations.
+    """A whole split as flat tensors; `batch(rows)` is a few indexing operations.
 
     Args:
         texts: tokens of each text, none empty.
@@ -171,9 +172,10 @@ class EncodedTexts:
 
     def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer, labels: Tensor | None = None):
         self.lengths = [len(text) for text in texts]
-        words, vectors = indexer.ids(list(chain.from_iterable(texts)))  # all at once: a tensor for each text is slow
-        self.words, self.vectors = words.split(self.lengths), vectors.split(self.lengths)
+        self.words, self.vectors = indexer.ids(list(chain.from_iterable(texts)))  # one text after the other
         self.labels = labels
+        self._lengths = torch.tensor(self.lengths)
+        self._starts = self._lengths.cumsum(0) - self._lengths
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -181,10 +183,14 @@ class EncodedTexts:
     def batch(self, rows: Sequence[int]) -> TextBatch:
         """The texts at `rows`, in that order, padded to the longest of them."""
         at = torch.tensor(rows)
+        lengths = self._lengths[at]
+        steps = int(lengths.max())
+        real = padding_mask(lengths, steps)  # (B, T)
+        places = (self._starts[at][:, None] + torch.arange(steps)) * real  # (B, T)
         return TextBatch(
-            words=pad_sequence([self.words[row] for row in rows], batch_first=True),
-            vectors=pad_sequence([self.vectors[row] for row in rows], batch_first=True),
-            lengths=torch.tensor([self.lengths[row] for row in rows]),
+            words=self.words[places] * real,
+            vectors=self.vectors[places] * real,
+            lengths=lengths,
             rows=at,
             labels=None if self.labels is None else self.labels[at],
         )

@@ -30,7 +30,10 @@ def ids(data: ClassificationDataModule) -> dict:
     """What the other systems train and are tested on: the very tokens and labels, as numbers; 0 is padding."""
     loaders = {"train": data.train_dataloader(), "test": data.test_dataloader()}
     return {
-        split: {"texts": [words.tolist() for words in loader.data.words], "labels": loader.data.labels.tolist()}
+        split: {
+            "texts": [words.tolist() for words in loader.data.words.split(loader.data.lengths)],
+            "labels": loader.data.labels.tolist(),
+        }
         for split, loader in loaders.items()
     }
 
