@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
 
@@ -75,7 +77,7 @@ class ZooModule(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         # Lightning refuses to clip before any fused optimiser; without a gradient scaler there is no reason to.
         if self._fused and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            clip_grad_norm(self.parameters(), gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
@@ -115,6 +117,15 @@ class ZooModule(pl.LightningModule):
         if getattr(self, "_random_state", None) is not None:
             torch.set_rng_state(self._random_state.cpu())
             self._random_state = None
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> None:
+    """Scales all gradients together down to the norm `limit` where theirs is larger (Pascanu et al. 2013)."""
+    trained = [p for p in parameters if p.grad is not None]
+    norm = get_total_norm([p.grad for p in trained])
+    # torch multiplies in any case, by one if need be, so as not to wait for a GPU; on a CPU it is known at once.
+    if norm.device.type != "cpu" or not norm <= limit:
+        clip_grads_with_norm_(trained, limit, norm)
 
 
 def warmup_then_cosine(step: int, steps: int, warmup: int) -> float:
