@@ -66,6 +66,15 @@ def trained(tmp_path_factory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.parametrize("asked, used", [(None, "64"), ("7", "7")])
+def test_kernels_kept_for_past_shapes_are_few_unless_asked_for(asked, used):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    environment = {key: value for key, value in os.environ.items() if key != name} | ({name: asked} if asked else {})
+    code = f"import recipes, os; print(os.environ['{name}'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
+    assert done.stdout.strip() == used, done.stderr
+
+
 def test_a_run_leaves_exactly_its_files(trained):
     files = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
     assert files == {
