@@ -62,15 +62,21 @@ def torch_twin(backbone: RecurrentBackbone, cell: str) -> nn.RNNBase:
     return twin
 
 
+@pytest.mark.parametrize("start", ["zeros", "given"])
 @pytest.mark.parametrize("layers, bidirectional", SHAPES)
 @pytest.mark.parametrize("cell, kernel", [pair for pair in KERNELS if pair[0] in TORCH])
-def test_equals_torch_with_packing(cell, kernel, layers, bidirectional):
-    backbone = make(cell, layers, bidirectional, options=options_for(cell, kernel))
+def test_equals_torch_with_packing(cell, kernel, layers, bidirectional, start):
+    backbone = trained(make(cell, layers, bidirectional, options=options_for(cell, kernel)))
     twin = torch_twin(backbone, cell)
     x, lengths = batch([7, 1, 4, 5])
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
-    encoded = backbone(ours, lengths)
-    packed, final = twin(pack_padded_sequence(theirs, lengths, batch_first=True, enforce_sorted=False))
+    state = hx = None
+    if start == "given":
+        state = tuple(tuple(map(torch.randn_like, parts)) for parts in backbone.initial_state(len(x)))
+        parts = [torch.stack(part) for part in zip(*state, strict=True)]  # (N * D, B, H) each
+        hx = tuple(parts) if cell == "lstm" else parts[0]
+    encoded = backbone(ours, lengths, state)
+    packed, final = twin(pack_padded_sequence(theirs, lengths, batch_first=True, enforce_sorted=False), hx)
     sequence, _ = pad_packed_sequence(packed, batch_first=True)
     states = final if cell == "lstm" else (final,)
     torch.testing.assert_close(encoded.sequence, sequence, atol=1e-5, rtol=0)
