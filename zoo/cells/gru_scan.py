@@ -58,26 +58,31 @@ class GRUScan(torch.autograd.Function):
         weight, start, gates, new, scores, states = ctx.saved_tensors
         D, T, B, H = states.shape
         before = torch.cat([start.to(states.dtype)[:, None], states[:, :-1]], dim=1)  # (D, T, B, H)
-        r, z = gates.chunk(2, dim=-1)
-        # What h' owes to the inputs of r, z and n: known for all steps before the loop.
-        by_new = new.square().neg_().add_(1).mul_(1 - z)
-        by_z = (before - new).mul_(z).mul_(1 - z)
-        by_r = (1 - r).mul_(r).mul_(scores)  # of n's input
         to_inputs = torch.empty(D, T, B, 3 * H, dtype=ctx.dtype, device=grad.device)  # r, z, n
         to_recurrent = torch.empty_like(to_inputs)  # r, z, s
         carried = torch.zeros_like(start, dtype=states.dtype)  # (D, B, H)
-        steps = (grad, by_new, by_z, by_r, r, z, to_recurrent, *to_recurrent.split(H, dim=-1), to_inputs[..., 2 * H :])
-        for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_r, to_z, to_s, to_n in zip(
-            *(reversed(part.unbind(1)) for part in steps), strict=True
-        ):
-            carried = carried.add_(grad_now)
-            to_new = carried * of_new
-            torch.mul(to_new, of_r, out=to_r)
-            torch.mul(carried, of_z, out=to_z)
-            torch.mul(to_new, reset, out=to_s)
-            to_n.copy_(to_new)
-            carried = carried.mul_(kept).add_(torch.bmm(to_all, weight))
-        to_inputs[..., : 2 * H] = to_recurrent[..., : 2 * H]
+        S = _span(D, T, B, H)
+        for begin in reversed(range(0, T, S)):
+            span = (slice(None), slice(begin, begin + S))
+            r, z = gates[span].chunk(2, dim=-1)
+            n = new[span]
+            # What h' owes to the inputs of r, z and n: known for all steps of the span before the loop.
+            by_new = n.square().neg_().add_(1).mul_(1 - z)
+            by_z = (before[span] - n).mul_(z).mul_(1 - z)
+            by_r = (1 - r).mul_(r).mul_(scores[span])  # of n's input
+            recurrent, inputs = to_recurrent[span], to_inputs[span]
+            steps = (grad[span], by_new, by_z, by_r, r, z, recurrent, *recurrent.split(H, dim=-1), inputs[..., 2 * H :])
+            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_r, to_z, to_s, to_n in zip(
+                *(reversed(part.unbind(1)) for part in steps), strict=True
+            ):
+                carried = carried.add_(grad_now)
+                to_new = carried * of_new
+                torch.mul(to_new, of_r, out=to_r)
+                torch.mul(carried, of_z, out=to_z)
+                torch.mul(to_new, reset, out=to_s)
+                to_n.copy_(to_new)
+                carried = carried.mul_(kept).add_(torch.bmm(to_all, weight))
+            inputs[..., : 2 * H] = recurrent[..., : 2 * H]
         flat = to_recurrent.flatten(1, 2)  # (D, T * B, 3H)
         to_weight = flat.transpose(1, 2) @ before.to(ctx.dtype).flatten(1, 2)
         return to_inputs, to_weight, flat[..., 2 * H :].sum(1), carried.to(start.dtype)
@@ -108,7 +113,7 @@ def infer(
     """
     D, B, H = start.shape
     T, dtype, complete = x.shape[1], weight.dtype, int(lengths.min())
-    S = min(T, max(CHUNK // (3 * D * B * H), ROWS // B, 1))
+    S = _span(D, T, B, H)
     exact = torch.promote_types(dtype, torch.float32)
     inputs, states = x.new_empty(D, S, B, 3 * H, dtype=dtype), x.new_empty(D, S, B, H, dtype=exact)
     recurrent, outputs = x.new_empty(D, B, 3 * H, dtype=dtype), x.new_empty(B, T, D, H, dtype=dtype)
@@ -135,6 +140,11 @@ def infer(
         for d, span in enumerate(spans):
             _in_order(outputs[:, span, d], 0).copy_(_flipped(states[d, : end - begin], d))
     return outputs.flatten(2), h
+
+
+def _span(D: int, T: int, B: int, H: int) -> int:
+    # So many steps at a time.
+    return min(T, max(CHUNK // (3 * D * B * H), ROWS // B, 1))
 
 
 def _in_order(rows: Tensor, direction: int) -> Tensor:
