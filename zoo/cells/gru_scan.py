@@ -1,9 +1,9 @@
 """The GRU over a padded batch, forward and backward written by hand: torch has no fused GRU for CPUs.
 
-Every step writes where its result belongs, nothing is allocated twice, and what the backward pass needs of all steps at
-once is one operation. The pointwise part is in fp32 at least, whatever the precision of the products.
+Every step writes where its result belongs, and what can be done for many steps at once is done for a span of them, short
+enough for the processor's cache. The pointwise part is in fp32 at least, whatever the precision of the products.
 
-Shapes: D directions, B rows, T time steps, H hidden units.
+Shapes: D directions, B rows, T time steps, S steps of a span, I inputs, H hidden units.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from torch import Tensor
 from zoo.cells.contract import SATURATION
 from zoo.masks import padding_mask
 
-# The steps that are inferred at a time: so many that what their inputs say to the gates has at least this many numbers
-# and this many rows. More numbers leave the cache, fewer rows make bad products.
-CHUNK, ROWS = 2**19, 1024
-
-
+# A span is so long that what its inputs say to the gates has about this many numbers, and at least this many rows: more
+# numbers leave the cache, fewer rows make slow products.
+NUMBERS, ROWS = 2**19, 1024
 TWO, MINUS_ONE = torch.tensor(2.0), torch.tensor(-1.0)
 
 
@@ -61,7 +59,7 @@ class GRUScan(torch.autograd.Function):
         to_inputs = torch.empty(D, T, B, 3 * H, dtype=ctx.dtype, device=grad.device)  # r, z, n
         to_recurrent = torch.empty_like(to_inputs)  # r, z, s
         carried = torch.zeros_like(start, dtype=states.dtype)  # (D, B, H)
-        S = _span(D, T, B, H)
+        S = span_length(D, T, B, H)
         for begin in reversed(range(0, T, S)):
             span = (slice(None), slice(begin, begin + S))
             r, z = gates[span].chunk(2, dim=-1)
@@ -98,22 +96,23 @@ def infer(
 ) -> tuple[Tensor, Tensor]:
     """The same for the D directions of a layer, remembering nothing.
 
-    Nothing is as long as the sequence but what goes in and out: some steps at a time are projected, and stay in the
-    processor's cache. No row is reversed: the second direction begins at the last step of the batch, and where a row
-    has padding its update gate is 1, which keeps its state.
+    Nothing is as long as the sequence but what goes in and out. No row is reversed: the second direction begins at the
+    last step of the batch, and where a row has padding its update gate is 1, which keeps its state.
 
     Args:
         x: `(B, T, I)`.
         lengths: `(B,)`.
         projections: of each direction, weight `(3H, I)` and bias `(3H,)`.
-        weight: as above, of the type to compute in; `bias` and `start` too.
+        weight: as above, of the type to multiply in.
+        bias: as above.
+        start: as above.
 
     Returns:
         The outputs `(B, T, D * H)`, undefined at padding, and the last states `(D, B, H)`.
     """
     D, B, H = start.shape
     T, dtype, complete = x.shape[1], weight.dtype, int(lengths.min())
-    S = _span(D, T, B, H)
+    S = span_length(D, T, B, H)
     exact = torch.promote_types(dtype, torch.float32)
     inputs, states = x.new_empty(D, S, B, 3 * H, dtype=dtype), x.new_empty(D, S, B, H, dtype=exact)
     recurrent, outputs = x.new_empty(D, B, 3 * H, dtype=dtype), x.new_empty(B, T, D, H, dtype=dtype)
@@ -142,9 +141,9 @@ def infer(
     return outputs.flatten(2), h
 
 
-def _span(D: int, T: int, B: int, H: int) -> int:
-    # So many steps at a time.
-    return min(T, max(CHUNK // (3 * D * B * H), ROWS // B, 1))
+def span_length(D: int, T: int, B: int, H: int) -> int:
+    """S, the steps that are prepared together."""
+    return min(T, max(NUMBERS // (3 * D * B * H), ROWS // B, 1))
 
 
 def _in_order(rows: Tensor, direction: int) -> Tensor:
