@@ -1,7 +1,7 @@
 """The GRU over a padded batch, forward and backward written by hand: torch has no fused GRU for CPUs.
 
-Every step writes where its result belongs, and what can be done for many steps at once is done for a span of them, short
-enough for the processor's cache. The pointwise part is in fp32 at least, whatever the precision of the products.
+Every step writes where its result belongs, and what can be done for many steps at once is done for a span of them,
+short enough for the cache. The pointwise part is in fp32 at least, whatever the precision of the products.
 
 Shapes: D directions, B rows, T time steps, S steps of a span, I inputs, H hidden units.
 """
