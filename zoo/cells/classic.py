@@ -127,9 +127,9 @@ class LSTM(TorchCell):
 
 
 def _scan_frozen(cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequence[State]):
-    # The cell state is kept through padding: one more input is 1 there, closes the input gate and opens the forget
-    # gate. That gives the last cell states, which are not among the outputs, and spares the second direction, which
-    # meets the padding first, a reversal of each row: but only from a state of zeros, for nothing keeps a hidden state.
+    # One more input is 1 at padding, closes the input gate and opens the forget gate: the cell state passes unchanged.
+    # That gives the last cell states, which are not among the outputs, and lets the second direction begin in the
+    # padding, with no row reversed; but only from zeros, as nothing keeps a hidden state.
     padding = ~padding_mask(lengths, x.shape[1])[..., None]  # (B, T, 1)
     signs = cells[0].weight_ih.new_tensor([-SATURATION, SATURATION, 0.0, 0.0])
     freeze = signs.repeat_interleave(cells[0].hidden_size)[:, None]  # (4H, 1)
