@@ -156,6 +156,6 @@ def _flipped(steps: Tensor, direction: int) -> Tensor:
 
 
 def _tanh(x: Tensor) -> Tensor:
-    # In place. On a CPU torch's own takes three times as long.
+    # In place. On a CPU torch's own takes twice as long.
     x.mul_(TWO).sigmoid_()
     return torch.add(MINUS_ONE, x, alpha=2, out=x)
