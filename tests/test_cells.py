@@ -11,6 +11,7 @@ from zoo import CELLS, RecurrentBackbone, RecurrentOptions
 from zoo.cells import make_cell
 from zoo.cells.gru_scan import GRUScan
 from zoo.cells.minimal import LinearScan, parallel_scan
+from zoo.errors import ZooError
 
 INPUTS, UNITS, STEPS = 3, 4, 5
 
@@ -177,27 +178,55 @@ def test_gradients_of_the_linear_scan():
     assert torch.autograd.gradcheck(LinearScan.apply, (random(2, 5, 3), random(2, 5, 3), random(2, 3)))
 
 
-@pytest.mark.parametrize("cell", [name for name in CELLS if name not in ("lstm", "min_gru", "min_lstm")])
-def test_gradients_of_the_loop(cell):
+def able(cell: str, options: RecurrentOptions) -> bool:
+    try:
+        make_cell(cell, INPUTS, UNITS, options)
+    except ZooError:
+        return False
+    return True
+
+
+REGULARISERS = [{}, {"hidden_dropout": 0.4}, {"weight_drop": 0.4}, {"zoneout": 0.4}]
+LAYERS = [
+    (cell, options)
+    for cell in CELLS
+    for kernel in CELLS[cell].kernels
+    for options in [RecurrentOptions(kernel=kernel, **regulariser) for regulariser in REGULARISERS]
+    if able(cell, options)
+]
+
+
+@pytest.mark.parametrize("cell, options", LAYERS, ids=str)
+def test_gradients_of_every_kernel(cell, options):
     torch.manual_seed(3)
-    options = RecurrentOptions(kernel="steps") if len(CELLS[cell].kernels) > 1 else RecurrentOptions()
     backbone = RecurrentBackbone(2, 3, cell=cell, options=options).double()
     names, values = zip(*backbone.named_parameters(), strict=True)
-    start = tuple(tuple(part.double() for part in state) for state in backbone.initial_state(2))
+    start = [[part.double() for part in state] for state in backbone.initial_state(2)]
 
-    def run(x, *parameters):
+    def run(x, h, *parameters):
+        torch.manual_seed(4)  # the same holes in each pass
         named = dict(zip(names, parameters, strict=True))
-        encoded = torch.func.functional_call(backbone, named, (x, torch.tensor([3, 2]), start))
+        states = tuple((h + state[0], *state[1:]) for state in start)
+        encoded = torch.func.functional_call(backbone, named, (x, torch.tensor([3, 2]), states))
         return encoded.sequence, encoded.state[0][-1], encoded.final
 
-    assert torch.autograd.gradcheck(run, (random(2, 3, 2), *(v.detach().requires_grad_() for v in values)))
+    inputs = random(2, 3, 2), random(2, backbone.cells[0].output_size)
+    assert torch.autograd.gradcheck(run, (*inputs, *(v.detach().requires_grad_() for v in values)))
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if CELLS[cell].kernels[0] == "steps"])
+def test_a_second_derivative_is_refused_and_not_wrong(cell):
+    x = random(2, 3, 2)
+    y = RecurrentBackbone(2, 3, cell=cell).double()(x, torch.tensor([3, 2])).sequence
+    with pytest.raises(RuntimeError, match="once_differentiable|automatic differentiation"):
+        torch.autograd.grad(y.square().sum(), x, create_graph=True)[0].sum().backward()
 
 
 def test_the_parallel_scan_equals_the_linear_one_over_a_long_sequence():
     torch.manual_seed(4)
     gates = torch.randn(2, 1500, 3)
     keep, take = torch.nn.functional.logsigmoid(gates), torch.nn.functional.logsigmoid(-gates)
-    start = torch.rand(2, 3)
+    start = torch.randn(2, 3)
     torch.testing.assert_close(
         parallel_scan(keep, take, start), LinearScan.apply(keep.exp(), take.exp(), start), atol=1e-3, rtol=1e-3
     )

@@ -25,7 +25,7 @@ TEXTS = ["I saw her duck .", "Go !", "", "a very , very nice place to be", "של
 LABELS = ["bad", "fine", "good"]
 SMALL = dict(embedding_size=6, hidden_size=5)
 VARIANTS = [
-    dict(),
+    *(dict(cell=cell) for cell in CELLS),
     dict(pooling="last", num_layers=2, cell="gru"),
     dict(pooling="last+mean+max+attention", bidirectional=False),
     dict(pooling="attention", multi_label=True),

@@ -21,8 +21,7 @@ SENTENCES = [["I", "saw", "her", "duck"], ["Go", "!"], ["Zürich", "is", "a", "v
 TAGS = ["O", "B-X", "I-X"]
 SMALL = dict(word_size=6, character_size=4, character_output=8, hidden_size=5, num_layers=2)
 VARIANTS = [
-    dict(),
-    dict(cell="gru", character_encoder="gru"),
+    *(dict(cell=cell, character_encoder=cell) for cell in CELLS),
     dict(character_encoder="cnn", lowercase=False),
     dict(character_output=0),
     dict(head="crf", scheme="BIO"),

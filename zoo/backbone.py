@@ -1,16 +1,18 @@
 """The recurrent backbone that every model of the zoo stands on.
 
-Shapes: B rows, T time steps, I inputs, H hidden units, D directions (1 or 2), N layers.
+Shapes: B rows, T time steps, I inputs, H hidden units, O outputs (H, but for a projected cell), D directions (1 or
+2), N layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from zoo.cells import RecurrentOptions, State, make_cell
+from zoo.cells import RecurrentOptions, State, check_batch, check_states, make_cell
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
@@ -20,10 +22,12 @@ class Encoded(NamedTuple):
     """What a backbone returns.
 
     Attributes:
-        sequence: `(B, T, D * H)`, the top layer's outputs, forward then backward; zeros at padding.
-        final: `(N, B, D * H)`, each layer's hidden state where that direction ends: at a row's last real step
+        sequence: `(B, T, D * O)`, the top layer's outputs, forward then backward; zeros at padding.
+        final: `(N, B, D * O)`, each layer's hidden state where that direction ends: at a row's last real step
             for the forward one, at its first step for the backward one.
-        state: the cells' own states, layer by layer, forward before backward; give it back as `state` to go on.
+        state: the cells' own states, layer by layer, forward before backward, each a tuple of `(B, O)` and further
+            `(B, H)` as its cell documents. Given back as `state`, a backbone of one direction goes on from there; a
+            backward direction, which ends at the start of a row, cannot.
     """
 
     sequence: Tensor
@@ -91,11 +95,11 @@ class RecurrentBackbone(nn.Module):
         num_layers: N.
         bidirectional: whether a second cell reads each row from its own end to its start (Schuster & Paliwal 1997).
         dropout: probability that a row loses an output between two layers, at all its steps.
-        options: regularisers, skips, and what single cells take: see `RecurrentOptions`.
+        options: regularisers, skips, and what single cells take: `RecurrentOptions`, or a mapping of the same names.
 
     Raises:
-        ValueError: an unknown cell or skip (the known ones are listed), a size below 1, or an option that the cell
-            cannot honour.
+        ValueError: an unknown cell, option or skip (the known ones are listed), a size below 1, or an option that the
+            cell cannot honour.
     """
 
     def __init__(
@@ -107,9 +111,10 @@ class RecurrentBackbone(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = True,
         dropout: float = 0.0,
-        options: RecurrentOptions = RecurrentOptions(),
+        options: RecurrentOptions | Mapping[str, object] = RecurrentOptions(),
     ):
         super().__init__()
+        options = RecurrentOptions.of(options)
         if min(input_size, hidden_size, num_layers) < 1:
             sizes = f"{input_size}, {hidden_size} and {num_layers}"
             raise ZooError(f"input_size, hidden_size and num_layers must be at least 1, got {sizes}")
@@ -117,7 +122,7 @@ class RecurrentBackbone(nn.Module):
             raise unknown_name("skip", options.skip, SKIPS)
         if options.skip != "none" and num_layers == 1:
             raise ZooError(f"skip={options.skip!r} needs a layer above the first: use num_layers=2, or leave skip out")
-        self.directions = 2 if bidirectional else 1
+        self.input_size, self.directions = input_size, 2 if bidirectional else 1
         self.input_dropout, self.dropout = LockedDropout(options.input_dropout), LockedDropout(dropout)
         self.layers = nn.ModuleList()
         self.output_size = input_size
@@ -127,9 +132,14 @@ class RecurrentBackbone(nn.Module):
             self.output_size = layer[0].output_size * self.directions
         self.skips = nn.ModuleList(SKIPS[options.skip](self.output_size) for _ in range(num_layers - 1))
 
+    @property
+    def cells(self) -> list[nn.Module]:
+        """The cells, layer by layer, forward before backward."""
+        return [cell for layer in self.layers for cell in layer]
+
     def initial_state(self, rows: int) -> tuple[State, ...]:
         """The state before the first step of a batch of `rows`."""
-        return tuple(cell.initial_state(rows) for layer in self.layers for cell in layer)
+        return tuple(cell.initial_state(rows) for cell in self.cells)
 
     def forward(self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None = None) -> Encoded:
         """Encodes a padded batch.
@@ -138,15 +148,21 @@ class RecurrentBackbone(nn.Module):
             x: `(B, T, I)`; whatever stands at padding is never read.
             lengths: `(B,)`, real steps in each row, on the same device as `x`.
             state: where to start, as returned in `Encoded.state`; zeros when None.
+
+        Raises:
+            ValueError: other shapes, or lengths that T does not hold (seen on a CPU alone).
         """
+        check_batch(x, lengths, self.input_size)
+        if state is not None:
+            check_states(self.cells, state, x.shape[0])
         mask = padding_mask(lengths, x.shape[1])  # (B, T)
         x = zero_padding(x, mask)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
-            starts = state and state[depth * self.directions : (depth + 1) * self.directions]
-            y, ends = layer[0].scan_together(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * H)
+            starts = None if state is None else state[depth * self.directions : (depth + 1) * self.directions]
+            y, ends = layer[0].scan_together(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * O)
             x = self._skipped(x, y, depth)
-            finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * H)
+            finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends
         # The outputs at padding are finite, so that a product zeroes them, in a third of the time of a selection.
         real = mask[..., None].to(x.dtype)  # (B, T, 1)
@@ -161,10 +177,15 @@ class RecurrentBackbone(nn.Module):
             state: as returned by `initial_state`, by the last step, or in `Encoded.state`.
 
         Returns:
-            The output `(B, H)` and the next state.
+            The output `(B, O)` and the next state.
+
+        Raises:
+            ValueError: two directions, or a state of another number of layers.
         """
         if self.directions == 2:
             raise ZooError("a bidirectional backbone reads the whole sequence at once: step needs bidirectional=False")
+        if len(state) != len(self.layers):
+            raise ZooError(f"expected a state for each of {len(self.layers)} layers, got {len(state)}")
         states = []
         for depth, (layer, start) in enumerate(zip(self.layers, state, strict=True)):
             y, end = layer[0].step(x, start)

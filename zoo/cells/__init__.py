@@ -13,12 +13,13 @@ from __future__ import annotations
 from torch import nn
 
 from zoo.cells.classic import GRU, LSTM, RNN
-from zoo.cells.contract import RecurrentOptions, State
+from zoo.cells.contract import State, check_batch, check_states
 from zoo.cells.minimal import MinGRU, MinLSTM
+from zoo.cells.options import RecurrentOptions
 from zoo.cells.variants import SLSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM
 from zoo.errors import ZooError, unknown_name
 
-__all__ = ["CELLS", "RecurrentOptions", "State", "make_cell"]
+__all__ = ["CELLS", "RecurrentOptions", "State", "check_batch", "check_states", "make_cell"]
 
 CELLS: dict[str, type[nn.Module]] = {
     "lstm": LSTM,
@@ -44,11 +45,14 @@ def make_cell(name: str, input_size: int, hidden_size: int, options: RecurrentOp
     """
     if name not in CELLS:
         raise unknown_name("cell", name, CELLS)
-    for option in sorted(options.changed() - LAYER_OPTIONS - CELLS[name].honours):
+    for option in sorted(options.changed() - LAYER_OPTIONS - {"kernel"} - CELLS[name].honours):
         able = ", ".join(key for key, cell in CELLS.items() if option in cell.honours)
         raise ZooError(
             f"the cell {name!r} cannot honour {option}={getattr(options, option)!r}: leave it out, or use {able}"
         )
     if options.kernel not in ("auto", *CELLS[name].kernels):
         raise unknown_name(f"kernel of the cell {name!r}:", options.kernel, ("auto", *CELLS[name].kernels))
+    if options.between_steps and options.kernel not in ("auto", "steps"):
+        asked = " and ".join(options.between_steps)
+        raise ZooError(f"kernel={options.kernel!r} cannot honour {asked}: leave kernel out, or use kernel='steps'")
     return CELLS[name](input_size, hidden_size, options)

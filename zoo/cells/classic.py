@@ -14,7 +14,6 @@ from zoo.cells.contract import (
     SATURATION,
     Cell,
     Parameters,
-    RecurrentOptions,
     State,
     each_way,
     final_state,
@@ -24,6 +23,7 @@ from zoo.cells.contract import (
     stack_parameters,
 )
 from zoo.cells.gru_scan import GRUScan, infer
+from zoo.cells.options import RecurrentOptions
 from zoo.masks import padding_mask
 
 
@@ -31,7 +31,6 @@ class TorchCell(Cell):
     """A cell with kernels of torch's own: over the padded batch ("fused") or over a packed one ("packed")."""
 
     kernels = ("fused", "packed", "steps")
-    honours = Cell.honours | {"kernel"}
     function: ClassVar[Callable]
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
@@ -52,7 +51,7 @@ class TorchCell(Cell):
         cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         if cells[0].kernel == "packed":
-            return _scan_packed(cells, x, lengths, states or initial_states(cells, len(x)))
+            return _scan_packed(cells, x, lengths, initial_states(cells, x.shape[0]) if states is None else states)
         return Cell.scan_together(cells, x, lengths, states)
 
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
@@ -118,7 +117,7 @@ class LSTM(TorchCell):
         cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         if cells[0].kernel == "fused" and states is None:
-            return _scan_frozen(cells, x, lengths, initial_states(cells, len(x)))
+            return _scan_frozen(cells, x, lengths, initial_states(cells, x.shape[0]))
         return TorchCell.scan_together(cells, x, lengths, states)
 
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
@@ -147,7 +146,8 @@ class GRU(TorchCell):
     """
 
     gates = 3  # reset, update, new
-    kernels = ("by_hand", *TorchCell.kernels)
+    kernels = (*TorchCell.kernels, "by_hand")
+    fastest = {"cpu": "by_hand"}
     function = staticmethod(torch.gru)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
@@ -156,10 +156,6 @@ class GRU(TorchCell):
         new = torch.addcmul(inputs[..., 2 * H :], gates[..., :H], recurrent[..., 2 * H :]).tanh()  # (D, B, H)
         h = state[0]
         return (torch.lerp(new.to(h.dtype), h, gates[..., H:].to(h.dtype)),)
-
-    @property
-    def fastest(self) -> str:
-        return "by_hand" if self.weight_hh.device.type == "cpu" else "fused"
 
     @staticmethod
     def scan_together(
@@ -173,7 +169,7 @@ class GRU(TorchCell):
         bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)
         weight = torch.stack([cell.weight_hh for cell in cells])  # (D, 3H, H)
         weight = F.dropout(weight, options.weight_drop, cells[0].training)
-        states = states or initial_states(cells, len(x))
+        states = initial_states(cells, x.shape[0]) if states is None else states
         start = torch.stack([h for (h,) in states])  # (D, B, H)
         if not torch.is_grad_enabled():
             kind = x.device.type

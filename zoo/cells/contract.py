@@ -1,4 +1,4 @@
-"""The contract of a recurrent cell, the options that cells share, and the scan that any cell can use.
+"""The contract of a recurrent cell, and the scan that any cell can use.
 
 Shapes: D directions, B rows, T time steps, I inputs, H hidden units, O outputs (H, but for a projected cell),
 G gates * H.
@@ -7,74 +7,36 @@ G gates * H.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from types import SimpleNamespace
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from zoo.dropout import check_probability
+from zoo.cells.options import RecurrentOptions
+from zoo.errors import ZooError
 from zoo.masks import last, reverse
 
 State = tuple[Tensor, ...]
 # Saturates a sigmoid to exactly 0 or 1 in fp32, bf16 and fp16, and overflows in none of them.
 SATURATION = 1e4
-Parameters = SimpleNamespace  # a cell's parameters by name, those of D cells stacked
 
 
-@dataclass(frozen=True)
-class RecurrentOptions:
-    """What one may ask of recurrent layers beyond their sizes. What a cell cannot honour is an error.
+class Parameters:
+    """A cell's parameters by name, as attributes, those of D cells stacked."""
 
-    Attributes:
-        input_dropout: probability that a row loses a feature of the first layer's input at all its steps (Gal &
-            Ghahramani 2016).
-        hidden_dropout: the same for the hidden state on its way to the next step.
-        weight_drop: probability of zeroing a weight from state to gates, drawn once a pass (Merity et al. 2018).
-        zoneout: probability that a unit keeps its state for a step (Krueger et al. 2017). What does change is scaled
-            by 1 / (1 - p) in training, as in torch's dropout, so that evaluation needs no expectation of its own.
-        skip: how a layer above the first carries its input past itself: "none", "residual" (He et al. 2016, added) or
-            "highway" (Srivastava et al. 2015, mixed by a gate that starts near the input).
-        forget_bias: where the bias of the forget gate starts; None for 1 (Jozefowicz et al. 2015).
-        projection_size: O, outputs of a projected cell; None for half its units.
-        output_gate: the cell state that a peephole's output gate sees: "current" (Gers & Schmidhuber 2000, the default
-            when None) or "previous".
-        kernel: how a cell goes through a sequence. "auto" takes what measured fastest; the others are there to compare:
-            "fused" (torch's own kernel over the padded batch), "packed" (the same without the padding), "steps" (a
-            loop), "by_hand" (a loop with a backward pass of its own) or "parallel" (a scan).
-    """
-
-    input_dropout: float = 0.0
-    hidden_dropout: float = 0.0
-    weight_drop: float = 0.0
-    zoneout: float = 0.0
-    skip: str = "none"
-    forget_bias: float | None = None
-    projection_size: int | None = None
-    output_gate: str | None = None
-    kernel: str = "auto"
-
-    def __post_init__(self):
-        for name in ("input_dropout", "hidden_dropout", "weight_drop", "zoneout"):
-            check_probability(name, getattr(self, name))
-
-    @classmethod
-    def of(cls, options: RecurrentOptions | Mapping[str, object]) -> RecurrentOptions:
-        """The options, or those of a plain mapping, as hyperparameters are kept."""
-        return options if isinstance(options, cls) else cls(**options)
-
-    def changed(self) -> set[str]:
-        """The names of the options that differ from their defaults."""
-        return {field.name for field in fields(self) if getattr(self, field.name) != field.default}
+    def __init__(self, named: Mapping[str, Tensor]):
+        for name, parameter in named.items():
+            setattr(self, name, parameter)
 
 
 class Cell(nn.Module):
     """One recurrent layer in one direction.
 
     A subclass gives its number of gates and `update`; the rest is here. Gates are linear in the input and in the hidden
-    state, `weight_ih @ x + bias_ih` and `weight_hh @ h`; the state is a tuple that begins with the hidden state.
+    state, `weight_ih @ x + bias_ih` and `weight_hh @ h`; the state is a tuple that begins with the hidden state. At
+    first, gate by gate, the former is uniform (Glorot & Bengio 2010) and the latter orthogonal (Saxe et al. 2014).
 
     The arithmetic is written for D cells at once, as the two directions of a layer are computed together: its tensors
     and the parameters given to it (`own`, by name) have D in front.
@@ -90,6 +52,7 @@ class Cell(nn.Module):
     states: ClassVar[int] = 1  # tensors in the state
     free: ClassVar[int] = 1  # of these, the leading ones that may have any value (zoneout keeps, a bridge sets them)
     kernels: ClassVar[tuple[str, ...]] = ("steps",)
+    fastest: ClassVar[Mapping[str, str]] = {}  # by device, where it is not the first kernel
     honours: ClassVar[frozenset[str]] = frozenset({"hidden_dropout", "weight_drop", "zoneout"})
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions, output_size: int | None = None):
@@ -139,7 +102,12 @@ class Cell(nn.Module):
 
         Returns:
             The outputs `(B, T, O)`, undefined at padding, and the state after each row's own last step.
+
+        Raises:
+            ValueError: other shapes.
         """
+        check_batch(x, lengths, self.input_size)
+        check_states([self], [state], x.shape[0])
         outputs, (end,) = self.scan_together([self], x, lengths, [state])
         return outputs, end
 
@@ -158,7 +126,7 @@ class Cell(nn.Module):
         Returns:
             The outputs `(B, T, D * O)`, undefined at padding, and the state in which each direction ends.
         """
-        states = states or initial_states(cells, len(x))
+        states = initial_states(cells, x.shape[0]) if states is None else states
         xs, kernel = each_way(x, lengths, len(cells)), cells[0].kernel
         if kernel == "steps":
             return joined(_scan_steps(cells, xs, lengths, states), lengths)
@@ -168,22 +136,53 @@ class Cell(nn.Module):
     @property
     def kernel(self) -> str:
         """How `scan` will go through a batch."""
-        if self.training and (self.options.hidden_dropout or self.options.zoneout):
-            return "steps"
-        return self.fastest if self.options.kernel == "auto" else self.options.kernel
-
-    @property
-    def fastest(self) -> str:
-        """The kernel that `auto` takes on the device at hand, by benchmarks/RESULTS.md."""
-        return self.kernels[0]
+        return chosen_kernel(self)
 
     def zone_out(self, new: State, old: State) -> State:
         """The next state, but some units keep the old one in training where `zoneout` asks for it."""
         p = self.options.zoneout
         if not (self.training and p):
             return new
-        changed = [o + F.dropout(torch.ones_like(o), p) * (n - o) for n, o in zip(new[: self.free], old, strict=False)]
+        changed = [torch.where(torch.rand_like(o) < p, o, n) for n, o in zip(new[: self.free], old, strict=False)]
         return (*changed, *new[self.free :])
+
+
+def chosen_kernel(cell: nn.Module) -> str:
+    """How a cell goes through a batch: as asked for, or what measured fastest on its device (benchmarks/RESULTS.md)."""
+    options = cell.options
+    if cell.training and options.between_steps:
+        return "steps"
+    if options.kernel != "auto":
+        return options.kernel
+    if torch.compiler.is_compiling():  # what is written by hand is not for a compiler
+        return cell.kernels[0]
+    return cell.fastest.get(cell.weight_ih.device.type, cell.kernels[0])
+
+
+def check_batch(x: Tensor, lengths: Tensor, input_size: int) -> None:
+    """Raises a ZooError unless `x` is `(B, T, input_size)`, neither B nor T is 0, and `lengths` are those of B rows.
+
+    torch's kernels would read past the end of what is too short.
+    """
+    if x.ndim != 3 or x.shape[-1] != input_size or 0 in x.shape:
+        raise ZooError(f"expected x of shape (B, T, {input_size}), B and T at least 1, got {tuple(x.shape)}")
+    integers = isinstance(lengths, Tensor) and lengths.dtype in (torch.int32, torch.int64)
+    if not integers or lengths.shape != x.shape[:1]:
+        got = f"{tuple(lengths.shape)} of {lengths.dtype}" if isinstance(lengths, Tensor) else repr(lengths)
+        raise ZooError(f"expected lengths as integers in a tensor of shape ({x.shape[0]},), one a row, got {got}")
+    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere it would wait for the device
+        low, high = (int(bound) for bound in lengths.aminmax())
+        if low < 0 or high > x.shape[1]:
+            raise ZooError(f"expected lengths from 0 to {x.shape[1]}, the steps of x, got {low} to {high}")
+
+
+def check_states(cells: Sequence[nn.Module], states: Sequence[State], rows: int) -> None:
+    """Raises a ZooError unless there is a state for each cell, with all its parts, each with `rows` rows."""
+    expected = [[(rows, part.shape[1]) for part in cell.initial_state(0)] for cell in cells]
+    shaped = all(isinstance(part, Tensor) for state in states for part in state)
+    got = [[tuple(part.shape) for part in state] for state in states] if shaped else "other nesting"
+    if got != expected:
+        raise ZooError(f"expected a state of shapes {expected}, one for each layer and direction, got {got}")
 
 
 def initial_states(cells: Sequence[Cell], rows: int) -> list[State]:
@@ -213,8 +212,10 @@ def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, st
     weight = F.dropout(own.weight_hh, options.weight_drop, cell.training).to(inputs.dtype)  # (D, G, O)
     bias = cell.recurrent_bias(own).to(inputs.dtype)[:, None, None].expand_as(inputs)
     history: list[Tensor] = []
-    bias = _DeferredGradient.apply(bias, weight, history)  # (D, T, B, G)
-    transposed = weight.detach().transpose(1, 2)  # (D, O, G); its gradient comes from the line above
+    transposed = weight.transpose(1, 2)  # (D, O, G)
+    if not torch.compiler.is_compiling():  # it could not follow a list that is filled later
+        bias = _DeferredGradient.apply(bias, weight, history)  # (D, T, B, G); the weight's gradient comes from here
+        transposed = transposed.detach()
     state = tuple(torch.stack(part) for part in zip(*states, strict=True))  # (D, B, *)
     drops = cell.training and options.hidden_dropout
     keep = F.dropout(torch.ones_like(state[0]), options.hidden_dropout) if drops else None  # (D, B, O)
@@ -225,7 +226,7 @@ def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, st
         recurrent = torch.baddbmm(bias_now, h, transposed)  # (D, B, G)
         state = cell.zone_out(cell.update(inputs_now, recurrent, state, own), state)
         trace.append(state)
-    parts = [torch.stack(part, dim=2) for part in zip(*trace, strict=True)]  # each (D, B, T, *)
+    parts = [_FirstOrder.apply(torch.stack(part, dim=2)) for part in zip(*trace, strict=True)]  # each (D, B, T, *)
     outputs = parts[0].to(inputs.dtype)
     return [(outputs[d], final_state([part[d] for part in parts], lengths, start)) for d, start in enumerate(states)]
 
@@ -233,8 +234,8 @@ def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, st
 def stack_parameters(cells: Sequence[Cell]) -> Parameters:
     """The parameters of D cells of one kind, by name, D in front."""
     stacked = zip(*(cell.named_parameters() for cell in cells), strict=True)
-    return SimpleNamespace(
-        **{same[0][0]: torch.stack([p for _, p in same]) if len(cells) > 1 else same[0][1][None] for same in stacked}
+    return Parameters(
+        {same[0][0]: torch.stack([p for _, p in same]) if len(cells) > 1 else same[0][1][None] for same in stacked}
     )
 
 
@@ -258,6 +259,19 @@ class _DeferredGradient(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         hidden = torch.stack(ctx.history, dim=1).flatten(1, 2)  # (D, T * B, O)
         return grad, grad.flatten(1, 2).transpose(1, 2) @ hidden, None
+
+
+class _FirstOrder(torch.autograd.Function):
+    """The identity; who derives a gradient that went through it is told that it cannot be: the trick above is lost."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return grad
 
 
 def exact(x: Tensor) -> Tensor:

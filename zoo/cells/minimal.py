@@ -15,7 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import RecurrentOptions, State, each_way, exact, final_state, initial_states, joined
+from zoo.cells.contract import (
+    State,
+    check_batch,
+    check_states,
+    chosen_kernel,
+    each_way,
+    exact,
+    final_state,
+    initial_states,
+    joined,
+)
+from zoo.cells.options import RecurrentOptions
 
 
 class MinimalCell(nn.Module):
@@ -24,7 +35,8 @@ class MinimalCell(nn.Module):
     gates: ClassVar[int]
     free: ClassVar[int] = 1
     kernels = ("steps", "parallel")
-    honours = frozenset({"kernel"})
+    fastest = {"cuda": "parallel"}  # T steps are T launches there
+    honours = frozenset()
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__()
@@ -50,7 +62,7 @@ class MinimalCell(nn.Module):
     @property
     def kernel(self) -> str:
         """How `scan` will go through a batch."""
-        return self.kernels[0] if self.options.kernel == "auto" else self.options.kernel
+        return chosen_kernel(self)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
@@ -60,6 +72,8 @@ class MinimalCell(nn.Module):
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `Cell.scan`."""
+        check_batch(x, lengths, self.input_size)
+        check_states([self], [state], x.shape[0])
         gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
         if self.kernel == "parallel":
             keep, take, candidate = self.log_shares(exact(gates))  # (B, T, H) each
@@ -74,7 +88,7 @@ class MinimalCell(nn.Module):
         cells: Sequence[MinimalCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         """`scan` of a layer's cells; see `Cell.scan_together`."""
-        states = states or initial_states(cells, len(x))
+        states = initial_states(cells, x.shape[0]) if states is None else states
         xs = each_way(x, lengths, len(cells))
         return joined([cell.scan(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)], lengths)
 
@@ -133,15 +147,13 @@ def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
     Args:
         keep: log a, `(B, T, H)`.
         take: log b, `(B, T, H)`.
-        start: the state before the first step, not negative, `(B, H)`.
+        start: the state before the first step, `(B, H)`: it fades by itself, for it may be negative.
 
     Returns:
         The states `(B, T, H)`.
     """
-    log_start = start.to(keep.dtype).clamp(min=torch.finfo(keep.dtype).tiny).log()[:, None]  # (B, 1, H)
     decay = keep.cumsum(1)  # (B, T, H)
-    terms = torch.cat([log_start, take - decay], dim=1)  # (B, T + 1, H)
-    return (decay + terms.logcumsumexp(1)[:, 1:]).exp()
+    return (decay + (take - decay).logcumsumexp(1)).exp() + decay.exp() * start[:, None]
 
 
 class LinearScan(torch.autograd.Function):

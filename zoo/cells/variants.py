@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import Cell, Parameters, RecurrentOptions, State, exact
-from zoo.errors import unknown_name
+from zoo.cells.contract import Cell, Parameters, State, exact
+from zoo.cells.options import RecurrentOptions
+from zoo.errors import ZooError, unknown_name
 
 OUTPUT_GATES = ("current", "previous")
 
@@ -95,7 +96,9 @@ class ProjectedLSTM(Cell):
     honours = Cell.honours | {"forget_bias", "projection_size"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
-        size = options.projection_size or max(1, hidden_size // 2)
+        size = max(1, hidden_size // 2) if options.projection_size is None else options.projection_size
+        if not 1 <= size <= hidden_size:
+            raise ZooError(f"expected a projection_size from 1 to the {hidden_size} units, got {size}")
         super().__init__(input_size, hidden_size, options, output_size=size)
         self.weight_ho = nn.Parameter(nn.init.xavier_uniform_(torch.empty(size, hidden_size)))
         _open_forget_gate(self.bias_ih, 4, options)
