@@ -31,7 +31,7 @@ class CorpusDataModule(pl.LightningDataModule):
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
         train: a file of one's own to train on; then `dataset` is not read.
         dev: likewise, to choose the best checkpoint on.
-        test: likewise, read once at the end.
+        test: likewise, scored once at the end.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
         max_vectors: rows of it that are read, from the top.
         max_tokens: token budget of a training batch, padding included, for each process.
@@ -91,6 +91,11 @@ class CorpusDataModule(pl.LightningDataModule):
     def vector_table(self) -> Tensor | None:
         """`(len(vector_words) - 2, vector_size)`, for a model's `import_vectors`."""
         return self._imported()[1]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that there are: of one's own files those that are given."""
+        return tuple(self.own_files) or SPLITS
 
     @property
     def budget(self) -> int:

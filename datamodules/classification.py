@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,18 +14,10 @@ from datamodules.readers import DataError
 from datamodules.tables import FORMATS, LabelledText, read_table
 from zoo.batching import EncodedTexts, WordIndexer
 from zoo.stop_words import read_stop_words
-from zoo.text import Preprocessor, SentencePieces, Vocabulary
+from zoo.text import Preprocessor, SentencePieces, TextCounts, Vocabulary
 
 if TYPE_CHECKING:
     from zoo.classifier import TextClassifier
-
-
-class TextCounts(NamedTuple):
-    """Of a split: its texts, those without a token, and those longer than what is read of them."""
-
-    texts: int
-    empty: int
-    truncated: int
 
 
 class ClassificationDataModule(CorpusDataModule):
@@ -46,7 +39,7 @@ class ClassificationDataModule(CorpusDataModule):
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
         train: a file of one's own to train on; then `dataset` is not read.
         dev: likewise, to choose the best checkpoint on.
-        test: likewise, read once at the end.
+        test: likewise, scored once at the end.
         format: "csv", "tsv", "jsonl" or "parquet", of one's own files; by default what their ending says.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both columns
             are numbers.
@@ -63,6 +56,8 @@ class ClassificationDataModule(CorpusDataModule):
             about 170 steps of an epoch, but 100 at least and 4,000 at most.
         min_count: rarer tokens of the training split count as unknown.
         balance: whether rare labels count more in the loss, so that all count alike together.
+        class_weights: how much a text of each label counts in the loss, labels in alphabetical order; where a text has
+            several, how much having the label counts against not having it. All alike when empty.
         seed: of the order of the batches.
 
     Raises:
@@ -97,6 +92,7 @@ class ClassificationDataModule(CorpusDataModule):
         max_tokens: int | None = None,
         min_count: int = 2,
         balance: bool = False,
+        class_weights: Sequence[float] = (),
         seed: int = 0,
     ):
         super().__init__(
@@ -112,12 +108,14 @@ class ClassificationDataModule(CorpusDataModule):
         )
         if format not in (None, *FORMATS.values()):
             raise DataError(f"unknown format {format!r}: known are {', '.join(sorted(set(FORMATS.values())))}")
+        if balance and class_weights:
+            raise DataError("--data.balance chooses the weights that --data.class_weights gives: leave one of them out")
         self.text_column, self.label_column = text_column, label_column
         self.format, self.header, self.multi_label = format, header, multi_label
         self.tokenizer, self.num_pieces, self.lowercase = tokenizer, num_pieces, lowercase
         self.stop_words = read_stop_words(stop_words)
         self.max_length, self.truncate = max_length, truncate
-        self.min_count, self.balance = min_count, balance
+        self.min_count, self.balance, self._class_weights = min_count, balance, list(class_weights)
         self._read: dict[str, list[LabelledText]] = {}
         self._tokens: dict[str, list[list[str]]] = {}
         self._counts: dict[str, TextCounts] = {}
@@ -162,7 +160,7 @@ class ClassificationDataModule(CorpusDataModule):
     def class_weights(self) -> list[float]:
         """How much a text of each label counts in the loss; empty where all count alike."""
         if not self.balance:
-            return []
+            return self._class_weights
         counts = Counter(label for text in self.texts("train") for label in text.labels)
         texts = len(self.texts("train"))
         if self.multi_label:
@@ -214,13 +212,9 @@ class ClassificationDataModule(CorpusDataModule):
                     max_length=self.max_length,
                     truncate=self.truncate,
                 )
-            tokens, empty, truncated = [], 0, 0
-            for text in self.texts(split):
-                whole = self._preprocessor.split(text.text)
-                empty += not whole
-                truncated += len(whole) > self._preprocessor.max_length
-                tokens.append(self._preprocessor.cut(whole))
-            self._tokens[split], self._counts[split] = tokens, TextCounts(len(tokens), empty, truncated)
+            self._preprocessor.counts = TextCounts()
+            self._tokens[split] = [self._preprocessor(text.text) for text in self.texts(split)]
+            self._counts[split] = self._preprocessor.counts
         return self._tokens[split]
 
     def _encode(self, split: str) -> EncodedTexts:

@@ -44,7 +44,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         train: a file of one's own to train on, a table, or the common part of the names of parallel files: "my/train"
             for my/train.en and my/train.de. Then `dataset` is not read.
         dev: likewise, to choose the best checkpoint on.
-        test: likewise, read once at the end.
+        test: likewise, scored once at the end.
         format: "parallel", "csv", "tsv", "jsonl" or "parquet", of one's own files; by default what their ending says,
             and parallel where that is none of these.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from typing import TextIO
 
 from datamodules.readers import LINE_END, DataError, numbered, open_text
 
+SEPARATED = ("csv", "tsv")
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 SEPARATOR = "|"  # between the labels of a text that has several
+FEW = 10  # rows in which a label may well occur once
 
 csv.field_size_limit(2**31 - 1)  # a text may be a book
 
@@ -67,7 +70,8 @@ def read_table(
 
     Args:
         path: the file, in UTF-8 with or without a byte-order mark.
-        text_column: where the text is: a name, or a number, 0 the first and -1 the last.
+        text_column: where the text is: a name, or a number, 0 the first and -1 the last; in JSON Lines of the
+            first object's keys.
         label_column: likewise the label.
         format: "csv", "tsv", "jsonl" or "parquet"; by default what the file's ending says.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both columns
@@ -77,8 +81,10 @@ def read_table(
 
     Raises:
         DataError: the file is missing, no UTF-8, not in its format, or without a row; there is no such column (the
-            header is shown); a row has more or fewer columns than the first; a text is no text; a label is missing.
+            header is shown), or two of that name; a row has more or fewer columns than the first; a text is no text; a
+            label is missing, or has a tab or line end inside; by its label, the first row looks like a header.
     """
+    format = format or format_of(path)
     texts = []
     for row in read_rows(path, (text_column, label_column), format=format, header=header):
         if not isinstance(row.text, str):
@@ -89,6 +95,8 @@ def read_table(
         texts.append(LabelledText(row.text, _labels(row, path, label_column, multi_label), row.line))
     if not texts:
         raise DataError(f"{path}: expected texts with a label each, got none")
+    if header is None and format in SEPARATED and not _has_header((text_column, label_column)):
+        _refuse_header(texts, path)
     return texts
 
 
@@ -101,8 +109,22 @@ def read_rows(
         return _parquet_rows(path, columns)
     if format == "jsonl":
         return _json_rows(path, columns)
-    named = not all(map(_is_number, columns)) if header is None else header
-    return _separated_rows(path, columns, format, named)
+    return _separated_rows(path, columns, format, _has_header(columns) if header is None else header)
+
+
+def _has_header(columns: tuple[str, str]) -> bool:
+    """What is taken for granted of CSV and TSV where nobody says."""
+    return not all(map(_is_number, columns))
+
+
+def _refuse_header(texts: Sequence[LabelledText], path: str | Path) -> None:
+    first, *others = texts
+    known = {label for text in others for label in text.labels}
+    if len(others) >= FEW and first.labels and known.isdisjoint(first.labels):
+        raise DataError(
+            f"{path}:{first.line}: expected a label that other rows have too, got {', '.join(first.labels)}. If this "
+            "line names the columns, choose them by these names or add --data.header true; if not, --data.header false"
+        )
 
 
 def _labels(row: Row, path: str | Path, column: str, multi_label: bool) -> tuple[str, ...]:
@@ -115,9 +137,13 @@ def _labels(row: Row, path: str | Path, column: str, multi_label: bool) -> tuple
     for value in values:
         # Whole numbers are labels too; True and False are instances of int, and named as JSON does.
         name = value.strip() if isinstance(value, str) else json.dumps(value) if isinstance(value, int) else ""
-        if not name:
-            several = " For several labels a text: --data.multi_label true" if isinstance(row.value, list) else ""
-            raise DataError(f"{path}:{row.line}: expected a label in column {column}, got {row.value!r}.{several}")
+        if not name or re.search(r"[\t\r\n]", name):
+            hint = " A label is a text without tabs and line ends, or a whole number"
+            if isinstance(row.value, list) and not multi_label:
+                hint = " For several labels a text: --data.multi_label true"
+            elif isinstance(value, float):
+                hint += ": convert the column, 1.0 to 1 for example"
+            raise DataError(f"{path}:{row.line}: expected a label in column {column}, got {row.value!r}.{hint}")
         labels.append(name)
     return tuple(dict.fromkeys(labels))
 
@@ -184,6 +210,7 @@ def _tsv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+    names: list[str] = []
     with open_text(path) as stream:
         for number, line in numbered(stream, str(path)):
             if not line.strip():
@@ -194,10 +221,25 @@ def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
                 raise DataError(f"{path}:{number}: expected a JSON object a line, got: {error}") from error
             if not isinstance(row, Mapping):
                 raise DataError(f"{path}:{number}: expected a JSON object a line, got {line.strip()[:60]}")
-            for column in columns:
-                if column not in row:
-                    raise _no_column(column, list(row), f"{path}:{number}")
-            yield Row(number, *(row[column] for column in columns))
+            header, here = list(row), f"{path}:{number}"
+            names = names or [header[_place(column, header, here, named=True)] for column in columns]
+            for name in names:
+                if name not in row:
+                    raise _no_column(name, header, here)
+                _check_characters(row[name], name, here)
+            yield Row(number, *(row[name] for name in names))
+
+
+def _check_characters(value: object, column: str, here: str) -> None:
+    """JSON can spell halves of characters, which no file can keep."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise DataError(
+            f"{here}: expected Unicode text in column {column}, got {half!r}, half of a character that is written "
+            "as two escapes. Its text was cut inside the character: remove this half, or put the other one back"
+        ) from error
 
 
 def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -226,6 +268,8 @@ def _is_number(column: str) -> bool:
 def _place(column: str, header: Sequence[str], here: str, named: bool) -> int:
     """The number of a column, given by its name or number."""
     if named and column in header:
+        if header.count(column) > 1:
+            raise DataError(f"{here}: expected one column {column}, got {', '.join(header)}: rename the others")
         return header.index(column)
     if _is_number(column) and -len(header) <= int(column) < len(header):
         return int(column)
@@ -235,6 +279,6 @@ def _place(column: str, header: Sequence[str], here: str, named: bool) -> int:
 def _no_column(column: str, header: Sequence[str], here: str) -> DataError:
     return DataError(
         f"{here}: expected a column {column}, got {', '.join(header)}. Choose with --data.text_column and "
-        "--data.label_column, or --data.source and --data.target: names, or, in a table without a header, numbers "
-        "(0 the first, -1 the last)"
+        "--data.label_column, or --data.source and --data.target: names, or numbers (0 the first, -1 the last), which "
+        "mean that a CSV or TSV file has no header unless you add --data.header true"
     )

@@ -36,7 +36,7 @@ class TaggingDataModule(CorpusDataModule):
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
         train: a file of one's own to train on; then `dataset` is not read.
         dev: likewise, to choose the best checkpoint on.
-        test: likewise, read once at the end.
+        test: likewise, scored once at the end.
         format: "conllu" or "columns", of one's own files; by default what their ending says.
         scheme: how the tags mark spans: "BIO", "IOB1", "BIOES", "BMES", or "none"; by default what they look like.
         convert_to: a scheme to convert them to.

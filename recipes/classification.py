@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,15 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_average_precision, binary_precision_recall_curve
 
-from datamodules.classification import TextCounts
 from recipes.evaluation import load_model
 from recipes.figures import confusion_matrix, drawable, precision_recall, reliability
-from recipes.recipe import Recipe
+from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
-from recipes.tables import label_scores
+from recipes.tables import label_scores, listed
 from zoo.classification_metrics import BINS
 from zoo.errors import ZooError
 from zoo.metrics import LabelScore
+from zoo.text import TextCounts
 
 LINKS = (
     "vocabulary",
@@ -51,11 +52,11 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class ClassificationReport:
+class ClassificationReport(Report):
     """Scores of each label, what was taken for what, and how far the probabilities can be believed."""
 
     scores: list[LabelScore]
-    counts: TextCounts
+    read: dict[str, TextCounts]  # of the training split and of this one
     confusion: list[list[int]] | None
     confidence: Tensor  # (N,) of the decisions; with several labels a text (N * K,)
     right: Tensor  # likewise
@@ -86,7 +87,7 @@ class ClassificationReport:
 
         return cls(
             metrics.per_label(),
-            trainer.datamodule.counts(split),
+            {name: trainer.datamodule.counts(name) for name in ("train", split)},
             None if metrics.multi_label else metrics.confusion().tolist(),
             confidence.flatten(),
             right.flatten(),
@@ -94,9 +95,12 @@ class ClassificationReport:
             [Mistake(named(gold[i]), named(decided[i]), float(doubt[i]), texts[rows[i]].text) for i in worst],
         )
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        return {split: counts._asdict() for split, counts in self.read.items()}
+
     def write(self, folder: Path) -> list[Path]:
         """Writes `scores.txt`, `mistakes.tsv` and the pictures into `folder`."""
-        counts = f"{self.counts.texts} texts, {self.counts.empty} empty, {self.counts.truncated} truncated\n"
+        counts = "".join(f"{split}: {listed(counts)}\n" for split, counts in self.counts().items())
         (folder / "scores.txt").write_text(label_scores("label", self.scores) + "\n" + counts, encoding="utf-8")
         rows = ["gold\tpredicted\tprobability\ttext"]
         rows += [f"{m.gold}\t{m.predicted}\t{m.probability:.4f}\t{' '.join(m.text.split())}" for m in self.mistakes]
@@ -138,3 +142,6 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
 
     header = "\t".join(["labels" if model.multi_label else "label", *model.labels]) + "\n"
     stream(options, lines, classified, "texts", header if options.format == "tsv" else "")
+    counts = model.preprocess.counts
+    if counts.empty or counts.truncated:
+        print(listed(counts._asdict()), file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -21,23 +22,34 @@ from recipes.tracking import wandb_logger, wandb_mode
 
 
 class Parser(LightningArgumentParser):
-    """A parser that knows what an unknown flag may have meant."""
+    """A parser that knows what a wrong flag may have meant."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
-        for word in message.replace("=", " ").split():
-            if word.startswith("--") and word not in flags:
+        if linked := re.match(r"argument (\S+) --> (\S+): ", message):
+            source, target = (f"--{name}" for name in linked.groups())
+            message = f"{target} is what the data says: set {source} or leave it out"
+            if source not in flags:
+                message = f"{target} comes from the training split: leave it out"
+        for word in re.findall(r"--\w[\w.]*", message):
+            if word not in flags:
                 close = difflib.get_close_matches(word, flags, n=3)
                 close = close or [flag for flag in flags if flag.startswith(word.split(".")[0] + ".")]
-                message += f"\nknown flags like {word}: {', '.join(close or flags)}"
+                message += f"\nknown flags like {word}: {', '.join(close) or 'none, --help lists all'}"
         super().error(message, ex)
 
 
 class TrainingCLI(LightningCLI):
-    """Every argument of the model, the data and the trainer is a flag; `--config` and `--print_config` too."""
+    """Every argument of the model, the data and the trainer is a flag; `--config` and `--print_config` too.
 
-    def __init__(self, recipe: Recipe, args: Sequence[str]):
-        self.recipe = recipe
+    Args:
+        recipe: whose command line it is.
+        args: its arguments.
+        test: whether the run is to be scored on test; where the data has no such split, `test` is False then.
+    """
+
+    def __init__(self, recipe: Recipe, args: Sequence[str], *, test: bool):
+        self.recipe, self.test = recipe, test
         super().__init__(
             recipe.model,
             recipe.data,
@@ -80,6 +92,9 @@ class TrainingCLI(LightningCLI):
         self.main_process = pl.utilities.rank_zero_only.rank == 0
 
     def instantiate_trainer(self) -> pl.Trainer:
+        self.test = self.test and "test" in self.datamodule.splits
+        for stage in ("fit", "test") if self.test else ("fit",):  # every split that will be needed is read at once
+            self.datamodule.setup(stage)
         if self.main_process:  # only now: a mistake in the data or the model leaves no folder behind
             self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
         self.recorder = Recorder(self.folder.last)

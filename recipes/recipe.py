@@ -16,6 +16,10 @@ from zoo.base import ZooModule
 class Report(Protocol):
     """What a task tells of an evaluation beyond its scalars."""
 
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """What was read of the training split and of the one evaluated, where the task counts anything."""
+        return {}
+
     def write(self, folder: Path) -> list[Path]:
         """Writes pictures and texts; returns the pictures."""
 

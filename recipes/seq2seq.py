@@ -15,7 +15,7 @@ from sacrebleu.significance import PairedTest
 from recipes.evaluation import load_model
 from recipes.figures import attention
 from recipes.flags import add_search_flags, changed_search
-from recipes.recipe import Recipe
+from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
 from zoo.errors import ZooError
 from zoo.text_metrics import (
@@ -54,7 +54,7 @@ RESAMPLINGS = 1000
 
 
 @dataclass(frozen=True)
-class WritingReport:
+class WritingReport(Report):
     """What was written, how good it is, and what it is made of."""
 
     metrics: TextMetrics

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -13,6 +14,7 @@ from typing import TextIO, TypeVar
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from datamodules.readers import LINE_END, numbered
 from recipes.recipe import Recipe
 from zoo.errors import ZooError
 
@@ -34,14 +36,14 @@ def prediction_parser(
     return parser
 
 
-def lines(stream: TextIO) -> Iterator[str]:
-    """Lines without their ends."""
-    return (line.rstrip("\r\n") for line in stream)
+def lines(stream: TextIO, name: str) -> Iterator[str]:
+    """Lines without their ends; `name` is for error messages."""
+    return (line.rstrip(LINE_END) for _, line in numbered(stream, name))
 
 
 def stream(
     options: argparse.Namespace,
-    read: Callable[[TextIO], Iterator[Item]],
+    read: Callable[[TextIO, str], Iterator[Item]],
     write: Callable[[Sequence[Item]], Iterable[str]],
     unit: str,
     header: str = "",
@@ -50,7 +52,7 @@ def stream(
 
     Args:
         options: those of a `prediction_parser`.
-        read: items of the input.
+        read: items of the input, which has a name.
         write: the text for a chunk of items.
         unit: what the items are called.
         header: what the output begins with.
@@ -67,7 +69,7 @@ def stream(
             )
         )
         task = progress.add_task("", total=None)
-        items = read(source)
+        items = read(source, "standard input" if options.input == "-" else options.input)
         target.write(header)
         while chunk := list(islice(items, CHUNK)):
             target.writelines(write(chunk))
@@ -85,10 +87,28 @@ def _open_input(name: str):
         raise ZooError(f"{name}: expected a file to read, got: {error.strerror}. Check the path") from error
 
 
-def _open_output(name: str, overwrite: bool):
+@contextmanager
+def _open_output(name: str, overwrite: bool) -> Iterator[TextIO]:
+    """A file gets its name when all of it is written: it may be the input's, and an error loses nothing."""
     if name == "-":
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
-        return nullcontext(sys.stdout)
-    if Path(name).exists() and not overwrite:
+        yield sys.stdout
+        return
+    path = Path(name)
+    if path.exists() and not overwrite:
         raise ZooError(f"{name} exists: choose another --output, or add --overwrite to replace it")
-    return open(name, "w", encoding="utf-8", newline="\n")
+    whole = path.is_file() or not path.exists()  # a pipe or a device is no file to be replaced
+    path = path.resolve() if whole else path  # a link stays a link
+    part = path.with_name(f".{path.name}.{os.getpid()}.part") if whole else path
+    try:
+        target = open(part, "w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ZooError(f"{name}: expected a file that can be written, got: {error.strerror}. Check the path") from error
+    try:
+        with target:
+            yield target
+        if whole:
+            os.replace(part, path)
+    finally:
+        if whole:
+            part.unlink(missing_ok=True)

@@ -19,11 +19,18 @@ def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, ob
         table.add_row(name, f"{value:.4f}" if name.endswith(("loss", "perplexity")) else f"{100 * value:.2f} %")
     if facts:
         table.add_section()
+        for split, counts in facts["counts"].items():
+            table.add_row(split, listed(counts))
         table.add_row("training", f"{facts['train_seconds']:.0f} s, {facts['train_tokens_per_second']:,} tokens/s")
         table.add_row("peak memory", f"{facts['peak_memory_mb']:,} MB" if facts["peak_memory_mb"] else "not measured")
     console = Console(stderr=True)
     console.print(title, highlight=False, soft_wrap=True)
     console.print(table)
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Counts in a line: `40 texts, 0 empty, 2 truncated`."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def label_scores(title: str, scores: Sequence[LabelScore]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -13,7 +12,7 @@ import pytorch_lightning as pl
 from datamodules.readers import ConlluSentence, parse_column, read_conllu_rows
 from recipes.evaluation import load_model
 from recipes.figures import confusion_matrix, worst_confusions
-from recipes.recipe import Recipe
+from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
 from recipes.tables import label_scores
 from zoo.metrics import LabelScore
@@ -31,7 +30,7 @@ LINKS = (
 
 
 @dataclass(frozen=True)
-class TaggingReport:
+class TaggingReport(Report):
     """Scores of each tag and span label, and what was taken for what."""
 
     tags: list[LabelScore]
@@ -84,7 +83,7 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         tokens = [list(item.tokens) if conllu else model.tokenize(item) for item in chunk]
         return _written(chunk, tokens, model.predict(tokens), options.format, options.column)
 
-    stream(options, partial(read_conllu_rows, name=options.input) if conllu else lines, tagged, "sentences")
+    stream(options, read_conllu_rows if conllu else lines, tagged, "sentences")
 
 
 def _format_of(name: str) -> str:

@@ -25,7 +25,7 @@ from zoo.errors import ZooError
 
 
 def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
-    """Fits, then reports on test, or on dev where `test` is False."""
+    """Fits, then reports on test, or on dev where `test` is False or there is no test split."""
     try:
         _train(recipe, args, test=test)
     finally:
@@ -34,11 +34,13 @@ def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
 
 def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     started = time.perf_counter()
-    cli = TrainingCLI(recipe, args)
+    cli = TrainingCLI(recipe, args, test=test)
     folder, trainer, model = cli.folder, cli.trainer, cli.model
     if cli.main_process:
         cli.parser.save(cli.config, folder.config, overwrite=True, skip_validation=True)
         print(f"{folder.path}: {type(model).__name__}, {_parameters(model):,} parameters", file=sys.stderr)
+        if test and not cli.test:
+            print("there is no test split (--data.test FILE): dev alone will be reported", file=sys.stderr)
     try:
         last = folder.last if cli.config.resume else None
         if last:
@@ -53,18 +55,19 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
     best = torch.load(folder.best, map_location="cpu", weights_only=True)
     model.load_state_dict(best["state_dict"])
-    split = "test" if test else "val"
-    evaluate = trainer.test if test else trainer.validate
+    if cli.main_process:
+        model.save_pretrained(folder.model)
+    split = "test" if cli.test else "val"
+    evaluate = trainer.test if cli.test else trainer.validate
     scores = evaluate(model, cli.datamodule, verbose=False)[0]
     report = recipe.report(trainer, split)
     if not cli.main_process:
         return
-    model.save_pretrained(folder.model)
     rows = cli.recorder.rows
-    pictures = [learning_curve(rows, model.monitor, folder.path / "learning-curve.png"), *report.write(folder.path)]
     facts = {
         "scores": scores,
         "best_dev": {model.monitor: max(row[model.monitor] for row in rows)},
+        "counts": report.counts(),
         "epochs": len(rows),
         "train_seconds": round(cli.recorder.seconds, 1),
         "total_seconds": round(time.perf_counter() - started, 1),
@@ -79,6 +82,7 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         "versions": versions(),
     }
     folder.metrics.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    pictures = [learning_curve(rows, model.monitor, folder.path / "learning-curve.png"), *report.write(folder.path)]
     log_pictures(cli.logger, pictures)
     finish(cli.logger, scores)
     print_scores(f"{folder.path}, the best of {len(rows)} epochs", scores, facts)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import time
 import zipfile
 from pathlib import Path
 
@@ -66,6 +67,32 @@ def test_columns_by_number_mean_no_header(tmp_path):
     assert read(path, text_column="-1", label_column="0", header=True) == [("bad", "b")]
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_header_is_no_row_though_columns_are_numbers(tmp_path, ending):
+    rows = [("good", "a"), ("bad", "b")] * 6
+    path, numbers = write(tmp_path / f"a.{ending}", rows), dict(text_column="1", label_column="0")
+    with pytest.raises(DataError, match=rf"a.{ending}:1: expected a label that other rows have too, got label.*header"):
+        read(path, **numbers)
+    assert read(path, **numbers, header=True) == rows
+    assert read(path, **numbers, header=False) == [("label", "text"), *rows]
+    assert read(write(path, rows, header=("bad", "c")), **numbers) == [("bad", "c"), *rows]
+    assert len(read(write(path, rows[:9]), **numbers)) == 10  # of few rows one may be the only one of its label
+
+
+def test_columns_of_json_lines_by_number_are_keys_of_the_first_object(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"label": "good", "id": 1, "text": "a"}\n{"text": "b", "label": "bad", "0": "c"}\n')
+    assert read(path, text_column="-1", label_column="0") == read(path) == [("good", "a"), ("bad", "b")]
+    with pytest.raises(DataError, match="a.jsonl:1: expected a column 3, got label, id, text"):
+        read(path, text_column="3")
+
+
+def test_halves_of_characters_elsewhere_do_no_harm(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(r'{"label": "good", "text": "\ud83d\ude00", "id": "\ud83d"}')
+    assert read(path) == [("good", "😀")]
+
+
 def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_no_rows(tmp_path):
     for name, content in [("a.csv", "label,text\r\n\r\ngood,x\r\n"), ("a.tsv", "label\ttext\r\n\r\ngood\tx\r\n")]:
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
@@ -84,6 +111,9 @@ def test_parquet(tmp_path):
         read(tmp_path / "b.parquet")
     with pytest.raises(DataError, match="expected a column review, got label, text"):
         read(tmp_path / "a.parquet", text_column="review")
+    parquet.write_table(arrow.table({"label": [1.0, 0.0], "text": ["a", "b"]}), tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"b.parquet:1: expected a label in .*, got 1.0.*whole number.*1.0 to 1"):
+        read(tmp_path / "b.parquet")
     (tmp_path / "c.parquet").write_text("no")
     with pytest.raises(DataError, match="c.parquet: expected a Parquet file"):
         read(tmp_path / "c.parquet")
@@ -117,6 +147,12 @@ def test_labels_may_be_numbers_or_several(tmp_path):
         ("a.jsonl", '{"label": "a", "text": NaN}\n', r"a.jsonl:1: expected a text in column text, got nan"),
         ("a.jsonl", '{"label": null, "text": "x"}\n', r"a.jsonl:1: expected a label in column label, got None"),
         ("a.jsonl", '{"label": ["a"], "text": "x"}\n', r"a.jsonl:1: .*--data.multi_label true"),
+        ("a.jsonl", '{"label": 1.0, "text": "x"}\n', r"a.jsonl:1: .*got 1.0.*a whole number: convert"),
+        ("a.jsonl", '{"label": "a\\tb", "text": "x"}\n', r"a.jsonl:1: .*got 'a\\tb'.*without tabs and line ends"),
+        ("a.csv", 'label,text\n"a\nb",x\n', r"a.csv:2: expected a label .*without tabs and line ends"),
+        ("a.jsonl", '{"label": "a", "text": "x\\ud83d"}\n', r"a.jsonl:1: expected Unicode .* column text, got '.ud8"),
+        ("a.jsonl", '{"label": ["a", "\\ude00"], "text": "x"}\n', r"a.jsonl:1: expected Unicode text in column label"),
+        ("a.csv", "label,text,text\ngood,x,y\n", r"a.csv:1: expected one column text, got label, text, text: rename"),
         ("a.jsonl", '{"label": "a"}\n', r"a.jsonl:1: expected a column text, got label"),
         ("a.jsonl", '{"label": "a"\n', r"a.jsonl:1: expected a JSON object a line, got: "),
         ("a.jsonl", "[1]\n", r"a.jsonl:1: expected a JSON object a line, got \[1\]"),
@@ -129,6 +165,13 @@ def test_what_is_no_table_is_explained(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         read(tmp_path / name)
+
+
+def test_a_list_of_labels_that_are_none_needs_no_flag_that_is_set(tmp_path):
+    path = write(tmp_path / "a.jsonl", [(["x", 0.5], "a")])
+    with pytest.raises(DataError, match=r"a.jsonl:1: expected a label in column label, got \['x', 0.5\]") as caught:
+        read(path, multi_label=True)
+    assert "multi_label" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -184,6 +227,19 @@ def test_data_and_model_read_the_same_tokens(tokenizer):
         torch.testing.assert_close(model.probabilities(model(batch)), found[batch.rows], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("tokenizer", ["words", "characters", "sentencepiece"])
+def test_a_text_of_100000_words_takes_seconds(tmp_path, tokenizer):
+    rows = [("good", "lovely film " * 50_000), ("bad", "a dull film"), ("bad", "无聊的电影" * 20_000)]
+    data = ClassificationDataModule(train=str(write(tmp_path / "a.csv", rows)), tokenizer=tokenizer, num_pieces=30)
+    started = time.process_time()
+    assert data.counts("train") == (3, 0, 2)
+    model = TextClassifier(data.vocabulary, data.labels, tokenizer=tokenizer, pieces=data.pieces, hidden_size=2)
+    results = model.predict([text for _, text in rows])
+    assert [set(result["probabilities"]) for result in results] == [{"good", "bad"}] * 3
+    assert len(data.vocabulary) > 6  # no text was left out of what was learned
+    assert time.process_time() - started < 20
+
+
 def test_stop_words_from_a_list_or_a_file(tmp_path):
     (tmp_path / "stop.txt").write_text("Film\nreally\n", encoding="utf-8")
     path = str(write(tmp_path / "a.csv"))
@@ -197,6 +253,9 @@ def test_balance_weighs_rare_labels_up(tmp_path):
     path = str(write(tmp_path / "a.csv", [("ham", "a"), ("ham", "b"), ("ham", "c"), ("spam", "d")]))
     assert ClassificationDataModule(train=path, balance=True).class_weights == pytest.approx([4 / 6, 2.0])
     assert ClassificationDataModule(train=path).class_weights == []
+    assert ClassificationDataModule(train=path, class_weights=[0.5, 2.0]).class_weights == [0.5, 2.0]
+    with pytest.raises(DataError, match="leave one of them out"):
+        ClassificationDataModule(train=path, balance=True, class_weights=[0.5, 2.0])
 
 
 @pytest.mark.parametrize(
@@ -248,8 +307,10 @@ def test_pieces_that_cannot_be_learned():
 
 def test_a_missing_split_names_its_flag(files):
     del files["test"]
+    data = ClassificationDataModule(**files)
+    assert data.splits == ("train", "dev")
     with pytest.raises(DataError, match="--data.test FILE"):
-        ClassificationDataModule(**files).setup("test")
+        data.setup("test")
 
 
 def test_vectors_reach_the_model_before_training(tmp_path):

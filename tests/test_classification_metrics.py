@@ -61,9 +61,12 @@ def test_of_two_labels_the_positive_one_is_ranked(positive):
     assert float(found["f1"]) == pytest.approx(f1_score(is_positive, scores.argmax(-1) == place))
 
 
-def test_a_ranking_of_one_label_is_no_error():
-    found = scored(torch.randn(4, 2), torch.zeros(4).long(), ["a", "b"], positive="b").compute()
-    assert found["auroc"] == found["average_precision"] == 0
+@pytest.mark.parametrize("positive", ["a", "b"])
+def test_texts_of_one_label_have_no_ranking(positive):
+    metrics = scored(torch.randn(4, 2), torch.zeros(4).long(), ["a", "b"], positive=positive)
+    with pytest.warns(UserWarning, match="all texts are a: there is no auroc and no average_precision"):
+        found = metrics.compute()
+    assert set(found) == {"accuracy", "macro_f1", "ece", "f1"}
 
 
 def test_several_labels_a_text():

@@ -7,6 +7,7 @@ import json
 import os
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from torch import nn
 
 import zoo
 from zoo.errors import ZooError
-from zoo.text import split_keras
+from zoo.text import FILLING, split_keras
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 try:
@@ -30,6 +31,7 @@ needs_keras = pytest.mark.skipif(keras is None, reason="Keras, which the importe
 WORDS = "the film was not good bad at all really a soup cold".split()
 INDEX = {word: i for i, word in enumerate(WORDS, 1)}  # 0 is padding
 TEXTS = ["the film was good", "bad", "not at all a good film really", "the soup was cold , really cold", "good good"]
+ROWS = len(INDEX) + 1  # of an embedding
 STEPS = 9  # to which Keras's texts are padded
 
 # Recurrent and pooling layers, between an Embedding of 5 features and a Dense of 3.
@@ -51,6 +53,7 @@ BODIES = {
     ],
     "hidden layer": lambda: [L.LSTM(4), L.Dense(6, activation="relu"), L.Dropout(0.5)],
 }
+MAX = {"max": lambda: [L.Bidirectional(L.LSTM(4, return_sequences=True)), L.GlobalMaxPooling1D()]}  # knows no mask
 HEADS = {
     "softmax": (3, "softmax"),
     "sigmoid": (1, "sigmoid"),
@@ -60,9 +63,9 @@ HEADS = {
 }
 
 
-def keras_model(body, head=(3, "softmax"), *, mask_zero=True, functional=False, length=None):
+def keras_model(body, head=(3, "softmax"), *, mask_zero=True, functional=False, length=None, rows=ROWS):
     """A model of random weights, biases among them."""
-    stack = [L.Embedding(len(INDEX) + 1, 5, mask_zero=mask_zero), *body, L.Dense(head[0], activation=head[1])]
+    stack = [L.Embedding(rows, 5, mask_zero=mask_zero), *body, L.Dense(head[0], activation=head[1])]
     if functional:
         start = x = keras.Input((length,), dtype="int32")
         for layer in stack:
@@ -76,6 +79,7 @@ def keras_model(body, head=(3, "softmax"), *, mask_zero=True, functional=False, 
 
 
 def saved(model, tmp_path):
+    tmp_path.mkdir(exist_ok=True)
     model.save(tmp_path / "model.keras")
     return tmp_path / "model.keras"
 
@@ -84,7 +88,17 @@ def keras_outputs(model, texts, *, padding="pre", steps=STEPS) -> torch.Tensor:
     ids = [[INDEX[word] for word in text.split() if word in INDEX] for text in texts]
     steps = steps or max(map(len, ids))
     rows = [[0] * (steps - len(r)) + r if padding == "pre" else r + [0] * (steps - len(r)) for r in ids]
-    return torch.as_tensor(model(torch.tensor(rows), training=False)).detach().cpu()
+    return outputs(model, rows)
+
+
+def padded_outputs(model, texts, **options) -> torch.Tensor:
+    """What Keras gives for texts that its own `pad_sequences` pads and cuts."""
+    ids = [[INDEX[word] for word in text.split() if word in INDEX] for text in texts]
+    return outputs(model, keras.utils.pad_sequences(ids, **options))
+
+
+def outputs(model, rows) -> torch.Tensor:
+    return torch.as_tensor(model(torch.as_tensor(rows), training=False)).detach().cpu()
 
 
 def probabilities(model, texts) -> torch.Tensor:
@@ -136,13 +150,93 @@ def test_any_texts_get_keras_probabilities(texts, tmp_path_factory):
 
 
 @needs_keras
+@pytest.mark.parametrize(
+    "padding, truncating, truncate", [("pre", "pre", "tail"), ("post", "post", "head"), ("pre", "post", "head")]
+)
+@pytest.mark.parametrize("body", [*BODIES, "max"])
+def test_padding_that_a_model_reads_is_read(body, padding, truncating, truncate, tmp_path):
+    model = keras_model((BODIES | MAX)[body](), mask_zero=False)
+    options = dict(max_length=6, padding=padding, truncate=truncate)
+    imported = zoo.import_keras(saved(model, tmp_path), INDEX, **options)
+    texts = [*TEXTS, "", "wonderful", "wonderful good", "the film was not good at all", "cold " * 50]
+    expected = padded_outputs(model, texts, maxlen=6, padding=padding, truncating=truncating)
+    close(probabilities(imported, texts), expected)
+    unpadded = zoo.import_keras(tmp_path / "model.keras", INDEX, **options | {"padding": "none"})
+    assert not torch.allclose(probabilities(unpadded, texts), expected, atol=1e-3)  # or padding would not matter
+    imported.save_pretrained(tmp_path / "folder")
+    assert zoo.from_pretrained(tmp_path / "folder").predict(texts) == imported.predict(texts)
+
+
+@needs_keras
+@given(texts=st.lists(st.lists(st.sampled_from([*WORDS, "new"]), max_size=12).map(" ".join), min_size=1, max_size=5))
+@settings(max_examples=25)
+def test_any_texts_get_the_probabilities_of_a_model_that_reads_padding(texts, tmp_path_factory):
+    model = keras_model(BODIES["stack"](), mask_zero=False, length=7)
+    imported = zoo.import_keras(saved(model, tmp_path_factory.mktemp("keras")), INDEX, padding="pre")
+    close(probabilities(imported, texts), padded_outputs(model, texts, maxlen=7))
+
+
+@needs_keras
+def test_a_text_cannot_say_what_is_filled_in(tmp_path):
+    model = keras_model([L.LSTM(4)], mask_zero=False)
+    options = dict(max_length=5, padding="pre", tokenizer="whitespace", unknown="all")
+    imported = zoo.import_keras(saved(model, tmp_path), INDEX, **options)
+    close(probabilities(imported, [f"good {FILLING} soup"]), padded_outputs(model, ["good all all all soup"], maxlen=5))
+
+
+@needs_keras
+def test_the_ids_of_keras_datasets(tmp_path, monkeypatch):
+    from keras.src.datasets import imdb
+
+    texts = ["the film was good", "really cold , a cold soup", "", "not at all a good film really"]
+    index = INDEX | {",": 13}
+    reviews = np.array([[index[word] for word in text.split()] for text in texts], dtype=object)
+    places = np.arange(len(texts))
+    np.savez(tmp_path / "imdb.npz", x_train=reviews, y_train=places, x_test=reviews, y_test=places)
+    monkeypatch.setattr(imdb, "get_file", lambda *_, **__: str(tmp_path / "imdb.npz"))
+    _, (ids, places) = imdb.load_data(num_words=14)  # knows the words up to "soup", of id 11 + 3 = 14, without it
+    model = keras_model(BODIES["stack"](), mask_zero=False, rows=14)
+    options = dict(num_words=14, index_from=3, max_length=6, padding="pre", tokenizer="whitespace")
+    imported = zoo.import_keras(saved(model, tmp_path), index, **options)
+    assert {1, 2} < set(sum(ids, []))
+    rows = keras.utils.pad_sequences(ids, maxlen=6)
+    close(probabilities(imported, [texts[place] for place in places]), outputs(model, rows))
+    for wrong in (dict(index_from=1), dict(word_index=index | {"<PAD>": 0})):
+        with pytest.raises(ZooError, match="whose ids begin at 1.*leave it out"):
+            zoo.import_keras(tmp_path / "model.keras", **{"word_index": index, **options, **wrong})
+
+
+@needs_keras
+@pytest.mark.parametrize("padding", ["pre", "post", "none"])
+def test_padding_that_is_masked_changes_nothing_wherever_it_is(padding, tmp_path):
+    model = keras_model(BODIES["stack"]())
+    imported = zoo.import_keras(saved(model, tmp_path), INDEX, padding=padding, max_length=9)
+    close(probabilities(imported, TEXTS), padded_outputs(model, TEXTS, maxlen=9))
+    assert FILLING not in imported.hparams["vocabulary"]
+
+
+@needs_keras
+def test_a_model_that_reads_padding_asks_how_texts_were_padded(tmp_path):
+    path = saved(keras_model([L.LSTM(4)], mask_zero=False, length=9), tmp_path)
+    any_length = saved(keras_model([L.LSTM(4)], mask_zero=False), tmp_path / "any")
+    masked_max = saved(keras_model(MAX["max"]()), tmp_path / "max")
+    for file, options, message in (
+        (path, dict(), "reads padding.*padding='pre' and max_length=N.*padding='none'"),
+        (masked_max, dict(), "reads padding.*padding='none'"),
+        (masked_max, dict(padding="pre", max_length=9), "no counterpart here: pass padding='none'.*mask_zero=False"),
+        (path, dict(padding="past"), "unknown padding 'past': did you mean 'post'"),
+        (any_length, dict(padding="post"), "pass max_length=N as in pad_sequences"),
+        (path, dict(padding="post", max_length=8), "input layer reads 9 ids, got max_length=8"),
+    ):
+        with pytest.raises(ZooError, match=message):
+            zoo.import_keras(file, INDEX, **options)
+
+
+@needs_keras
 def test_a_model_that_reads_padding_is_imported_for_texts_without_any(tmp_path):
-    pooling = [L.LSTM(4, return_sequences=True), L.GlobalMaxPooling1D()]
-    for model in (keras_model([L.LSTM(4)], mask_zero=False), keras_model(pooling)):
+    for model in (keras_model([L.LSTM(4)], mask_zero=False), keras_model(MAX["max"]())):
         path = saved(model, tmp_path)
-        with pytest.raises(ZooError, match="reads padding.*ignore_padding=True"):
-            zoo.import_keras(path, INDEX)
-        imported = zoo.import_keras(path, INDEX, ignore_padding=True)
+        imported = zoo.import_keras(path, INDEX, padding="none")
         alone = torch.cat([keras_outputs(model, [text], steps=None) for text in TEXTS])
         close(probabilities(imported, TEXTS), alone)
         assert not torch.allclose(keras_outputs(model, TEXTS), alone, atol=1e-3)
@@ -176,8 +270,7 @@ def test_raw_texts_take_the_way_that_keras_tokenizer_goes(unknown, num_words, tm
     imported = zoo.import_keras(saved(model, tmp_path), index, unknown=unknown, num_words=num_words, max_length=6)
     rows = keras.utils.pad_sequences(tokenizer.texts_to_sequences(texts), maxlen=6)
     assert (rows != 0).sum() > 10
-    expected = torch.as_tensor(model(torch.as_tensor(rows), training=False)).detach()
-    close(probabilities(imported, texts), expected)
+    close(probabilities(imported, texts), outputs(model, rows))
 
 
 @needs_keras
@@ -256,6 +349,8 @@ def test_indices_and_labels_that_do_not_fit_are_refused(tmp_path):
     for index, message in (
         ({"a": 1, "b": 1}, "two words with the same one"),
         ({"a": "1"}, "words and ids such as"),
+        ({"a": -1}, "'a' the id -1, but the model's embedding has 13 rows"),
+        ({"a": 0, "b": 13}, "with ids from 1 to 12, which the model knows, got none"),
         (tmp_path / "absent.json", "expected a JSON file"),
         (path, "expected a JSON file"),
     ):
@@ -265,6 +360,8 @@ def test_indices_and_labels_that_do_not_fit_are_refused(tmp_path):
         zoo.import_keras(path, INDEX, unknown="<OOV>")
     with pytest.raises(ZooError, match="tells 3 labels apart, got 2: yes, no"):
         zoo.import_keras(path, INDEX, labels=["yes", "no"])
+    with pytest.raises(ZooError, match="'new' the id 13, but the model's embedding has 13 rows"):
+        zoo.import_keras(path, INDEX | {"new": 13}, num_words=14)
 
 
 def rewritten(path, target, config=None, weights=None):

@@ -55,6 +55,13 @@ def test_half_precision_takes_half_the_space(tmp_path):
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
+def test_a_model_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    model = zoo.TextClassifier(["<pad>", "<unk>", "\ud83d"], ["no", "yes"], hidden_size=2, embedding_size=2)
+    with pytest.raises(UnicodeEncodeError):
+        model.save_pretrained(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
 def test_damage_is_noticed(tmp_path):
     folder = small().save_pretrained(tmp_path / "m")
     (folder / "card.json").write_text(json.dumps({"sha256": "0" * 64}))

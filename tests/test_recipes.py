@@ -10,11 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from wandb.proto.wandb_internal_pb2 import Record
+
+from recipes import sentiment
+from recipes.training import train
+from zoo import from_pretrained
+from zoo.errors import ZooError
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -365,8 +372,78 @@ def test_a_classifier_predicts_every_line_in_order(classified):
         (["--data.dataset=sst"], "sst2"),
         (["--data.tokenizer=word"], "did you mean 'words'"),
         (["--data.train=a.txt"], "ends in .csv"),
+        (["--model.hidden_size=0"], "must be at least 1"),
+        (["--model.class_weights=[1.0,2.0]"], "--model.class_weights is what the data says: set --data.class_weights"),
+        (["--data.class_weights=[1.0]"], "expected a class weight for each of 2 labels, got 1"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_mistakes_with_texts_are_explained(tmp_path, args, message):
-    assert message in run("sentiment", *args, cwd=tmp_path, fails=True).stderr
+    done = run("sentiment", *args, cwd=tmp_path, fails=True)
+    assert message in done.stderr and "known flags" not in done.stderr
+
+
+REVIEWS = "label,text\n" + "good,a lovely film\nbad,a dull film\n" * 8
+OWN = ["--data.train=train.csv", "--data.dev=dev.csv", "--trainer.max_epochs=1", "--out=run", *SMALL]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("train.csv", "stars,text\n1,a\n", "train.csv:1: expected a column label, got stars, text"),
+        ("train.csv", 'label,text\ngood,a\nbad,"b\n', "train.csv:3: expected CSV, got a quote that is opened here"),
+        ("train.csv", "label,text\ngood,a\ngood,b\n", "train.csv: expected at least two labels to choose from"),
+        ("train.jsonl", '{"label": "good", "text": NaN}\n', "train.jsonl:1: expected a text in column text, got nan"),
+        ("train.jsonl", '{"label": "a", "text": "\\ud83d"}\n', "train.jsonl:1: expected Unicode text in column text"),
+        ("dev.csv", "label,text\nodd,a\n", "dev.csv:2: expected one of the labels bad, good, got odd"),
+        ("test.csv", "label,text\nodd,a\n", "test.csv:2: expected one of the labels bad, good, got odd"),
+    ],
+    ids=["missing column", "open quote", "one label", "NaN", "surrogate", "unknown label in dev", "and in test"],
+)
+def test_bad_texts_are_refused_before_training(tmp_path, name, content, message):
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.csv").write_text(REVIEWS, encoding="utf-8")
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    done = run("sentiment", *OWN, f"--data.{name.split('.')[0]}={name}", cwd=tmp_path, fails=True)
+    assert message in done.stderr and "epoch" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_test_split_dev_alone_is_reported(tmp_path):
+    (tmp_path / "train.csv").write_text("\ufeff" + REVIEWS.replace("\n", "\r\n"), encoding="utf-8")
+    (tmp_path / "dev.csv").write_text(REVIEWS + 'bad,""\n', encoding="utf-8")
+    done = run("sentiment", *OWN, "--data.class_weights=[2,1]", "--data.max_length=2", cwd=tmp_path)
+    assert "there is no test split" in done.stderr and "17 texts, 1 empty, 16 truncated" in done.stderr
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert {name.split("/")[0] for name in facts["scores"]} == {"val"}
+    assert facts["counts"]["train"] == {"texts": 16, "empty": 0, "truncated": 16}
+    assert facts["counts"]["dev"] == {"texts": 17, "empty": 1, "truncated": 16}
+    model = from_pretrained(tmp_path / "run/model")
+    assert list(model.labels) == ["bad", "good"] and "lovely" in model.indexer.words
+    assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["data"]["class_weights"] == [2.0, 1.0]
+
+
+def test_a_trained_model_outlives_its_evaluation(tmp_path):
+    def fail(trainer, stage):
+        raise ZooError("no report")
+
+    args = [f"--out={tmp_path / 'run'}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]
+    with pytest.raises(ZooError, match="no report"):
+        train(replace(sentiment.RECIPE, report=fail), args, test=True)
+    assert list(from_pretrained(tmp_path / "run/model").labels) == ["negative", "positive"]
+
+
+def test_several_labels_a_text(tmp_path):
+    rows = [("long|sad", "a long dull film"), ("", "a film"), ("sad", "a dull film"), ("long", "a long film")]
+    for split in ("train", "dev", "test"):
+        content = "".join(f"{labels}\t{text}\n" for labels, text in [("label", "text"), *rows * 5])
+        (tmp_path / f"{split}.tsv").write_text(content, encoding="utf-8")
+    args = [f"--data.{split}={split}.tsv" for split in ("train", "dev", "test")]
+    args += ["--data.multi_label=true", "--trainer.max_epochs=20", "--model.learning_rate=0.02", "--out=run", *SMALL]
+    run("topic", *args, cwd=tmp_path)
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert facts["scores"]["test/micro_f1"] > 0.9 and not (tmp_path / "run/confusion.png").exists()
+    text = "\n".join(text for _, text in rows) + "\n"
+    lines = run("topic", "predict", "--model=run", cwd=tmp_path, text=text).stdout.splitlines()
+    assert lines[0] == "labels\tlong\tsad" and len(lines) == 5
+    assert [line.split("\t")[0] for line in lines[1:]] == [labels for labels, _ in rows]

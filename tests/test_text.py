@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import ZooError
-from zoo.text import PAD, TOKENIZERS, UNKNOWN, Vocabulary
+from zoo.text import (
+    FILLING,
+    LONGEST,
+    PAD,
+    PARTS,
+    START,
+    TOKENIZERS,
+    UNKNOWN,
+    Preprocessor,
+    SentencePieces,
+    Vocabulary,
+)
 
 
 @given(st.lists(st.text(max_size=3)), st.integers(1, 3))
@@ -45,6 +56,49 @@ def test_repeated_entries_are_refused():
         Vocabulary(["a", "b", "a"])
 
 
+def test_sentencepieces_are_learned_from_long_texts_in_parts():
+    text = "a lovely\nfilm " * 5_000
+    parts = PARTS.findall(text)
+    assert "".join(parts) == text and max(map(len, parts)) <= LONGEST < len(text)
+    assert [word for part in parts for word in part.split()] == text.split()
+    unspaced = SentencePieces.fit(["无聊的电影" * 300_000, "很好"], 20)  # too long for sentencepiece as a whole
+    assert "聊" in "".join(unspaced.entries)
+
+
 def test_tokenizers():
     assert TOKENIZERS["whitespace"](" I saw  her\u3000. ") == ["I", "saw", "her", "."]
     assert TOKENIZERS["characters"]("中国 国籍\n") == ["中", "国", "国", "籍"]
+
+
+@pytest.mark.parametrize("fill, filled", [("nowhere", "ab"), ("before", "..ab"), ("after", "ab..")])
+def test_short_texts_are_filled_up(fill, filled):
+    preprocess = Preprocessor("characters", max_length=4, fill=fill)
+    shown = {FILLING: ".", UNKNOWN: "?"}
+    assert "".join(shown.get(token, token) for token in preprocess("a b")) == filled
+    assert preprocess("abcde") == list("abcd")
+    assert preprocess("") == ([UNKNOWN] if fill == "nowhere" else [FILLING] * 4)
+    with pytest.raises(ZooError, match="unknown place to fill 'left': known are after, before, nowhere"):
+        Preprocessor(fill="left")
+
+
+def test_texts_are_counted():
+    preprocess = Preprocessor("words", max_length=2, stop_words=["the"])
+    for text in ("a", "a b", "a b c", "", "the", "the a b"):
+        preprocess(text)
+    assert preprocess.counts == (6, 2, 1)
+    preprocess = Preprocessor("words", max_length=2, start=True)
+    preprocess("a b")
+    assert preprocess.counts == (1, 0, 1)
+
+
+@pytest.mark.parametrize("truncate, cut", [("head", [START, *"abc"]), ("tail", list("bcde"))])
+def test_a_text_begins_with_a_token_that_counts(truncate, cut):
+    preprocess = Preprocessor("characters", max_length=4, truncate=truncate, start=True)
+    assert preprocess("ab") == [START, "a", "b"]
+    assert preprocess("") == [START]
+    assert preprocess("abcde") == cut
+
+
+@pytest.mark.parametrize("name", sorted(set(TOKENIZERS) - {"jieba"}))
+def test_no_text_says_a_token_of_the_preprocessor_s_own(name):
+    assert not {START, FILLING} & set(TOKENIZERS[name](f"{START} a {FILLING}"))

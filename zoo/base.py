@@ -94,16 +94,20 @@ class ZooModule(pl.LightningModule):
             half: whether to store the weights in fp16, in half the space.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        config = {"class": type(self).__name__, "hyperparameters": self.settings}
+        vocabulary = {name: value for name, value in self.hparams.items() if isinstance(value, list)}
+        # All is encoded before anything is written: what cannot be leaves no half of a model behind.
+        texts = {
+            name: (json.dumps(content, ensure_ascii=False, indent=indent) + "\n").encode()
+            for name, content, indent in ((CONFIG, config, 2), (VOCABULARY, vocabulary, 0))
+        }
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if half:
             weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+        folder.mkdir(parents=True, exist_ok=True)
         save_file(weights, folder / WEIGHTS)
-        config = {"class": type(self).__name__, "hyperparameters": self.settings}
-        vocabulary = {name: value for name, value in self.hparams.items() if isinstance(value, list)}
-        for name, content, indent in ((CONFIG, config, 2), (VOCABULARY, vocabulary, 0)):
-            text = json.dumps(content, ensure_ascii=False, indent=indent)
-            (folder / name).write_text(text + "\n", encoding="utf-8")
+        for name, text in texts.items():
+            (folder / name).write_bytes(text)
         return folder
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:

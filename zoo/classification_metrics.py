@@ -5,6 +5,7 @@ Shapes: N texts, K labels. Gold is `(N,)` ids, or `(N, K)` of 0 and 1 where a te
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ class ClassificationMetrics(Metric):
         `accuracy` (of whole sets of labels where a text may have several), `macro_f1` over the labels that
         occur in gold or are predicted, and `ece`, the expected calibration error (Guo et al. 2017). Of two
         labels, for the positive one, `f1`, `auroc` and `average_precision`; where a text may have several,
-        `micro_f1`. A ranking of texts that all have one label is 0.
+        `micro_f1`. Where all texts have one label there is nothing to rank: the last two are left out then.
         """
         probabilities, gold, _ = self._kept()
         counts = self._counts(probabilities, gold)
@@ -84,10 +85,12 @@ class ClassificationMetrics(Metric):
         if self.positive is not None:
             is_positive = (gold == self.positive).long()  # (N,)
             ranking = probabilities[:, self.positive]
-            both = bool(0 < is_positive.sum() < len(is_positive))
             scores["f1"] = f1[self.positive]
-            scores["auroc"] = binary_auroc(ranking, is_positive) if both else f1.new_zeros(())
-            scores["average_precision"] = binary_average_precision(ranking, is_positive) if both else f1.new_zeros(())
+            if 0 < is_positive.sum() < len(is_positive):
+                scores["auroc"] = binary_auroc(ranking, is_positive)
+                scores["average_precision"] = binary_average_precision(ranking, is_positive)
+            else:
+                warnings.warn(f"all texts are {self.labels[int(gold[0])]}: there is no auroc and no average_precision")
         return scores
 
     def decide(self, probabilities: Tensor) -> Tensor:

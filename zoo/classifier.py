@@ -18,7 +18,7 @@ from zoo.base import ZooModule
 from zoo.batching import EncodedTexts, TextBatch, WordIndexer, group_by_length
 from zoo.cells import RecurrentOptions
 from zoo.classification_metrics import ClassificationMetrics
-from zoo.dropout import LockedDropout
+from zoo.dropout import LockedDropout, check_probability
 from zoo.embedding import WordEmbedding
 from zoo.errors import ZooError, unknown_name
 from zoo.pooling import Pooled, Pooling
@@ -44,6 +44,9 @@ class TextClassifier(ZooModule):
         skip_unknown: whether tokens that the vocabulary lacks are left out, and not read as unknown ones.
         max_length: tokens of a text that are read at most.
         truncate: which part of a longer text is read: its "head", its "tail", or "both" ends.
+        start: whether a text begins with a token `zoo.text.START`.
+        fill: where tokens `zoo.text.FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it,
+            or "nowhere". The model reads them as any other token: it is for models that were trained so.
         vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
         vector_size: their number of features.
         tune_vectors: whether training changes them.
@@ -86,6 +89,8 @@ class TextClassifier(ZooModule):
         skip_unknown: bool = False,
         max_length: int = 400,
         truncate: str = "head",
+        start: bool = False,
+        fill: str = "nowhere",
         vector_words: Sequence[str] = (),
         vector_size: int = 0,
         tune_vectors: bool = False,
@@ -116,9 +121,13 @@ class TextClassifier(ZooModule):
             raise ZooError(f"expected at least two labels to choose from, got {', '.join(labels) or 'none'}")
         if class_weights and len(class_weights) != len(labels):
             raise ZooError(f"expected a class weight for each of {len(labels)} labels, got {len(class_weights)}")
+        for name, p in (("token_dropout", token_dropout), ("label_smoothing", label_smoothing)):
+            check_probability(name, p)
         binary = len(labels) == 2 and not multi_label
         if positive is not None and (not binary or positive not in labels):
-            raise unknown_name("positive label", positive, labels if binary else ["(only of two labels)"])
+            raise unknown_name(
+                "positive label (--model.positive)", positive, labels if binary else ["(only of two labels)"]
+            )
         self.labels, self.multi_label = Vocabulary(labels), multi_label
         self.indexer = WordIndexer(Vocabulary(vocabulary), Vocabulary(vector_words), lowercase=lowercase)
         self.preprocess = Preprocessor(
@@ -128,6 +137,8 @@ class TextClassifier(ZooModule):
             known=self.indexer.knows if skip_unknown else None,
             max_length=max_length,
             truncate=truncate,
+            start=start,
+            fill=fill,
         )
         self.embedding = WordEmbedding(
             len(vocabulary),
@@ -167,7 +178,7 @@ class TextClassifier(ZooModule):
 
     def forward(self, batch: TextBatch) -> Tensor:
         """The score of each label, before the softmax or sigmoid: a batch -> `(B, K)`."""
-        return self.head(self.encode(batch).vectors)
+        return self.score(self.encode(batch).vectors)
 
     def encode(self, batch: TextBatch) -> Pooled:
         """A batch -> a vector for each text `(B, P * D * H)`, and the weights of its tokens where it has some."""
@@ -176,6 +187,11 @@ class TextClassifier(ZooModule):
     def pool(self, x: Tensor, lengths: Tensor) -> Pooled:
         """Embedded tokens `x (B, T, X)` of texts of `lengths (B,)` -> as `encode`."""
         return self.pooling(self.backbone(self.dropout(x), lengths), lengths)
+
+    def score(self, vectors: Tensor) -> Tensor:
+        """Pooled vectors `(B, P * D * H)` -> as `forward`, without autocast, which slows so small a product down."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            return self.head(vectors.to(self.head[-1].weight.dtype))
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy per text, binary for each label where a text may have several."""
@@ -192,10 +208,10 @@ class TextClassifier(ZooModule):
 
     def training_step(self, batch: TextBatch, _) -> Tensor:
         x = self.embedding(batch.words, batch.vectors)  # (B, T, X)
-        loss = self.loss(self.head(self.pool(x, batch.lengths).vectors), batch.labels)
+        loss = self.loss(self.score(self.pool(x, batch.lengths).vectors), batch.labels)
         if self.adversarial:
             worse = x + self.adversarial * steepest(loss, x, rows=True)
-            worst = self.loss(self.head(self.pool(worse, batch.lengths).vectors), batch.labels)
+            worst = self.loss(self.score(self.pool(worse, batch.lengths).vectors), batch.labels)
             loss = (loss + worst) / 2
         self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
         return loss
@@ -226,7 +242,8 @@ class TextClassifier(ZooModule):
 
         Args:
             texts: an empty one is classified too, as one unknown token.
-            max_tokens: the token budget of a batch; memory grows with it, results do not change.
+            max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
+                both, results do not change.
 
         Returns:
             For each text its "label" (or "labels", where it may have several) and the "probabilities" of all.
@@ -257,10 +274,11 @@ class TextClassifier(ZooModule):
         tokens = [self.preprocess(text) for text in texts]
         encoded = EncodedTexts(tokens, self.indexer)
         results: list = [None] * len(texts)
+
         for rows in group_by_length(encoded.lengths, max_tokens):
             batch = TextBatch(*(None if part is None else part.to(self.device) for part in encoded.batch(rows)))
             pooled = self.encode(batch)
-            probabilities = self.probabilities(self.head(pooled.vectors)).tolist()
+            probabilities = self.probabilities(self.score(pooled.vectors)).tolist()
             weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()
             for row, chances, attended in zip(rows, probabilities, weights, strict=True):
                 results[row] = self._result(chances), tokens[row], attended[: len(tokens[row])]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo.backbone import RecurrentBackbone
 from zoo.batching import FormIndexer, Forms, group_by_length
 from zoo.cells import CELLS
+from zoo.dropout import check_probability
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
 
@@ -113,6 +114,9 @@ class WordEmbedding(nn.Module):
         word_dropout: float = 0.0,
     ):
         super().__init__()
+        check_probability("word_dropout", word_dropout)
+        if word_size < 1:
+            raise ZooError(f"expected an embedding of at least 1 feature, got {word_size}")
         self.words = nn.Embedding(num_words, word_size, padding_idx=0)
         nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
         self.vectors = None

@@ -40,7 +40,7 @@ class Chain(NamedTuple):
     pooling: str  # a key of `zoo.pooling.POOLINGS`
     dense: list[tuple[Tensor, Tensor]]  # each (outputs, inputs) and (outputs,), with ReLU between them
     multi_label: bool = False
-    reads_padding: bool = False  # whether its result depends on how far a text is padded
+    masks_padding: bool = True  # whether the recurrent layers skip id 0; else it is a token like any other
     input_length: int | None = None  # the one length that it accepts
 
 
@@ -162,8 +162,7 @@ def _chain(layers: list[Layer], file) -> Chain:
         POOLING[pooling[0].kind] if pooling else "last",
         matrices,
         multi_label=_head(dense),
-        # Keras's maximum knows no mask: it takes in whatever its layers put out at padding.
-        reads_padding=not first.config["mask_zero"] or any(p.kind == "GlobalMaxPooling1D" for p in pooling),
+        masks_padding=first.config["mask_zero"],
         input_length=next((layer.config["batch_shape"][1] for layer in layers if layer.kind == "InputLayer"), None),
     )
 

@@ -8,13 +8,19 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from textwrap import wrap
+from typing import NamedTuple
 
 import sentencepiece
 
 from zoo.errors import ZooError, unknown_name
 
 PAD, UNKNOWN = "<pad>", "<unk>"
+START, FILLING = "< start >", "< filling >"  # no tokenizer makes a token with a space in it
 SUBWORDS = ("unigram", "bpe")
+# What sentencepiece learns from a long text it learns from its parts too; whole, a text that repeats itself takes it
+# quadratic time, and one above its limit it leaves out. Parts end before white space where there is some.
+LONGEST = 10_000
+PARTS = re.compile(rf".{{1,{LONGEST}}}(?!\S)|.{{1,{LONGEST}}}", re.DOTALL)
 
 # Chinese and Japanese put no space between words: here each of their characters is a token.
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -184,14 +190,14 @@ class SentencePieces:
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(texts),
+                sentence_iterator=(part for text in texts for part in PARTS.findall(text)),
                 model_writer=model,
                 model_type=algorithm,
                 vocab_size=size,
                 hard_vocab_limit=exact,
                 character_coverage=character_coverage,
                 byte_fallback=faithful,
-                max_sentence_length=1 << 20,
+                max_sentence_length=4 * LONGEST,  # bytes
                 normalization_rule_name="identity" if faithful else "nmt_nfkc_cf" if lowercase else "nmt_nfkc",
                 minloglevel=2,
             )
@@ -226,10 +232,18 @@ TOKENIZERS = {
 }
 
 
-class Preprocessor:
-    """Texts to the tokens that a classifier reads.
+class TextCounts(NamedTuple):
+    """Texts that were read, those without a token, and those longer than what is read of them."""
 
-    A text without a token is one unknown token, so that it has something to be pooled.
+    texts: int = 0
+    empty: int = 0
+    truncated: int = 0
+
+
+class Preprocessor:
+    """Texts to the tokens that a classifier reads, and in `counts` how many they were.
+
+    A text without a token, if nothing fills it up, is one unknown token, so that it has something to be pooled.
 
     Args:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
@@ -238,6 +252,9 @@ class Preprocessor:
         known: tells the tokens that are read at all; all are when None.
         max_length: tokens of a text that are read at most.
         truncate: which part of a longer text is read: its "head", its "tail", or "both" ends, half of each.
+        start: whether a text begins with a token `START`.
+        fill: where tokens `FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it, or
+            "nowhere".
 
     Raises:
         ZooError: an unknown name (the known ones are listed), pieces that are missing or that nothing reads, or
@@ -253,6 +270,8 @@ class Preprocessor:
         known: Callable[[str], bool] | None = None,
         max_length: int = 400,
         truncate: str = "head",
+        start: bool = False,
+        fill: str = "nowhere",
     ):
         if tokenizer not in (*TOKENIZERS, "sentencepiece"):
             raise unknown_name("tokenizer", tokenizer, (*TOKENIZERS, "sentencepiece"))
@@ -260,12 +279,16 @@ class Preprocessor:
             raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
         if truncate not in TRUNCATIONS:
             raise unknown_name("truncation", truncate, TRUNCATIONS)
+        if fill not in FILLS:
+            raise unknown_name("place to fill", fill, FILLS)
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
         self.name = tokenizer
         self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
         self._stop_words, self._known = frozenset(stop_words), known
         self.max_length, self.truncate = max_length, truncate
+        self.counts = TextCounts()
+        self.start, self.fill = start, fill
 
     def split(self, text: str) -> list[str]:
         """All tokens of a text but those that are left out; none for an empty one."""
@@ -276,13 +299,18 @@ class Preprocessor:
 
     def cut(self, tokens: list[str]) -> list[str]:
         """Those that are read: at least one, and `max_length` at most."""
-        head, tail = TRUNCATIONS[self.truncate](self.max_length)
+        tokens = [START] * self.start + tokens
         if len(tokens) > self.max_length:
+            head, tail = TRUNCATIONS[self.truncate](self.max_length)
             return tokens[:head] + tokens[len(tokens) - tail :]
-        return tokens or [UNKNOWN]
+        before, after = FILLS[self.fill](self.max_length - len(tokens))
+        return [FILLING] * before + tokens + [FILLING] * after or [UNKNOWN]
 
     def __call__(self, text: str) -> list[str]:
-        return self.cut(self.split(text))
+        tokens, (texts, empty, truncated) = self.split(text), self.counts
+        too_long = self.start + len(tokens) > self.max_length
+        self.counts = TextCounts(texts + 1, empty + (not tokens), truncated + too_long)
+        return self.cut(tokens)
 
 
 # How many tokens of a text too long are kept at its beginning and at its end.
@@ -290,4 +318,10 @@ TRUNCATIONS: dict[str, Callable[[int], tuple[int, int]]] = {
     "head": lambda length: (length, 0),
     "tail": lambda length: (0, length),
     "both": lambda length: (length - length // 2, length // 2),
+}
+# How many tokens are put before and after a text that lacks so many.
+FILLS: dict[str, Callable[[int], tuple[int, int]]] = {
+    "nowhere": lambda missing: (0, 0),
+    "before": lambda missing: (missing, 0),
+    "after": lambda missing: (0, missing),
 }
