@@ -22,6 +22,7 @@ from zoo.dropout import LockedDropout, check_probability
 from zoo.embedding import WordEmbedding
 from zoo.errors import ZooError, unknown_name
 from zoo.pooling import Pooled, Pooling
+from zoo.side_by_side import side_by_side
 from zoo.text import Preprocessor, Vocabulary
 
 
@@ -275,13 +276,15 @@ class TextClassifier(ZooModule):
         encoded = EncodedTexts(tokens, self.indexer)
         results: list = [None] * len(texts)
 
-        for rows in group_by_length(encoded.lengths, max_tokens):
+        def classify(rows: list[int]) -> None:
             batch = TextBatch(*(None if part is None else part.to(self.device) for part in encoded.batch(rows)))
             pooled = self.encode(batch)
             probabilities = self.probabilities(self.score(pooled.vectors)).tolist()
             weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()
             for row, chances, attended in zip(rows, probabilities, weights, strict=True):
                 results[row] = self._result(chances), tokens[row], attended[: len(tokens[row])]
+
+        side_by_side(classify, group_by_length(encoded.lengths, max_tokens), self.device)
         self.train(was_training)
         return results
 

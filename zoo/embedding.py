@@ -17,6 +17,7 @@ from zoo.cells import CELLS
 from zoo.dropout import check_probability
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
+from zoo.side_by_side import side_by_side
 
 GROUPS = 4  # in which a batch's forms are composed
 
@@ -239,10 +240,14 @@ class FormCache:
     @staticmethod
     def _compose(embedding: FormEmbedding, indexer: FormIndexer, forms: list[str]) -> Tensor:
         device = embedding.words.weight.device
-        table: Tensor | None = None
-        for rows in group_by_length([len(form) for form in forms], max_tokens=16_384):
-            chunk = embedding(Forms(*(part.to(device) for part in indexer([forms[row] for row in rows]))))
-            table = chunk.new_empty(len(forms), chunk.shape[-1]) if table is None else table
+        batches = group_by_length([len(form) for form in forms], max_tokens=16_384)
+        chunks = side_by_side(
+            lambda rows: embedding(Forms(*(part.to(device) for part in indexer([forms[row] for row in rows])))),
+            batches,
+            device,
+        )
+        table = chunks[0].new_empty(len(forms), embedding.output_size)
+        for rows, chunk in zip(batches, chunks, strict=True):
             table[torch.tensor(rows, device=device)] = chunk
         return table
 

@@ -27,6 +27,7 @@ from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask
 from zoo.metrics import TaggingMetrics
 from zoo.neighbours import NeighbourPrediction
+from zoo.side_by_side import side_by_side
 from zoo.spans import transitions
 from zoo.text import TOKENIZERS, Vocabulary
 
@@ -226,7 +227,8 @@ class SequenceTagger(ZooModule):
 
         Args:
             inputs: sentences, as strings or as lists of tokens. An empty one gives an empty list in its place.
-            max_tokens: the token budget of a batch; memory grows with it, results do not change.
+            max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
+                both, results do not change.
 
         Returns:
             A list of tags for each input, as long as its tokens.
@@ -239,11 +241,15 @@ class SequenceTagger(ZooModule):
         table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)
         tags: list[list[str]] = [[] for _ in sentences]
         lengths = [len(sentence) for sentence in sentences]
-        for rows in group_by_length(lengths, max_tokens, order=[row for row, n in enumerate(lengths) if n]):
+
+        def tag(rows: list[int]) -> None:
             tokens = pad_sequence([positions[row] for row in rows], batch_first=True).to(self.device)  # (B, T)
             on_device = torch.tensor([lengths[row] for row in rows], device=self.device)  # (B,)
             best = self.decode(self.score(table, tokens, on_device), on_device).tolist()
             for row, ids in zip(rows, best, strict=True):
                 tags[row] = [self.tags[i] for i in ids[: lengths[row]]]
+
+        batches = group_by_length(lengths, max_tokens, order=[row for row, n in enumerate(lengths) if n])
+        side_by_side(tag, batches, self.device)
         self.train(was_training)
         return tags

@@ -20,6 +20,7 @@ from zoo.beam import beam_search
 from zoo.decoder import DecoderState, Memory
 from zoo.decoding import Hypothesis, Limits, Step, greedy, sample
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
+from zoo.side_by_side import side_by_side
 from zoo.text import UNKNOWN
 from zoo.text_metrics import Written
 
@@ -116,7 +117,8 @@ class WritingModule(ZooModule):
             beam, min_length, max_length, block_ngrams, length_penalty, coverage_penalty: see `zoo.writing.Search`;
                 None for what the model was built with.
             n_best: so many outputs for each input, best first, with scores; None for one, without.
-            max_tokens: pieces of sources in a batch, padding included; results do not depend on it.
+            max_tokens: pieces of sources in a batch, padding included; as many batches are in work as torch has
+                threads. Memory grows with both, results do not change.
 
         Returns:
             A text for each input, or with `n_best` a list of `Output`.
@@ -201,13 +203,16 @@ class WritingModule(ZooModule):
         outputs = [[Output("", 0.0, 0.0)] for _ in inputs]
         was_training = self.training
         self.eval()
-        for rows in group_by_length(data.lengths, max_tokens):
+
+        def work(rows: list[int]) -> None:
             batch = self.transfer_batch_to_device(data.batch(rows), self.device, 0)
             places = [texts[row] for row in rows]
             for place, found, unknown in zip(places, write(batch, places), batch.unknown, strict=True):
                 outputs[place] = [
                     Output(self.indexer.decode(h.tokens, unknown), h.score, h.log_probability) for h in found
                 ]
+
+        side_by_side(work, group_by_length(data.lengths, max_tokens), self.device)
         self.train(was_training)
         return outputs
 
