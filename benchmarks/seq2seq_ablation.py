@@ -38,6 +38,7 @@ PARTS = {
     "+ coverage": {},
 }
 BEAMS = (1, 5)
+CLIP = 5.0  # the norm of the gradients
 WITHOUT_COVERAGE = 0.7  # share of the steps before coverage is switched on
 
 
@@ -77,7 +78,7 @@ def train(parts: dict, data: FirstPairs, advance: Advance, steps: int, precision
         coverage_after=int(WITHOUT_COVERAGE * steps),
         **parts,
     )
-    plain_trainer(advance, precision=precision, max_steps=steps).fit(model, data)
+    plain_trainer(advance, precision=precision, max_steps=steps, clip=CLIP).fit(model, data)
     return model
 
 

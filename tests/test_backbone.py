@@ -59,13 +59,14 @@ def torch_twin(backbone: RecurrentBackbone, cell: str) -> nn.RNNBase:
     return twin
 
 
+@pytest.mark.parametrize("steps", [[7, 1, 4, 5], [3, 3]], ids=str)
 @pytest.mark.parametrize("start", ["zeros", "given"])
 @EVERY_SHAPE
 @pytest.mark.parametrize("cell, kernel", [pair for pair in KERNELS if pair[0] in TORCH])
-def test_equals_torch_with_packing(cell, kernel, layers, bidirectional, start):
+def test_equals_torch_with_packing(cell, kernel, layers, bidirectional, start, steps):
     backbone = trained(make(cell, layers, bidirectional, options=RecurrentOptions(kernel=kernel)))
     twin = torch_twin(backbone, cell)
-    x, lengths = batch([7, 1, 4, 5])
+    x, lengths = batch(steps)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     state = hx = None
     if start == "given":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.cells import RecurrentOptions, State, check_batch, check_states, make_cell
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
-from zoo.masks import padding_mask, zero_padding
+from zoo.masks import known_complete, padding_mask, zero_padding
 
 
 class Encoded(NamedTuple):
@@ -155,8 +155,9 @@ class RecurrentBackbone(nn.Module):
         check_batch(x, lengths, self.input_size)
         if state is not None:
             check_states(self.cells, state, x.shape[0])
+        padded = not known_complete(lengths, x.shape[1])
         mask = padding_mask(lengths, x.shape[1])  # (B, T)
-        x = zero_padding(x, mask)
+        x = zero_padding(x, mask) if padded else x
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
             starts = None if state is None else state[depth * self.directions : (depth + 1) * self.directions]
@@ -164,10 +165,11 @@ class RecurrentBackbone(nn.Module):
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends
-        # The outputs at padding are finite, so that a product zeroes them, in a third of the time of a selection.
-        real = mask[..., None].to(x.dtype)  # (B, T, 1)
-        sequence = x * real if x.requires_grad else x.mul_(real)
-        return Encoded(sequence, torch.stack(finals), tuple(states))
+        if padded:
+            # The outputs there are finite, so that a product zeroes them, in a third of the time of a selection.
+            real = mask[..., None].to(x.dtype)  # (B, T, 1)
+            x = x * real if x.requires_grad else x.mul_(real)
+        return Encoded(x, torch.stack(finals), tuple(states))
 
     def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """One time step of a backbone with one direction, for decoding and streams: it applies no dropout.

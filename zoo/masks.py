@@ -1,6 +1,6 @@
 """Every rule about padding. Rows are padded on the right; `lengths` alone says what is real.
 
-Shapes: B rows, T time steps, H features. Nothing here reads a value back to the host.
+Shapes: B rows, T time steps, H features. Nothing here waits for a device.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from torch import Tensor
 def padding_mask(lengths: Tensor, steps: int) -> Tensor:
     """True at real positions: `(B,)` lengths -> `(B, T)` bool."""
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
+def known_complete(lengths: Tensor, steps: int) -> bool:
+    """Whether no row has padding and the host knows: of what is on another device, or compiled, it never does."""
+    return lengths.device.type == "cpu" and not torch.compiler.is_compiling() and int(lengths.min()) == steps
 
 
 def zero_padding(x: Tensor, mask: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytorch_lightning as pl
 
 
-def plain_trainer(callback: pl.Callback, *, precision: str, max_epochs: int = -1, max_steps: int = -1) -> pl.Trainer:
+def plain_trainer(
+    callback: pl.Callback, *, precision: str, max_epochs: int = -1, max_steps: int = -1, clip: float | None = None
+) -> pl.Trainer:
     """A Trainer on the CPU that does nothing but train: no evaluation, logs or checkpoints."""
     return pl.Trainer(
         accelerator="cpu",
@@ -13,7 +15,7 @@ def plain_trainer(callback: pl.Callback, *, precision: str, max_epochs: int = -1
         max_epochs=max_epochs,
         max_steps=max_steps,
         precision=precision,
-        gradient_clip_val=5.0,
+        gradient_clip_val=clip,
         callbacks=[callback],
         limit_val_batches=0,
         num_sanity_val_steps=0,

@@ -13,6 +13,8 @@ from datamodules.tagging import TaggingDataModule
 from zoo.pretrained import from_pretrained
 from zoo.tagger import SequenceTagger
 
+CLIP = 5.0  # as flair's trainer
+
 
 class EnglishWebTreebank(TaggingDataModule):
     """The corpus as recipes train on it, or only the first `limit` sentences of each split."""
@@ -48,7 +50,7 @@ def main() -> None:
     model = SequenceTagger(
         data.words, data.characters, data.tags, lowercase=data.lowercase, **settings["training"].pop("sizes")
     )
-    train(turns, model, data, lambda batch: int(batch.lengths.sum()), **settings["training"])
+    train(turns, model, data, lambda batch: int(batch.lengths.sum()), clip=CLIP, **settings["training"])
     while True:
         turns.give(**tag(sentences, **turns.take()))
 

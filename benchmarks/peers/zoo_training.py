@@ -50,9 +50,10 @@ def train(
     rounds: int,
     precision: str,
     folder: str,
+    clip: float | None = None,
 ) -> None:
-    """Trains, and saves the model in `folder`."""
+    """Trains, clipping gradients where the peers do, and saves the model in `folder`."""
     take_turns = TakeTurns(turns, rounds, count)
-    plain_trainer(take_turns, precision=precision, max_epochs=epochs).fit(model, data)
+    plain_trainer(take_turns, precision=precision, max_epochs=epochs, clip=clip).fit(model, data)
     model.save_pretrained(folder)
     turns.give(**take_turns.pace.result)

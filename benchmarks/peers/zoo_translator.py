@@ -14,6 +14,8 @@ from zoo.pairs import SPECIALS
 from zoo.pretrained import from_pretrained
 from zoo.seq2seq import Seq2Seq
 
+CLIP = 5.0  # as JoeyNMT's trainer here
+
 
 def write_pieces(data: FirstPairs, folder: Path) -> None:
     """What the other system trains and is tested on: the very pieces, with spaces between them, and their list."""
@@ -56,7 +58,7 @@ def main() -> None:
         source_pieces=data.source_pieces,
         parameters=sum(p.numel() for p in model.parameters()),
     )
-    train(turns, model, data, lambda batch: int(batch.lengths.sum()), **settings["training"])
+    train(turns, model, data, lambda batch: int(batch.lengths.sum()), clip=CLIP, **settings["training"])
     while True:
         turns.give(**translate(sources, **turns.take()))
 

@@ -24,7 +24,7 @@ from zoo.cells.contract import (
 )
 from zoo.cells.gru_scan import GRUScan, infer
 from zoo.cells.options import RecurrentOptions
-from zoo.masks import padding_mask
+from zoo.masks import known_complete, padding_mask
 
 
 class TorchCell(Cell):
@@ -61,13 +61,18 @@ class TorchCell(Cell):
 
 def _scan_packed(cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State]):
     packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-    parts = [torch.stack(part) for part in zip(*states, strict=True)]  # (D, B, H) each
+    parts = _each_part(states)
     start = [part[:, packed.sorted_indices] for part in parts]
     data, ends = _run(cells, [cell.weight_ih for cell in cells], packed.data, start, packed.batch_sizes)
     outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])
     ended, rows = lengths[:, None] > 0, packed.unsorted_indices
     ends = [torch.where(ended, end[:, rows], part) for end, part in zip(ends, parts, strict=True)]
     return outputs, list(zip(*(end.unbind(0) for end in ends), strict=True))
+
+
+def _each_part(states: Sequence[State]) -> list[Tensor]:
+    # The parts of the states of D cells: (D, B, H) each.
+    return [torch.stack(part) for part in zip(*states, strict=True)]
 
 
 def _run(
@@ -116,13 +121,21 @@ class LSTM(TorchCell):
     def scan_together(
         cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
+        starts = initial_states(cells, x.shape[0]) if states is None else states
+        if cells[0].kernel == "fused" and known_complete(lengths, x.shape[1]):
+            return _scan_whole(cells, x, starts)
         if cells[0].kernel == "fused" and states is None:
-            return _scan_frozen(cells, x, lengths, initial_states(cells, x.shape[0]))
-        return TorchCell.scan_together(cells, x, lengths, states)
+            return _scan_frozen(cells, x, lengths, starts)
+        return TorchCell.scan_together(cells, x, lengths, starts)
 
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, (end,) = _scan_frozen([self], x, lengths, [state])
         return outputs, end
+
+
+def _scan_whole(cells: Sequence[LSTM], x: Tensor, states: Sequence[State]):
+    outputs, ends = _run(cells, [cell.weight_ih for cell in cells], x, _each_part(states))
+    return outputs, list(zip(*ends, strict=True))
 
 
 def _scan_frozen(cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequence[State]):
@@ -133,8 +146,7 @@ def _scan_frozen(cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequ
     signs = cells[0].weight_ih.new_tensor([-SATURATION, SATURATION, 0.0, 0.0])
     freeze = signs.repeat_interleave(cells[0].hidden_size)[:, None]  # (4H, 1)
     weights = [torch.cat([cell.weight_ih, freeze], dim=1) for cell in cells]  # (4H, I + 1) each
-    start = [torch.stack(part) for part in zip(*states, strict=True)]  # (D, B, H) each
-    outputs, (h, c) = _run(cells, weights, torch.cat([x, padding.to(x.dtype)], dim=-1), start)
+    outputs, (h, c) = _run(cells, weights, torch.cat([x, padding.to(x.dtype)], dim=-1), _each_part(states))
     (forward_end,) = final_state([outputs[..., : cells[0].hidden_size]], lengths, states[0][:1])
     return outputs, list(zip((forward_end, *h[1:]), c, strict=True))
 
