@@ -4,7 +4,7 @@
 
 One bidirectional layer; the hidden size of each cell is the multiple of 8 that brings its backbone nearest to the
 parameters of the LSTM with 256 units. All else is the recipe's default, seed 0. The last rows are the first two cells
-through torch's packed layers instead: what the padded path is worth to a whole tagger, and that it costs no score.
+through torch's packed layers instead, in the layers over the sentence; those over characters are as they are.
 """
 
 from __future__ import annotations
