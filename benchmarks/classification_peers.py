@@ -71,7 +71,7 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     data |= {"tokenizer": TOKENIZERS[arguments.dataset], "max_length": arguments.max_length}
     for name, precision in PRECISIONS.items():
         workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_classifier.py")
-        sizes = SIZES | {"pooling": "last"}
+        sizes = SIZES | {"pooling": "last", "token_dropout": 0.0}  # as the others
         training = common | {"sizes": sizes, "precision": precision, "folder": str(scratch / name)}
         facts |= workers[f"lstm-zoo {name}"].turn(data=data, threads=arguments.threads, training=training)
     same = {"corpus": facts["corpus"], "words": facts["words"], "labels": facts["labels"], "sizes": SIZES}
