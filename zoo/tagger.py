@@ -61,7 +61,7 @@ class SequenceTagger(ZooModule):
         num_layers: its layers.
         bidirectional: whether it reads in both directions.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
-        recurrent: further options of the recurrent layers.
+        recurrent: further options of the recurrent layers over the sentence, not of those over characters.
         word_dropout: probability that a batch does not know a word (its characters stay).
         head: "softmax", each token by itself, or "crf", the best legal sequence.
         label_smoothing: share of the target spread over all tags (softmax only).
