@@ -155,9 +155,8 @@ class RecurrentBackbone(nn.Module):
         check_batch(x, lengths, self.input_size)
         if state is not None:
             check_states(self.cells, state, x.shape[0])
-        padded = not known_complete(lengths, x.shape[1])
-        mask = padding_mask(lengths, x.shape[1])  # (B, T)
-        x = zero_padding(x, mask) if padded else x
+        mask = None if known_complete(lengths, x.shape[1]) else padding_mask(lengths, x.shape[1])  # (B, T)
+        x = x if mask is None else zero_padding(x, mask)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
             starts = None if state is None else state[depth * self.directions : (depth + 1) * self.directions]
@@ -165,7 +164,7 @@ class RecurrentBackbone(nn.Module):
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends
-        if padded:
+        if mask is not None:
             # The outputs there are finite, so that a product zeroes them, in a third of the time of a selection.
             real = mask[..., None].to(x.dtype)  # (B, T, 1)
             x = x * real if x.requires_grad else x.mul_(real)

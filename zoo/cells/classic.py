@@ -17,10 +17,10 @@ from zoo.cells.contract import (
     State,
     each_way,
     final_state,
-    initial_states,
     joined,
     linear,
     stack_parameters,
+    starts,
 )
 from zoo.cells.gru_scan import GRUScan, infer
 from zoo.cells.options import RecurrentOptions
@@ -51,7 +51,7 @@ class TorchCell(Cell):
         cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         if cells[0].kernel == "packed":
-            return _scan_packed(cells, x, lengths, initial_states(cells, x.shape[0]) if states is None else states)
+            return _scan_packed(cells, x, lengths, starts(cells, x.shape[0], states))
         return Cell.scan_together(cells, x, lengths, states)
 
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
@@ -121,12 +121,11 @@ class LSTM(TorchCell):
     def scan_together(
         cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
-        starts = initial_states(cells, x.shape[0]) if states is None else states
         if cells[0].kernel == "fused" and known_complete(lengths, x.shape[1]):
-            return _scan_whole(cells, x, starts)
+            return _scan_whole(cells, x, starts(cells, x.shape[0], states))
         if cells[0].kernel == "fused" and states is None:
-            return _scan_frozen(cells, x, lengths, starts)
-        return TorchCell.scan_together(cells, x, lengths, starts)
+            return _scan_frozen(cells, x, lengths, starts(cells, x.shape[0], states))
+        return TorchCell.scan_together(cells, x, lengths, states)
 
     def _fused(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, (end,) = _scan_frozen([self], x, lengths, [state])
@@ -181,7 +180,7 @@ class GRU(TorchCell):
         bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)
         weight = torch.stack([cell.weight_hh for cell in cells])  # (D, 3H, H)
         weight = F.dropout(weight, options.weight_drop, cells[0].training)
-        states = initial_states(cells, x.shape[0]) if states is None else states
+        states = starts(cells, x.shape[0], states)
         start = torch.stack([h for (h,) in states])  # (D, B, H)
         if not torch.is_grad_enabled():
             kind = x.device.type

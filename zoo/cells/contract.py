@@ -126,7 +126,7 @@ class Cell(nn.Module):
         Returns:
             The outputs `(B, T, D * O)`, undefined at padding, and the state in which each direction ends.
         """
-        states = initial_states(cells, x.shape[0]) if states is None else states
+        states = starts(cells, x.shape[0], states)
         xs, kernel = each_way(x, lengths, len(cells)), cells[0].kernel
         if kernel == "steps":
             return joined(_scan_steps(cells, xs, lengths, states), lengths)
@@ -148,7 +148,10 @@ class Cell(nn.Module):
 
 
 def chosen_kernel(cell: nn.Module) -> str:
-    """How a cell goes through a batch: as asked for, or what measured fastest on its device (benchmarks/RESULTS.md)."""
+    """How a cell goes through a batch: as asked for, or what measured fastest on a CPU (benchmarks/RESULTS.md).
+
+    On a GPU nothing was measured: there it is what launches the fewest operations.
+    """
     options = cell.options
     if cell.training and options.between_steps:
         return "steps"
@@ -185,9 +188,9 @@ def check_states(cells: Sequence[nn.Module], states: Sequence[State], rows: int)
         raise ZooError(f"expected a state of shapes {expected}, one for each layer and direction, got {got}")
 
 
-def initial_states(cells: Sequence[Cell], rows: int) -> list[State]:
-    """The state of each cell before the first step."""
-    return [cell.initial_state(rows) for cell in cells]
+def starts(cells: Sequence[nn.Module], rows: int, given: Sequence[State] | None) -> Sequence[State]:
+    """The state of each cell before the first step: the one given, or its initial one."""
+    return [cell.initial_state(rows) for cell in cells] if given is None else given
 
 
 def each_way(x: Tensor, lengths: Tensor, directions: int) -> list[Tensor]:

@@ -23,8 +23,8 @@ from zoo.cells.contract import (
     each_way,
     exact,
     final_state,
-    initial_states,
     joined,
+    starts,
 )
 from zoo.cells.options import RecurrentOptions
 
@@ -88,7 +88,7 @@ class MinimalCell(nn.Module):
         cells: Sequence[MinimalCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
         """`scan` of a layer's cells; see `Cell.scan_together`."""
-        states = initial_states(cells, x.shape[0]) if states is None else states
+        states = starts(cells, x.shape[0], states)
         xs = each_way(x, lengths, len(cells))
         return joined([cell.scan(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)], lengths)
 

@@ -27,7 +27,7 @@ class RecurrentOptions:
         projection_size: O, outputs of a projected cell, at most H; None for half its units.
         output_gate: the cell state that a peephole's output gate sees: "current" (Gers & Schmidhuber 2000, the default
             when None) or "previous".
-        kernel: how a cell goes through a sequence. "auto" takes what measured fastest; the others are there to compare:
+        kernel: how a cell goes through a sequence. "auto" takes the fastest known; the others are there to compare:
             "fused" (torch's own kernel over the padded batch), "packed" (the same without the padding), "steps" (a
             loop), "by_hand" (a loop with a backward pass of its own) or "parallel" (a scan).
     """
