@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
-from zoo.cells.gru_scan import span_length
+from zoo.cells.gru_scan import NUMBERS, span_length
 from zoo.errors import ZooError
 
 INPUTS, UNITS = 5, 6
@@ -114,7 +114,7 @@ def test_padding_order_and_company_change_nothing(cell, kernel, bf16, shape, len
     x, n = batch(lengths)
     order = data.draw(st.permutations(range(len(lengths))))
     wide = torch.cat([x, torch.full((len(x), extra, INPUTS), float("nan"))], dim=1)
-    tolerance = 2e-2 if bf16 else 1e-5
+    tolerance = 2e-2 if bf16 else 1e-5 * shape[0]  # a layer norm enlarges what the layer below has rounded
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         plain, padded, shuffled = backbone(x, n), backbone(wide, n), backbone(x[order], n[order])
         row = order[0]
@@ -259,8 +259,9 @@ def long_batch(units: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_inference_of_a_long_gru_equals_training(bidirectional):
-    backbone = trained(RecurrentBackbone(INPUTS, 64, cell="gru", bidirectional=bidirectional))
-    x, lengths = long_batch(64)
+    backbone = trained(RecurrentBackbone(INPUTS, 96, cell="gru", bidirectional=bidirectional))
+    x, lengths = long_batch(96)
+    assert int(lengths.sum()) > NUMBERS // (3 * 96)  # more than a span of inference holds
     with torch.no_grad():
         inferred = backbone(x, lengths)
     torch.testing.assert_close(inferred, backbone(x, lengths), atol=1e-5, rtol=1e-4)

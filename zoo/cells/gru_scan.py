@@ -8,13 +8,12 @@ Shapes: D directions, B rows, T time steps, S steps of a span, I inputs, H hidde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
 
 import torch
 from torch import Tensor
 
-from zoo.cells.contract import SATURATION
 from zoo.masks import padding_mask
 
 # A span is so long that what its inputs say to the gates has about this many numbers, and at least this many rows: more
@@ -94,10 +93,10 @@ def infer(
     bias: Tensor,
     start: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The same for the D directions of a layer, remembering nothing.
+    """The same for the D directions of a layer, remembering nothing; no step reads a row that has ended.
 
-    Nothing is as long as the sequence but what goes in and out. No row is reversed: the second direction begins at the
-    last step of the batch, and where a row has padding its update gate is 1, which keeps its state.
+    The rows are gone through longest first, by the second direction each from its own end: those that a step reads
+    stand in front. Nothing is as long as the sequence but what goes in and out.
 
     Args:
         x: `(B, T, I)`.
@@ -108,51 +107,73 @@ def infer(
         start: as above.
 
     Returns:
-        The outputs `(B, T, D * H)`, undefined at padding, and the last states `(D, B, H)`.
+        The outputs `(B, T, D * H)`, zeros at padding, and the last states `(D, B, H)`.
     """
-    D, B, H = start.shape
-    T, dtype, complete = x.shape[1], weight.dtype, int(lengths.min())
-    S = span_length(D, T, B, H)
-    exact = torch.promote_types(dtype, torch.float32)
-    inputs, states = x.new_empty(D, S, B, 3 * H, dtype=dtype), x.new_empty(D, S, B, H, dtype=exact)
-    recurrent, outputs = x.new_empty(D, B, 3 * H, dtype=dtype), x.new_empty(B, T, D, H, dtype=dtype)
-    rz, n = x.new_empty(D, B, 2 * H, dtype=exact), x.new_empty(D, B, H, dtype=exact)
-    r, z = rz.chunk(2, dim=-1)
-    recurrent_gates, s = recurrent.split([2 * H, H], dim=-1)
-    transposed, addend, h = weight.transpose(1, 2), bias[:, None], start.to(exact)
-    padding = ~padding_mask(lengths, T)  # (B, T)
-    steps = [part.unbind(1) for part in (*inputs.split([2 * H, H], dim=-1), states)]
-    for begin in range(0, T, S):
-        end = min(begin + S, T)
-        spans = [slice(begin, end), slice(T - end, T - begin)][:D]
-        for d, (span, (weight_ih, bias_ih)) in enumerate(zip(spans, projections, strict=True)):
-            read = _in_order(x[:, span].to(dtype), d).flatten(0, 1)  # (S * B, I)
-            torch.addmm(bias_ih.to(dtype), read, weight_ih.to(dtype).T, out=inputs[d, : end - begin].flatten(0, 1))
-            if span.stop > complete:
-                no_step = _in_order(padding[:, span], d)[..., None]  # (S, B, 1)
-                inputs[d, : end - begin, :, H : 2 * H].masked_fill_(no_step, SATURATION)
-        for in_gates, in_new, after in islice(zip(*steps, strict=True), end - begin):
-            torch.bmm(h.to(dtype), transposed, out=recurrent)
-            torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
-            _tanh(torch.mul(r, s.add_(addend), out=n).add_(in_new))
-            h = torch.lerp(n, h, z, out=after)
-        for d, span in enumerate(spans):
-            _in_order(outputs[:, span, d], 0).copy_(_flipped(states[d, : end - begin], d))
-    return outputs.flatten(2), h
+    (D, B, H), T, dtype = start.shape, x.shape[1], weight.dtype
+    order = lengths.argsort(descending=True)
+    places, counts = _in_turn(lengths, order, T, D)
+    most = max(NUMBERS // (3 * D * H), ROWS, B)
+    flat, transposed = x.flatten(0, 1), weight.transpose(1, 2)
+    inputs = x.new_empty(D, min(most, places.shape[1]), 3 * H, dtype=dtype)
+    states = x.new_empty(*inputs.shape[:2], H, dtype=torch.promote_types(dtype, torch.float32))
+    outputs = x.new_zeros(B * T, D, H, dtype=dtype)
+    h = start[:, order].to(states.dtype)
+    ends = h.clone()
+    for begin, span in _spans(counts, most):
+        here = places[:, begin : begin + sum(span)]  # (D, n)
+        n = here.shape[1]
+        for d, (weight_ih, bias_ih) in enumerate(projections):
+            read = flat.index_select(0, here[d]).to(dtype)  # (n, I)
+            torch.addmm(bias_ih.to(dtype), read, weight_ih.to(dtype).T, out=inputs[d, :n])
+        parts = *inputs[:, :n].split([2 * H, H], dim=-1), states[:, :n]
+        steps = zip(*(part.split(span, dim=1) for part in parts), strict=True)
+        for rows, alike in groupby(span):
+            ends[:, rows : h.shape[1]] = h[:, rows:]
+            h = _go(h[:, :rows], transposed, bias[:, None], islice(steps, len(list(alike))))
+        for d in range(D):
+            outputs[:, d].index_copy_(0, here[d], states[d, :n].to(dtype))
+    ends[:, : h.shape[1]] = h
+    return outputs.view(B, T, D * H), ends[:, order.argsort()]
+
+
+def _go(h: Tensor, weight: Tensor, bias: Tensor, steps: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    # Some steps of n rows, from h (D, n, H). Of each: what its inputs say to r and z, to n, and where h' belongs.
+    (D, rows, H), dtype = h.shape, weight.dtype
+    recurrent = weight.new_empty(D, rows, 3 * H)
+    rz, n = h.new_empty(D, rows, 2 * H), h.new_empty(D, rows, H)
+    (recurrent_gates, s), (r, z) = recurrent.split([2 * H, H], dim=-1), rz.chunk(2, dim=-1)
+    for in_gates, in_new, after in steps:
+        torch.bmm(h.to(dtype), weight, out=recurrent)
+        torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
+        _tanh(torch.mul(r, s.add_(bias), out=n).add_(in_new))
+        h = torch.lerp(n, h, z, out=after)
+    return h
+
+
+def _in_turn(lengths: Tensor, order: Tensor, T: int, D: int) -> tuple[Tensor, list[int]]:
+    # Where in the flat batch the real steps of D directions are, in turn (D, N), and the rows of each step.
+    real = padding_mask(lengths, T)[order].T  # (T, B)
+    steps = torch.arange(T)[:, None]  # (T, 1)
+    first = order * T  # (B,)
+    places = [(first + steps)[real], (first + lengths[order] - 1 - steps)[real]]
+    return torch.stack(places[:D]), [rows for rows in real.sum(1).tolist() if rows]
+
+
+def _spans(counts: Sequence[int], most: int) -> Iterator[tuple[int, list[int]]]:
+    # Steps of no more than `most` rows together: where they begin, and the rows of each.
+    begin, span = 0, []
+    for rows in counts:
+        if sum(span) + rows > most:
+            yield begin, span
+            begin, span = begin + sum(span), []
+        span.append(rows)
+    if span:
+        yield begin, span
 
 
 def span_length(D: int, T: int, B: int, H: int) -> int:
     """S, the steps that are prepared together."""
     return min(T, max(NUMBERS // (3 * D * B * H), ROWS // B, 1))
-
-
-def _in_order(rows: Tensor, direction: int) -> Tensor:
-    # A span of steps (B, S, *) as that direction goes through it: (S, B, *).
-    return _flipped(rows.transpose(0, 1), direction)
-
-
-def _flipped(steps: Tensor, direction: int) -> Tensor:
-    return steps.flip(0) if direction else steps
 
 
 def _tanh(x: Tensor) -> Tensor:
