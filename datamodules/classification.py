@@ -225,7 +225,7 @@ class ClassificationDataModule(CorpusDataModule):
                     raise DataError(f"{path}:{text.line}: expected one of the labels {', '.join(labels)}, got {label}")
         tokens, counts = self._split(split), self.counts(split)
         if counts.empty:
-            warnings.warn(f"{counts.empty} texts of {split} are empty: each is read as one unknown token")
+            warnings.warn(f"{counts.empty} texts of {split} are empty: they are read and scored all the same")
         ids = [labels.ids(text.labels) for text in self.texts(split)]
         if self.multi_label:
             gold = torch.tensor([[float(i in present) for i in range(len(labels))] for present in ids])  # (N, K)

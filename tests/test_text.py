@@ -81,6 +81,16 @@ def test_short_texts_are_filled_up(fill, filled):
         Preprocessor(fill="left")
 
 
+def test_an_empty_text_is_one_unknown_token_or_nothing():
+    for empty, tokens in (("unknown", [UNKNOWN]), ("nothing", [])):
+        preprocess = Preprocessor("words", stop_words=["the"], empty=empty)
+        assert preprocess("") == preprocess("the") == tokens
+        assert preprocess("the film") == ["film"] and preprocess.counts == (3, 2, 0)
+        assert Preprocessor("words", start=True, empty=empty)("") == [START]
+    with pytest.raises(ZooError, match="unknown reading of an empty text 'pad': known are nothing, unknown"):
+        Preprocessor(empty="pad")
+
+
 def test_texts_are_counted():
     preprocess = Preprocessor("words", max_length=2, stop_words=["the"])
     for text in ("a", "a b", "a b c", "", "the", "the a b"):

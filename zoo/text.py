@@ -243,8 +243,6 @@ class TextCounts(NamedTuple):
 class Preprocessor:
     """Texts to the tokens that a classifier reads, and in `counts` how many they were.
 
-    A text without a token, if nothing fills it up, is one unknown token, so that it has something to be pooled.
-
     Args:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
         pieces: the state of the `SentencePieces`, for the last.
@@ -255,6 +253,8 @@ class Preprocessor:
         start: whether a text begins with a token `START`.
         fill: where tokens `FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it, or
             "nowhere".
+        empty: what a text without a token is read as, if nothing fills it up: one "unknown" token, so that there is
+            something to be pooled, or "nothing".
 
     Raises:
         ZooError: an unknown name (the known ones are listed), pieces that are missing or that nothing reads, or
@@ -272,6 +272,7 @@ class Preprocessor:
         truncate: str = "head",
         start: bool = False,
         fill: str = "nowhere",
+        empty: str = "unknown",
     ):
         if tokenizer not in (*TOKENIZERS, "sentencepiece"):
             raise unknown_name("tokenizer", tokenizer, (*TOKENIZERS, "sentencepiece"))
@@ -281,6 +282,8 @@ class Preprocessor:
             raise unknown_name("truncation", truncate, TRUNCATIONS)
         if fill not in FILLS:
             raise unknown_name("place to fill", fill, FILLS)
+        if empty not in EMPTIES:
+            raise unknown_name("reading of an empty text", empty, EMPTIES)
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
         self.name = tokenizer
@@ -288,7 +291,7 @@ class Preprocessor:
         self._stop_words, self._known = frozenset(stop_words), known
         self.max_length, self.truncate = max_length, truncate
         self.counts = TextCounts()
-        self.start, self.fill = start, fill
+        self.start, self.fill, self.empty = start, fill, empty
 
     def split(self, text: str) -> list[str]:
         """All tokens of a text but those that are left out; none for an empty one."""
@@ -298,13 +301,13 @@ class Preprocessor:
         return tokens if self._known is None else list(filter(self._known, tokens))
 
     def cut(self, tokens: list[str]) -> list[str]:
-        """Those that are read: at least one, and `max_length` at most."""
+        """Those that are read: `max_length` at most."""
         tokens = [START] * self.start + tokens
         if len(tokens) > self.max_length:
             head, tail = TRUNCATIONS[self.truncate](self.max_length)
             return tokens[:head] + tokens[len(tokens) - tail :]
         before, after = FILLS[self.fill](self.max_length - len(tokens))
-        return [FILLING] * before + tokens + [FILLING] * after or [UNKNOWN]
+        return [FILLING] * before + tokens + [FILLING] * after or list(EMPTIES[self.empty])
 
     def __call__(self, text: str) -> list[str]:
         tokens, (texts, empty, truncated) = self.split(text), self.counts
@@ -325,3 +328,5 @@ FILLS: dict[str, Callable[[int], tuple[int, int]]] = {
     "before": lambda missing: (missing, 0),
     "after": lambda missing: (0, missing),
 }
+# What a text without a token is read as.
+EMPTIES: dict[str, tuple[str, ...]] = {"unknown": (UNKNOWN,), "nothing": ()}

@@ -56,8 +56,7 @@ def import_keras(
         labels: in the order of the last layer's units; of a single unit's two, the second is what it scores. By
             default numbers.
         unknown: the word of `word_index` that words it lacks are read as (Keras's `oov_token`); `<unk>` if it is
-            one. Without one they are left out, as `Tokenizer` does; a text of none but them is read as padding where
-            that is read, else as a zero vector.
+            one. Without one they are left out, as `Tokenizer` does; a text of none but them is an empty one.
         num_words: words with this id or a higher one are unknown, as in `Tokenizer`; by default all whose id the
             Embedding lacks.
         index_from: what was added to the ids of `word_index`: 3 by `load_data` of `keras.datasets`, which also puts
@@ -69,7 +68,8 @@ def import_keras(
         truncate: which part of a longer text is read: "tail", the default of `pad_sequences`, "head" or "both".
         padding: where texts were padded with 0 to `max_length` ids: "pre", the default of `pad_sequences`, "post",
             or "none" for the probabilities of each text by itself. A model that reads its padding needs it; one
-            that masks it gives the same probabilities with each, but for GlobalMaxPooling1D, which knows no mask
+            that masks it gives the same probabilities with each (its states stay zero over an empty text, of which
+            GlobalAveragePooling1D makes zeros here and NaN there), but for GlobalMaxPooling1D, which knows no mask
             and has no counterpart here unless it is "none".
 
     Raises:
@@ -90,7 +90,8 @@ def import_keras(
     unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
     options = {"tokenizer": tokenizer, "lowercase": lowercase, "truncate": truncate, "skip_unknown": unknown is None}
-    options |= {"max_length": _length(chain, max_length, fill), "start": index_from > 0, "fill": fill}
+    options |= {"max_length": _length(chain, max_length, fill), "start": index_from > 0}
+    options |= {"fill": fill, "empty": "nothing"}
     return make_classifier(chain, vocabulary, table, labels, options)
 
 
