@@ -229,6 +229,8 @@ def test_an_unknown_name_lists_the_known_ones_the_closest_first():
     with pytest.raises(DataError) as error:
         locate("resume")
     assert "one of resume-ner-zh, " in str(error.value)
+    with pytest.raises(DataError, match=r"Did you mean sample-reviews-en or sample-reviews-zh\?"):
+        locate("sample-reviews")
     with pytest.raises(DataError) as error:
         locate("????")
     assert "Did you mean" not in str(error.value)
