@@ -385,6 +385,7 @@ def test_dropout_acts_in_training_alone(cell):
     plain = make(cell, 2)(*x).sequence
     assert torch.equal(backbone.eval()(*x).sequence, plain)
     assert not torch.allclose(backbone.train()(*x).sequence, plain)
+    assert torch.equal(make(cell, 1, dropout=0.5).train()(*x).sequence, make(cell, 1)(*x).sequence)
 
 
 @pytest.mark.parametrize("cell", CELLS)
