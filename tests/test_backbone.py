@@ -218,6 +218,17 @@ def test_kernels_agree_in_values_and_gradients(cell, kernel, lengths, layers, bi
     torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
 
 
+@EVERY_PRECISION
+@EVERY_KERNEL
+def test_large_inputs_overflow_nowhere(cell, kernel, bf16):
+    backbone, (x, lengths) = make(cell, 2, options=RecurrentOptions(kernel=kernel)), batch([9, 1, 4] * 8)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        encoded = backbone(1000 * x, lengths)
+    gradients = torch.autograd.grad(encoded.sequence.float().square().mean(), [*backbone.parameters()])
+    values = [encoded.sequence, *(part for state in encoded.state for part in state)]
+    assert all(tensor.isfinite().all() for tensor in (*values, *gradients))
+
+
 @EVERY_SHAPE
 @EVERY_PRECISION
 @EVERY_KERNEL
