@@ -9,18 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import ZooError
-from zoo.text import (
-    FILLING,
-    LONGEST,
-    PAD,
-    PARTS,
-    START,
-    TOKENIZERS,
-    UNKNOWN,
-    Preprocessor,
-    SentencePieces,
-    Vocabulary,
-)
+from zoo.text import FILLING, PAD, START, TOKENIZERS, UNKNOWN, Preprocessor, SentencePieces, Vocabulary
+from zoo.text.pieces import LONGEST, PARTS
 
 
 @given(st.lists(st.text(max_size=3)), st.integers(1, 3))
