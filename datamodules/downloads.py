@@ -24,7 +24,8 @@ from zipfile import BadZipFile
 from rich.console import Console
 from rich.progress import wrap_file
 
-from datamodules.catalog import CATALOG, RemoteFile
+from datamodules.catalog import CATALOG
+from datamodules.corpus import RemoteFile
 from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from datamodules import downloads
-from datamodules.catalog import CATALOG, Corpus, RemoteFile
+from datamodules.catalog import CATALOG
+from datamodules.corpus import Corpus, RemoteFile
 from datamodules.downloads import default_root, locate
 from datamodules.readers import DataError, read_columns, read_conllu
 
