@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 from torch import Tensor
 
 from datamodules.batching import BatchLoader, EncodedSplit
-from datamodules.catalog import CATALOG, Corpus
+from datamodules.catalog import CATALOG
+from datamodules.corpus import Corpus
 from datamodules.downloads import locate
 from datamodules.readers import DataError
 from datamodules.vectors import read_vectors

@@ -1,52 +1,14 @@
-"""The named corpora: where each comes from, and what a recipe must know about it. `downloads.py` fetches them."""
+"""The named corpora: where each comes from, and what a recipe must know of it. `downloads.py` fetches them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from datamodules.corpus import Corpus, RemoteFile
 from datamodules.dealing import abstracts, messages, reviews, titles
 
 SAMPLES = Path(__file__).parent / "samples"
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """What `make` makes of the file at `address`, or that file itself, and its place `file` in the corpus's folder.
-
-    Where `more` has addresses, what is there follows in the same file.
-    """
-
-    address: str
-    sha256: str  # of what has that place
-    file: str
-    make: Callable[[bytes], bytes] | None = None
-    more: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What a recipe must know about a corpus to train on it, and a reader to cite it.
-
-    `column` is where the tags or labels are unless a user says otherwise: a name in CoNLL-U and tables with a
-    header, a number elsewhere; `text_column` likewise where the texts are that have labels.
-    `scheme` is how these tags mark spans (`BMES`), or None where each tag stands for itself.
-    `splits` are files to download, or paths of files that come with the package. For pairs of texts `text_column`
-    is the source and `column` the target; where they are files of their own, these are called `train/de`, for example.
-    """
-
-    name: str
-    task: str
-    format: str
-    column: str | int
-    scheme: str | None
-    language: str
-    licence: str
-    source: str
-    splits: Mapping[str, RemoteFile | Path]
-    text_column: str | int | None = None
 
 
 def _github(repository: str, commit: str, path: str, sha256: str) -> RemoteFile:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
 
 from datamodules.base import CorpusDataModule
 from datamodules.readers import DataError
-from datamodules.tables import FORMATS, LabelledText, read_table
+from datamodules.tables import FORMATS, SEPARATOR, LabelledText, read_table
 from zoo.batching import EncodedTexts, WordIndexer
 from zoo.stop_words import read_stop_words
 from zoo.text import Preprocessor, SentencePieces, TextCounts, Vocabulary
@@ -144,6 +145,8 @@ class ClassificationDataModule(CorpusDataModule):
                     f"{labels[0] + ' alone' if labels else 'none'}. Is this the column, or is a label missing in train?"
                 )
             self._labels = Vocabulary(labels)
+            if not self.multi_label:
+                self._hint_at_several(labels)
         return self._labels
 
     @property
@@ -201,6 +204,18 @@ class ClassificationDataModule(CorpusDataModule):
         self._encoded.clear()
         self._tokens.clear()
 
+    def _hint_at_several(self, labels: Sequence[str]) -> None:
+        """Warns of labels that look like several: what a separator parts in one stands in another one too."""
+        parts = {label: {part.strip() for part in label.split(SEPARATOR)} - {""} for label in labels}
+        common = {part for part, count in Counter(chain.from_iterable(parts.values())).items() if count > 1}
+        joined = [text for text in self.texts("train") if parts[text.labels[0]] & common - set(text.labels)]
+        if joined:
+            warnings.warn(
+                f"{self._locate('train')[0]}:{joined[0].line}: {joined[0].labels[0]} is read as one label, and with it "
+                f"those of {len(joined)} of {len(self.texts('train'))} texts. If {SEPARATOR} stands between several "
+                "labels of a text, add --data.multi_label true"
+            )
+
     def _split(self, split: str) -> list[list[str]]:
         """The tokens that are read of each text."""
         if split not in self._tokens:
@@ -225,7 +240,7 @@ class ClassificationDataModule(CorpusDataModule):
                     raise DataError(f"{path}:{text.line}: expected one of the labels {', '.join(labels)}, got {label}")
         tokens, counts = self._split(split), self.counts(split)
         if counts.empty:
-            warnings.warn(f"{counts.empty} texts of {split} are empty: each is read as one unknown token")
+            warnings.warn(f"{counts.empty} texts of {split} are empty: they are read and scored all the same")
         ids = [labels.ids(text.labels) for text in self.texts(split)]
         if self.multi_label:
             gold = torch.tensor([[float(i in present) for i in range(len(labels))] for present in ids])  # (N, K)

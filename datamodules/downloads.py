@@ -24,7 +24,8 @@ from zipfile import BadZipFile
 from rich.console import Console
 from rich.progress import wrap_file
 
-from datamodules.catalog import CATALOG, RemoteFile
+from datamodules.catalog import CATALOG
+from datamodules.corpus import RemoteFile
 from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -107,9 +108,10 @@ def _rewrite(part: Path, make: Callable[[bytes], bytes]) -> str:
 
 
 def _unknown(name: str) -> str:
+    family = [other for other in CATALOG if other.startswith(f"{name}-")]  # of several languages, for example
     close = difflib.get_close_matches(name, CATALOG, n=len(CATALOG))
-    known = [*close, *(other for other in CATALOG if other not in close)]
-    hint = f"Did you mean {close[0]}? " if close else ""
+    known = dict.fromkeys([*family, *close, *CATALOG])
+    hint = f"Did you mean {' or '.join(family or close[:1])}? " if family or close else ""
     return (
         f"unknown corpus {name!r}: expected one of {', '.join(known)}. {hint}"
         "For your own files type --data.train FILE --data.dev FILE --data.test FILE"

@@ -218,6 +218,17 @@ def test_kernels_agree_in_values_and_gradients(cell, kernel, lengths, layers, bi
     torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
 
 
+@EVERY_PRECISION
+@EVERY_KERNEL
+def test_large_inputs_overflow_nowhere(cell, kernel, bf16):
+    backbone, (x, lengths) = make(cell, 2, options=RecurrentOptions(kernel=kernel)), batch([9, 1, 4] * 8)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        encoded = backbone(1000 * x, lengths)
+    gradients = torch.autograd.grad(encoded.sequence.float().square().mean(), [*backbone.parameters()])
+    values = [encoded.sequence, *(part for state in encoded.state for part in state)]
+    assert all(tensor.isfinite().all() for tensor in (*values, *gradients))
+
+
 @EVERY_SHAPE
 @EVERY_PRECISION
 @EVERY_KERNEL
@@ -386,6 +397,7 @@ def test_dropout_acts_in_training_alone(cell):
     plain = make(cell, 2)(*x).sequence
     assert torch.equal(backbone.eval()(*x).sequence, plain)
     assert not torch.allclose(backbone.train()(*x).sequence, plain)
+    assert torch.equal(make(cell, 1, dropout=0.5).train()(*x).sequence, make(cell, 1)(*x).sequence)
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from datamodules import downloads
-from datamodules.catalog import CATALOG, Corpus, RemoteFile
+from datamodules.catalog import CATALOG
+from datamodules.corpus import Corpus, RemoteFile
 from datamodules.downloads import default_root, locate
 from datamodules.readers import DataError, read_columns, read_conllu
 
@@ -229,6 +230,8 @@ def test_an_unknown_name_lists_the_known_ones_the_closest_first():
     with pytest.raises(DataError) as error:
         locate("resume")
     assert "one of resume-ner-zh, " in str(error.value)
+    with pytest.raises(DataError, match=r"Did you mean sample-reviews-en or sample-reviews-zh\?"):
+        locate("sample-reviews")
     with pytest.raises(DataError) as error:
         locate("????")
     assert "Did you mean" not in str(error.value)

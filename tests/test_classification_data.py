@@ -7,6 +7,7 @@ import io
 import json
 import os
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -185,6 +186,26 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.fixture
 def files(tmp_path) -> dict[str, str]:
     return {split: str(write(tmp_path / f"{split}.csv")) for split in ("train", "dev", "test")}
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (["a", "b", "a|b"], "train.csv:4: a|b is read as one label, and with it those of 1 of 3 texts"),
+        (["a|b", "c", "c| a"], "train.csv:2: a|b is read as one label, and with it those of 2 of 3 texts"),
+        (["R|D", "R|D", "ops"], None),
+    ],
+    ids=str,
+)
+def test_labels_that_look_like_several_are_hinted_at(labels, message, tmp_path):
+    path = str(write(tmp_path / "train.csv", [(label, "some text") for label in labels]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert list(ClassificationDataModule(train=path).labels) == sorted(set(labels))
+        write(tmp_path / "train.csv", [(label, "some text") for label in ["", *labels]])
+        assert "a|b" not in ClassificationDataModule(train=path, multi_label=True).labels
+    assert [message in str(warning.message) for warning in caught] == [True] * (message is not None)
+    assert all("--data.multi_label true" in str(warning.message) for warning in caught)
 
 
 def test_own_files(files):

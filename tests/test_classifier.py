@@ -29,6 +29,7 @@ VARIANTS = [
     dict(pooling="last", num_layers=2, cell="gru"),
     dict(pooling="last+mean+max+attention", bidirectional=False),
     dict(pooling="attention", multi_label=True),
+    dict(pooling="last+mean+max+attention", empty="nothing"),
     dict(max_length=3, truncate="both", stop_words=["a", "very"], lowercase=False),
 ]
 

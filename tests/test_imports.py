@@ -123,6 +123,24 @@ def test_keras_gives_the_same_probabilities_wherever_it_pads(body, functional, t
 
 
 @needs_keras
+@pytest.mark.parametrize("unknown", [None, "all"])
+@pytest.mark.parametrize("body", BODIES)
+def test_an_empty_text_leaves_the_states_at_zero_as_masked_padding_does(body, unknown, tmp_path):
+    model = keras_model(BODIES[body]())
+    imported = zoo.import_keras(saved(model, tmp_path), INDEX, unknown=unknown)
+    none = "" if unknown else "wonderful"
+    texts = [none, *TEXTS, none]
+    if "mean" in body:  # Keras divides by no steps
+        assert keras_outputs(model, [none]).isnan().all() and not probabilities(imported, [none]).isnan().any()
+        return
+    for padding in ("pre", "post"):
+        close(probabilities(imported, texts), keras_outputs(model, texts, padding=padding))
+    close(probabilities(imported, [none, none]), keras_outputs(model, [none, none]))
+    imported.save_pretrained(tmp_path / "folder")
+    assert zoo.from_pretrained(tmp_path / "folder").predict(texts) == imported.predict(texts)
+
+
+@needs_keras
 @pytest.mark.parametrize("head", HEADS)
 def test_each_head_gives_keras_probabilities(head, tmp_path):
     model = keras_model([L.LSTM(4)], HEADS[head])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -19,6 +21,27 @@ from zoo.errors import ZooError
 def shout(source: Path | str, target: Path | str, overwrite: bool = False) -> None:
     options = Namespace(input=str(source), output=str(target), overwrite=overwrite)
     stream(options, lines, lambda chunk: (line.upper() + "\n" for line in chunk), "texts")
+
+
+def peak_megabytes(folder: Path, texts: int) -> float:
+    """Of the process that classifies so many texts."""
+    path = folder / "many.txt"
+    path.write_text("".join(f"number {i} of many short texts\n" for i in range(texts)), encoding="utf-8")
+    command = [sys.executable, "-m", "recipes.sentiment", "predict", str(path), "--model", str(folder / "model")]
+    command += ["--output", str(folder / "out.tsv"), "--overwrite"]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert len((folder / "out.tsv").read_text().splitlines()) == 1 + texts
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell the memory of one process")
+def test_memory_is_bounded_however_many_texts_there_are(tmp_path):
+    model = TextClassifier(["<pad>", "<unk>", "many"], ["no", "yes"], hidden_size=2, embedding_size=2)
+    model.save_pretrained(tmp_path / "model")
+    assert peak_megabytes(tmp_path, 20_000) < peak_megabytes(tmp_path, 2_000) + 8
 
 
 def test_the_output_may_be_the_input(tmp_path):

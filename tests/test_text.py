@@ -9,18 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import ZooError
-from zoo.text import (
-    FILLING,
-    LONGEST,
-    PAD,
-    PARTS,
-    START,
-    TOKENIZERS,
-    UNKNOWN,
-    Preprocessor,
-    SentencePieces,
-    Vocabulary,
-)
+from zoo.text import FILLING, PAD, START, TOKENIZERS, UNKNOWN, Preprocessor, SentencePieces, Vocabulary
+from zoo.text.pieces import LONGEST, PARTS
 
 
 @given(st.lists(st.text(max_size=3)), st.integers(1, 3))
@@ -79,6 +69,16 @@ def test_short_texts_are_filled_up(fill, filled):
     assert preprocess("") == ([UNKNOWN] if fill == "nowhere" else [FILLING] * 4)
     with pytest.raises(ZooError, match="unknown place to fill 'left': known are after, before, nowhere"):
         Preprocessor(fill="left")
+
+
+def test_an_empty_text_is_one_unknown_token_or_nothing():
+    for empty, tokens in (("unknown", [UNKNOWN]), ("nothing", [])):
+        preprocess = Preprocessor("words", stop_words=["the"], empty=empty)
+        assert preprocess("") == preprocess("the") == tokens
+        assert preprocess("the film") == ["film"] and preprocess.counts == (3, 2, 0)
+        assert Preprocessor("words", start=True, empty=empty)("") == [START]
+    with pytest.raises(ZooError, match="unknown reading of an empty text 'pad': known are nothing, unknown"):
+        Preprocessor(empty="pad")
 
 
 def test_texts_are_counted():

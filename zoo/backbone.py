@@ -94,7 +94,9 @@ class RecurrentBackbone(nn.Module):
         cell: one of the names above, the keys of `zoo.CELLS`.
         num_layers: N.
         bidirectional: whether a second cell reads each row from its own end to its start (Schuster & Paliwal 1997).
-        dropout: probability that a row loses an output between two layers, at all its steps.
+        dropout: probability that a row loses an output between two layers, at all its steps. An only layer drops
+            nothing, without a warning: the models here pass one value at any depth, and drop before and after the
+            layers themselves (as `options.input_dropout` does before the first).
         options: regularisers, skips, and what single cells take: `RecurrentOptions`, or a mapping of the same names.
 
     Raises:

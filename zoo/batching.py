@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from zoo.masks import padding_mask
-from zoo.text import Vocabulary
+from zoo.text import PAD, Vocabulary
 
 BUCKET = 2  # sources whose lengths differ by less may share a batch at no cost
 
@@ -51,7 +51,7 @@ class TextBatch(NamedTuple):
 
     words: Tensor  # (B, T)
     vectors: Tensor  # (B, T) rows in the table of imported vectors
-    lengths: Tensor  # (B,) in tokens, at least 1
+    lengths: Tensor  # (B,) in tokens; 0 for an empty text
     rows: Tensor  # (B,) where in their split the texts are
     labels: Tensor | None = None  # (B,) label ids; with several labels a text (B, K), 1 for those it has
 
@@ -165,16 +165,19 @@ class EncodedTexts:
     """A whole split as flat tensors; `batch(rows)` is a few indexing operations.
 
     Args:
-        texts: tokens of each text, none empty.
+        texts: tokens of each text.
         indexer: makes their ids.
         labels: `(N,)` or, with several labels a text, `(N, K)`; None where they are to be predicted.
+
+    Attributes:
+        lengths: how many steps of a batch each text takes: its tokens, but one at least.
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer, labels: Tensor | None = None):
-        self.lengths = [len(text) for text in texts]
-        self.words, self.vectors = indexer.ids(list(chain.from_iterable(texts)))  # one text after the other
+        self.lengths = [max(1, len(text)) for text in texts]
+        self.words, self.vectors = indexer.ids([*chain.from_iterable(texts), PAD])  # one text after the other
         self.labels = labels
-        self._lengths = torch.tensor(self.lengths)
+        self._lengths = torch.tensor([len(text) for text in texts])
         self._starts = self._lengths.cumsum(0) - self._lengths
 
     def __len__(self) -> int:
@@ -184,7 +187,7 @@ class EncodedTexts:
         """The texts at `rows`, in that order, padded to the longest of them."""
         at = torch.tensor(rows)
         lengths = self._lengths[at]
-        steps = int(lengths.max())
+        steps = max(self.lengths[row] for row in rows)
         real = padding_mask(lengths, steps)  # (B, T)
         places = (self._starts[at][:, None] + torch.arange(steps)) * real  # (B, T)
         return TextBatch(

@@ -48,6 +48,7 @@ class TextClassifier(ZooModule):
         start: whether a text begins with a token `zoo.text.START`.
         fill: where tokens `zoo.text.FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it,
             or "nowhere". The model reads them as any other token: it is for models that were trained so.
+        empty: what a text without a token is read as: one "unknown" token, or "nothing".
         vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
         vector_size: their number of features.
         tune_vectors: whether training changes them.
@@ -92,6 +93,7 @@ class TextClassifier(ZooModule):
         truncate: str = "head",
         start: bool = False,
         fill: str = "nowhere",
+        empty: str = "unknown",
         vector_words: Sequence[str] = (),
         vector_size: int = 0,
         tune_vectors: bool = False,
@@ -140,6 +142,7 @@ class TextClassifier(ZooModule):
             truncate=truncate,
             start=start,
             fill=fill,
+            empty=empty,
         )
         self.embedding = WordEmbedding(
             len(vocabulary),
@@ -242,7 +245,7 @@ class TextClassifier(ZooModule):
         """Classifies texts, in the given order, on the device and under the autocast that are in force.
 
         Args:
-            texts: an empty one is classified too, as one unknown token.
+            texts: an empty one is classified too.
             max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
                 both, results do not change.
 

@@ -131,7 +131,8 @@ class MinLSTM(MinimalCell):
 
     def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         H = self.hidden_size
-        f, i = gates[..., : 2 * H].sigmoid().clamp(min=torch.finfo(gates.dtype).tiny).chunk(2, dim=-1)
+        least = torch.finfo(gates.dtype).tiny ** 0.5  # the gradient divides by f + i twice
+        f, i = gates[..., : 2 * H].sigmoid().clamp(min=least).chunk(2, dim=-1)
         keep = f / (f + i)
         return keep, 1 - keep, gates[..., 2 * H :]
 

@@ -20,28 +20,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
-
-
-class Direction(NamedTuple):
-    """One direction of a recurrent layer, its gates in torch's order."""
-
-    weight_ih: Tensor  # (G * H, I)
-    weight_hh: Tensor  # (G * H, H)
-    bias_ih: Tensor  # (G * H,)
-    bias_hh: Tensor  # (G * H,)
-
-
-class Chain(NamedTuple):
-    """A foreign model: embedding, recurrent layers, pooling, dense layers."""
-
-    embedding: Tensor  # (V, E)
-    cell: str  # a key of `zoo.CELLS`
-    layers: list[list[Direction]]  # forward, or forward and backward
-    pooling: str  # a key of `zoo.pooling.POOLINGS`
-    dense: list[tuple[Tensor, Tensor]]  # each (outputs, inputs) and (outputs,), with ReLU between them
-    multi_label: bool = False
-    masks_padding: bool = True  # whether the recurrent layers skip id 0; else it is a token like any other
-    input_length: int | None = None  # the one length that it accepts
+from zoo.imports.chain import Chain, Direction
 
 
 class Layer(NamedTuple):

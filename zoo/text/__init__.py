@@ -1,0 +1,23 @@
+"""Text to ids and back: the vocabulary, tokenizers by rule and learned ones, and what a classifier reads of a text."""
+
+from zoo.text.pieces import SentencePieces
+from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
+from zoo.text.tokenizers import TOKENIZERS, split_characters, split_jieba, split_keras, split_whitespace, split_words
+from zoo.text.vocabulary import PAD, UNKNOWN, Vocabulary
+
+__all__ = [
+    "FILLING",
+    "PAD",
+    "START",
+    "TOKENIZERS",
+    "UNKNOWN",
+    "Preprocessor",
+    "SentencePieces",
+    "TextCounts",
+    "Vocabulary",
+    "split_characters",
+    "split_jieba",
+    "split_keras",
+    "split_whitespace",
+    "split_words",
+]
