@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
-from zoo.cells.gru_scan import NUMBERS
+from zoo.cells.gru_scan import span_length
 from zoo.errors import ZooError
 
 INPUTS, UNITS = 5, 6
@@ -261,27 +261,28 @@ def test_compiles_and_exports_for_any_number_of_rows(cell, bidirectional):
 
 
 def long_batch(units: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of several spans of steps, with one direction and with two."""
-    lengths = torch.tensor([300, 299, 250, 186, 114, 64, 1, 0]).repeat(2)
-    assert lengths.sum() > NUMBERS // (3 * units)
+    """Of several spans of steps, one direction or two, whose ends some rows reach."""
+    ends = [span_length(directions, 300, 16, units) for directions in (1, 2)]
+    assert ends[1] < ends[0] < 300
+    lengths = torch.tensor([300, 299, 299 - ends[0], 300 - ends[1], ends[0], ends[1], 1, 0]).repeat(2)
     return torch.randn(16, 300, INPUTS), lengths
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_inference_of_a_long_gru_equals_training(bidirectional):
-    backbone = trained(RecurrentBackbone(INPUTS, 96, cell="gru", bidirectional=bidirectional))
-    x, lengths = long_batch(96)
+    backbone = trained(RecurrentBackbone(INPUTS, 64, cell="gru", bidirectional=bidirectional))
+    x, lengths = long_batch(64)
     with torch.no_grad():
         inferred = backbone(x, lengths)
     torch.testing.assert_close(inferred, backbone(x, lengths), atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_of_a_long_gru_are_those_of_the_loop():
-    x, lengths = long_batch(96)
+    x, lengths = long_batch(64)
     gradients = []
     for kernel in ("by_hand", "steps"):
         torch.manual_seed(0)
-        backbone = trained(RecurrentBackbone(INPUTS, 96, cell="gru", options=RecurrentOptions(kernel=kernel)))
+        backbone = trained(RecurrentBackbone(INPUTS, 64, cell="gru", options=RecurrentOptions(kernel=kernel)))
         backbone(x, lengths).sequence.square().mean().backward()
         gradients.append([p.grad for p in backbone.parameters()])
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-3)

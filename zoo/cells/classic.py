@@ -15,11 +15,14 @@ from zoo.cells.contract import (
     Cell,
     Parameters,
     State,
+    each_way,
     final_state,
+    joined,
+    linear,
     stack_parameters,
     starts,
 )
-from zoo.cells.gru_scan import gru_scan
+from zoo.cells.gru_scan import GRUScan, infer
 from zoo.cells.options import RecurrentOptions
 from zoo.masks import known_complete, padding_mask
 
@@ -172,15 +175,25 @@ class GRU(TorchCell):
         if cells[0].kernel != "by_hand":
             return TorchCell.scan_together(cells, x, lengths, states)
         H, options = cells[0].hidden_size, cells[0].options
-        weight_ih = torch.stack([cell.weight_ih for cell in cells])  # (D, 3H, I)
         # What is added to r and z is added once to all steps' inputs; what is added to n is multiplied by r first.
-        bias_ih = torch.stack([cell.bias_ih + F.pad(cell.bias_hh[: 2 * H], (0, H)) for cell in cells])  # (D, 3H)
+        biases = [cell.bias_ih + F.pad(cell.bias_hh[: 2 * H], (0, H)) for cell in cells]
         bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)
         weight = torch.stack([cell.weight_hh for cell in cells])  # (D, 3H, H)
         weight = F.dropout(weight, options.weight_drop, cells[0].training)
-        (start,) = _each_part(starts(cells, x.shape[0], states))  # (D, B, H)
-        outputs, ends = gru_scan(x, lengths, start, weight_ih, bias_ih, weight, bias)
-        return outputs, [(end,) for end in ends]
+        states = starts(cells, x.shape[0], states)
+        start = torch.stack([h for (h,) in states])  # (D, B, H)
+        if not torch.is_grad_enabled():
+            kind = x.device.type
+            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+            projections = [(cell.weight_ih, bias_ih) for cell, bias_ih in zip(cells, biases, strict=True)]
+            outputs, ends = infer(x, lengths, projections, weight.to(dtype), bias, start)
+            return outputs, [(end,) for end in ends]
+        xs = torch.stack([x.transpose(0, 1) for x in each_way(x, lengths, len(cells))])  # (D, T, B, I)
+        weight_ih = torch.stack([cell.weight_ih for cell in cells])  # (D, 3H, I)
+        inputs = linear(xs, weight_ih, torch.stack(biases))  # (D, T, B, 3H)
+        outputs = GRUScan.apply(inputs, weight.to(inputs.dtype), bias, start).transpose(1, 2)  # (D, B, T, H)
+        ends = [final_state([h], lengths, state) for h, state in zip(outputs, states, strict=True)]
+        return joined(list(zip(outputs.to(inputs.dtype), ends, strict=True)), lengths)
 
 
 class RNN(TorchCell):

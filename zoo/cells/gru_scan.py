@@ -1,24 +1,20 @@
 """The GRU over a padded batch, forward and backward written by hand: torch has no fused GRU for CPUs.
 
-The rows are gone through longest first, by the second direction each from its own end: those that a step reads stand in
-front, and none is read that has ended. Every step writes where its result belongs, and what can be done for many steps
-at once is done for a span of them, short enough for the cache. The pointwise part is in fp32 at least, whatever the
-precision of the products.
+Every step writes where its result belongs, and what can be done for many steps at once is done for a span of them,
+short enough for the cache. The pointwise part is in fp32 at least, whatever the precision of the products.
 
-Shapes: D directions, B rows, T time steps, N real steps of all rows in turn, n of these in a span or a step, I inputs,
-H hidden units.
+Shapes: D directions, B rows, T time steps, S steps of a span, I inputs, H hidden units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from zoo.cells.contract import SATURATION
 from zoo.masks import padding_mask
 
 # A span is so long that what its inputs say to the gates has about this many numbers, and at least this many rows: more
@@ -27,196 +23,136 @@ NUMBERS, ROWS = 2**19, 1024
 TWO, MINUS_ONE = torch.tensor(2.0), torch.tensor(-1.0)
 
 
-def gru_scan(
-    x: Tensor, lengths: Tensor, start: Tensor, weight_ih: Tensor, bias_ih: Tensor, weight_hh: Tensor, bias: Tensor
-) -> tuple[Tensor, Tensor]:
-    """A layer of D GRUs. Products are in the type of `x`, or that of the autocast in force.
+class GRUScan(torch.autograd.Function):
+    """All hidden states of a GRU: inputs `(D, T, B, 3H)`, weight `(D, 3H, H)`, bias `(D, H)`, start `(D, B, H)`.
 
-    With gates r, z and n = tanh(inputs_n + r * s), where s = weight_n h + bias: h' = n + z * (h - n).
+    With gates r, z and n = tanh(inputs_n + r * s), where s = weight_n h + bias: h' = n + z * (h - n), `(D, T, B, H)`.
+    """
+
+    @staticmethod
+    def forward(ctx, inputs: Tensor, weight: Tensor, bias: Tensor, start: Tensor) -> Tensor:
+        D, T, B, H = *inputs.shape[:3], start.shape[-1]
+        exact = torch.promote_types(inputs.dtype, torch.float32)
+        gates = inputs.new_empty(D, T, B, 2 * H, dtype=exact)  # r, z
+        new, scores, states = (inputs.new_empty(D, T, B, H, dtype=exact) for _ in range(3))  # n, s, h'
+        recurrent, transposed = inputs.new_empty(D, B, 3 * H), weight.transpose(1, 2)
+        recurrent_gates, recurrent_new = recurrent.split([2 * H, H], dim=-1)
+        addend = bias[:, None]
+        steps = (*inputs.split([2 * H, H], dim=-1), gates, *gates.chunk(2, dim=-1), scores, new, states)
+        h = start.to(exact)
+        # Views of all steps at once: cut in the loop, they would cost as much as the arithmetic of a small batch.
+        for in_gates, in_new, rz, r, z, s, n, after in zip(*(part.unbind(1) for part in steps), strict=True):
+            torch.bmm(h.to(inputs.dtype), transposed, out=recurrent)
+            torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
+            torch.add(recurrent_new, addend, out=s)
+            _tanh(torch.mul(r, s, out=n).add_(in_new))
+            h = torch.lerp(n, h, z, out=after)
+        ctx.save_for_backward(weight, start, gates, new, scores, states)
+        ctx.dtype = inputs.dtype
+        return states
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        weight, start, gates, new, scores, states = ctx.saved_tensors
+        D, T, B, H = states.shape
+        before = torch.cat([start.to(states.dtype)[:, None], states[:, :-1]], dim=1)  # (D, T, B, H)
+        to_inputs = torch.empty(D, T, B, 3 * H, dtype=ctx.dtype, device=grad.device)  # r, z, n
+        to_recurrent = torch.empty_like(to_inputs)  # r, z, s
+        carried = torch.zeros_like(start, dtype=states.dtype)  # (D, B, H)
+        S = span_length(D, T, B, H)
+        for begin in reversed(range(0, T, S)):
+            span = (slice(None), slice(begin, begin + S))
+            r, z = gates[span].chunk(2, dim=-1)
+            n = new[span]
+            # What h' owes to the inputs of r, z and n: known for all steps of the span before the loop.
+            by_new = n.square().neg_().add_(1).mul_(1 - z)
+            by_z = (before[span] - n).mul_(z).mul_(1 - z)
+            by_r = (1 - r).mul_(r).mul_(scores[span])  # of n's input
+            recurrent, inputs = to_recurrent[span], to_inputs[span]
+            steps = (grad[span], by_new, by_z, by_r, r, z, recurrent, *recurrent.split(H, dim=-1), inputs[..., 2 * H :])
+            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_r, to_z, to_s, to_n in zip(
+                *(reversed(part.unbind(1)) for part in steps), strict=True
+            ):
+                carried = carried.add_(grad_now)
+                to_new = carried * of_new
+                torch.mul(to_new, of_r, out=to_r)
+                torch.mul(carried, of_z, out=to_z)
+                torch.mul(to_new, reset, out=to_s)
+                to_n.copy_(to_new)
+                carried = carried.mul_(kept).add_(torch.bmm(to_all, weight))
+            inputs[..., : 2 * H] = recurrent[..., : 2 * H]
+        flat = to_recurrent.flatten(1, 2)  # (D, T * B, 3H)
+        to_weight = flat.transpose(1, 2) @ before.to(ctx.dtype).flatten(1, 2)
+        return to_inputs, to_weight, flat[..., 2 * H :].sum(1), carried.to(start.dtype)
+
+
+def infer(
+    x: Tensor,
+    lengths: Tensor,
+    projections: Sequence[tuple[Tensor, Tensor]],
+    weight: Tensor,
+    bias: Tensor,
+    start: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The same for the D directions of a layer, remembering nothing.
+
+    Nothing is as long as the sequence but what goes in and out. No row is reversed: the second direction begins at the
+    last step of the batch, and where a row has padding its update gate is 1, which keeps its state.
 
     Args:
         x: `(B, T, I)`.
         lengths: `(B,)`.
-        start: `(D, B, H)`.
-        weight_ih: `(D, 3H, I)`, for r, z and n.
-        bias_ih: `(D, 3H)`.
-        weight_hh: `(D, 3H, H)`.
-        bias: `(D, H)`.
+        projections: of each direction, weight `(3H, I)` and bias `(3H,)`.
+        weight: as above, of the type to multiply in.
+        bias: as above.
+        start: as above.
 
     Returns:
-        The outputs `(B, T, D * H)`, zeros at padding, and the last states `(D, B, H)`.
+        The outputs `(B, T, D * H)`, undefined at padding, and the last states `(D, B, H)`.
     """
-    kind = x.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-    turns = Turns.of(lengths, x.shape[1], D=start.shape[0], H=start.shape[2])
-    if torch.is_grad_enabled():
-        return GRUScan.apply(turns, dtype, x, start, weight_ih, bias_ih, weight_hh, bias)
-    return _forward(turns, dtype, (), x, start, weight_ih, bias_ih, weight_hh, bias)
+    D, B, H = start.shape
+    T, dtype, complete = x.shape[1], weight.dtype, int(lengths.min())
+    S = span_length(D, T, B, H)
+    exact = torch.promote_types(dtype, torch.float32)
+    inputs, states = x.new_empty(D, S, B, 3 * H, dtype=dtype), x.new_empty(D, S, B, H, dtype=exact)
+    recurrent, outputs = x.new_empty(D, B, 3 * H, dtype=dtype), x.new_empty(B, T, D, H, dtype=dtype)
+    rz, n = x.new_empty(D, B, 2 * H, dtype=exact), x.new_empty(D, B, H, dtype=exact)
+    r, z = rz.chunk(2, dim=-1)
+    recurrent_gates, s = recurrent.split([2 * H, H], dim=-1)
+    transposed, addend, h = weight.transpose(1, 2), bias[:, None], start.to(exact)
+    padding = ~padding_mask(lengths, T)  # (B, T)
+    steps = [part.unbind(1) for part in (*inputs.split([2 * H, H], dim=-1), states)]
+    for begin in range(0, T, S):
+        end = min(begin + S, T)
+        spans = [slice(begin, end), slice(T - end, T - begin)][:D]
+        for d, (span, (weight_ih, bias_ih)) in enumerate(zip(spans, projections, strict=True)):
+            read = _in_order(x[:, span].to(dtype), d).flatten(0, 1)  # (S * B, I)
+            torch.addmm(bias_ih.to(dtype), read, weight_ih.to(dtype).T, out=inputs[d, : end - begin].flatten(0, 1))
+            if span.stop > complete:
+                no_step = _in_order(padding[:, span], d)[..., None]  # (S, B, 1)
+                inputs[d, : end - begin, :, H : 2 * H].masked_fill_(no_step, SATURATION)
+        for in_gates, in_new, after in islice(zip(*steps, strict=True), end - begin):
+            torch.bmm(h.to(dtype), transposed, out=recurrent)
+            torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
+            _tanh(torch.mul(r, s.add_(addend), out=n).add_(in_new))
+            h = torch.lerp(n, h, z, out=after)
+        for d, span in enumerate(spans):
+            _in_order(outputs[:, span, d], 0).copy_(_flipped(states[d, : end - begin], d))
+    return outputs.flatten(2), h
 
 
-class Turns(NamedTuple):
-    """How D directions go through a padded batch."""
-
-    order: Tensor  # (B,) the rows, longest first
-    places: Tensor  # (D, N) where in the flat batch, row * T + step, the steps are that they take in turn
-    counts: list[int]  # how many rows each step reads, none of them 0
-    spans: list[tuple[slice, list[int]]]  # what is prepared together: which of N, and the counts of its steps
-
-    @classmethod
-    def of(cls, lengths: Tensor, T: int, D: int, H: int) -> Turns:
-        """Those of rows of `lengths (B,)`."""
-        order = lengths.argsort(descending=True)
-        real = padding_mask(lengths, T)[order].T  # (T, B)
-        first, steps = order * T, torch.arange(T)[:, None]  # (B,), (T, 1)
-        places = [(first + steps)[real], (first + lengths[order] - 1 - steps)[real]]
-        counts = [rows for rows in real.sum(1).tolist() if rows]
-        return cls(order, torch.stack(places[:D]), counts, list(_spans(counts, max(NUMBERS // (3 * D * H), ROWS))))
+def span_length(D: int, T: int, B: int, H: int) -> int:
+    """S, the steps that are prepared together."""
+    return min(T, max(NUMBERS // (3 * D * B * H), ROWS // B, 1))
 
 
-def _spans(counts: Sequence[int], most: int) -> Iterator[tuple[slice, list[int]]]:
-    begin, end, span = 0, 0, []
-    for rows in counts:
-        if span and end + rows > begin + most:
-            yield slice(begin, end), span
-            begin, span = end, []
-        end += rows
-        span.append(rows)
-    if span:
-        yield slice(begin, end), span
+def _in_order(rows: Tensor, direction: int) -> Tensor:
+    # A span of steps (B, S, *) as that direction goes through it: (S, B, *).
+    return _flipped(rows.transpose(0, 1), direction)
 
 
-class GRUScan(torch.autograd.Function):
-    """`gru_scan` for training."""
-
-    @staticmethod
-    def forward(ctx, turns: Turns, dtype: torch.dtype, x: Tensor, start: Tensor, *weights: Tensor):
-        (D, N), H = turns.places.shape, start.shape[2]
-        history = [start.new_empty(D, N, size * H, dtype=_exact(dtype)) for size in (1, 2, 1, 1)]
-        weight_ih, _, weight_hh, _ = weights
-        ctx.save_for_backward(x, start, weight_ih, weight_hh, *history)
-        ctx.turns, ctx.dtype = turns, dtype
-        return _forward(turns, dtype, history, x, start, *weights)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor, grad_ends: Tensor):
-        x, start, weight_ih, weight_hh, states, gates, scores, new = ctx.saved_tensors
-        (order, places, counts, spans), dtype, exact = ctx.turns, ctx.dtype, states.dtype
-        D, _, H = start.shape
-        weight_ih, weight_hh, flat, grad = (
-            weight_ih.to(dtype),
-            weight_hh.to(dtype),
-            x.flatten(0, 1),
-            grad.view(-1, D, H),
-        )
-        to_x = flat.new_zeros(flat.shape, dtype=dtype)
-        to_weight_ih, to_weight_hh = (torch.zeros_like(weight, dtype=exact) for weight in (weight_ih, weight_hh))
-        to_bias_ih, to_bias = (start.new_zeros(D, size * H, dtype=exact) for size in (3, 1))
-        carried = grad_ends[:, order].to(exact)  # (D, B, H), to the state after a step
-        rows = torch.tensor(counts)
-        earlier = (torch.arange(places.shape[1]) - rows.roll(1).repeat_interleave(rows)).clamp(min=0)  # (N,)
-        for here, span in reversed(spans):
-            (r, z), n = gates[:, here].chunk(2, dim=-1), new[:, here]
-            before = states.index_select(1, earlier[here])  # (D, n, H)
-            if here.start == 0:
-                before[:, : span[0]] = start[:, order[: span[0]]]
-            # What h' owes to the inputs of r, z and n: known for all steps of the span before the loop.
-            by_new = n.square().neg_().add_(1).mul_(1 - z)
-            by_z = (before - n).mul_(z).mul_(1 - z)
-            by_r = (1 - r).mul_(r).mul_(scores[:, here])  # of n's input
-            received = torch.stack([grad[:, d].index_select(0, places[d, here]) for d in range(D)])  # (D, n, H)
-            to_recurrent = received.new_empty(D, received.shape[1], 3 * H, dtype=dtype)  # r, z, s
-            to_inputs = torch.empty_like(to_recurrent)  # r, z, n
-            parts = (received, by_new, by_z, by_r, r, z)
-            parts += (to_recurrent, *to_recurrent.split(H, dim=-1), to_inputs[..., 2 * H :])
-            steps = zip(*(reversed(part.split(span, dim=1)) for part in parts), strict=True)
-            for size, alike in groupby(reversed(span)):
-                now = carried[:, :size]
-                for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_r, to_z, to_s, to_n in islice(
-                    steps, len(list(alike))
-                ):
-                    to_new = now.add_(grad_now) * of_new
-                    torch.mul(to_new, of_r, out=to_r)
-                    torch.mul(now, of_z, out=to_z)
-                    torch.mul(to_new, reset, out=to_s)
-                    to_n.copy_(to_new)
-                    now.mul_(kept).add_(torch.bmm(to_all, weight_hh))
-            to_inputs[..., : 2 * H] = to_recurrent[..., : 2 * H]
-            to_weight_hh += to_recurrent.mT @ before.to(dtype)
-            to_bias += to_recurrent[..., 2 * H :].sum(1)
-            to_bias_ih += to_inputs.sum(1)
-            for d in range(D):
-                where = places[d, here]
-                to_weight_ih[d] += to_inputs[d].T @ flat.index_select(0, where).to(dtype)
-                to_x.index_copy_(0, where, torch.addmm(to_x.index_select(0, where), to_inputs[d], weight_ih[d]))
-        to_start = torch.empty_like(carried).index_copy_(1, order, carried)
-        return None, None, to_x.view_as(x), to_start, to_weight_ih, to_bias_ih, to_weight_hh, to_bias
-
-
-def _forward(
-    turns: Turns,
-    dtype: torch.dtype,
-    history: Sequence[Tensor],
-    x: Tensor,
-    start: Tensor,
-    weight_ih: Tensor,
-    bias_ih: Tensor,
-    weight_hh: Tensor,
-    bias: Tensor,
-) -> tuple[Tensor, Tensor]:
-    # Fills in the history, if there is one: h', r and z, s, n of all steps, (D, N, *).
-    (D, B, H), (order, places, _, spans) = start.shape, turns
-    weight_ih, bias_ih, weight_hh, bias = (
-        weight_ih.to(dtype).mT,
-        bias_ih.to(dtype),
-        weight_hh.to(dtype).mT,
-        bias[:, None],
-    )
-    longest = max((sum(span) for _, span in spans), default=0)
-    inputs, states = x.new_empty(D, longest, 3 * H, dtype=dtype), x.new_empty(D, longest, H, dtype=_exact(dtype))
-    flat, outputs = x.flatten(0, 1), x.new_zeros(B * x.shape[1], D, H, dtype=dtype)
-    h = start[:, order].to(states.dtype)
-    ends = h.clone()
-    for here, span in spans:
-        for d in range(D):
-            read = flat.index_select(0, places[d, here]).to(dtype)  # (n, I)
-            torch.addmm(bias_ih[d], read, weight_ih[d], out=inputs[d, : len(read)])
-        parts = list(inputs[:, : len(read)].split([2 * H, H], dim=-1))
-        if history:
-            after, gates, scores, new = (part[:, here] for part in history)
-            parts += [after, gates, *gates.chunk(2, dim=-1), scores, new]
-        else:
-            after = states[:, : len(read)]
-            parts += [after]
-        # Views of all steps at once: cut in the loop, they would cost as much as the arithmetic of a small batch.
-        steps = zip(*(part.split(span, dim=1) for part in parts), strict=True)
-        for rows, alike in groupby(span):
-            ends[:, rows : h.shape[1]] = h[:, rows:]
-            h = h[:, :rows]
-            recurrent = inputs.new_empty(D, rows, 3 * H)
-            recurrent_gates, recurrent_new = recurrent.split([2 * H, H], dim=-1)
-            scratch = _scratch(h)
-            for in_gates, in_new, h_after, *written in islice(steps, len(list(alike))):
-                rz, r, z, s, n = written or scratch
-                torch.bmm(h.to(dtype), weight_hh, out=recurrent)
-                torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
-                torch.add(recurrent_new, bias, out=s)
-                _tanh(torch.mul(r, s, out=n).add_(in_new))
-                h = torch.lerp(n, h, z, out=h_after)
-        for d in range(D):
-            outputs[:, d].index_copy_(0, places[d, here], after[d].to(dtype))
-    ends[:, : h.shape[1]] = h
-    return outputs.view(B, -1, D * H), torch.empty_like(ends).index_copy_(1, order, ends)
-
-
-def _scratch(h: Tensor) -> list[Tensor]:
-    # What a step writes to where nothing is remembered: r and z together and apart, s, n.
-    gates = h.new_empty(*h.shape[:2], 2 * h.shape[2])
-    return [gates, *gates.chunk(2, dim=-1), torch.empty_like(h), torch.empty_like(h)]
-
-
-def _exact(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
+def _flipped(steps: Tensor, direction: int) -> Tensor:
+    return steps.flip(0) if direction else steps
 
 
 def _tanh(x: Tensor) -> Tensor:
