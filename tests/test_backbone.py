@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
+from zoo.cells.contract import chosen_kernel
 from zoo.cells.gru_scan import span_length
 from zoo.errors import ZooError
 
@@ -275,6 +276,18 @@ def test_inference_of_a_long_gru_equals_training(bidirectional):
     with torch.no_grad():
         inferred = backbone(x, lengths)
     torch.testing.assert_close(inferred, backbone(x, lengths), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("lengths, kernel", [([9, 3, 0, 4], "packed"), ([9, 8, 9, 7], "by_hand")])
+def test_a_gru_goes_over_a_ragged_batch_packed_in_inference(lengths, kernel):
+    backbone = trained(RecurrentBackbone(INPUTS, UNITS, cell="gru"))
+    x, lengths = batch(lengths)
+    cell = backbone.cells[0]
+    learning = backbone(x, lengths)
+    assert chosen_kernel(cell, lengths, x.shape[1]) == "by_hand"
+    with torch.no_grad():
+        assert chosen_kernel(cell, lengths, x.shape[1]) == kernel
+        torch.testing.assert_close(backbone(x, lengths), learning, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_of_a_long_gru_are_those_of_the_loop():

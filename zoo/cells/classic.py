@@ -15,6 +15,7 @@ from zoo.cells.contract import (
     Cell,
     Parameters,
     State,
+    chosen_kernel,
     each_way,
     final_state,
     joined,
@@ -25,9 +26,6 @@ from zoo.cells.contract import (
 from zoo.cells.gru_scan import GRUScan, infer
 from zoo.cells.options import RecurrentOptions
 from zoo.masks import known_complete, padding_mask
-
-# The share of real steps below which a GRU in inference takes less time packed than by hand over the padding too.
-FULL = 0.75
 
 
 class TorchCell(Cell):
@@ -175,12 +173,12 @@ class GRU(TorchCell):
     def scan_together(
         cells: Sequence[GRU], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
-        if cells[0].kernel != "by_hand":
-            return TorchCell.scan_together(cells, x, lengths, states)
-        options = cells[0].options
-        if not torch.is_grad_enabled() and options.kernel == "auto" and lengths.sum() < FULL * x.shape[0] * x.shape[1]:
+        kernel = chosen_kernel(cells[0], lengths, x.shape[1])
+        if kernel == "packed":
             return _scan_packed(cells, x, lengths, starts(cells, x.shape[0], states))
-        H = cells[0].hidden_size
+        if kernel != "by_hand":
+            return TorchCell.scan_together(cells, x, lengths, states)
+        H, options = cells[0].hidden_size, cells[0].options
         # What is added to r and z is added once to all steps' inputs; what is added to n is multiplied by r first.
         biases = [cell.bias_ih + F.pad(cell.bias_hh[: 2 * H], (0, H)) for cell in cells]
         bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)

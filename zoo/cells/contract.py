@@ -21,6 +21,8 @@ from zoo.masks import last, reverse
 State = tuple[Tensor, ...]
 # Saturates a sigmoid to exactly 0 or 1 in fp32, bf16 and fp16, and overflows in none of them.
 SATURATION = 1e4
+# The share of real steps below which inference takes less time packed than by hand over the padding too.
+FULL = 0.75
 
 
 class Parameters:
@@ -147,10 +149,15 @@ class Cell(nn.Module):
         return (*changed, *new[self.free :])
 
 
-def chosen_kernel(cell: nn.Module) -> str:
+def chosen_kernel(cell: nn.Module, lengths: Tensor | None = None, steps: int = 0) -> str:
     """How a cell goes through a batch: as asked for, or what measured fastest on a CPU (benchmarks/RESULTS.md).
 
     On a GPU nothing was measured: there it is what launches the fewest operations.
+
+    Args:
+        cell: of any kind.
+        lengths: `(B,)` of the batch, where the choice may depend on them.
+        steps: its T.
     """
     options = cell.options
     if cell.training and options.between_steps:
@@ -159,7 +166,10 @@ def chosen_kernel(cell: nn.Module) -> str:
         return options.kernel
     if torch.compiler.is_compiling():  # what is written by hand is not for a compiler
         return cell.kernels[0]
-    return cell.fastest.get(cell.weight_ih.device.type, cell.kernels[0])
+    kernel = cell.fastest.get(cell.weight_ih.device.type, cell.kernels[0])
+    if kernel == "by_hand" and lengths is not None and not torch.is_grad_enabled():
+        return "packed" if int(lengths.sum()) < FULL * len(lengths) * steps else kernel
+    return kernel
 
 
 def check_batch(x: Tensor, lengths: Tensor, input_size: int) -> None:
