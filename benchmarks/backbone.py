@@ -1,6 +1,6 @@
 """Speed of the recurrent backbone beside torch's packed layers, of its cells beside its LSTM, and how the cost grows.
 
-    python benchmarks/backbone.py > table.md          about 40 minutes on two cores
+    python benchmarks/backbone.py > table.md          well over half an hour on two cores
     ZOO_DATA=... python benchmarks/backbone.py --parts tagger       what it is worth to the POS tagger, on EWT
     python benchmarks/backbone.py --device cuda --precisions fp16 bf16
 

@@ -116,7 +116,7 @@ def test_padding_order_and_company_change_nothing(cell, kernel, bf16, shape, len
     order = data.draw(st.permutations(range(len(lengths))))
     wide = torch.cat([x, torch.full((len(x), extra, INPUTS), float("nan"))], dim=1)
     tolerance = 2e-2 if bf16 else 1e-5
-    if cell == "layer_norm_lstm" and not bf16:  # it enlarges what the layer below it has rounded
+    if cell == "layer_norm_lstm" and len(backbone.layers) > 2 and not bf16:  # each enlarges what that below it rounded
         backbone, x, wide = backbone.double(), x.double(), wide.double()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         plain, padded, shuffled = backbone(x, n), backbone(wide, n), backbone(x[order], n[order])
