@@ -336,16 +336,20 @@ def test_bare_classifiers(recipe, args, tmp_path):
 
 
 def test_two_processes_classify_as_one_does(tmp_path):
-    args = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    args += ["--trainer.precision=bf16-mixed", "--trainer.max_epochs=2", "--out", "run"]
-    run("spam", *SMALL[:2], *args, cwd=tmp_path)
+    two_processes = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    half = "--trainer.precision=bf16-mixed"
+    run("spam", *SMALL[:2], *two_processes, half, "--trainer.max_epochs=2", "--out=run", cwd=tmp_path)
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert facts["processes"] == 2
-    one = run("spam", "test", "--model", "run", "--trainer.precision=bf16-mixed", cwd=tmp_path)
-    for name, value in json.loads(one.stdout).items():
+    one = json.loads(run("spam", "test", "--model=run", half, cwd=tmp_path).stdout)
+    for name, value in one.items():
         # Of other batches come other roundings in bf16: they move probabilities, and hardly a decision.
         tolerance = 2e-2 if name in ("test/loss", "test/ece", "test/average_precision", "test/auroc") else 1e-6
         assert facts["scores"][name] == pytest.approx(value, abs=tolerance), name
+    # In fp32 nothing excuses a difference.
+    test = ["test", "--model=run", "--trainer.precision=32-true"]
+    one, two = (json.loads(run("spam", *test, *more, cwd=tmp_path).stdout) for more in ([], two_processes))
+    assert two == pytest.approx(one, abs=1e-6)
 
 
 def test_a_classifier_predicts_every_line_in_order(classified):
