@@ -31,7 +31,7 @@ def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
 
 
 def read_pairs(
-    path: str | Path, source: str, target: str, *, format: str | None = None, header: bool | None = None
+    path: str | Path, source: str | int, target: str | int, *, format: str | None = None, header: bool | None = None
 ) -> list[Pair]:
     """Two columns of a table.
 

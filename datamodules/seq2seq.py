@@ -14,9 +14,9 @@ from datamodules.pairs import read_pairs, read_parallel
 from datamodules.readers import DataError
 from datamodules.tables import FORMATS
 from zoo.errors import ZooError
-from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder, require_words
+from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder
 from zoo.stop_words import read_stop_words
-from zoo.text import SentencePieces, Vocabulary
+from zoo.text import SentencePieces, Vocabulary, require_words
 
 if TYPE_CHECKING:
     from zoo.seq2seq import Seq2Seq
@@ -82,8 +82,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         self,
         dataset: str = "sample-headlines",
         *,
-        source: str | None = None,
-        target: str | None = None,
+        source: str | int | None = None,
+        target: str | int | None = None,
         root: str | None = None,
         train: str | None = None,
         dev: str | None = None,
@@ -120,9 +120,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         formats = sorted({"parallel", *FORMATS.values()})
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
-        for what, given in (("stop words", stop_words), ("imported vectors", vectors)):
-            if given is not None:
-                require_words(tokenizer, what)
+        require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         self.source, self.target, self.format, self.header = source, target, format, header
         self.stop_words = read_stop_words(stop_words)
         self._language, self.tokenizer, self.vocabulary_size = language, tokenizer, vocabulary_size
@@ -190,10 +188,10 @@ class Seq2SeqDataModule(CorpusDataModule):
         return None if self.own_files else CATALOG.get(self.dataset)
 
     @property
-    def _sides(self) -> tuple[str, str]:
+    def _sides(self) -> tuple[str | int, str | int]:
         corpus = self._corpus
-        source, target = ("source", "target") if corpus is None else (str(corpus.text_column), str(corpus.column))
-        return self.source or source, self.target or target
+        source, target = ("source", "target") if corpus is None else (corpus.text_column, corpus.column)
+        return source if self.source is None else self.source, target if self.target is None else self.target
 
     def _own_pairs(self, split: str) -> list[Pair]:
         path, _ = self._locate(split)

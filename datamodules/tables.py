@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,8 @@ def format_of(path: str | Path) -> str:
 
 def read_table(
     path: str | Path,
-    text_column: str = "text",
-    label_column: str = "label",
+    text_column: str | int = "text",
+    label_column: str | int = "label",
     *,
     format: str | None = None,
     header: bool | None = None,
@@ -101,7 +102,7 @@ def read_table(
 
 
 def read_rows(
-    path: str | Path, columns: tuple[str, str], *, format: str | None = None, header: bool | None = None
+    path: str | Path, columns: tuple[str | int, str | int], *, format: str | None = None, header: bool | None = None
 ) -> Iterator[Row]:
     """Two columns of a table, whatever is in them; arguments and errors as of `read_table`."""
     format = format or format_of(path)
@@ -112,7 +113,7 @@ def read_rows(
     return _separated_rows(path, columns, format, _has_header(columns) if header is None else header)
 
 
-def _has_header(columns: tuple[str, str]) -> bool:
+def _has_header(columns: tuple[str | int, str | int]) -> bool:
     """What is taken for granted of CSV and TSV where nobody says."""
     return not all(map(_is_number, columns))
 
@@ -127,7 +128,7 @@ def _refuse_header(texts: Sequence[LabelledText], path: str | Path) -> None:
         )
 
 
-def _labels(row: Row, path: str | Path, column: str, multi_label: bool) -> tuple[str, ...]:
+def _labels(row: Row, path: str | Path, column: str | int, multi_label: bool) -> tuple[str, ...]:
     values = row.value
     if multi_label and isinstance(values, str):
         values = [part for part in values.split(SEPARATOR) if part.strip()]
@@ -148,7 +149,7 @@ def _labels(row: Row, path: str | Path, column: str, multi_label: bool) -> tuple
     return tuple(dict.fromkeys(labels))
 
 
-def _separated_rows(path: str | Path, columns: Sequence[str], format: str, named: bool) -> Iterator[Row]:
+def _separated_rows(path: str | Path, columns: Sequence[str | int], format: str, named: bool) -> Iterator[Row]:
     """Of CSV and TSV."""
     with open_text(path) as stream:
         fields = _csv_fields(stream, str(path)) if format == "csv" else _tsv_fields(stream, str(path))
@@ -209,15 +210,15 @@ def _tsv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
             yield number, content.split("\t")
 
 
-def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+def _json_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
     names: list[str] = []
     with open_text(path) as stream:
         for number, line in numbered(stream, str(path)):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except ValueError as error:
+                row = json.loads(line, object_pairs_hook=_once)
+            except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}:{number}: expected a JSON object a line, got: {error}") from error
             if not isinstance(row, Mapping):
                 raise DataError(f"{path}:{number}: expected a JSON object a line, got {line.strip()[:60]}")
@@ -228,6 +229,15 @@ def _json_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
                     raise _no_column(name, header, here)
                 _check_characters(row[name], name, here)
             yield Row(number, *(row[name] for name in names))
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object, each of whose names means one value: of two, JSON does not say which."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"an object with two values of {name!r}")
+    return row
 
 
 def _check_characters(value: object, column: str, here: str) -> None:
@@ -242,7 +252,7 @@ def _check_characters(value: object, column: str, here: str) -> None:
         ) from error
 
 
-def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
+def _parquet_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -251,9 +261,12 @@ def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
     try:
         file = ParquetFile(path)
         header = file.schema_arrow.names
-        names = [header[_place(column, header, str(path), named=True)] for column in columns]
+        places = [_place(column, header, str(path), named=True) for column in columns]
+        names = [header[place] for place in places]
+        if repeated := any(header.count(name) > 1 for name in names):  # Arrow can then choose by number alone
+            names = places
         number = 0
-        for batch in file.iter_batches(columns=names):
+        for batch in file.iter_batches(columns=None if repeated else names):
             for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
                 number += 1
                 yield Row(number, *values)
@@ -261,11 +274,11 @@ def _parquet_rows(path: str | Path, columns: Sequence[str]) -> Iterator[Row]:
         raise DataError(f"{path}: expected a Parquet file, got: {error}") from error
 
 
-def _is_number(column: str) -> bool:
-    return column.removeprefix("-").isdecimal()
+def _is_number(column: str | int) -> bool:
+    return isinstance(column, int) or column.removeprefix("-").isdecimal()
 
 
-def _place(column: str, header: Sequence[str], here: str, named: bool) -> int:
+def _place(column: str | int, header: Sequence[str], here: str, named: bool) -> int:
     """The number of a column, given by its name or number."""
     if named and column in header:
         if header.count(column) > 1:
@@ -276,7 +289,7 @@ def _place(column: str, header: Sequence[str], here: str, named: bool) -> int:
     raise _no_column(column, header, here)
 
 
-def _no_column(column: str, header: Sequence[str], here: str) -> DataError:
+def _no_column(column: str | int, header: Sequence[str], here: str) -> DataError:
     return DataError(
         f"{here}: expected a column {column}, got {', '.join(header)}. Choose with --data.text_column and "
         "--data.label_column, or --data.source and --data.target: names, or numbers (0 the first, -1 the last), which "

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from zoo.batching import vector_rows
 from zoo.errors import ZooError, unknown_name
-from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, split_jieba
+from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, require_words, split_jieba
 
 BEGIN, END = "<s>", "</s>"
 SPECIALS = (PAD, UNKNOWN, BEGIN, END)  # their ids are 0, 1, 2, 3
@@ -28,20 +28,6 @@ BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 def bare(piece: str) -> str:
     """A piece without the mark of white space before it."""
     return piece.removeprefix(SPACE)
-
-
-def require_words(tokenizer: str, what: str) -> None:
-    """Refuses what is made for words where a tokenizer's pieces are parts of words.
-
-    Raises:
-        ZooError: the tokenizer is sentencepiece.
-    """
-    if tokenizer == "sentencepiece":
-        known = ", ".join(name for name in TOKENIZERS if name != tokenizer)
-        raise ZooError(
-            f"{what} belong to words, and the pieces of sentencepiece are none: leave them out, or use another "
-            f"tokenizer: {known}"
-        )
 
 
 class TextCoder:
@@ -69,8 +55,7 @@ class TextCoder:
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
         if (tokenizer == "sentencepiece") != bool(pieces):
             raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
-        if stop_words:
-            require_words(tokenizer, "stop words")
+        require_words(tokenizer, {"stop words": stop_words})
         self.subwords = SentencePieces(pieces) if pieces else None
         self.tokenizer, self._stop_words, self.lowercase = tokenizer, frozenset(stop_words), lowercase
 
@@ -160,8 +145,7 @@ class PairIndexer:
                 raise ZooError(f"a vocabulary begins with {', '.join(SPECIALS)}, got {', '.join(vocabulary[:4])}")
         if min(max_source, max_target) < 1:
             raise ZooError(f"max_source and max_target must be at least 1, got {max_source} and {max_target}")
-        if vectors:
-            require_words(source.tokenizer, "imported vectors")
+        require_words(source.tokenizer, {"imported vectors": vectors})
         self.source, self.target, self.vectors = source, target, vectors
         self.source_vocabulary, self.target_vocabulary = source_vocabulary, target_vocabulary
         self.max_source, self.max_target = max_source, max_target

@@ -2,7 +2,15 @@
 
 from zoo.text.pieces import SentencePieces
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
-from zoo.text.tokenizers import TOKENIZERS, split_characters, split_jieba, split_keras, split_whitespace, split_words
+from zoo.text.tokenizers import (
+    TOKENIZERS,
+    require_words,
+    split_characters,
+    split_jieba,
+    split_keras,
+    split_whitespace,
+    split_words,
+)
 from zoo.text.vocabulary import PAD, UNKNOWN, Vocabulary
 
 __all__ = [
@@ -15,6 +23,7 @@ __all__ = [
     "SentencePieces",
     "TextCounts",
     "Vocabulary",
+    "require_words",
     "split_characters",
     "split_jieba",
     "split_keras",

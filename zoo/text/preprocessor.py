@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
 from zoo.text.pieces import SentencePieces
-from zoo.text.tokenizers import TOKENIZERS
+from zoo.text.tokenizers import TOKENIZERS, require_words
 from zoo.text.vocabulary import UNKNOWN
 
 START, FILLING = "< start >", "< filling >"  # no tokenizer makes a token with a space in it
@@ -38,8 +38,8 @@ class Preprocessor:
             something to be pooled, or "nothing".
 
     Raises:
-        ZooError: an unknown name (the known ones are listed), pieces that are missing or that nothing reads, or
-            a length below 2.
+        ZooError: an unknown name (the known ones are listed), pieces that are missing or that nothing reads, stop
+            words where pieces are not words, or a length below 2.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Preprocessor:
             raise unknown_name("tokenizer", tokenizer, (*TOKENIZERS, "sentencepiece"))
         if (tokenizer == "sentencepiece") != bool(pieces):
             raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+        require_words(tokenizer, {"stop words": stop_words})
         if truncate not in TRUNCATIONS:
             raise unknown_name("truncation", truncate, TRUNCATIONS)
         if fill not in FILLS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from zoo.errors import ZooError
 
@@ -60,3 +61,21 @@ TOKENIZERS = {
     "keras": split_keras,
     "jieba": split_jieba,
 }
+
+
+def require_words(tokenizer: str, given: Mapping[str, object]) -> None:
+    """Refuses what is made for words where a tokenizer's pieces are parts of words.
+
+    Args:
+        tokenizer: its name.
+        given: by name, what a user may have given that is made for words; false where he has not.
+
+    Raises:
+        ZooError: something is given, and the tokenizer is sentencepiece.
+    """
+    what = " and ".join(name for name, value in given.items() if value)
+    if what and tokenizer == "sentencepiece":
+        raise ZooError(
+            f"{what} belong to words, and the pieces of sentencepiece are none: leave them out, or use another "
+            "tokenizer, words for example"
+        )
