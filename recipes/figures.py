@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backe
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 ATTENDED = 60  # columns of a picture of attention
+CONFUSED = 60  # labels of a confusion matrix; more would take minutes and gigabytes
+CURVES = 20  # labels of precision and recall
 DARK, LIGHT = "#1f4e79", "#c0504d"
 CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
@@ -46,7 +49,14 @@ def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
 def confusion_matrix(
     counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str], path: Path
 ) -> Path:
-    """How often each gold label (row) was predicted as each label (column), in per cent of the row."""
+    """How often each gold label (row) was predicted as each label (column), in per cent of the row.
+
+    Of very many labels it shows those that mistakes are most often about.
+    """
+    title, total = "per cent of each gold label", len(predicted)
+    if total > CONFUSED:
+        counts, gold, predicted = _most_confused(counts, gold, predicted)
+        title += f";\nthe {CONFUSED} of {total} labels with most mistakes"
     size = max(4.0, 0.42 * len(predicted) + 1.6)
     figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
@@ -56,16 +66,31 @@ def confusion_matrix(
             if counts[i][j]:
                 text = f"{share:.0f}" if share >= 0.95 else f".{max(1, round(10 * share))}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if share > 55 else "black")
-    axes.set_xticks(range(len(predicted)), predicted, rotation=90)
-    axes.set_yticks(range(len(gold)), gold)
-    axes.set(xlabel="predicted", ylabel="gold", title="per cent of each gold label")
+    axes.set_xticks(range(len(predicted)), _literal(predicted), rotation=90)
+    axes.set_yticks(range(len(gold)), _literal(gold))
+    axes.set(xlabel="predicted", ylabel="gold", title=title)
     return _save(figure, path)
+
+
+def _most_confused(
+    counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str]
+) -> tuple[list[list[int]], list[str], list[str]]:
+    mistakes = Counter(dict.fromkeys(predicted, 0))
+    for right, row in zip(gold, counts, strict=True):
+        for label, count in zip(predicted, row, strict=True):
+            if label != right:
+                mistakes[right] += count
+                mistakes[label] += count
+    shown = {label for label, _ in mistakes.most_common(CONFUSED)}
+    rows = [i for i, label in enumerate(gold) if label in shown]
+    columns = [j for j, label in enumerate(predicted) if label in shown]
+    return [[counts[i][j] for j in columns] for i in rows], [gold[i] for i in rows], [predicted[j] for j in columns]
 
 
 def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Path:
     """The most frequent mistakes as bars."""
     figure, axes = plt.subplots(figsize=(6, 0.28 * len(mistakes) + 1.2), layout="constrained")
-    names = [f"{gold} → {predicted}" for gold, predicted, _ in mistakes]
+    names = _literal([f"{gold} → {predicted}" for gold, predicted, _ in mistakes])
     bars = axes.barh(names, [count for *_, count in mistakes], color=DARK)
     axes.bar_label(bars, padding=3)
     axes.invert_yaxis()
@@ -101,9 +126,16 @@ def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Pat
 
 
 def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: Path) -> Path:
-    """Precision by recall, a curve for each label: its precisions, its recalls and its average precision."""
+    """Precision by recall, a curve for each label: its precisions, its recalls and its average precision.
+
+    Of very many labels it shows those of the lowest average precision.
+    """
     figure, axes = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
-    for label, (precision, recall, average) in curves.items():
+    total = len(curves)
+    if total > CURVES:
+        curves = {label: curves[label] for label in sorted(curves, key=lambda label: curves[label][2])[:CURVES]}
+        axes.set_title(f"the {CURVES} of {total} labels with the lowest average precision", fontsize=10)
+    for label, (precision, recall, average) in zip(_literal(list(curves)), curves.values(), strict=True):
         axes.step(recall.tolist(), precision.tolist(), where="post", lw=1.4, label=f"{label} ({100 * average:.1f})")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
     figure.legend(frameon=False, loc="outside right upper", title="label (average\nprecision)")
@@ -132,7 +164,8 @@ def attention(weights: Tensor, source: Sequence[str], target: Sequence[str], pat
 
 
 def _literal(names: Sequence[str]) -> list[str]:
-    return [name.replace("$", r"\$") for name in names]  # a dollar would begin a formula
+    # A dollar would begin a formula, and a legend leaves out what begins with an underscore.
+    return [" " * name.startswith("_") + name.replace("$", r"\$") for name in names]
 
 
 def drawable(names: Sequence[str]) -> list[str]:
