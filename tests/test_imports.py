@@ -527,7 +527,8 @@ def test_files_of_tensors_are_read_and_no_others(tmp_path):
     torch.save(LSTMClassifier(3, 2), tmp_path / "whole.pt")
     (tmp_path / "text.pt").write_text("no tensors")
     (tmp_path / "text.safetensors").write_text("no tensors")
-    for name in ("whole.pt", "text.pt", "text.safetensors", "absent.pt"):
+    (tmp_path / "empty.pt").write_bytes(b"")
+    for name in ("whole.pt", "text.pt", "empty.pt", "text.safetensors", "absent.pt"):
         with pytest.raises(ZooError, match=f"expected a file of tensors alone.*{name}.*state_dict"):
             zoo.import_state_dict(tmp_path / name, TORCH_INDEX)
     torch.save({"epoch": 3, "model": weights}, tmp_path / "checkpoint.pt")
@@ -546,3 +547,35 @@ def test_parameters_of_another_class_are_named():
         zoo.import_state_dict(LSTMClassifier(3, 2, proj_size=2).state_dict() | {"fc.bias": head}, {"a": 0})
     with pytest.raises(ZooError, match="'soup' the id 10, but the model's embedding has 10 rows"):
         zoo.import_state_dict(LSTMTagger(10, 2).state_dict(), {"a": 1, "soup": 10})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_weights_of_any_precision_are_imported(dtype):
+    torch.manual_seed(0)
+    weights = {name: value.to(dtype) for name, value in LSTMClassifier(len(WORDS), 2).state_dict().items()}
+    rounded = {name: value.float() for name, value in weights.items()}
+    ours, same = (zoo.import_state_dict(source, TORCH_INDEX) for source in (weights, rounded))
+    assert ours.predict(TEXTS) == same.predict(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "name, shape",
+    [("fc.weight", (2, 9)), ("fc.bias", (3,)), ("embedding.weight", (7, 4)), ("embedding.weight", (5,)),
+     ("lstm.weight_hh_l0", (16,)), ("lstm.weight_ih_l1", (16, 5)), ("lstm.bias_hh_l0", (15,))],
+)  # fmt: skip
+def test_weights_that_do_not_fit_each_other_are_named(name, shape):
+    weights = LSTMClassifier(len(WORDS), 2, num_layers=2).state_dict() | {name: torch.zeros(shape)}
+    with pytest.raises(ZooError, match="expected"):
+        zoo.import_state_dict(weights, TORCH_INDEX)
+
+
+@pytest.mark.parametrize("labels", [{0: "no", 1: "yes"}, {"no": 1, "yes": 2}, {"no": 0, "yes": 0}, ["no"]], ids=str)
+def test_labels_that_do_not_number_the_outputs_are_refused(labels):
+    with pytest.raises(ZooError, match="the numbers 0 to 1|tells 2 labels apart, got 1: no"):
+        zoo.import_state_dict(LSTMClassifier(len(WORDS), 2).state_dict(), TORCH_INDEX, labels)
+
+
+@pytest.mark.parametrize("source", [LSTMClassifier(len(WORDS), 2), None, 3], ids=["a module", "None", "3"])
+def test_what_is_no_state_dict_is_refused(source):
+    with pytest.raises(ZooError, match="give model.state_dict"):
+        zoo.import_state_dict(source, TORCH_INDEX)

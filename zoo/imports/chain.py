@@ -166,8 +166,13 @@ def _sizes(chain: Chain) -> dict:
     }
 
 
-def _labels(labels: Sequence[str] | None, count: int) -> list[str]:
-    labels = [str(i) for i in range(count)] if labels is None else list(labels)
+def _labels(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> list[str]:
+    if labels is None:
+        return [str(i) for i in range(count)]
+    if isinstance(labels, Mapping):
+        if any(number not in labels.values() for number in range(count)) or len(labels) != count:
+            raise ZooError(f"expected labels and the numbers 0 to {count - 1} of the model's outputs, got {labels}")
+        labels = sorted(labels, key=labels.__getitem__)
     if len(labels) != count:
-        raise ZooError(f"the model tells {count} labels apart, got {len(labels)}: {', '.join(labels)}")
-    return labels
+        raise ZooError(f"the model tells {count} labels apart, got {len(labels)}: {', '.join(map(str, labels))}")
+    return [str(label) for label in labels]

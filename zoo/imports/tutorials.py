@@ -59,8 +59,6 @@ def import_state_dict(
     index.pop(PAD, None)
     unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
-    if isinstance(labels, Mapping):
-        labels = sorted(labels, key=labels.__getitem__)
     options = {"tokenizer": tokenizer, "lowercase": lowercase}
     if names == TAGGER:
         return make_tagger(chain, vocabulary, table, labels, options)
@@ -69,18 +67,18 @@ def import_state_dict(
 
 def _read_weights(source: str | Path | Mapping[str, Tensor]) -> dict[str, Tensor]:
     weights = source
-    if not isinstance(source, Mapping):
+    if isinstance(source, str | Path):
         try:
             is_safetensors = Path(source).suffix == ".safetensors"
             weights = load_file(source) if is_safetensors else torch.load(source, "cpu", weights_only=True)
-        except (OSError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        except (OSError, EOFError, RuntimeError, SafetensorError, UnpicklingError) as error:
             # Torch's own message would tell its readers to load the file's code.
             what = "something else than tensors" if isinstance(error, UnpicklingError) else error
             hint = "save it with torch.save(model.state_dict(), path)"
             raise ZooError(f"expected a file of tensors alone, got {source}: {what} ({hint})") from error
     if not isinstance(weights, Mapping) or any(not isinstance(value, Tensor) for value in weights.values()):
         raise ZooError("expected a state dict, names and tensors, got something else: give model.state_dict()")
-    return dict(weights)
+    return {name: value.float() for name, value in weights.items()}
 
 
 def _tutorial_chain(weights: dict[str, Tensor], embedding: str, head: str) -> Chain:
@@ -93,6 +91,23 @@ def _tutorial_chain(weights: dict[str, Tensor], embedding: str, head: str) -> Ch
         missing, extra = (", ".join(sorted(s)) or "nothing" for s in (expected - set(weights), set(weights) - expected))
         known = " or ".join(f"{first}, lstm, {last}" for first, last in (TAGGER, CLASSIFIER))
         raise ZooError(f"expected the parameters of {known}; {missing} is missing and {extra} is not expected")
+    _check_shapes(weights, names, embedding, head)
     layers = [[Direction(*(weights[name] for name in way)) for way in layer] for layer in names]
     dense = [(weights[f"{head}.weight"], weights[f"{head}.bias"])]
     return Chain(weights[f"{embedding}.weight"], "lstm", layers, "last", dense)
+
+
+def _check_shapes(weights: dict[str, Tensor], names: list[list[list[str]]], embedding: str, head: str) -> None:
+    matrices = [f"{embedding}.weight", "lstm.weight_hh_l0", f"{head}.weight"]
+    if flat := [name for name in matrices if weights[name].ndim != 2]:
+        raise ZooError(f"expected a matrix as {flat[0]}, got a tensor of shape {tuple(weights[flat[0]].shape)}")
+    (V, E), (_, H), (K, _) = (weights[name].shape for name in matrices)
+    outputs = len(names[0]) * H
+    shapes = {f"{embedding}.weight": (V, E), f"{head}.weight": (K, outputs), f"{head}.bias": (K,)}
+    for depth, layer in enumerate(names):
+        for way in layer:
+            inputs = outputs if depth else E
+            shapes |= dict(zip(way, ((4 * H, inputs), (4 * H, H), (4 * H,), (4 * H,)), strict=True))
+    for name, shape in shapes.items():
+        if weights[name].shape != shape:
+            raise ZooError(f"expected {name} of shape {shape} beside the others, got {tuple(weights[name].shape)}")
