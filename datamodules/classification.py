@@ -15,7 +15,7 @@ from datamodules.readers import DataError
 from datamodules.tables import FORMATS, SEPARATOR, LabelledText, read_table
 from zoo.batching import EncodedTexts, WordIndexer
 from zoo.stop_words import read_stop_words
-from zoo.text import Preprocessor, SentencePieces, TextCounts, Vocabulary
+from zoo.text import Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
 
 if TYPE_CHECKING:
     from zoo.classifier import TextClassifier
@@ -73,8 +73,8 @@ class ClassificationDataModule(CorpusDataModule):
         self,
         dataset: str = "sample-reviews-en",
         *,
-        text_column: str | None = None,
-        label_column: str | None = None,
+        text_column: str | int | None = None,
+        label_column: str | int | None = None,
         root: str | None = None,
         train: str | None = None,
         dev: str | None = None,
@@ -111,6 +111,7 @@ class ClassificationDataModule(CorpusDataModule):
             raise DataError(f"unknown format {format!r}: known are {', '.join(sorted(set(FORMATS.values())))}")
         if balance and class_weights:
             raise DataError("--data.balance chooses the weights that --data.class_weights gives: leave one of them out")
+        require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         self.text_column, self.label_column = text_column, label_column
         self.format, self.header, self.multi_label = format, header, multi_label
         self.tokenizer, self.num_pieces, self.lowercase = tokenizer, num_pieces, lowercase
@@ -167,7 +168,7 @@ class ClassificationDataModule(CorpusDataModule):
         counts = Counter(label for text in self.texts("train") for label in text.labels)
         texts = len(self.texts("train"))
         if self.multi_label:
-            return [(texts - counts[label]) / counts[label] for label in self.labels]
+            return [max(1, texts - counts[label]) / counts[label] for label in self.labels]
         return [texts / (len(self.labels) * counts[label]) for label in self.labels]
 
     @property
@@ -182,8 +183,8 @@ class ClassificationDataModule(CorpusDataModule):
             known = (corpus.text_column, corpus.column) if corpus else ("text", "label")
             self._read[split] = read_table(
                 path,
-                str(known[0]) if self.text_column is None else self.text_column,
-                str(known[1]) if self.label_column is None else self.label_column,
+                known[0] if self.text_column is None else self.text_column,
+                known[1] if self.label_column is None else self.label_column,
                 format=corpus.format if corpus else self.format,
                 header=self.header,
                 multi_label=self.multi_label,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from datamodules.readers import DataError
+from zoo.text import PAD, UNKNOWN
 
 
 def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], Tensor]:
     """Reads a line for each word: the word, then its numbers, separated by spaces.
 
     A first line of two whole numbers (word2vec and fastText: rows and features) is skipped; words may contain
-    spaces, as some GloVe files do; of a word that occurs twice the first counts.
+    spaces, as some GloVe files do; of a word that occurs twice the first counts. Rows named `<pad>` and `<unk>` are
+    skipped: a model has its own.
 
     Args:
         path: a text file, plain or compressed with gzip (`.gz`).
@@ -25,7 +28,8 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
         The words, and their vectors `(words, features)`.
 
     Raises:
-        DataError: no such file, not UTF-8, no vectors, or a line with another number of features than the first.
+        DataError: no such file, not UTF-8, no vectors, or a line with another number of features than the first or
+            with NaN or inf.
     """
     rows: dict[str, Tensor] = {}
     size = None
@@ -40,12 +44,13 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
                     vector = [float(field) for field in fields[-size:]] if len(fields) > size > 0 else []
                 except ValueError:
                     vector = []
-                if not vector:
+                if not vector or not all(map(math.isfinite, vector)):
                     raise DataError(
-                        f"{path}:{number}: expected a word and {size} numbers separated by spaces, "
+                        f"{path}:{number}: expected a word and {size} finite numbers separated by spaces, "
                         f"got {line[:60].rstrip()!r}. Give a text file of vectors (.txt, .vec, or these with .gz)"
                     )
-                rows.setdefault(" ".join(fields[:-size]), torch.tensor(vector))
+                if (word := " ".join(fields[:-size])) not in (PAD, UNKNOWN):
+                    rows.setdefault(word, torch.tensor(vector))
                 if limit and len(rows) == limit:
                     break
     except FileNotFoundError as error:

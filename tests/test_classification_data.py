@@ -66,6 +66,7 @@ def test_columns_by_number_mean_no_header(tmp_path):
     path = write(tmp_path / "a.tsv", [("bad", "b")], header=("good", "a"))
     assert read(path, text_column="-1", label_column="0") == [("good", "a"), ("bad", "b")]
     assert read(path, text_column="-1", label_column="0", header=True) == [("bad", "b")]
+    assert read(path, text_column=-1, label_column=0) == [("good", "a"), ("bad", "b")]
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
@@ -112,6 +113,12 @@ def test_parquet(tmp_path):
         read(tmp_path / "b.parquet")
     with pytest.raises(DataError, match="expected a column review, got label, text"):
         read(tmp_path / "a.parquet", text_column="review")
+    columns = [arrow.array(column) for column in (texts, texts[::-1], labels)]
+    twins = arrow.Table.from_arrays(columns, ["t", "t", "label"])
+    parquet.write_table(twins, tmp_path / "b.parquet")
+    with pytest.raises(DataError, match="expected one column t, got t, t, label"):
+        read(tmp_path / "b.parquet", text_column="t")
+    assert read(tmp_path / "b.parquet", text_column="0", label_column="2") == ROWS
     parquet.write_table(arrow.table({"label": [1.0, 0.0], "text": ["a", "b"]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match=r"b.parquet:1: expected a label in .*, got 1.0.*whole number.*1.0 to 1"):
         read(tmp_path / "b.parquet")
@@ -231,7 +238,8 @@ def test_vocabularies_come_from_train_alone(files, tmp_path):
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace", "characters", "sentencepiece"])
 def test_data_and_model_read_the_same_tokens(tokenizer):
     options = dict(tokenizer=tokenizer, max_length=10, truncate="both")
-    data = ClassificationDataModule("sample-reviews-zh", num_pieces=800, stop_words="chinese", **options)
+    stop_words = None if tokenizer == "sentencepiece" else "chinese"
+    data = ClassificationDataModule("sample-reviews-zh", num_pieces=800, stop_words=stop_words, **options)
     data.setup("test")
     model = TextClassifier(
         data.vocabulary, data.labels, pieces=data.pieces, stop_words=data.stop_words, hidden_size=4, **options
@@ -300,6 +308,12 @@ def test_what_cannot_be_used_is_explained(options, message):
 def test_a_tagger_has_no_use_for_texts():
     with pytest.raises(DataError, match="for classification: for tagging there are .*ud-en-ewt"):
         TaggingDataModule("sample-spam").sentences("train")
+
+
+@pytest.mark.parametrize("given", [dict(stop_words="english"), dict(vectors="v.txt")], ids=str)
+def test_pieces_of_words_have_no_stop_words_and_no_vectors(given):
+    with pytest.raises(ValueError, match="belong to words, and the pieces of sentencepiece are none"):
+        ClassificationDataModule(tokenizer="sentencepiece", **given)
 
 
 def test_stop_words_that_are_nowhere():

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 )
 
 from zoo.classification_metrics import ClassificationMetrics
+from zoo.errors import ZooError
 
 LABELS = ["a", "b", "c"]
 
@@ -121,3 +122,11 @@ def test_reset_forgets():
     metrics.reset()
     metrics.update(torch.eye(3), torch.arange(3), torch.arange(3))
     assert metrics.compute()["accuracy"] == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_are_no_results(value):
+    scores = torch.zeros(4, 3)
+    scores[2, 1] = value
+    with pytest.raises(ZooError, match="diverged"):
+        scored(scores, torch.zeros(4, dtype=torch.long)).compute()

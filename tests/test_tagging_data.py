@@ -101,14 +101,17 @@ def test_vectors_plain_and_compressed(tmp_path):
         assert words == ["the", "New York"]
         assert torch.equal(table, torch.tensor([[1.0, 2.0], [3.0, 4.5]]))
     assert read_vectors(plain, limit=1)[0] == ["the"]
+    plain.write_text("<unk> 0 1\nthe 1 2\n<pad> 0 0\n", encoding="utf-8")  # a model has its own
+    assert read_vectors(plain)[0] == ["the"]
 
 
 @pytest.mark.parametrize(
     "content, message",
     [
         (b"", "empty"),
-        (b"the 1 2\na 1\n", r":2: expected a word and 2 numbers"),
+        (b"the 1 2\na 1\n", r":2: expected a word and 2 finite numbers"),
         (b"the 1 x\n", r":1:"),
+        (b"the 1 2\nof nan 2\n", r":2: expected a word and 2 finite numbers"),
         (b"\x80\x04\x95\xff\xfe", "binary"),
     ],
 )

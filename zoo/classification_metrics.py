@@ -20,6 +20,7 @@ from torchmetrics.functional.classification import (
     multiclass_calibration_error,
 )
 
+from zoo.errors import ZooError
 from zoo.metrics import LabelScore, precision_recall_f1, ratio
 
 BINS = 15  # of the expected calibration error, and of the reliability diagram
@@ -68,6 +69,9 @@ class ClassificationMetrics(Metric):
         occur in gold or are predicted, and `ece`, the expected calibration error (Guo et al. 2017). Of two
         labels, for the positive one, `f1`, `auroc` and `average_precision`; where a text may have several,
         `micro_f1`. Where all texts have one label there is nothing to rank: the last two are left out then.
+
+        Raises:
+            ZooError: scores that are not finite.
         """
         probabilities, gold, _ = self._kept()
         counts = self._counts(probabilities, gold)
@@ -135,6 +139,11 @@ class ClassificationMetrics(Metric):
         scores, gold, rows = (
             torch.cat(list(part)) if isinstance(part, list) else part for part in (self.scores, self.gold, self.rows)
         )
+        if not scores.isfinite().all():
+            raise ZooError(
+                "the model's scores are no numbers any more: its training diverged, or it began with NaN or inf. "
+                "Try a lower --model.learning_rate"
+            )
         return Predictions(self._normalise(scores / self.temperature), gold, rows)
 
     def _normalise(self, scores: Tensor) -> Tensor:

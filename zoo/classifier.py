@@ -23,7 +23,7 @@ from zoo.embedding import WordEmbedding
 from zoo.errors import ZooError, unknown_name
 from zoo.pooling import Pooled, Pooling
 from zoo.side_by_side import side_by_side
-from zoo.text import Preprocessor, Vocabulary
+from zoo.text import Preprocessor, Vocabulary, require_words
 
 
 class TextClassifier(ZooModule):
@@ -74,7 +74,8 @@ class TextClassifier(ZooModule):
 
     Raises:
         ValueError: an unknown cell, pooling, tokenizer, truncation or positive label (the known ones are
-            listed), fewer than two labels, or weights that are not one a label.
+            listed), fewer than two labels, weights that are not one a label or not above 0, or stop words or vectors
+            with sentencepiece.
     """
 
     def __init__(
@@ -124,8 +125,11 @@ class TextClassifier(ZooModule):
             raise ZooError(f"expected at least two labels to choose from, got {', '.join(labels) or 'none'}")
         if class_weights and len(class_weights) != len(labels):
             raise ZooError(f"expected a class weight for each of {len(labels)} labels, got {len(class_weights)}")
+        if any(not 0 < weight < float("inf") for weight in class_weights):
+            raise ZooError(f"expected class weights above 0, and finite, got {class_weights}")
         for name, p in (("token_dropout", token_dropout), ("label_smoothing", label_smoothing)):
             check_probability(name, p)
+        require_words(tokenizer, {"imported vectors": vector_words})
         binary = len(labels) == 2 and not multi_label
         if positive is not None and (not binary or positive not in labels):
             raise unknown_name(

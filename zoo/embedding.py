@@ -87,7 +87,8 @@ class ImportedVectors(nn.Embedding):
         weight = self.weight.data
         if table.shape != (len(weight) - 2, weight.shape[1]):
             raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
-        weight[2:] = table / table.std().clamp(min=1e-6)
+        deviation = table.std()
+        weight[2:] = table / deviation if deviation > 0 else table  # of a single number it is NaN
         weight[1] = weight[2:].mean(0)
 
 
