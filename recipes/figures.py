@@ -53,17 +53,19 @@ def confusion_matrix(
 
     Of very many labels it shows those that mistakes are most often about.
     """
-    title, total = "per cent of each gold label", len(predicted)
-    if total > CONFUSED:
-        counts, gold, predicted = _most_confused(counts, gold, predicted)
-        title += f";\nthe {CONFUSED} of {total} labels with most mistakes"
+    title = "per cent of each gold label"
+    shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
+    if len(predicted) > CONFUSED:
+        title += f";\nthe {CONFUSED} of {len(predicted)} labels with most mistakes"
+        rows, columns = _most_confused(counts, gold, predicted)
+        shares = [[shares[i][j] for j in columns] for i in rows]
+        gold, predicted = [gold[i] for i in rows], [predicted[j] for j in columns]
     size = max(4.0, 0.42 * len(predicted) + 1.6)
     figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
-    shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
-            if counts[i][j]:
+            if share:
                 text = f"{share:.0f}" if share >= 0.95 else f".{max(1, round(10 * share))}"
                 axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if share > 55 else "black")
     axes.set_xticks(range(len(predicted)), _literal(predicted), rotation=90)
@@ -74,7 +76,8 @@ def confusion_matrix(
 
 def _most_confused(
     counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str]
-) -> tuple[list[list[int]], list[str], list[str]]:
+) -> tuple[list[int], list[int]]:
+    """Which rows and columns belong to the labels that mistakes are most often about."""
     mistakes = Counter(dict.fromkeys(predicted, 0))
     for right, row in zip(gold, counts, strict=True):
         for label, count in zip(predicted, row, strict=True):
@@ -82,9 +85,8 @@ def _most_confused(
                 mistakes[right] += count
                 mistakes[label] += count
     shown = {label for label, _ in mistakes.most_common(CONFUSED)}
-    rows = [i for i, label in enumerate(gold) if label in shown]
-    columns = [j for j, label in enumerate(predicted) if label in shown]
-    return [[counts[i][j] for j in columns] for i in rows], [gold[i] for i in rows], [predicted[j] for j in columns]
+    rows, columns = ([i for i, label in enumerate(labels) if label in shown] for labels in (gold, predicted))
+    return rows, columns
 
 
 def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Path:
