@@ -126,6 +126,15 @@ def test_a_class_weight_of_two_counts_a_text_twice():
     torch.testing.assert_close(weighted.loss(scores, labels), model.loss(scores[twice], labels[twice]))
 
 
+def test_the_loss_of_several_labels_by_hand():
+    smoothing, weights = 0.2, torch.tensor([1.0, 2.0, 9.0])
+    model = classifier(multi_label=True, label_smoothing=smoothing, class_weights=weights.tolist())
+    scores, labels = torch.randn(4, 3), torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+    has = (1 - smoothing) * labels + smoothing / 2  # smoothing is towards not knowing
+    expected = -(weights * has * scores.sigmoid().log() + (1 - has) * (-scores).sigmoid().log()).mean()
+    torch.testing.assert_close(model.loss(scores, labels), expected)
+
+
 def test_attention_explains():
     model = classifier(pooling="max+attention", max_length=4, truncate="tail")
     for text, result in zip(TEXTS, model.explain(TEXTS), strict=True):
@@ -225,6 +234,18 @@ def test_the_adversary_makes_the_loss_larger_and_sees_no_padding():
     losses = [adversarial_loss(size) for size in (0.0, 0.05, 0.2)]
     assert losses[0] < losses[1] < losses[2]
     torch.testing.assert_close(adversarial_loss(0.2, more_padding=7), losses[2])
+
+
+def test_clean_texts_and_those_of_the_adversary_count_half_each():
+    model = classifier(dropout=0.0, token_dropout=0.0)
+    batch = batch_of(model, TEXTS, gold(model))
+    x = model.embedding(batch.words, batch.vectors)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return model.loss(model.score(model.pool(x, batch.lengths).vectors), batch.labels)
+
+    expected = (loss(x) + loss(x + 0.2 * steepest(loss(x), x, rows=True))) / 2
+    torch.testing.assert_close(adversarial_loss(0.2), expected.detach())
 
 
 def test_a_text_s_adversary_does_not_depend_on_its_company():
