@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 import zoo
 from datamodules import ClassificationDataModule
 from zoo import CELLS, TextClassifier
 from zoo.adversary import steepest
 from zoo.batching import EncodedTexts
+from zoo.classification_metrics import BINS
 from zoo.errors import ZooError
 from zoo.masks import max_over_time, mean_over_time, softmax_over_time
 from zoo.pooling import POOLINGS
@@ -323,6 +325,21 @@ def test_learns_the_sample_in_a_bare_trainer():
     gold = [text.labels[0] for text in data.texts("test")]
     right = sum(a["label"] == b for a, b in zip(found, gold, strict=True)) / len(gold)
     assert right == pytest.approx(scores["test/accuracy"], abs=1e-6)
+
+
+def test_the_probabilities_that_are_scored_are_those_of_predict():
+    data = ClassificationDataModule("sample-spam", min_count=1)
+    torch.manual_seed(0)
+    model = TextClassifier(data.vocabulary, data.labels, **SMALL)
+    model.temperature.fill_(0.05)  # far from 1, and from what the texts that are scored would make of it
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    for run, stage, split in ((trainer.validate, "val", "dev"), (trainer.test, "test", "test")):
+        found = run(model, data, verbose=False)[0]
+        assert model.temperature == torch.tensor(0.05)  # it is fitted in training alone
+        chances = probabilities(model.predict([text.text for text in data.texts(split)]))
+        ids = torch.tensor([data.labels.ids(text.labels)[0] for text in data.texts(split)])
+        expected = multiclass_calibration_error(chances, ids, len(data.labels), n_bins=BINS)
+        assert found[f"{stage}/ece"] == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_learns_several_labels_a_text(tmp_path):
