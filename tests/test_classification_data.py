@@ -250,6 +250,7 @@ def test_data_and_model_read_the_same_tokens(tokenizer):
     for batch in data.test_dataloader():
         torch.testing.assert_close(model.probabilities(model(batch)), found[batch.rows], atol=1e-5, rtol=0)
     other = ClassificationDataModule("sample-reviews-zh")
+    other.setup("test")  # what it has read with tokens of its own it must forget
     other.adopt(model)
     other.setup("test")
     for batch in other.test_dataloader():
@@ -285,6 +286,12 @@ def test_balance_weighs_rare_labels_up(tmp_path):
     assert ClassificationDataModule(train=path, class_weights=[0.5, 2.0]).class_weights == [0.5, 2.0]
     with pytest.raises(DataError, match="leave one of them out"):
         ClassificationDataModule(train=path, balance=True, class_weights=[0.5, 2.0])
+
+
+def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
+    path = str(write(tmp_path / "a.csv", [("x|y", "a"), ("x", "b"), ("", "c"), ("y|x", "d"), ("z|x", "e")]))
+    data = ClassificationDataModule(train=path, multi_label=True, balance=True)
+    assert list(data.labels) == ["x", "y", "z"] and data.class_weights == pytest.approx([1 / 4, 3 / 2, 4 / 1])
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,24 @@ def test_the_calibration_error_is_the_gap_between_promise_and_success():
     assert float(scored(scores, gold, ["a", "b"]).compute()["ece"]) == pytest.approx(0.3, abs=1e-6)
 
 
+@pytest.mark.parametrize("labels, multi_label", [("ab", False), ("abc", False), ("abc", True)])
+def test_the_calibration_error_is_that_of_fifteen_bins(labels, multi_label):
+    torch.manual_seed(4)
+    scores = 2 * torch.randn(200, len(labels))
+    if multi_label:  # each one's probability is a promise, a small one too
+        gold = torch.randint(0, 2, scores.shape).float()
+        promised, kept = scores.sigmoid().flatten(), gold.flatten()
+    else:
+        gold = torch.randint(0, len(labels), (200,))
+        promised, decided = scores.softmax(-1).max(-1)
+        kept = (decided == gold).float()
+    bins = (15 * promised).floor()
+    assert len(bins.unique()) > 6
+    expected = sum((promised - kept)[bins == b].sum().abs() for b in bins.unique()) / len(bins)
+    found = scored(scores, gold, list(labels), multi_label=multi_label).compute()["ece"]
+    assert float(found) == pytest.approx(float(expected), abs=1e-6)
+
+
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_temperature_makes_gold_most_likely(multi_label):
     torch.manual_seed(3)

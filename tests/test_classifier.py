@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 import zoo
 from datamodules import ClassificationDataModule
 from zoo import CELLS, TextClassifier
 from zoo.adversary import steepest
 from zoo.batching import EncodedTexts
+from zoo.classification_metrics import BINS
 from zoo.errors import ZooError
 from zoo.masks import max_over_time, mean_over_time, softmax_over_time
 from zoo.pooling import POOLINGS
@@ -126,6 +128,15 @@ def test_a_class_weight_of_two_counts_a_text_twice():
     torch.testing.assert_close(weighted.loss(scores, labels), model.loss(scores[twice], labels[twice]))
 
 
+def test_the_loss_of_several_labels_by_hand():
+    smoothing, weights = 0.2, torch.tensor([1.0, 2.0, 9.0])
+    model = classifier(multi_label=True, label_smoothing=smoothing, class_weights=weights.tolist())
+    scores, labels = torch.randn(4, 3), torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
+    has = (1 - smoothing) * labels + smoothing / 2  # smoothing is towards not knowing
+    expected = -(weights * has * scores.sigmoid().log() + (1 - has) * (-scores).sigmoid().log()).mean()
+    torch.testing.assert_close(model.loss(scores, labels), expected)
+
+
 def test_attention_explains():
     model = classifier(pooling="max+attention", max_length=4, truncate="tail")
     for text, result in zip(TEXTS, model.explain(TEXTS), strict=True):
@@ -227,6 +238,18 @@ def test_the_adversary_makes_the_loss_larger_and_sees_no_padding():
     torch.testing.assert_close(adversarial_loss(0.2, more_padding=7), losses[2])
 
 
+def test_clean_texts_and_those_of_the_adversary_count_half_each():
+    model = classifier(dropout=0.0, token_dropout=0.0)
+    batch = batch_of(model, TEXTS, gold(model))
+    x = model.embedding(batch.words, batch.vectors)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return model.loss(model.score(model.pool(x, batch.lengths).vectors), batch.labels)
+
+    expected = (loss(x) + loss(x + 0.2 * steepest(loss(x), x, rows=True))) / 2
+    torch.testing.assert_close(adversarial_loss(0.2), expected.detach())
+
+
 def test_a_text_s_adversary_does_not_depend_on_its_company():
     torch.manual_seed(0)
     x = torch.randn(3, 4, 5, requires_grad=True)
@@ -306,6 +329,21 @@ def test_learns_the_sample_in_a_bare_trainer():
     gold = [text.labels[0] for text in data.texts("test")]
     right = sum(a["label"] == b for a, b in zip(found, gold, strict=True)) / len(gold)
     assert right == pytest.approx(scores["test/accuracy"], abs=1e-6)
+
+
+def test_the_probabilities_that_are_scored_are_those_of_predict():
+    data = ClassificationDataModule("sample-spam", min_count=1)
+    torch.manual_seed(0)
+    model = TextClassifier(data.vocabulary, data.labels, **SMALL)
+    model.temperature.fill_(0.05)  # far from 1, and from what the texts that are scored would make of it
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    for run, stage, split in ((trainer.validate, "val", "dev"), (trainer.test, "test", "test")):
+        found = run(model, data, verbose=False)[0]
+        assert model.temperature == torch.tensor(0.05)  # it is fitted in training alone
+        chances = probabilities(model.predict([text.text for text in data.texts(split)]))
+        ids = torch.tensor([data.labels.ids(text.labels)[0] for text in data.texts(split)])
+        expected = multiclass_calibration_error(chances, ids, len(data.labels), n_bins=BINS)
+        assert found[f"{stage}/ece"] == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_learns_several_labels_a_text(tmp_path):

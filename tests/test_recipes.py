@@ -18,10 +18,12 @@ import torch
 import yaml
 from wandb.proto.wandb_internal_pb2 import Record
 
+from datamodules import ClassificationDataModule
 from recipes import sentiment
 from recipes.training import train
-from zoo import from_pretrained
+from zoo import TextClassifier, from_pretrained
 from zoo.errors import ZooError
+from zoo.text import Vocabulary
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -435,6 +437,30 @@ def test_a_trained_model_outlives_its_evaluation(tmp_path):
     with pytest.raises(ZooError, match="no report"):
         train(replace(sentiment.RECIPE, report=fail), args, test=True)
     assert list(from_pretrained(tmp_path / "run/model").labels) == ["negative", "positive"]
+
+
+def test_a_model_is_told_all_that_its_data_knows(tmp_path):
+    """Were it not, it would read other tokens, or know other labels, than those it was trained on."""
+    rows = [("long|sad", "A long Dull film"), ("", "A film"), ("sad", "A Dull film"), ("long", "A long film")] * 5
+    (tmp_path / "a.tsv").write_text("label\ttext\n" + "".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8")
+    (tmp_path / "stop.txt").write_text("long\n", encoding="utf-8")
+    (tmp_path / "vectors.txt").write_text("film 1 2 3\n", encoding="utf-8")
+    options = dict(
+        train=str(tmp_path / "a.tsv"), dev=str(tmp_path / "a.tsv"), multi_label=True, class_weights=[3.0, 2.0],
+        tokenizer="sentencepiece", num_pieces=30, lowercase=False, stop_words=str(tmp_path / "stop.txt"),
+        max_length=3, truncate="both", vectors=str(tmp_path / "vectors.txt"),
+    )  # fmt: skip
+    args = [f"--data.{name}={value}" for name, value in options.items()]
+    args += [f"--out={tmp_path / 'run'}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]
+    train(sentiment.RECIPE, args, test=False)
+    model, data = from_pretrained(tmp_path / "run/model"), ClassificationDataModule(**options)
+    untold = TextClassifier(["<pad>", "<unk>"], ["no", "yes"])
+    known = [name for name in model.hparams if hasattr(data, name)]
+    assert set(known) >= set(sentiment.RECIPE.links)
+    for name in known:
+        told = getattr(data, name)
+        told = list(told) if isinstance(told, Vocabulary) else told
+        assert model.hparams[name] == told != untold.hparams[name], name
 
 
 def test_several_labels_a_text(tmp_path):
