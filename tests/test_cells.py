@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+from copy import deepcopy
 
 import pytest
 import torch
+from torch import nn
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
 from zoo.cells import make_cell
@@ -214,12 +217,28 @@ def test_gradients_of_every_kernel(cell, options):
     assert torch.autograd.gradcheck(run, (*inputs, *(v.detach().requires_grad_() for v in values)))
 
 
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if CELLS[cell].kernels[0] == "steps"])
-def test_a_second_derivative_is_refused_and_not_wrong(cell):
-    x = random(2, 3, 2)
-    y = RecurrentBackbone(2, 3, cell=cell).double()(x, torch.tensor([3, 2])).sequence
-    with pytest.raises(RuntimeError, match="once_differentiable|automatic differentiation"):
-        torch.autograd.grad(y.square().sum(), x, create_graph=True)[0].sum().backward()
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("cell, kernel", [(cell, kernel) for cell in CELLS for kernel in CELLS[cell].kernels])
+def test_a_second_derivative_is_right_or_refused(cell, kernel, frozen):
+    torch.manual_seed(3)
+    backbone = RecurrentBackbone(2, 3, cell=cell, options={"kernel": kernel}).double().requires_grad_(not frozen)
+    lengths, x = torch.tensor([3, 2]), random(2, 3, 2)
+
+    def score(z):
+        return backbone(z, lengths).sequence.square().sum()
+
+    def slope(z):
+        return torch.autograd.grad(score(z), z)[0]
+
+    try:
+        found = torch.autograd.functional.hessian(score, x).reshape(12, 12)
+    except (ZooError, RuntimeError) as error:
+        refusal = "leave create_graph=True out|automatic differentiation|not implemented|modified by an inplace"
+        assert re.search(refusal, str(error))
+        return
+    shift = 1e-5 * torch.eye(12, dtype=torch.double).view(12, 2, 3, 2)
+    columns = [(slope((x + d).detach().requires_grad_()) - slope((x - d).detach().requires_grad_())) for d in shift]
+    torch.testing.assert_close(found, torch.stack(columns).reshape(12, 12) / 2e-5, atol=1e-6, rtol=0)
 
 
 def test_the_parallel_scan_equals_the_linear_one_over_a_long_sequence():
@@ -228,5 +247,31 @@ def test_the_parallel_scan_equals_the_linear_one_over_a_long_sequence():
     keep, take = torch.nn.functional.logsigmoid(gates), torch.nn.functional.logsigmoid(-gates)
     start = torch.randn(2, 3)
     torch.testing.assert_close(
-        parallel_scan(keep, take, start), LinearScan.apply(keep.exp(), take.exp(), start), atol=1e-3, rtol=1e-3
+        parallel_scan(keep, take, start), LinearScan.apply(keep.exp(), take.exp(), start), atol=1e-5, rtol=0
     )
+
+
+@pytest.mark.parametrize("scale", [1, 5, 1000])
+@pytest.mark.parametrize("kernel", ["steps", "parallel"])
+@pytest.mark.parametrize("cell", ["min_gru", "min_lstm"])
+def test_minimal_cells_lose_no_digits_in_long_sequences_of_large_inputs(cell, kernel, scale):
+    torch.manual_seed(5)
+    backbone = RecurrentBackbone(4, 3, cell=cell, bidirectional=False, options={"kernel": kernel})
+    for parameter in backbone.parameters():
+        nn.init.normal_(parameter)
+    x, lengths, results = scale * torch.randn(2, 2000, 4), torch.tensor([2000, 700]), []
+    for kind in (backbone, deepcopy(backbone).double()):
+        z = x.to(kind.layers[0][0].weight_ih.dtype).requires_grad_()
+        y = kind(z, lengths).sequence
+        results.append((y.double(), torch.autograd.grad(y.mean(), z)[0].double()))
+    share = 1e-6 * max(10, scale)  # scores in the thousands have but three digits behind the point
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, atol=share * float(expected.abs().max()), rtol=share)
+
+
+def test_closed_gates_of_a_min_lstm_keep_what_they_kept():
+    cell = make_cell("min_lstm", 1, 1, RecurrentOptions())
+    cell.load_state_dict({"weight_ih": torch.tensor([[-50.0], [-100.0], [0.0]]), "bias_ih": torch.zeros(3)})
+    x, h = torch.ones(1, 3, 1), torch.full((1, 1), 4.0)  # f / (f + i) is 1 to 22 digits
+    assert cell.step(x[:, 0], (h,))[0].item() == 4.0
+    assert cell.scan(x, torch.tensor([3]), (h,))[0].flatten().tolist() == [4.0, 4.0, 4.0]

@@ -66,9 +66,10 @@ class MinimalCell(nn.Module):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
-        keep, take, candidate = self.shares(exact(F.linear(x, self.weight_ih, self.bias_ih)))
+        dtype = self.weight_ih.dtype
+        keep, take, candidate = self.shares(exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
         h = keep * state[0] + take * positive(candidate)
-        return h, (h,)
+        return h.to(dtype), (h,)
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `Cell.scan`."""
@@ -130,20 +131,25 @@ class MinLSTM(MinimalCell):
         nn.init.constant_(self.bias_ih.data.chunk(3)[0], bias)
 
     def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        H = self.hidden_size
-        least = torch.finfo(gates.dtype).tiny ** 0.5  # the gradient divides by f + i twice
-        f, i = gates[..., : 2 * H].sigmoid().clamp(min=least).chunk(2, dim=-1)
-        keep = f / (f + i)
-        return keep, 1 - keep, gates[..., 2 * H :]
+        log_odds, candidate = self._log_odds(gates)
+        keep = log_odds.sigmoid()
+        return keep, 1 - keep, candidate
 
     def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        f, i, candidate = gates.chunk(3, dim=-1)
-        difference = F.logsigmoid(i) - F.logsigmoid(f)  # log(i / f)
-        return F.logsigmoid(-difference), F.logsigmoid(difference), candidate
+        log_odds, candidate = self._log_odds(gates)
+        return F.logsigmoid(log_odds), F.logsigmoid(-log_odds), candidate
+
+    def _log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        # log(f / i), where f / i would be 0 / 0 once both gates are closed; and the candidate.
+        f, i = F.logsigmoid(gates[..., : 2 * self.hidden_size]).chunk(2, dim=-1)
+        return f - i, gates[..., 2 * self.hidden_size :]
 
 
 def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
-    """All states of h' = a h + b at once (Heinsen 2023), in log space.
+    """All states of h' = a h + b at once, in log space, by recursive doubling (Kogge & Stone 1973).
+
+    After k rounds a step knows what its last 2^k steps leave, so there are log2(T) rounds. Nothing is subtracted: no
+    digit is lost, as it is with sums over all of a long sequence.
 
     Args:
         keep: log a, `(B, T, H)`.
@@ -153,8 +159,13 @@ def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
     Returns:
         The states `(B, T, H)`.
     """
-    decay = keep.cumsum(1)  # (B, T, H)
-    return (decay + (take - decay).logcumsumexp(1)).exp() + decay.exp() * start[:, None]
+    decay, left, reach = keep, take, 1  # (B, T, H): what the last `reach` steps keep of the state, and what they add
+    while reach < keep.shape[1]:
+        added = torch.logaddexp(left[:, reach:], decay[:, reach:] + left[:, :-reach])
+        left = torch.cat([left[:, :reach], added], dim=1)
+        decay = torch.cat([decay[:, :reach], decay[:, reach:] + decay[:, :-reach]], dim=1)
+        reach *= 2
+    return left.exp() + decay.exp() * start[:, None]
 
 
 class LinearScan(torch.autograd.Function):
