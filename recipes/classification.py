@@ -58,8 +58,8 @@ class ClassificationReport(Report):
     scores: list[LabelScore]
     read: dict[str, TextCounts]  # of the training split and of this one
     confusion: list[list[int]] | None
-    confidence: Tensor  # (N,) of the decisions; with several labels a text (N * K,)
-    right: Tensor  # likewise
+    confidence: Tensor  # (N,) of the decisions; with several labels a text the probability of each (N * K,)
+    right: Tensor  # (N,) whether they were; with several labels a text whether it has the label (N * K,)
     curves: dict[str, tuple[Tensor, Tensor, float]]
     mistakes: list[Mistake]
 
@@ -89,8 +89,8 @@ class ClassificationReport(Report):
             metrics.per_label(),
             {name: trainer.datamodule.counts(name) for name in ("train", split)},
             None if metrics.multi_label else metrics.confusion().tolist(),
-            confidence.flatten(),
-            right.flatten(),
+            probabilities.flatten() if metrics.multi_label else confidence,
+            has_label.flatten() if metrics.multi_label else right,
             {metrics.labels[i]: _curve(probabilities[:, i], has_label[:, i]) for i in shown if has_label[:, i].any()},
             [Mistake(named(gold[i]), named(decided[i]), float(doubt[i]), texts[rows[i]].text) for i in worst],
         )

@@ -454,8 +454,19 @@ def test_unknown_names_and_empty_sizes_are_refused():
             make("projected_lstm", options={"projection_size": size})
     with pytest.raises(ZooError, match="current, previous"):
         make("peephole_lstm", options=RecurrentOptions(output_gate="last"))
-    with pytest.raises(ZooError, match="zoneout probability"):
-        RecurrentOptions(zoneout=1.0)
+    for wrong in (dict(cell=None), dict(options={"skip": None})):
+        with pytest.raises(ZooError, match="known are"):
+            RecurrentBackbone(3, 4, **wrong)
+    for name, wrong in (
+        ("zoneout", 1.0),
+        ("weight_drop", "0.1"),
+        ("forget_bias", float("nan")),
+        ("forget_bias", "1"),
+        ("projection_size", 2.5),
+        ("projection_size", True),
+    ):
+        with pytest.raises(ZooError, match=f"expected a {name}.*got {wrong!r}"):
+            RecurrentOptions(**{name: wrong})
     with pytest.raises(ZooError, match="bidirectional=False"):
         backbone = make("lstm")
         backbone.step(torch.zeros(1, INPUTS), backbone.initial_state(1))
@@ -486,3 +497,32 @@ def test_other_shapes_are_refused(cell):
     with pytest.raises(ZooError, match="state for each of 2 layers, got 1"):
         stepper = make(cell, 2, bidirectional=False)
         stepper.step(x[:, 0], stepper.initial_state(2)[:1])
+    for wrong, rows in ((x[:, 0], 1), (x[:1, 0], 2), (x[0, 0], 2), (x[:, 0, 1:], 2)):
+        with pytest.raises(ZooError, match="expected x of shape|expected a state of"):
+            stepper.step(wrong, stepper.initial_state(rows))
+
+
+@EVERY_KERNEL
+def test_a_cell_alone_reads_no_padding(cell, kernel):
+    (one,) = make(cell, bidirectional=False, options=RecurrentOptions(kernel=kernel)).cells
+    (x, lengths), results = batch([2, 4, 0], extra=1), []
+    for garbage in (0.0, 1e5, float("nan")):
+        x = torch.where(torch.arange(5)[None, :, None] < lengths[:, None, None], x, garbage)
+        outputs, end = one.scan(x, lengths, one.initial_state(3))
+        results.append((outputs[0, :2], outputs[1, :4], *end))
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(results[2], results[0])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_in_half_precision_throughout_steps_go_on_from_a_scan(cell):
+    backbone = make(cell, 2, bidirectional=False).bfloat16()
+    x, lengths = batch([6, 6])
+    whole = backbone(x.bfloat16(), lengths)
+    start = backbone(x[:, :3].bfloat16(), lengths - 3)
+    state, outputs = start.state, [start.sequence]
+    for t in range(3, 6):
+        y, state = backbone.step(x[:, t].bfloat16(), state)
+        outputs.append(y[:, None])
+    assert {y.dtype for y in outputs} == {torch.bfloat16}
+    torch.testing.assert_close(torch.cat(outputs, dim=1), whole.sequence, atol=2e-2, rtol=0)

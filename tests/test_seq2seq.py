@@ -244,6 +244,10 @@ def test_reloaded_equals_saved(kind, tmp_path):
         (dict(tokenizer="sentencepiece"), "needs pieces"),
         (dict(coverage=True), "attention='additive'"),
         (dict(copy=True, attention="none"), "without attention nothing can be copied"),
+        (
+            dict(input_feeding=True, recurrent={"zoneout": 0.1, "weight_drop": 0.1}),
+            "where weight_drop, zoneout would do",
+        ),
         (dict(label_smoothing=1.0), "label_smoothing"),
         (dict(max_source=0), "at least 1"),
         (dict(target_words=["a"]), "begins with <pad>"),

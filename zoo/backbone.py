@@ -22,7 +22,8 @@ class Encoded(NamedTuple):
     """What a backbone returns.
 
     Attributes:
-        sequence: `(B, T, D * O)`, the top layer's outputs, forward then backward; zeros at padding.
+        sequence: `(B, T, D * O)`, the top layer's outputs, forward then backward; zeros at padding, unless a row's own
+            real steps had NaN or inf.
         final: `(N, B, D * O)`, each layer's hidden state where that direction ends: at a row's last real step
             for the forward one, at its first step for the backward one.
         state: the cells' own states, layer by layer, forward before backward, each a tuple of `(B, O)` and further
@@ -183,12 +184,16 @@ class RecurrentBackbone(nn.Module):
             The output `(B, O)` and the next state.
 
         Raises:
-            ValueError: two directions, or a state of another number of layers.
+            ValueError: two directions, another shape, or a state of another number of layers or rows.
         """
         if self.directions == 2:
             raise ZooError("a bidirectional backbone reads the whole sequence at once: step needs bidirectional=False")
         if len(state) != len(self.layers):
             raise ZooError(f"expected a state for each of {len(self.layers)} layers, got {len(state)}")
+        if x.ndim != 2 or x.shape[1] != self.input_size:
+            raise ZooError(f"expected x of shape (B, {self.input_size}), got {tuple(x.shape)}")
+        if any(len(part) != len(x) for parts in state for part in parts):
+            raise ZooError(f"expected a state of {len(x)} rows, as x has, got {[len(parts[0]) for parts in state]}")
         states = []
         for depth, (layer, start) in enumerate(zip(self.layers, state, strict=True)):
             y, end = layer[0].step(x, start)

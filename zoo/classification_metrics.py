@@ -66,9 +66,10 @@ class ClassificationMetrics(Metric):
         """All scores, each a scalar in 0..1.
 
         `accuracy` (of whole sets of labels where a text may have several), `macro_f1` over the labels that
-        occur in gold or are predicted, and `ece`, the expected calibration error (Guo et al. 2017). Of two
-        labels, for the positive one, `f1`, `auroc` and `average_precision`; where a text may have several,
-        `micro_f1`. Where all texts have one label there is nothing to rank: the last two are left out then.
+        occur in gold or are predicted, and `ece`, the expected calibration error (Guo et al. 2017) of the
+        predictions, or of every label's probability where a text may have several. Of two labels, for the positive
+        one, `f1`, `auroc` and `average_precision`; where a text may have several, `micro_f1`. Where all texts have one
+        label there is nothing to rank: the last two are left out then.
 
         Raises:
             ZooError: scores that are not finite.

@@ -57,7 +57,7 @@ class AttentionDecoder(nn.Module):
         cell: a key of `zoo.CELLS`.
         hidden_size: H.
         num_layers: of the decoder.
-        dropout: probability of zeroing an output between two layers.
+        dropout: probability of zeroing an output between two layers; with input feeding none is.
         recurrent: further options of the recurrent layers.
         attention: "additive", "multiplicative", or "none": then the source is only in the first state.
         attention_size: features of additive attention.
@@ -65,7 +65,8 @@ class AttentionDecoder(nn.Module):
         input_feeding: whether the last output is an input of the next step.
 
     Raises:
-        ValueError: an unknown attention, or coverage without the additive one.
+        ValueError: an unknown attention, coverage without the additive one, or input feeding with regularisers
+            that act over a whole sequence.
     """
 
     def __init__(
@@ -88,6 +89,9 @@ class AttentionDecoder(nn.Module):
             raise unknown_name("attention", attention, ATTENTIONS)
         if coverage and attention != "additive":
             raise ZooError(f"coverage is an input of additive attention: use attention='additive', not {attention!r}")
+        regularisers = {"input_dropout", "hidden_dropout", "weight_drop", "zoneout"}
+        if input_feeding and (lost := sorted(recurrent.changed() & regularisers)):
+            raise ZooError(f"input feeding goes step by step, where {', '.join(lost)} would do nothing: leave one out")
         self.input_feeding, self.covers = input_feeding, coverage
         self.backbone = RecurrentBackbone(
             embedding_size * (2 if input_feeding else 1),
@@ -122,7 +126,7 @@ class AttentionDecoder(nn.Module):
         rows, steps = encoded.sequence.shape[:2]
         cells = []
         for depth, (bridges, empty) in enumerate(zip(self.bridge, self.backbone.initial_state(rows), strict=True)):
-            final = finals[min(depth, len(finals) - 1)]  # (B, M)
+            final = finals[min(depth, len(finals) - 1)].to(self.combine.weight.dtype)  # (B, M)
             cells.append((*(torch.tanh(bridge(final)) for bridge in bridges), *empty[len(bridges) :]))
         nothing = encoded.sequence.new_zeros
         return DecoderState(

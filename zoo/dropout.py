@@ -32,5 +32,5 @@ class LockedDropout(nn.Module):
 
 def check_probability(name: str, p: float) -> None:
     """Raises a ZooError unless `p` can be a probability of dropping something."""
-    if not 0 <= p < 1:
-        raise ZooError(f"expected a {name} probability in [0, 1), got {p}")
+    if not (isinstance(p, int | float) and 0 <= p < 1):
+        raise ZooError(f"expected a {name} probability in [0, 1), got {p!r}")

@@ -10,9 +10,9 @@ class ZooError(ValueError):
     """Something that a user can mend; the message says what was expected, what came, and what to do."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> ZooError:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> ZooError:
     """An error for a name that is in no registry: it lists the known names, a close one first."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(str(name), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return ZooError(f"unknown {kind} {name!r}: {hint}known are {', '.join(known)}")

@@ -65,11 +65,13 @@ class Seq2Seq(WritingModule):
         encoder_layers: its layers.
         decoder_size: units per layer of the decoder.
         decoder_layers: its layers.
-        dropout: probability of zeroing a feature of the embeddings, between layers, and of the decoder's output.
+        dropout: probability of zeroing a feature of the embeddings, between layers (with input feeding not between
+            the decoder's), and of the decoder's output.
         recurrent: further options of the recurrent layers, of both sides.
         attention: "additive", "multiplicative" or "none".
         attention_size: features of additive attention.
-        input_feeding: whether the decoder's output is part of its next input (slower: step by step).
+        input_feeding: whether the decoder's output is part of its next input (slower: step by step, and without
+            `recurrent` dropouts).
         copy: whether words may be copied from the source.
         coverage: whether attention sees where it was before (additive attention alone).
         coverage_weight: of the coverage loss.

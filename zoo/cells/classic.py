@@ -43,9 +43,11 @@ class TorchCell(Cell):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         # On the parameters themselves: of their views, autocast would make new copies in half precision at each step.
-        recurrent = F.linear(state[0], self.weight_hh, self.bias_hh)
-        state = self.update(F.linear(x, self.weight_ih, self.bias_ih), recurrent, state, stack_parameters([self]))
-        return state[0], state
+        dtype = self.weight_hh.dtype  # a state may be more exact than half precision
+        recurrent = F.linear(state[0].to(dtype), self.weight_hh, self.bias_hh)
+        inputs = F.linear(x.to(dtype), self.weight_ih, self.bias_ih)
+        state = self.update(inputs, recurrent, state, stack_parameters([self]))
+        return state[0].to(dtype), state
 
     @staticmethod
     def scan_together(

@@ -12,11 +12,10 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from zoo.cells.options import RecurrentOptions
 from zoo.errors import ZooError
-from zoo.masks import last, reverse
+from zoo.masks import last, padding_mask, reverse, zero_padding
 
 State = tuple[Tensor, ...]
 # Saturates a sigmoid to exactly 0 or 1 in fp32, bf16 and fp16, and overflows in none of them.
@@ -88,17 +87,17 @@ class Cell(nn.Module):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, O)` and the next state. It applies no dropout."""
-        own = stack_parameters([self])
-        recurrent = linear(state[0][None], own.weight_hh, self.recurrent_bias(own))
-        after = self.update(self.project(x[None], own), recurrent, tuple(part[None] for part in state), own)
+        own, dtype = stack_parameters([self]), self.weight_hh.dtype  # a state may be more exact than half precision
+        recurrent = linear(state[0][None].to(dtype), own.weight_hh, self.recurrent_bias(own))
+        after = self.update(self.project(x[None].to(dtype), own), recurrent, tuple(part[None] for part in state), own)
         state = tuple(part[0] for part in after)
-        return state[0], state
+        return state[0].to(dtype), state
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch.
 
         Args:
-            x: `(B, T, I)`, finite at padding; what it is there changes nothing.
+            x: `(B, T, I)`; whatever stands at padding is never read.
             lengths: `(B,)`.
             state: where each row starts.
 
@@ -110,6 +109,7 @@ class Cell(nn.Module):
         """
         check_batch(x, lengths, self.input_size)
         check_states([self], [state], x.shape[0])
+        x = zero_padding(x, padding_mask(lengths, x.shape[1]))
         outputs, (end,) = self.scan_together([self], x, lengths, [state])
         return outputs, end
 
@@ -121,7 +121,7 @@ class Cell(nn.Module):
 
         Args:
             cells: of one kind.
-            x: as in `scan`.
+            x: as in `scan`, but zeros at padding.
             lengths: as in `scan`.
             states: where each direction starts; None for the initial state.
 
@@ -275,15 +275,16 @@ class _DeferredGradient(torch.autograd.Function):
 
 
 class _FirstOrder(torch.autograd.Function):
-    """The identity; who derives a gradient that went through it is told that it cannot be: the trick above is lost."""
+    """The identity; who wants to derive a gradient again is told that he cannot: the trick above would be lost."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> Tensor:
+        if torch.is_grad_enabled():  # it is where the caller says create_graph=True, and nowhere else
+            raise ZooError("second derivatives do not go through a loop over steps: leave create_graph=True out")
         return grad
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from math import isfinite
 
 from zoo.dropout import check_probability
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class RecurrentOptions:
     def __post_init__(self):
         for name in ("input_dropout", "hidden_dropout", "weight_drop", "zoneout"):
             check_probability(name, getattr(self, name))
+        bias, size = self.forget_bias, self.projection_size
+        if bias is not None and not (isinstance(bias, int | float) and isfinite(bias)):
+            raise ZooError(f"expected a forget_bias that is a finite number, or None, got {bias!r}")
+        if size is not None and type(size) is not int:
+            raise ZooError(f"expected a projection_size that is a whole number, or None, got {size!r}")
 
     @classmethod
     def of(cls, options: RecurrentOptions | Mapping[str, object]) -> RecurrentOptions:
