@@ -238,7 +238,11 @@ class ClassificationDataModule(CorpusDataModule):
         for text in self.texts(split):
             for label in text.labels:
                 if label not in labels:
-                    raise DataError(f"{path}:{text.line}: expected one of the labels {', '.join(labels)}, got {label}")
+                    known = ", ".join(labels)
+                    raise DataError(
+                        f"{path}:{text.line}: expected one of the labels {known}, got {label}. They are those of "
+                        "train, or of the model: are these its data? Choose others with --data.dataset or --data.test"
+                    )
         tokens, counts = self._split(split), self.counts(split)
         if counts.empty:
             warnings.warn(f"{counts.empty} texts of {split} are empty: they are read and scored all the same")

@@ -181,7 +181,7 @@ def _csv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
             ) from error
         if row is None:
             return
-        if row:
+        if len(row) > 1 or "".join(row).strip():
             yield start, row
 
 
@@ -206,7 +206,7 @@ class _Lines:
 
 def _tsv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in numbered(stream, name):
-        if content := line.rstrip(LINE_END):
+        if (content := line.rstrip(LINE_END)).strip(" "):
             yield number, content.split("\t")
 
 

@@ -96,7 +96,10 @@ def test_halves_of_characters_elsewhere_do_no_harm(tmp_path):
 
 
 def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_no_rows(tmp_path):
-    for name, content in [("a.csv", "label,text\r\n\r\ngood,x\r\n"), ("a.tsv", "label\ttext\r\n\r\ngood\tx\r\n")]:
+    for name, content in [
+        ("a.csv", "label,text\r\n  \r\ngood,x\r\n\r\n"),
+        ("a.tsv", "label\ttext\r\n  \r\ngood\tx\r\n\r\n"),
+    ]:
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
         assert read_table(tmp_path / name) == [LabelledText("x", ("good",), 3)]
 

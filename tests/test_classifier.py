@@ -39,7 +39,7 @@ VARIANTS = [
 def classifier(labels=LABELS, **options) -> TextClassifier:
     torch.manual_seed(0)
     vocabulary = Vocabulary.fit(token.lower() for text in TEXTS[:4] for token in split_words(text))
-    return TextClassifier(vocabulary, labels, **{**SMALL, **options})
+    return TextClassifier(**{"vocabulary": vocabulary, "labels": labels, **SMALL, **options})
 
 
 def batch_of(model: TextClassifier, texts, labels=None):
@@ -184,6 +184,7 @@ def test_sentencepiece_travels_with_the_model(tmp_path):
     vocabulary = Vocabulary.fit(piece for text in texts for piece in pieces(text))
     model = TextClassifier(vocabulary, LABELS, tokenizer="sentencepiece", pieces=pieces.state, **SMALL)
     folder = model.save_pretrained(tmp_path / "m")
+    assert model.predict(["the cat \ud83d"])  # half of a character, which sentencepiece cannot read
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "vocabulary.json"]
     assert zoo.from_pretrained(folder).predict(texts[:3]) == model.predict(texts[:3])
     assert pieces("THE CAT") == pieces("the cat")
@@ -271,6 +272,8 @@ def test_imported_vectors_are_used_kept_and_frozen():
     model.import_vectors(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]]))
     assert not torch.equal(model(batch_of(model, TEXTS)), before)
     assert not model.embedding.vectors.weight.requires_grad
+    with pytest.raises(ZooError, match="no imported vectors: make it with vector_words"):
+        classifier().import_vectors(torch.zeros(2, 3))
     assert classifier(vector_words=words, vector_size=3, tune_vectors=True).embedding.vectors.weight.requires_grad
 
 
@@ -287,6 +290,9 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(labels=["a", "b"], positive="c"), "known are a, b"),
         (dict(positive="bad"), "only of two labels"),
         (dict(class_weights=[1.0]), "each of 3 labels, got 1"),
+        (dict(head_size=-1), "head_size and adversarial of at least 0"),
+        (dict(adversarial=-1.0), "head_size and adversarial of at least 0"),
+        (dict(vocabulary=["the", "<unk>"]), "a vocabulary begins with <pad>, <unk>, got the, <unk>"),
         (dict(class_weights=[1.0, 0.0, 1.0]), "weights above 0"),
         (dict(class_weights=[1.0, math.nan, 1.0]), "weights above 0, and finite"),
         (dict(tokenizer="sentencepiece", pieces=["x"], stop_words=["the"]), "stop words belong to words"),

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from zoo.errors import ZooError
 from zoo.masks import padding_mask
-from zoo.text import PAD, Vocabulary
+from zoo.text import PAD, UNKNOWN, Vocabulary
 
 BUCKET = 2  # sources whose lengths differ by less may share a batch at no cost
 
@@ -71,9 +72,14 @@ class WordIndexer:
         words: fitted on the training split.
         vectors: the words that imported vectors exist for; empty without them.
         lowercase: whether words and vectors are looked up in lower case.
+
+    Raises:
+        ZooError: words that do not begin with `<pad>` and `<unk>`.
     """
 
     def __init__(self, words: Vocabulary, vectors: Vocabulary, *, lowercase: bool = True):
+        if tuple(words[:2]) != (PAD, UNKNOWN):
+            raise ZooError(f"a vocabulary begins with {PAD}, {UNKNOWN}, got {', '.join(words[:2]) or 'an empty one'}")
         self.words, self.vectors, self.lowercase = words, vectors, lowercase
 
     def knows(self, token: str) -> bool:

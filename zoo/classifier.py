@@ -129,6 +129,8 @@ class TextClassifier(ZooModule):
             raise ZooError(f"expected class weights above 0, and finite, got {class_weights}")
         for name, p in (("token_dropout", token_dropout), ("label_smoothing", label_smoothing)):
             check_probability(name, p)
+        if head_size < 0 or adversarial < 0:
+            raise ZooError(f"expected head_size and adversarial of at least 0, got {head_size} and {adversarial}")
         require_words(tokenizer, {"imported vectors": vector_words})
         binary = len(labels) == 2 and not multi_label
         if positive is not None and (not binary or positive not in labels):
@@ -277,9 +279,9 @@ class TextClassifier(ZooModule):
         for place, text in enumerate(texts):
             if not isinstance(text, str):
                 raise ZooError(f"expected texts, got {text!r} ({type(text).__name__}) at place {place}")
+        tokens = [self.preprocess(text) for text in texts]
         was_training = self.training
         self.eval()
-        tokens = [self.preprocess(text) for text in texts]
         encoded = EncodedTexts(tokens, self.indexer)
         results: list = [None] * len(texts)
 

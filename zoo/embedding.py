@@ -128,7 +128,13 @@ class WordEmbedding(nn.Module):
         self.output_size = word_size + (vector_size if num_vectors else 0)
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors, a row for each of their words after the two special entries."""
+        """Copies imported vectors, a row for each of their words after the two special entries.
+
+        Raises:
+            ZooError: the model was made without them, or for others.
+        """
+        if self.vectors is None:
+            raise ZooError("this model has no imported vectors: make it with vector_words=... and vector_size=...")
         self.vectors.import_table(table)
 
     def look_up(self, words: Tensor, vectors: Tensor) -> list[Tensor]:

@@ -91,6 +91,7 @@ class SentencePieces:
         return [self._model.id_to_piece(i) for i in ids if not (self._model.is_control(i) or self._model.is_unknown(i))]
 
     def __call__(self, text: str) -> list[str]:
+        text = text.encode(errors="replace").decode()  # of halves of characters sentencepiece knows nothing
         return self._model.encode(text, out_type=str)
 
 
