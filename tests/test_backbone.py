@@ -395,6 +395,16 @@ def test_skips_carry_a_layers_input_past_it(cell):
             torch.testing.assert_close(backbone(x, lengths).sequence[row, :length], expected[row, :length])
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_highway_lets_little_through_at_first(cell):
+    x, lengths = batch([4, 4, 4])
+    backbone = make(cell, 2, options=RecurrentOptions(skip="highway"))
+    first, _ = backbone.layers[0][0].scan_together(backbone.layers[0], x, lengths, None)
+    second, _ = backbone.layers[1][0].scan_together(backbone.layers[1], first, lengths, None)
+    share = (backbone(x, lengths).sequence - first) / (second - first)
+    assert 0.05 < share.median() < 0.4
+
+
 def test_hidden_dropout_is_locked_to_a_row():
     # With an input of zeros and weights that copy, what a row loses stays lost at all its steps.
     cell = make("rnn", bidirectional=False, options=RecurrentOptions(hidden_dropout=0.5)).layers[0][0]
@@ -420,13 +430,14 @@ def test_forget_bias_holds_on_to_the_past(cell):
         with pytest.raises(ZooError, match="forget_bias"):
             make(cell, options=RecurrentOptions(forget_bias=2.0))
         return
-    kept = []
-    for bias in (-3.0, 3.0):
+    kept = {}
+    for bias in (-3.0, 0.0, 1.0, None, 3.0):
         backbone = make(cell, bidirectional=False, options=RecurrentOptions(forget_bias=bias))
         x = batch([5])[0].requires_grad_()
         (gradient,) = torch.autograd.grad(backbone(x, torch.tensor([5])).final.sum(), x)
-        kept.append(gradient[0, 0].abs().sum())
-    assert kept[1] > 2 * kept[0]
+        kept[bias] = float(gradient[0, 0].abs().sum())
+    assert kept[3.0] > 2 * kept[-3.0]
+    assert kept[None] == kept[1.0] > kept[0.0]  # the default is 1, and 0 is not taken for it
 
 
 def test_sizes_of_a_projected_cell():
