@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
 from zoo.cells.contract import chosen_kernel
 from zoo.cells.gru_scan import span_length
+from zoo.dropout import LockedDropout
 from zoo.errors import ZooError
 
 INPUTS, UNITS = 5, 6
@@ -330,7 +331,8 @@ def test_regularisers_act_in_training_alone(cell, kernel, name, layers, bidirect
     backbone = make(cell, layers, bidirectional, options=options)
     torch.testing.assert_close(backbone.eval()(*x).sequence, plain)
     changed = backbone.train()(*x).sequence
-    assert not torch.allclose(changed, plain)
+    for ours, theirs in zip(changed.chunk(backbone.directions, -1), plain.chunk(backbone.directions, -1), strict=True):
+        assert not torch.allclose(ours, theirs)  # in either direction
     changed.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in backbone.parameters())
     off = make(cell, layers, bidirectional, options=RecurrentOptions(kernel=kernel, **{name: 0.0}))
@@ -405,14 +407,40 @@ def test_a_highway_lets_little_through_at_first(cell):
     assert 0.05 < share.median() < 0.4
 
 
+@pytest.mark.parametrize("name", ["input_dropout", "dropout"])
+def test_locked_dropout_is_the_same_at_all_steps_of_a_row_and_another_in_the_next(name):
+    backbone = make("rnn", 2, dropout=0.2, options=RecurrentOptions(input_dropout=0.2))
+    mask = getattr(backbone, name)(torch.ones(40, 4, 50))
+    assert (mask == mask[:, :1]).all()
+    assert len(mask[:, 0].unique(dim=0)) == len(mask)
+    assert (mask == 0).float().mean() == pytest.approx(0.2, abs=0.05)
+    assert mask.unique().tolist() == [0, 1.25]
+
+
+@EVERY_KERNEL
+def test_each_dropout_acts_in_its_place_alone(cell, kernel):
+    options = RecurrentOptions(kernel=kernel, input_dropout=0.5)
+    backbone, (x, lengths) = make(cell, 3, dropout=0.3, options=options), batch([5, 2, 4])
+    torch.manual_seed(5)
+    found = backbone(x, lengths).sequence
+    torch.manual_seed(5)  # the same holes
+    for layer, p in zip(backbone.layers, (0.5, 0.3, 0.3), strict=True):
+        x, _ = layer[0].scan_together(layer, LockedDropout(p)(x), lengths, None)
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(found[row, :length], x[row, :length])
+
+
 def test_hidden_dropout_is_locked_to_a_row():
-    # With an input of zeros and weights that copy, what a row loses stays lost at all its steps.
+    # With an input of zeros and weights that copy, what a row loses stays lost at all its steps; what it keeps is
+    # scaled, here by 2, at each of them.
     cell = make("rnn", bidirectional=False, options=RecurrentOptions(hidden_dropout=0.5)).layers[0][0]
     cell.weight_hh.data.copy_(torch.eye(UNITS))
     outputs, _ = cell.scan(torch.zeros(9, 5, INPUTS), torch.full((9,), 5), (torch.full((9, UNITS), 0.01),))
     zero = outputs == 0
     assert 0 < zero.sum() < zero.numel()
     assert (zero == zero[:, :1]).all()
+    before = torch.cat([torch.full((9, 1, UNITS), 0.01), outputs[:, :-1]], dim=1)
+    torch.testing.assert_close(outputs, (2 * before).tanh() * ~zero)
 
 
 @pytest.mark.parametrize("cell", CELLS)
