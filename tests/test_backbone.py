@@ -339,6 +339,14 @@ def test_regularisers_act_in_training_alone(cell, kernel, name, layers, bidirect
     torch.testing.assert_close(off.train()(*x).sequence, plain)
 
 
+@pytest.mark.parametrize("name", ["hidden_dropout", "zoneout"])
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].honours])
+def test_what_acts_between_steps_leaves_evaluation_its_kernel(cell, name):
+    layer, plain = (make(cell, options=RecurrentOptions(**{name: p})).layers[0][0] for p in (0.5, 0.0))
+    assert layer.train().kernel == "steps"
+    assert layer.eval().kernel == plain.eval().kernel == plain.train().kernel
+
+
 @pytest.mark.parametrize("cell, kernel", [pair for pair in KERNELS if "weight_drop" in CELLS[pair[0]].honours])
 def test_weight_drop_is_the_kernel_on_a_matrix_with_holes(cell, kernel):
     dropping = make(cell, bidirectional=False, options=RecurrentOptions(kernel=kernel, weight_drop=0.5))
