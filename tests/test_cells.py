@@ -88,14 +88,17 @@ def projected(p, x, h, c):
 
 
 def slstm(p, x, h, c, n, m):
-    del m  # the stabiliser cancels: without it the same numbers come out, as long as none overflows
-    out, after, normal = [], [], []
+    out, after, normal, stabiliser = [], [], [], []
     for u in range(UNITS):
         i, f, o, z = (scores(p, x, h, gate, u) for gate in range(4))
-        after.append(sigmoid(f) * c[u] + math.exp(i) * math.tanh(z))
-        normal.append(sigmoid(f) * n[u] + math.exp(i))
-        out.append(sigmoid(o) * after[u] / normal[u])
-    return out, after, normal, [0.0] * UNITS
+        # The stabiliser cancels: as long as nothing overflows, the step can be taken without it.
+        true_c = sigmoid(f) * c[u] * math.exp(m[u]) + math.exp(i) * math.tanh(z)
+        true_n = sigmoid(f) * n[u] * math.exp(m[u]) + math.exp(i)
+        out.append(sigmoid(o) * true_c / true_n)
+        stabiliser.append(max(math.log(sigmoid(f)) + m[u], i))
+        after.append(true_c / math.exp(stabiliser[u]))
+        normal.append(true_n / math.exp(stabiliser[u]))
+    return out, after, normal, stabiliser
 
 
 def positive(x: float) -> float:
@@ -138,21 +141,28 @@ def test_every_cell_has_a_reference():
     assert {name.split(",")[0] for name in REFERENCES} | {"gru", "rnn"} == set(CELLS)  # these two against torch
 
 
+@pytest.mark.parametrize("start", ["initial", "given"])
 @pytest.mark.parametrize("name", REFERENCES)
-def test_equals_its_equations(name):
+def test_equals_its_equations(name, start):
     reference, options = REFERENCES[name]
     torch.manual_seed(2)
     cell = make_cell(name.split(",")[0], INPUTS, UNITS, RecurrentOptions(**options)).double()
     for parameter in cell.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     parameters = {key: value.tolist() for key, value in cell.named_parameters()}
-    x = torch.randn(1, STEPS, INPUTS, dtype=torch.float64)
-    outputs, _ = cell.scan(x, torch.tensor([STEPS]), tuple(part.double() for part in cell.initial_state(1)))
-    size = cell.output_size
-    state = ([0.0] * size, *([0.0] * UNITS for _ in cell.initial_state(1)[1:]))
-    for t in range(STEPS):
-        state = reference(parameters, x[0, t].tolist(), *state)
-        torch.testing.assert_close(outputs[0, t], torch.tensor(state[0], dtype=torch.float64), atol=1e-9, rtol=1e-9)
+    x, lengths = torch.randn(2, STEPS, INPUTS, dtype=torch.float64), [STEPS, STEPS - 2]
+    states = tuple(part.double() for part in cell.initial_state(2))
+    if start == "given":  # what is not free, an slstm's normaliser, is positive
+        states = tuple(
+            torch.randn_like(part) if k < cell.free else torch.rand_like(part) for k, part in enumerate(states)
+        )
+    outputs, ends = cell.scan(x, torch.tensor(lengths), states)
+    for row, length in enumerate(lengths):
+        state = [part[row].tolist() for part in states]
+        for t in range(length):
+            state = reference(parameters, x[row, t].tolist(), *state)
+            torch.testing.assert_close(outputs[row, t].tolist(), state[0], atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close([end[row].tolist() for end in ends], list(state), atol=1e-9, rtol=1e-9)
 
 
 def test_slstm_survives_gates_that_would_overflow():
