@@ -74,7 +74,7 @@ class TrainingCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--out", type=str | None, default=None, help="run folder (default: runs/RECIPE/TIME)")
         parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
-        parser.add_argument("--overwrite", type=bool, default=False, help="delete the run in --out first")
+        parser.add_argument("--overwrite", type=bool, default=False, help="delete the files of a run in --out first")
         parser.add_argument("--ema", type=float, default=0.997, help="decay of the weight average, 0 for none")
         parser.add_argument("--wandb", type=str | None, default=None, help="online, offline or disabled")
         parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="the project's name in W&B")
@@ -90,6 +90,8 @@ class TrainingCLI(LightningCLI):
         self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
         self.config.out = str(self.folder.path)
         self.main_process = pl.utilities.rank_zero_only.rank == 0
+        if self.main_process:
+            self.folder.check(resume=self.config.resume, overwrite=self.config.overwrite)
 
     def instantiate_trainer(self) -> pl.Trainer:
         self.test = self.test and "test" in self.datamodule.splits

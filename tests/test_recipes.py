@@ -19,6 +19,7 @@ import yaml
 from wandb.proto.wandb_internal_pb2 import Record
 
 from recipes import sentiment
+from recipes.folder import FILES, RunFolder
 from recipes.training import train
 from zoo import from_pretrained
 from zoo.errors import ZooError
@@ -89,6 +90,7 @@ def test_a_run_leaves_exactly_its_files(trained):
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "model/config.json", "model/vocabulary.json", "model/model.safetensors",
     }  # fmt: skip
+    assert files <= set(FILES)
     facts = json.loads((trained / "metrics.json").read_text())
     assert facts["epochs"] == 2 and facts["seed"] == 0 and facts["train_tokens_per_second"] > 0
     assert set(facts["scores"]) >= {"test/accuracy", "test/unknown_accuracy", "test/sentence_accuracy", "test/macro_f1"}
@@ -117,6 +119,34 @@ def test_nothing_is_overwritten_unasked(trained):
     done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=1", *TINY, cwd=trained.parent, fails=True)
     assert all(word in done.stderr for word in ("holds another run", "--resume", "--overwrite"))
     assert (trained / "metrics.json").read_text() == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_a_run_would_replace_is_kept_unless_it_may_go(tmp_path, name):
+    for mine in (name, "notes.txt", "checkpoints/mine.ckpt", "model/mine.txt"):
+        (tmp_path / mine).parent.mkdir(exist_ok=True)
+        (tmp_path / mine).write_text("mine")
+    folder = RunFolder(tmp_path)
+    with pytest.raises(ZooError, match=rf"\({name}\): .*--overwrite"):
+        folder.open(resume=False, overwrite=False)
+    assert (tmp_path / name).read_text() == "mine"
+    folder.open(resume=False, overwrite=True)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"notes.txt", "checkpoints/mine.ckpt", "model/mine.txt"}
+
+
+def test_a_folder_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "scores.txt").write_text("mine")
+    with pytest.raises(ZooError, match="scores.txt"):
+        train(sentiment.RECIPE, [f"--out={tmp_path}", "--data.train=missing.tsv", "--data.dev=missing.tsv"], test=True)
+
+
+def test_what_overwrite_leaves_empty_is_gone(tmp_path):
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    RunFolder(tmp_path).open(resume=False, overwrite=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["checkpoints"]
 
 
 def test_fit_reads_no_test_split(tmp_path):
@@ -294,6 +324,7 @@ def test_a_classifier_leaves_exactly_its_files(classified):
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "model/config.json", "model/vocabulary.json", "model/model.safetensors",
     }  # fmt: skip
+    assert files <= set(FILES)
     scores = json.loads((classified / "metrics.json").read_text())["scores"]
     names = ("accuracy", "macro_f1", "ece", "f1", "auroc", "average_precision", "loss")
     assert set(scores) == {f"test/{name}" for name in names}
