@@ -56,9 +56,13 @@ class RunFolder:
         """Whether a run may have the folder: asked before anything that takes time.
 
         Raises:
-            ZooError: it has files that the run would replace and neither `resume` nor `overwrite` was asked for, or
-                there is nothing to resume.
+            ZooError: a file is where a folder must be, it has files that the run would replace and neither `resume` nor
+                `overwrite` was asked for, or there is nothing to resume.
         """
+        for folder in (self.checkpoints, self.model):
+            nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+            if not nearest.is_dir():
+                raise ZooError(f"expected a folder for the run, got --out {self.path}, and {nearest} is a file")
         if resume and overwrite:
             raise ZooError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume and not self.last.is_file():
@@ -74,6 +78,12 @@ class RunFolder:
     def open(self, *, resume: bool, overwrite: bool) -> None:
         """Makes the folder ready for a run: without the files of an older one, unless it goes on; raises as `check`."""
         self.check(resume=resume, overwrite=overwrite)
+        try:
+            self._make(resume=resume)
+        except OSError as error:
+            raise ZooError(f"--out {self.path}: expected a folder that can be written, got: {error}") from error
+
+    def _make(self, *, resume: bool) -> None:
         if not resume:
             for path in (self.path / name for name in self._found()):
                 path.unlink()

@@ -141,6 +141,20 @@ def test_a_folder_is_refused_before_anything_is_read(tmp_path):
         train(sentiment.RECIPE, [f"--out={tmp_path}", "--data.train=missing.tsv", "--data.dev=missing.tsv"], test=True)
 
 
+@pytest.mark.parametrize("file, out", [("a", "a"), ("a", "a/b/c"), ("run/model", "run"), ("run/checkpoints", "run")])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, file, out):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    with pytest.raises(ZooError, match=f"expected a folder .*{tmp_path / file} is a file"):
+        RunFolder(tmp_path / out).check(resume=False, overwrite=True)
+
+
+def test_what_overwrite_cannot_delete_is_named(tmp_path):
+    (tmp_path / "scores.txt").mkdir()
+    with pytest.raises(ZooError, match="can be written, got: .*scores.txt"):
+        RunFolder(tmp_path).open(resume=False, overwrite=True)
+
+
 def test_what_overwrite_leaves_empty_is_gone(tmp_path):
     for name in FILES:
         (tmp_path / name).parent.mkdir(exist_ok=True)
