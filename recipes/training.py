@@ -51,6 +51,11 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
             _print_resume(recipe, folder)
         raise SystemExit(130) from None
 
+    if not folder.best.is_file():
+        raise ZooError(
+            f"the training ended before the model was scored on dev, so there is no {folder.best}: give it more with "
+            "--trainer.max_steps or --trainer.max_time, or score more often with --trainer.val_check_interval"
+        )
     # Weight averaging would put its own last weights in the place of the best ones.
     trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
     best = torch.load(folder.best, map_location="cpu", weights_only=True)

@@ -482,6 +482,36 @@ def test_a_trained_model_outlives_its_evaluation(tmp_path):
     assert list(from_pretrained(tmp_path / "run/model").labels) == ["negative", "positive"]
 
 
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--trainer.max_epochs=0", "max_epochs 0 leaves nothing to report"),
+        ("--trainer.max_steps=0", "max_steps 0 leaves nothing to report"),
+        ("--trainer.limit_val_batches=0", "limit_val_batches 0 leaves nothing to report"),
+        ("--trainer.limit_test_batches=0", "limit_test_batches 0 leaves nothing to report"),
+        ("--trainer.enable_checkpointing=false", "enable_checkpointing false leaves no best checkpoint"),
+        ("--trainer.barebones=true", "barebones true leaves no best checkpoint"),
+        ("--trainer.fast_dev_run=true", "give --trainer.max_epochs 2 --trainer.limit_train_batches 2"),
+        ("--trainer.check_val_every_n_epoch=2", "never scores a model on dev in --trainer.max_epochs 1"),
+        ("--trainer.max_epochs=-3", "`max_epochs` must be a non-negative integer or -1"),
+        ("--model.learning_rate=-1", "expected a learning_rate above 0, got -1"),
+        ("--model.weight_decay=-1", "expected a weight_decay of at least 0, got -1"),
+        ("--model.warmup=2", "as warmup, got 2"),
+        ("--wandb=on", "online, offline, disabled"),
+    ],
+)
+def test_settings_that_leave_nothing_to_report_are_refused_before_training(tmp_path, flag, message):
+    with pytest.raises(ZooError, match=message):
+        train(sentiment.RECIPE, [f"--out={tmp_path / 'run'}", "--trainer.max_epochs=1", *SMALL, flag], test=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_ends_too_early_says_so(tmp_path):
+    args = [f"--out={tmp_path / 'run'}", "--trainer.max_steps=1", "--trainer.enable_progress_bar=false", *SMALL]
+    with pytest.raises(ZooError, match="ended before the model was scored on dev"):
+        train(sentiment.RECIPE, args, test=True)
+
+
 def test_several_labels_a_text(tmp_path):
     rows = [("long|sad", "a long dull film"), ("", "a film"), ("sad", "a dull film"), ("long", "a long film")]
     for split in ("train", "dev", "test"):

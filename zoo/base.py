@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from zoo.errors import ZooError
+
 CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
 
 
@@ -56,7 +58,21 @@ class ZooModule(pl.LightningModule):
         scores = self.metrics[stage].compute()
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
 
+    def check_schedule(self) -> None:
+        """Whether optimiser and schedule can do with their settings: asked before a training leaves anything behind.
+
+        Raises:
+            ZooError: they cannot.
+        """
+        if not 0 < self.learning_rate < math.inf:
+            raise ZooError(f"expected a learning_rate above 0, got {self.learning_rate}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ZooError(f"expected a weight_decay of at least 0, got {self.weight_decay}")
+        if not 0 <= self.warmup <= 1:
+            raise ZooError(f"expected a share of all steps in [0, 1] as warmup, got {self.warmup}")
+
     def configure_optimizers(self):
+        self.check_schedule()
         trained = [p for p in self.parameters() if p.requires_grad]
         # Decay is for matrices: a bias, or an embedding row that a batch never used, has nothing to decay.
         embeddings = {m.weight for m in self.modules() if isinstance(m, torch.nn.Embedding)}
