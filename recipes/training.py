@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 
+from recipes.checkpoints import read_checkpoint
 from recipes.figures import learning_curve
 from recipes.flags import TrainingCLI
 from recipes.recipe import Recipe
@@ -36,15 +36,15 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     started = time.perf_counter()
     cli = TrainingCLI(recipe, args, test=test)
     folder, trainer, model = cli.folder, cli.trainer, cli.model
+    last = folder.last if cli.config.resume else None
+    if last:
+        read_checkpoint(last, recipe)  # before anything of the run is replaced
     if cli.main_process:
         cli.parser.save(cli.config, folder.config, overwrite=True, skip_validation=True)
         print(f"{folder.path}: {type(model).__name__}, {_parameters(model):,} parameters", file=sys.stderr)
         if test and not cli.test:
             print("there is no test split (--data.test FILE): dev alone will be reported", file=sys.stderr)
     try:
-        last = folder.last if cli.config.resume else None
-        if last:
-            _check_checkpoint(last, recipe)
         trainer.fit(model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
     except SystemExit:  # how Lightning ends after Ctrl-C
         if cli.main_process:
@@ -92,13 +92,6 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     finish(cli.logger, scores)
     print_scores(f"{folder.path}, the best of {len(rows)} epochs", scores, facts)
     print(f"next:  python -m recipes.{recipe.name} predict --model {folder.model}")
-
-
-def _check_checkpoint(path: Path, recipe: Recipe) -> None:
-    found = torch.load(path, map_location="cpu", weights_only=True).get("model_class")
-    wanted = recipe.model.__name__
-    if found != wanted:
-        raise ZooError(f"{path} holds a {found}, and this recipe trains a {wanted}: use that one's recipe")
 
 
 def _print_resume(recipe: Recipe, folder) -> None:

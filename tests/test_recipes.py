@@ -19,6 +19,7 @@ import yaml
 from wandb.proto.wandb_internal_pb2 import Record
 
 from recipes import sentiment
+from recipes.evaluation import load_model
 from recipes.folder import FILES, RunFolder
 from recipes.training import train
 from zoo import from_pretrained
@@ -263,6 +264,33 @@ def test_a_checkpoint_of_another_task_is_named(trained, tmp_path):
     torch.save(checkpoint, tmp_path / "other.ckpt")
     done = run("pos_tagging", "test", "--model", "other.ckpt", cwd=tmp_path, fails=True)
     assert "TextClassifier" in done.stderr and "SequenceTagger" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK", b"\x80\x02.", 1000], ids=str)
+def test_a_damaged_checkpoint_is_named(classified, tmp_path, content):
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    path.parent.mkdir()
+    path.write_bytes((classified / "checkpoints/best.ckpt").read_bytes()[:content] if content == 1000 else content)
+    (tmp_path / "config.yaml").write_text("mine")
+    args = [f"--out={tmp_path}", "--resume=true", *SMALL]
+    for read in (lambda: load_model(str(path), sentiment.RECIPE), lambda: train(sentiment.RECIPE, args, test=True)):
+        with pytest.raises(ZooError, match=f"{path}: expected a checkpoint of a run, got a damaged file") as raised:
+            read()
+        assert "weights_only" not in str(raised.value)
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def test_a_checkpoint_that_describes_no_model_is_named(classified, tmp_path):
+    path, whole = tmp_path / "some.ckpt", torch.load(classified / "checkpoints/best.ckpt", weights_only=True)
+    for content, message in (
+        ([1], "without hyper_parameters, model_class, state_dict"),
+        ({"state_dict": {}}, "without hyper_parameters, model_class, state_dict"),
+        ({**whole, "hyper_parameters": None}, "expected arguments and weights of a TextClassifier"),
+        ({**whole, "state_dict": {}}, "expected arguments and weights of a TextClassifier"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(ZooError, match=f"{path}: .*{message}"):
+            load_model(str(path), sentiment.RECIPE)
 
 
 def test_a_model_of_other_tags_is_named(trained):
