@@ -77,6 +77,13 @@ def test_damage_is_noticed(tmp_path):
         zoo.from_pretrained(folder)
 
 
+def test_a_model_saved_over_one_with_a_card_is_loaded(tmp_path):
+    folder = small(cell="gru").save_pretrained(tmp_path / "m")
+    (folder / "card.json").write_text(json.dumps({"sha256": "0" * 64}))
+    small().save_pretrained(folder)
+    assert zoo.from_pretrained(folder).hparams["cell"] == "lstm"
+
+
 @pytest.mark.parametrize("file", ["config.json", "vocabulary.json", "card.json"])
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"class": [], "hyperparameters": []}', '{"sha256": 1}'])
 def test_json_that_describes_no_model_is_refused(tmp_path, file, content):

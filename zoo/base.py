@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from zoo.errors import ZooError
 
-CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
+CONFIG, VOCABULARY, WEIGHTS, CARD = "config.json", "vocabulary.json", "model.safetensors", "card.json"
 
 
 class ZooModule(pl.LightningModule):
@@ -106,7 +106,7 @@ class ZooModule(pl.LightningModule):
         """Writes a folder that `zoo.from_pretrained` loads: JSON and safetensors, never a pickle.
 
         Args:
-            folder: made if it does not exist; files of an older model in it are replaced.
+            folder: made if it does not exist; files of an older model in it are replaced, and its card is deleted.
             half: whether to store the weights in fp16, in half the space.
         """
         folder = Path(folder)
@@ -121,6 +121,7 @@ class ZooModule(pl.LightningModule):
         if half:
             weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / CARD).unlink(missing_ok=True)
         save_file(weights, folder / WEIGHTS)
         for name, text in texts.items():
             (folder / name).write_bytes(text)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zoo.base import CONFIG, VOCABULARY, WEIGHTS, ZooModule
+from zoo.base import CARD, CONFIG, VOCABULARY, WEIGHTS, ZooModule
 from zoo.classifier import TextClassifier
 from zoo.errors import ZooError, unknown_name
 from zoo.seq2seq import Seq2Seq, Seq2SeqSummarizer
@@ -29,7 +29,7 @@ BUNDLED = Path(__file__).parent / "models"
 
 def list_pretrained() -> dict[str, dict]:
     """The models that come with this package: name -> card."""
-    return {path.parent.name: json.loads(path.read_text("utf-8")) for path in sorted(BUNDLED.glob("*/card.json"))}
+    return {path.parent.name: json.loads(path.read_text("utf-8")) for path in sorted(BUNDLED.glob(f"*/{CARD}"))}
 
 
 def from_pretrained(name_or_folder: str | Path) -> ZooModule:
@@ -90,7 +90,7 @@ def _read_json(path: Path) -> dict:
 
 
 def _verify(folder: Path) -> None:
-    card = folder / "card.json"
+    card = folder / CARD
     if card.is_file() and (folder / WEIGHTS).is_file():
         expected = _read_json(card).get("sha256")
         found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
