@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from recipes.checkpoints import read_checkpoint
 from recipes.figures import learning_curve
 from recipes.flags import TrainingCLI
+from recipes.folder import RunFolder
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from recipes.tracking import finish, log_pictures
@@ -48,7 +49,7 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         trainer.fit(model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
     except SystemExit:  # how Lightning ends after Ctrl-C
         if cli.main_process:
-            _print_resume(recipe, folder)
+            print_resume(recipe, folder)
         raise SystemExit(130) from None
 
     if not folder.best.is_file():
@@ -91,12 +92,14 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     log_pictures(cli.logger, pictures)
     finish(cli.logger, scores)
     print_scores(f"{folder.path}, the best of {len(rows)} epochs", scores, facts)
-    print(f"next:  python -m recipes.{recipe.name} predict --model {folder.model}")
+    print(f"next:  python -m recipes.{recipe.name} predict --model {shlex.quote(str(folder.model))}")
 
 
-def _print_resume(recipe: Recipe, folder) -> None:
+def print_resume(recipe: Recipe, folder: RunFolder) -> None:
+    """Tells people how to go on with an interrupted run."""
     if folder.last.is_file():
-        command = f"python -m recipes.{recipe.name} --config {folder.config} --out {folder.path} --resume"
+        flags = shlex.join(["--config", str(folder.config), "--out", str(folder.path), "--resume"])
+        command = f"python -m recipes.{recipe.name} {flags}"
         print(f"\ninterrupted; nothing is lost. Go on with:\n{command}", file=sys.stderr)
     else:
         print("\ninterrupted before there was a checkpoint", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import struct
 import subprocess
@@ -21,7 +22,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 from recipes import sentiment
 from recipes.evaluation import load_model
 from recipes.folder import FILES, RunFolder
-from recipes.training import train
+from recipes.training import print_resume, train
 from zoo import from_pretrained
 from zoo.errors import ZooError
 
@@ -64,7 +65,7 @@ def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
     assert epoch["current"]["completed"] > 0
     resume = errors.strip().splitlines()[-1]
     assert resume.startswith(f"python -m recipes.{recipe} --config stopped/config.yaml --out stopped --resume")
-    return resume.split()[3:]
+    return shlex.split(resume)[3:]
 
 
 @pytest.fixture(scope="module")
@@ -538,6 +539,19 @@ def test_a_training_that_ends_too_early_says_so(tmp_path):
     args = [f"--out={tmp_path / 'run'}", "--trainer.max_steps=1", "--trainer.enable_progress_bar=false", *SMALL]
     with pytest.raises(ZooError, match="ended before the model was scored on dev"):
         train(sentiment.RECIPE, args, test=True)
+
+
+def test_printed_commands_can_be_pasted_whatever_the_folder_is_called(tmp_path, capsys):
+    out = tmp_path / "sp ace $HOME"
+    args = [f"--out={out}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]
+    train(sentiment.RECIPE, args, test=False)
+    start, command = capsys.readouterr().out.strip().splitlines()[-1].split("  ")
+    assert start == "next:"
+    assert shlex.split(command) == ["python", "-m", "recipes.sentiment", "predict", "--model", str(out / "model")]
+    print_resume(sentiment.RECIPE, RunFolder(out))
+    command = capsys.readouterr().err.splitlines()[-1]
+    expected = ["--config", str(out / "config.yaml"), "--out", str(out), "--resume"]
+    assert shlex.split(command) == ["python", "-m", "recipes.sentiment", *expected]
 
 
 def test_several_labels_a_text(tmp_path):
