@@ -20,6 +20,7 @@ import yaml
 from wandb.proto.wandb_internal_pb2 import Record
 
 from recipes import sentiment
+from recipes.cli import main
 from recipes.evaluation import load_model
 from recipes.folder import FILES, RunFolder
 from recipes.training import print_resume, train
@@ -214,6 +215,19 @@ def test_predict_keeps_order_and_empty_lines(trained):
     rows = [json.loads(line) for line in jsonl.splitlines()]
     assert [row["tokens"] for row in rows] == [["I", "saw", "her", "duck", "."], [], ["Go", "!"]]
     assert [len(row["tags"]) for row in rows] == [5, 0, 2]
+
+
+def test_ctrl_c_ends_predict_quietly(capsys):
+    def predict(recipe, args):
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(replace(sentiment.RECIPE, predict=predict), ["predict"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 130 and capsys.readouterr() == ("", "")
 
 
 def test_predict_writes_conllu_back_with_one_column_changed(trained):
