@@ -62,7 +62,7 @@ class RunFolder:
         for folder in (self.checkpoints, self.model):
             nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
             if not nearest.is_dir():
-                raise ZooError(f"expected a folder for the run, got --out {self.path}, and {nearest} is a file")
+                raise ZooError(f"expected a folder for --out {self.path}, got a file at {nearest}: choose another")
         if resume and overwrite:
             raise ZooError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume and not self.last.is_file():

@@ -148,7 +148,7 @@ def test_a_folder_is_refused_before_anything_is_read(tmp_path):
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, file, out):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).touch()
-    with pytest.raises(ZooError, match=f"expected a folder .*{tmp_path / file} is a file"):
+    with pytest.raises(ZooError, match=f"expected a folder .* got a file at {tmp_path / file}"):
         RunFolder(tmp_path / out).check(resume=False, overwrite=True)
 
 
