@@ -7,41 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 import yaml
 
+from recipes.checkpoints import read_checkpoint, wrong_model
 from recipes.flags import Parser, add_search_flags, changed_search, default_precision
 from recipes.folder import CONFIG, MODEL
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from zoo.base import ZooModule
-from zoo.errors import ZooError
-from zoo.pretrained import from_pretrained
+from zoo.pretrained import from_pretrained, restore
 
 
 def load_model(reference: str, recipe: Recipe) -> ZooModule:
     """A model by name, model folder, run folder or checkpoint.
 
     Raises:
-        ZooError: there is none, or it is of another task.
+        ZooError: there is none, it is damaged, or it is of another task.
     """
     path = Path(reference)
     if path.suffix == ".ckpt" and path.is_file():
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        found = checkpoint.get("model_class")
-        if found == recipe.model.__name__:
-            model = recipe.model(**checkpoint["hyper_parameters"])
-            model.load_state_dict(checkpoint["state_dict"])
-            return model.eval()
-    else:
-        model = from_pretrained(path / MODEL if (path / MODEL).is_dir() else reference)
-        found = type(model).__name__
-        if isinstance(model, recipe.model):
-            return model
-    raise ZooError(
-        f"{reference} holds a {found}, and python -m recipes.{recipe.name} needs a {recipe.model.__name__}: "
-        "use the recipe that trained it"
-    )
+        checkpoint = read_checkpoint(path, recipe)
+        return restore(path, checkpoint["model_class"], checkpoint["hyper_parameters"], checkpoint["state_dict"])
+    model = from_pretrained(path / MODEL if (path / MODEL).is_dir() else reference)
+    if not isinstance(model, recipe.model):
+        raise wrong_model(reference, type(model).__name__, recipe)
+    return model
 
 
 def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:

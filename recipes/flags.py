@@ -13,12 +13,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from recipes.folder import RunFolder, run_folder
 from recipes.recipe import Recipe
 from recipes.recorder import Recorder
 from recipes.tracking import wandb_logger, wandb_mode
+from zoo.errors import ZooError
 
 
 class Parser(LightningArgumentParser):
@@ -74,7 +76,7 @@ class TrainingCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--out", type=str | None, default=None, help="run folder (default: runs/RECIPE/TIME)")
         parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
-        parser.add_argument("--overwrite", type=bool, default=False, help="delete the run in --out first")
+        parser.add_argument("--overwrite", type=bool, default=False, help="delete the files of a run in --out first")
         parser.add_argument("--ema", type=float, default=0.997, help="decay of the weight average, 0 for none")
         parser.add_argument("--wandb", type=str | None, default=None, help="online, offline or disabled")
         parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="the project's name in W&B")
@@ -90,13 +92,16 @@ class TrainingCLI(LightningCLI):
         self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
         self.config.out = str(self.folder.path)
         self.main_process = pl.utilities.rank_zero_only.rank == 0
+        check_trainer(self.config.trainer, test=self.test)
+        if self.main_process:
+            self.folder.check(resume=self.config.resume, overwrite=self.config.overwrite)
 
     def instantiate_trainer(self) -> pl.Trainer:
         self.test = self.test and "test" in self.datamodule.splits
         for stage in ("fit", "test") if self.test else ("fit",):  # every split that will be needed is read at once
             self.datamodule.setup(stage)
-        if self.main_process:  # only now: a mistake in the data or the model leaves no folder behind
-            self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
+        self.model.check_schedule()
+        mode = wandb_mode(self.config.wandb) if self.main_process else "disabled"
         self.recorder = Recorder(self.folder.last)
         best = ModelCheckpoint(
             self.folder.checkpoints,
@@ -114,15 +119,38 @@ class TrainingCLI(LightningCLI):
         if interactive:
             callbacks.append(RichProgressBar())
         self.trainer_defaults["callbacks"] = callbacks
+        try:
+            trainer = super().instantiate_trainer(
+                logger=False,
+                enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
+            )
+        except (MisconfigurationException, ValueError) as error:
+            raise ZooError(f"the flags of --trainer do not fit each other or this machine: {error}") from error
         self.logger = None
-        if self.main_process:
+        if self.main_process:  # only now: a mistake in the data, the model or the trainer leaves no folder behind
+            self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
             # Settings only: what the data gives to the model is its vocabulary.
             settings = self.config.clone(with_meta=False).as_dict()
-            mode = wandb_mode(self.config.wandb)
-            self.logger = wandb_logger(mode, self.folder.path, self.config.wandb_project, settings)
-        return super().instantiate_trainer(
-            logger=self.logger or False,
-            enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
+            trainer.logger = self.logger = wandb_logger(mode, self.folder.path, self.config.wandb_project, settings)
+        return trainer
+
+
+def check_trainer(options, *, test: bool) -> None:
+    """Refuses what would leave a run without a best checkpoint, or without the scores that it ends with."""
+    for name in ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", *["limit_test_batches"] * test):
+        if getattr(options, name) == 0:
+            raise ZooError(f"--trainer.{name} 0 leaves nothing to report: leave it out, or give more than 0")
+    for name, wrong in (("enable_checkpointing", False), ("barebones", True)):
+        if getattr(options, name) is wrong:
+            raise ZooError(f"--trainer.{name} {str(wrong).lower()} leaves no best checkpoint to report: leave it out")
+    if options.fast_dev_run:
+        few = " ".join(f"--trainer.{name} 2" for name in ("max_epochs", "limit_train_batches", "limit_val_batches"))
+        raise ZooError(f"--trainer.fast_dev_run leaves no checkpoint to report: to try things out give {few}")
+    epochs, every = options.max_epochs or 0, options.check_val_every_n_epoch or 1
+    if 0 < epochs < every:
+        raise ZooError(
+            f"--trainer.check_val_every_n_epoch {every} never scores a model on dev in --trainer.max_epochs {epochs}: "
+            "give more epochs, or score more often"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,15 @@ from pathlib import Path
 from zoo.errors import ZooError
 
 CONFIG, METRICS, CHECKPOINTS, MODEL = "config.yaml", "metrics.json", "checkpoints", "model"
+# All that a run of any recipe may write over, and so all that --overwrite may delete.
+FILES = (
+    CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",
+    "learning-curve.png", "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
+    "attention-1.png", "attention-2.png", "attention-3.png",
+    f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt",
+    f"{MODEL}/config.json", f"{MODEL}/vocabulary.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
+    "wandb/run-id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,28 +52,48 @@ class RunFolder:
     def model(self) -> Path:
         return self.path / MODEL
 
-    def open(self, *, resume: bool, overwrite: bool) -> None:
-        """Makes the folder ready for a run.
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """Whether a run may have the folder: asked before anything that takes time.
 
         Raises:
-            ZooError: it holds another run and neither `resume` nor `overwrite` was asked for, or there is
-                nothing to resume.
+            ZooError: a file is where a folder must be, it has files that the run would replace and neither `resume` nor
+                `overwrite` was asked for, or there is nothing to resume.
         """
+        for folder in (self.checkpoints, self.model):
+            nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+            if not nearest.is_dir():
+                raise ZooError(f"expected a folder for --out {self.path}, got a file at {nearest}: choose another")
         if resume and overwrite:
             raise ZooError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume and not self.last.is_file():
             raise ZooError(f"nothing to resume: there is no {self.last}. Leave --resume out to start a new run")
-        if self.config.exists() and not resume:
-            if not overwrite:
-                raise ZooError(
-                    f"{self.path} holds another run: add --resume to go on with it, --overwrite to delete it, "
-                    "or choose another folder with --out"
-                )
-            for old in (CHECKPOINTS, MODEL):
-                shutil.rmtree(self.path / old, ignore_errors=True)
-            for old in (self.config, self.metrics):
-                old.unlink(missing_ok=True)
+        found = self._found()
+        if found and not resume and not overwrite:
+            what, way = "has files that a run would replace", "keep them elsewhere, add --overwrite to delete them"
+            if self.last.is_file():
+                what, way = "holds another run", "add --resume to go on with it, --overwrite to delete its files"
+            names = ", ".join(found)
+            raise ZooError(f"{self.path} {what} ({names}): {way}, or choose another folder with --out")
+
+    def open(self, *, resume: bool, overwrite: bool) -> None:
+        """Makes the folder ready for a run: without the files of an older one, unless it goes on; raises as `check`."""
+        self.check(resume=resume, overwrite=overwrite)
+        try:
+            self._make(resume=resume)
+        except OSError as error:
+            raise ZooError(f"--out {self.path}: expected a folder that can be written, got: {error}") from error
+
+    def _make(self, *, resume: bool) -> None:
+        if not resume:
+            for path in (self.path / name for name in self._found()):
+                path.unlink()
+                if path.parent != self.path:
+                    with suppress(OSError):  # others' files are in it, and stay
+                        path.parent.rmdir()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+
+    def _found(self) -> list[str]:
+        return [name for name in FILES if os.path.lexists(self.path / name)]
 
 
 def run_folder(out: str | None, recipe: str) -> RunFolder:

@@ -10,14 +10,15 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 
+from recipes.checkpoints import read_checkpoint
 from recipes.figures import learning_curve
 from recipes.flags import TrainingCLI
+from recipes.folder import RunFolder
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from recipes.tracking import finish, log_pictures
@@ -36,21 +37,26 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     started = time.perf_counter()
     cli = TrainingCLI(recipe, args, test=test)
     folder, trainer, model = cli.folder, cli.trainer, cli.model
+    last = folder.last if cli.config.resume else None
+    if last:
+        read_checkpoint(last, recipe)  # before anything of the run is replaced
     if cli.main_process:
         cli.parser.save(cli.config, folder.config, overwrite=True, skip_validation=True)
         print(f"{folder.path}: {type(model).__name__}, {_parameters(model):,} parameters", file=sys.stderr)
         if test and not cli.test:
             print("there is no test split (--data.test FILE): dev alone will be reported", file=sys.stderr)
     try:
-        last = folder.last if cli.config.resume else None
-        if last:
-            _check_checkpoint(last, recipe)
         trainer.fit(model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
     except SystemExit:  # how Lightning ends after Ctrl-C
         if cli.main_process:
-            _print_resume(recipe, folder)
+            print_resume(recipe, folder)
         raise SystemExit(130) from None
 
+    if not folder.best.is_file():
+        raise ZooError(
+            f"the training ended before the model was scored on dev, so there is no {folder.best}: give it more with "
+            "--trainer.max_steps or --trainer.max_time, or score more often with --trainer.val_check_interval"
+        )
     # Weight averaging would put its own last weights in the place of the best ones.
     trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
     best = torch.load(folder.best, map_location="cpu", weights_only=True)
@@ -86,19 +92,14 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     log_pictures(cli.logger, pictures)
     finish(cli.logger, scores)
     print_scores(f"{folder.path}, the best of {len(rows)} epochs", scores, facts)
-    print(f"next:  python -m recipes.{recipe.name} predict --model {folder.model}")
+    print(f"next:  python -m recipes.{recipe.name} predict --model {shlex.quote(str(folder.model))}")
 
 
-def _check_checkpoint(path: Path, recipe: Recipe) -> None:
-    found = torch.load(path, map_location="cpu", weights_only=True).get("model_class")
-    wanted = recipe.model.__name__
-    if found != wanted:
-        raise ZooError(f"{path} holds a {found}, and this recipe trains a {wanted}: use that one's recipe")
-
-
-def _print_resume(recipe: Recipe, folder) -> None:
+def print_resume(recipe: Recipe, folder: RunFolder) -> None:
+    """Tells people how to go on with an interrupted run."""
     if folder.last.is_file():
-        command = f"python -m recipes.{recipe.name} --config {folder.config} --out {folder.path} --resume"
+        flags = shlex.join(["--config", str(folder.config), "--out", str(folder.path), "--resume"])
+        command = f"python -m recipes.{recipe.name} {flags}"
         print(f"\ninterrupted; nothing is lost. Go on with:\n{command}", file=sys.stderr)
     else:
         print("\ninterrupted before there was a checkpoint", file=sys.stderr)

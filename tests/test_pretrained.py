@@ -77,6 +77,34 @@ def test_damage_is_noticed(tmp_path):
         zoo.from_pretrained(folder)
 
 
+def test_a_model_saved_over_one_with_a_card_is_loaded(tmp_path):
+    folder = small(cell="gru").save_pretrained(tmp_path / "m")
+    (folder / "card.json").write_text(json.dumps({"sha256": "0" * 64}))
+    small().save_pretrained(folder)
+    assert zoo.from_pretrained(folder).hparams["cell"] == "lstm"
+
+
+@pytest.mark.parametrize("file", ["config.json", "vocabulary.json", "card.json"])
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"class": [], "hyperparameters": []}', '{"sha256": 1}'])
+def test_json_that_describes_no_model_is_refused(tmp_path, file, content):
+    folder = small().save_pretrained(tmp_path)
+    (folder / file).write_text(content)
+    with pytest.raises(ZooError, match=str(folder)):
+        zoo.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "name, value", [("hiden_size", 3), ("hidden_size", "six"), ("words", 5), ("tags", [[]]), ("recurrent", 1.5)]
+)
+def test_a_value_that_no_model_has_is_refused(tmp_path, name, value):
+    folder = small().save_pretrained(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["hyperparameters"][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ZooError, match=f"{folder}: expected arguments and weights of a SequenceTagger, got: "):
+        zoo.from_pretrained(folder)
+
+
 def test_a_folder_of_another_class_is_refused(tmp_path):
     folder = small().save_pretrained(tmp_path)
     (folder / "config.json").write_text(json.dumps({"class": "Parser", "hyperparameters": {}}))

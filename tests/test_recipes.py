@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import struct
 import subprocess
@@ -20,7 +21,10 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from datamodules import ClassificationDataModule
 from recipes import sentiment
-from recipes.training import train
+from recipes.cli import main
+from recipes.evaluation import load_model
+from recipes.folder import FILES, RunFolder
+from recipes.training import print_resume, train
 from zoo import TextClassifier, from_pretrained
 from zoo.errors import ZooError
 from zoo.text import Vocabulary
@@ -64,7 +68,7 @@ def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
     assert epoch["current"]["completed"] > 0
     resume = errors.strip().splitlines()[-1]
     assert resume.startswith(f"python -m recipes.{recipe} --config stopped/config.yaml --out stopped --resume")
-    return resume.split()[3:]
+    return shlex.split(resume)[3:]
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,7 @@ def test_a_run_leaves_exactly_its_files(trained):
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "model/config.json", "model/vocabulary.json", "model/model.safetensors",
     }  # fmt: skip
+    assert files <= set(FILES)
     facts = json.loads((trained / "metrics.json").read_text())
     assert facts["epochs"] == 2 and facts["seed"] == 0 and facts["train_tokens_per_second"] > 0
     assert set(facts["scores"]) >= {"test/accuracy", "test/unknown_accuracy", "test/sentence_accuracy", "test/macro_f1"}
@@ -119,6 +124,48 @@ def test_nothing_is_overwritten_unasked(trained):
     done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=1", *TINY, cwd=trained.parent, fails=True)
     assert all(word in done.stderr for word in ("holds another run", "--resume", "--overwrite"))
     assert (trained / "metrics.json").read_text() == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_a_run_would_replace_is_kept_unless_it_may_go(tmp_path, name):
+    for mine in (name, "notes.txt", "checkpoints/mine.ckpt", "model/mine.txt"):
+        (tmp_path / mine).parent.mkdir(exist_ok=True)
+        (tmp_path / mine).write_text("mine")
+    folder = RunFolder(tmp_path)
+    with pytest.raises(ZooError, match=rf"\({name}\): .*--overwrite"):
+        folder.open(resume=False, overwrite=False)
+    assert (tmp_path / name).read_text() == "mine"
+    folder.open(resume=False, overwrite=True)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"notes.txt", "checkpoints/mine.ckpt", "model/mine.txt"}
+
+
+def test_a_folder_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "scores.txt").write_text("mine")
+    with pytest.raises(ZooError, match="scores.txt"):
+        train(sentiment.RECIPE, [f"--out={tmp_path}", "--data.train=missing.tsv", "--data.dev=missing.tsv"], test=True)
+
+
+@pytest.mark.parametrize("file, out", [("a", "a"), ("a", "a/b/c"), ("run/model", "run"), ("run/checkpoints", "run")])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path, file, out):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    with pytest.raises(ZooError, match=f"expected a folder .* got a file at {tmp_path / file}"):
+        RunFolder(tmp_path / out).check(resume=False, overwrite=True)
+
+
+def test_what_overwrite_cannot_delete_is_named(tmp_path):
+    (tmp_path / "scores.txt").mkdir()
+    with pytest.raises(ZooError, match="can be written, got: .*scores.txt"):
+        RunFolder(tmp_path).open(resume=False, overwrite=True)
+
+
+def test_what_overwrite_leaves_empty_is_gone(tmp_path):
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    RunFolder(tmp_path).open(resume=False, overwrite=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["checkpoints"]
 
 
 def test_fit_reads_no_test_split(tmp_path):
@@ -172,6 +219,19 @@ def test_predict_keeps_order_and_empty_lines(trained):
     assert [len(row["tags"]) for row in rows] == [5, 0, 2]
 
 
+def test_ctrl_c_ends_predict_quietly(capsys):
+    def predict(recipe, args):
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(replace(sentiment.RECIPE, predict=predict), ["predict"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 130 and capsys.readouterr() == ("", "")
+
+
 def test_predict_writes_conllu_back_with_one_column_changed(trained):
     source = trained.parent / "in.conllu"
     source.write_text(CONLLU, encoding="utf-8")
@@ -221,6 +281,33 @@ def test_a_checkpoint_of_another_task_is_named(trained, tmp_path):
     torch.save(checkpoint, tmp_path / "other.ckpt")
     done = run("pos_tagging", "test", "--model", "other.ckpt", cwd=tmp_path, fails=True)
     assert "TextClassifier" in done.stderr and "SequenceTagger" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK", b"\x80\x02.", 1000], ids=str)
+def test_a_damaged_checkpoint_is_named(classified, tmp_path, content):
+    path = tmp_path / "checkpoints" / "last.ckpt"
+    path.parent.mkdir()
+    path.write_bytes((classified / "checkpoints/best.ckpt").read_bytes()[:content] if content == 1000 else content)
+    (tmp_path / "config.yaml").write_text("mine")
+    args = [f"--out={tmp_path}", "--resume=true", *SMALL]
+    for read in (lambda: load_model(str(path), sentiment.RECIPE), lambda: train(sentiment.RECIPE, args, test=True)):
+        with pytest.raises(ZooError, match=f"{path}: expected a checkpoint of a run, got a damaged file") as raised:
+            read()
+        assert "weights_only" not in str(raised.value)
+    assert (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def test_a_checkpoint_that_describes_no_model_is_named(classified, tmp_path):
+    path, whole = tmp_path / "some.ckpt", torch.load(classified / "checkpoints/best.ckpt", weights_only=True)
+    for content, message in (
+        ([1], "without hyper_parameters, model_class, state_dict"),
+        ({"state_dict": {}}, "without hyper_parameters, model_class, state_dict"),
+        ({**whole, "hyper_parameters": None}, "expected arguments and weights of a TextClassifier"),
+        ({**whole, "state_dict": {}}, "expected arguments and weights of a TextClassifier"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(ZooError, match=f"{path}: .*{message}"):
+            load_model(str(path), sentiment.RECIPE)
 
 
 def test_a_model_of_other_tags_is_named(trained):
@@ -296,6 +383,7 @@ def test_a_classifier_leaves_exactly_its_files(classified):
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "model/config.json", "model/vocabulary.json", "model/model.safetensors",
     }  # fmt: skip
+    assert files <= set(FILES)
     scores = json.loads((classified / "metrics.json").read_text())["scores"]
     names = ("accuracy", "macro_f1", "ece", "f1", "auroc", "average_precision", "loss")
     assert set(scores) == {f"test/{name}" for name in names}
@@ -461,6 +549,49 @@ def test_a_model_is_told_all_that_its_data_knows(tmp_path):
         told = getattr(data, name)
         told = list(told) if isinstance(told, Vocabulary) else told
         assert model.hparams[name] == told != untold.hparams[name], name
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--trainer.max_epochs=0", "max_epochs 0 leaves nothing to report"),
+        ("--trainer.max_steps=0", "max_steps 0 leaves nothing to report"),
+        ("--trainer.limit_val_batches=0", "limit_val_batches 0 leaves nothing to report"),
+        ("--trainer.limit_test_batches=0", "limit_test_batches 0 leaves nothing to report"),
+        ("--trainer.enable_checkpointing=false", "enable_checkpointing false leaves no best checkpoint"),
+        ("--trainer.barebones=true", "barebones true leaves no best checkpoint"),
+        ("--trainer.fast_dev_run=true", "give --trainer.max_epochs 2 --trainer.limit_train_batches 2"),
+        ("--trainer.check_val_every_n_epoch=2", "never scores a model on dev in --trainer.max_epochs 1"),
+        ("--trainer.max_epochs=-3", "`max_epochs` must be a non-negative integer or -1"),
+        ("--model.learning_rate=-1", "expected a learning_rate above 0, got -1"),
+        ("--model.weight_decay=-1", "expected a weight_decay of at least 0, got -1"),
+        ("--model.warmup=2", "as warmup, got 2"),
+        ("--wandb=on", "online, offline, disabled"),
+    ],
+)
+def test_settings_that_leave_nothing_to_report_are_refused_before_training(tmp_path, flag, message):
+    with pytest.raises(ZooError, match=message):
+        train(sentiment.RECIPE, [f"--out={tmp_path / 'run'}", "--trainer.max_epochs=1", *SMALL, flag], test=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_ends_too_early_says_so(tmp_path):
+    args = [f"--out={tmp_path / 'run'}", "--trainer.max_steps=1", "--trainer.enable_progress_bar=false", *SMALL]
+    with pytest.raises(ZooError, match="ended before the model was scored on dev"):
+        train(sentiment.RECIPE, args, test=True)
+
+
+def test_printed_commands_can_be_pasted_whatever_the_folder_is_called(tmp_path, capsys):
+    out = tmp_path / "sp ace $HOME"
+    args = [f"--out={out}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]
+    train(sentiment.RECIPE, args, test=False)
+    start, command = capsys.readouterr().out.strip().splitlines()[-1].split("  ")
+    assert start == "next:"
+    assert shlex.split(command) == ["python", "-m", "recipes.sentiment", "predict", "--model", str(out / "model")]
+    print_resume(sentiment.RECIPE, RunFolder(out))
+    command = capsys.readouterr().err.splitlines()[-1]
+    expected = ["--config", str(out / "config.yaml"), "--out", str(out), "--resume"]
+    assert shlex.split(command) == ["python", "-m", "recipes.sentiment", *expected]
 
 
 def test_several_labels_a_text(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 import torch
 from test_recipes import interrupt, last_checkpoint, run
 
+from recipes import folder
+
 TINY = [
     "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention_size=16",
     "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",
@@ -30,6 +32,7 @@ def summarizer(tmp_path_factory) -> Path:
 
 def test_a_run_leaves_exactly_its_files(summarizer):
     assert {str(path.relative_to(summarizer)) for path in summarizer.rglob("*") if path.is_file()} == FILES
+    assert FILES <= set(folder.FILES)
     facts = json.loads((summarizer / "metrics.json").read_text())
     assert set(facts["scores"]) == {f"test/{n}" for n in ("rouge1", "rouge2", "rougeL", "loss", "perplexity")}
     table = (summarizer / "scores.txt").read_text()

@@ -15,7 +15,7 @@ import yaml
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from zoo.base import WEIGHTS, ZooModule
+from zoo.base import CARD, WEIGHTS, ZooModule
 from zoo.pretrained import BUNDLED
 from zoo.text_metrics import MONITORS, SCORES
 
@@ -54,7 +54,6 @@ def main() -> None:
     data = yaml.safe_load((options.run / "config.yaml").read_text("utf-8"))["data"]
     corpus = CATALOG[data["dataset"]]
     folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, half=True)
-    (folder / "card.json").unlink(missing_ok=True)  # of the model that this one replaces
 
     column = data.get("label_column") or data.get("target") or data.get("column") or corpus.column
     card = {
@@ -76,7 +75,7 @@ def main() -> None:
         "minutes": round(facts["total_seconds"] / 60, 1),
         "versions": facts["versions"],
     }
-    (folder / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(card, indent=2, ensure_ascii=False))
 
 

@@ -14,7 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-CONFIG, VOCABULARY, WEIGHTS = "config.json", "vocabulary.json", "model.safetensors"
+from zoo.errors import ZooError
+
+CONFIG, VOCABULARY, WEIGHTS, CARD = "config.json", "vocabulary.json", "model.safetensors", "card.json"
 
 
 class ZooModule(pl.LightningModule):
@@ -56,7 +58,21 @@ class ZooModule(pl.LightningModule):
         scores = self.metrics[stage].compute()
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
 
+    def check_schedule(self) -> None:
+        """Whether optimiser and schedule can do with their settings: asked before a training leaves anything behind.
+
+        Raises:
+            ZooError: they cannot.
+        """
+        if not 0 < self.learning_rate < math.inf:
+            raise ZooError(f"expected a learning_rate above 0, got {self.learning_rate}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ZooError(f"expected a weight_decay of at least 0, got {self.weight_decay}")
+        if not 0 <= self.warmup <= 1:
+            raise ZooError(f"expected a share of all steps in [0, 1] as warmup, got {self.warmup}")
+
     def configure_optimizers(self):
+        self.check_schedule()
         trained = [p for p in self.parameters() if p.requires_grad]
         # Decay is for matrices: a bias, or an embedding row that a batch never used, has nothing to decay.
         embeddings = {m.weight for m in self.modules() if isinstance(m, torch.nn.Embedding)}
@@ -90,7 +106,7 @@ class ZooModule(pl.LightningModule):
         """Writes a folder that `zoo.from_pretrained` loads: JSON and safetensors, never a pickle.
 
         Args:
-            folder: made if it does not exist; files of an older model in it are replaced.
+            folder: made if it does not exist; files of an older model in it are replaced, and its card is deleted.
             half: whether to store the weights in fp16, in half the space.
         """
         folder = Path(folder)
@@ -105,6 +121,7 @@ class ZooModule(pl.LightningModule):
         if half:
             weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / CARD).unlink(missing_ok=True)
         save_file(weights, folder / WEIGHTS)
         for name, text in texts.items():
             (folder / name).write_bytes(text)
