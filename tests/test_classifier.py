@@ -178,6 +178,14 @@ def test_reloaded_equals_saved(tmp_path, options):
     assert again.predict(TEXTS) == model.predict(TEXTS)
 
 
+def test_a_weight_too_large_for_fp16_is_not_stored_as_infinite(tmp_path):
+    model = classifier()
+    model.head[-1].bias.data[0] = 1e5
+    with pytest.raises(ZooError, match="ends at 65504"):
+        model.save_pretrained(tmp_path / "m", half=True)
+    assert not (tmp_path / "m").exists() and model.save_pretrained(tmp_path / "m").is_dir()
+
+
 def test_sentencepiece_travels_with_the_model(tmp_path):
     texts = [f"the cat number {i} sat on a mat with {i % 7} dogs" for i in range(100)]
     pieces = SentencePieces.fit(texts, 60, lowercase=True)
@@ -289,12 +297,12 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(labels=["a"]), "at least two labels"),
         (dict(labels=["a", "b"], positive="c"), "known are a, b"),
         (dict(positive="bad"), "only of two labels"),
-        (dict(class_weights=[1.0]), "each of 3 labels, got 1"),
+        (dict(class_weights=[1.0]), r"above 0 for each of 3 labels, got \[1.0\]"),
         (dict(head_size=-1), "head_size and adversarial of at least 0"),
         (dict(adversarial=-1.0), "head_size and adversarial of at least 0"),
         (dict(vocabulary=["the", "<unk>"]), "a vocabulary begins with <pad>, <unk>, got the, <unk>"),
-        (dict(class_weights=[1.0, 0.0, 1.0]), "weights above 0"),
-        (dict(class_weights=[1.0, math.nan, 1.0]), "weights above 0, and finite"),
+        (dict(class_weights=[1.0, 0.0, 1.0]), "weight above 0"),
+        (dict(class_weights=[1.0, math.nan, 1.0]), "weight above 0"),
         (dict(tokenizer="sentencepiece", pieces=["x"], stop_words=["the"]), "stop words belong to words"),
         (dict(tokenizer="sentencepiece", vector_words=["the"]), "imported vectors belong to words"),
         (dict(label_smoothing=3), "expected a label_smoothing probability in .*, got 3"),

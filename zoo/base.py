@@ -108,6 +108,9 @@ class ZooModule(pl.LightningModule):
         Args:
             folder: made if it does not exist; files of an older model in it are replaced, and its card is deleted.
             half: whether to store the weights in fp16, in half the space.
+
+        Raises:
+            ZooError: a weight that is too large for fp16.
         """
         folder = Path(folder)
         config = {"class": type(self).__name__, "hyperparameters": self.settings}
@@ -120,6 +123,8 @@ class ZooModule(pl.LightningModule):
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if half:
             weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+            if any(value.isinf().any() for value in weights.values()):
+                raise ZooError("a weight is too large for fp16, which ends at 65504: save the model with half=False")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CARD).unlink(missing_ok=True)
         save_file(weights, folder / WEIGHTS)

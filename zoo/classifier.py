@@ -63,9 +63,8 @@ class TextClassifier(ZooModule):
         recurrent: further options of the recurrent layers.
         token_dropout: probability that a token is read as an unknown one.
         label_smoothing: share of the target spread over all labels.
-        adversarial: how far, relative to their length, the embeddings of a text are moved to where the loss grows
-            fastest, for a second pass that training must withstand too (Miyato et al. 2017); 0 for none. A step
-            then takes twice as long.
+        adversarial: how far, relative to their length, a text's embeddings are moved to where the loss grows fastest,
+            for a second pass (Miyato et al. 2017); 0 for none. A step then takes twice as long.
         class_weights: how much a text of each label counts in the loss; with several labels a text, how much
             having the label counts against not having it. All alike when empty.
         learning_rate: the highest of the schedule.
@@ -74,8 +73,7 @@ class TextClassifier(ZooModule):
 
     Raises:
         ValueError: an unknown cell, pooling, tokenizer, truncation or positive label (the known ones are
-            listed), fewer than two labels, weights that are not one a label or not above 0, or stop words or vectors
-            with sentencepiece.
+            listed), fewer than two labels, wrong weights, or stop words or vectors with sentencepiece.
     """
 
     def __init__(
@@ -123,10 +121,9 @@ class TextClassifier(ZooModule):
         self.save_hyperparameters(logger=False)  # plain types; `settings` leaves out the long ones
         if len(labels) < 2 and not multi_label:
             raise ZooError(f"expected at least two labels to choose from, got {', '.join(labels) or 'none'}")
-        if class_weights and len(class_weights) != len(labels):
-            raise ZooError(f"expected a class weight for each of {len(labels)} labels, got {len(class_weights)}")
-        if any(not 0 < weight < float("inf") for weight in class_weights):
-            raise ZooError(f"expected class weights above 0, and finite, got {class_weights}")
+        possible = [weight for weight in class_weights if 0 < weight < float("inf")]
+        if class_weights and (possible != class_weights or len(possible) != len(labels)):
+            raise ZooError(f"expected a class weight above 0 for each of {len(labels)} labels, got {class_weights}")
         for name, p in (("token_dropout", token_dropout), ("label_smoothing", label_smoothing)):
             check_probability(name, p)
         if head_size < 0 or adversarial < 0:
@@ -134,9 +131,8 @@ class TextClassifier(ZooModule):
         require_words(tokenizer, {"imported vectors": vector_words})
         binary = len(labels) == 2 and not multi_label
         if positive is not None and (not binary or positive not in labels):
-            raise unknown_name(
-                "positive label (--model.positive)", positive, labels if binary else ["(only of two labels)"]
-            )
+            known = labels if binary else ["(only of two labels)"]
+            raise unknown_name("positive label (--model.positive)", positive, known)
         self.labels, self.multi_label = Vocabulary(labels), multi_label
         self.indexer = WordIndexer(Vocabulary(vocabulary), Vocabulary(vector_words), lowercase=lowercase)
         self.preprocess = Preprocessor(
