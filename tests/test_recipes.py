@@ -468,7 +468,7 @@ def test_a_classifier_predicts_every_line_in_order(classified):
         (["--data.train=a.txt"], "ends in .csv"),
         (["--model.hidden_size=0"], "must be at least 1"),
         (["--model.class_weights=[1.0,2.0]"], "--model.class_weights is what the data says: set --data.class_weights"),
-        (["--data.class_weights=[1.0]"], "expected a class weight for each of 2 labels, got 1"),
+        (["--data.class_weights=[1.0]"], "expected a class weight above 0 for each of 2 labels, got [1.0]"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -527,7 +527,8 @@ def test_a_trained_model_outlives_its_evaluation(tmp_path):
     assert list(from_pretrained(tmp_path / "run/model").labels) == ["negative", "positive"]
 
 
-def test_a_model_is_told_all_that_its_data_knows(tmp_path):
+@pytest.mark.parametrize("reads_words", [True, False])
+def test_a_model_is_told_all_that_its_data_knows(reads_words, tmp_path):
     """Were it not, it would read other tokens, or know other labels, than those it was trained on."""
     rows = [("long|sad", "A long Dull film"), ("", "A film"), ("sad", "A Dull film"), ("long", "A long film")] * 5
     (tmp_path / "a.tsv").write_text("label\ttext\n" + "".join(f"{a}\t{b}\n" for a, b in rows), encoding="utf-8")
@@ -535,9 +536,15 @@ def test_a_model_is_told_all_that_its_data_knows(tmp_path):
     (tmp_path / "vectors.txt").write_text("film 1 2 3\n", encoding="utf-8")
     options = dict(
         train=str(tmp_path / "a.tsv"), dev=str(tmp_path / "a.tsv"), multi_label=True, class_weights=[3.0, 2.0],
-        tokenizer="sentencepiece", num_pieces=30, lowercase=False, stop_words=str(tmp_path / "stop.txt"),
-        max_length=3, truncate="both", vectors=str(tmp_path / "vectors.txt"),
+        lowercase=False, max_length=3, truncate="both",
     )  # fmt: skip
+    if reads_words:
+        files = dict(stop_words=str(tmp_path / "stop.txt"), vectors=str(tmp_path / "vectors.txt"))
+        options |= dict(tokenizer="whitespace", min_count=1, **files)
+        left = {"pieces"}
+    else:
+        options |= dict(tokenizer="sentencepiece", num_pieces=30)
+        left = {"stop_words", "vector_words", "vector_size"}
     args = [f"--data.{name}={value}" for name, value in options.items()]
     args += [f"--out={tmp_path / 'run'}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]
     train(sentiment.RECIPE, args, test=False)
@@ -548,7 +555,8 @@ def test_a_model_is_told_all_that_its_data_knows(tmp_path):
     for name in known:
         told = getattr(data, name)
         told = list(told) if isinstance(told, Vocabulary) else told
-        assert model.hparams[name] == told != untold.hparams[name], name
+        assert model.hparams[name] == told, name
+        assert (told == untold.hparams[name]) == (name in left), name
 
 
 @pytest.mark.parametrize(
