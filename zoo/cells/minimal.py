@@ -140,9 +140,10 @@ class MinLSTM(MinimalCell):
         return F.logsigmoid(log_odds), F.logsigmoid(-log_odds), candidate
 
     def _log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        # log(f / i), where f / i would be 0 / 0 once both gates are closed; and the candidate.
-        f, i = F.logsigmoid(gates[..., : 2 * self.hidden_size]).chunk(2, dim=-1)
-        return f - i, gates[..., 2 * self.hidden_size :]
+        # log(f / i), where f / i would be 0 / 0 once both gates are closed; and the candidate. softplus(-x) is
+        # -log(sigmoid(x)), and takes a CPU less than half of logsigmoid's time.
+        f, i = F.softplus(-gates[..., : 2 * self.hidden_size]).chunk(2, dim=-1)
+        return i - f, gates[..., 2 * self.hidden_size :]
 
 
 def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
