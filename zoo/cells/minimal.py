@@ -1,7 +1,8 @@
 """Minimal cells (Feng et al. 2024, "Were RNNs all we needed?"): gates that see the input alone.
 
-Each step is then linear in the state, h' = a * h + b, and a whole sequence is one scan: in parallel over time, in log
-space ("parallel"), or step by step without a matrix product ("steps"). Both in fp32, whatever autocast says.
+Each step is then linear in the state, h' = h + take * (candidate - h), and a whole sequence is one scan: in parallel
+over time, in log space ("parallel"), or step by step without a matrix product ("steps"). Both in fp32, whatever
+autocast says.
 
 Shapes: B rows, T time steps, I inputs, H hidden units, G gates * H.
 """
@@ -47,12 +48,12 @@ class MinimalCell(nn.Module):
         for gate in self.weight_ih.data.chunk(self.gates):
             nn.init.xavier_uniform_(gate)
 
-    def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is kept of the state, what is taken of the candidate, and the candidate, from `(..., G)`: `(..., H)`."""
+    def share(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        """How much is taken of the candidate in the place of the state, and the candidate: `(..., G)` -> `(..., H)`."""
         raise NotImplementedError
 
     def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, but the logarithms of the first two."""
+        """The logarithms of what is kept of the state and of what is taken of the candidate, and the candidate."""
         raise NotImplementedError
 
     def initial_state(self, rows: int) -> State:
@@ -67,8 +68,8 @@ class MinimalCell(nn.Module):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
         dtype = self.weight_ih.dtype
-        keep, take, candidate = self.shares(exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
-        h = keep * state[0] + take * positive(candidate)
+        take, candidate = self.share(exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
+        h = torch.lerp(state[0].to(take.dtype), positive(candidate), take)
         return h.to(dtype), (h,)
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
@@ -80,8 +81,8 @@ class MinimalCell(nn.Module):
             keep, take, candidate = self.log_shares(exact(gates))  # (B, T, H) each
             h = parallel_scan(keep, take + log_positive(candidate), state[0])
         else:
-            keep, take, candidate = self.shares(exact(gates))
-            h = LinearScan.apply(keep, take * positive(candidate), state[0].to(keep.dtype))
+            take, candidate = self.share(exact(gates))  # (B, T, H) each
+            h = LinearScan.apply(take, positive(candidate), state[0].to(take.dtype))
         return h.to(gates.dtype), final_state([h], lengths, state)
 
     @staticmethod
@@ -109,10 +110,9 @@ class MinGRU(MinimalCell):
 
     gates = 2  # update, candidate
 
-    def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def share(self, gates: Tensor) -> tuple[Tensor, Tensor]:
         z, candidate = gates.chunk(2, dim=-1)
-        z = z.sigmoid()
-        return 1 - z, z, candidate
+        return z.sigmoid(), candidate
 
     def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         z, candidate = gates.chunk(2, dim=-1)
@@ -130,20 +130,19 @@ class MinLSTM(MinimalCell):
         bias = 1.0 if options.forget_bias is None else options.forget_bias
         nn.init.constant_(self.bias_ih.data.chunk(3)[0], bias)
 
-    def shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def share(self, gates: Tensor) -> tuple[Tensor, Tensor]:
         log_odds, candidate = self._log_odds(gates)
-        keep = log_odds.sigmoid()
-        return keep, 1 - keep, candidate
+        return log_odds.sigmoid(), candidate
 
     def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         log_odds, candidate = self._log_odds(gates)
-        return F.logsigmoid(log_odds), F.logsigmoid(-log_odds), candidate
+        return F.logsigmoid(-log_odds), F.logsigmoid(log_odds), candidate
 
     def _log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        # log(f / i), where f / i would be 0 / 0 once both gates are closed; and the candidate. softplus(-x) is
+        # log(i / f), where i / f would be 0 / 0 once both gates are closed; and the candidate. softplus(-x) is
         # -log(sigmoid(x)), and takes a CPU less than half of logsigmoid's time.
         f, i = F.softplus(-gates[..., : 2 * self.hidden_size]).chunk(2, dim=-1)
-        return i - f, gates[..., 2 * self.hidden_size :]
+        return f - i, gates[..., 2 * self.hidden_size :]
 
 
 def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
@@ -170,23 +169,24 @@ def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
 
 
 class LinearScan(torch.autograd.Function):
-    """All states of h' = a h + b, step by step, one operation a step each way."""
+    """All states of h' = h + take * (candidate - h), step by step, one operation a step each way."""
 
     @staticmethod
-    def forward(ctx, a: Tensor, b: Tensor, start: Tensor) -> Tensor:
-        states = b.new_empty(b.shape[1], *start.shape)  # (T, B, H)
+    def forward(ctx, take: Tensor, candidate: Tensor, start: Tensor) -> Tensor:
+        states = take.new_empty(take.shape[1], *start.shape)  # (T, B, H)
         h = start
-        for now, a_now, b_now in zip(states, a.unbind(1), b.unbind(1), strict=True):
-            h = torch.addcmul(b_now, a_now, h, out=now)
-        ctx.save_for_backward(a, states, start)
+        for now, take_now, candidate_now in zip(states, take.unbind(1), candidate.unbind(1), strict=True):
+            h = torch.lerp(h, candidate_now, take_now, out=now)
+        ctx.save_for_backward(take, candidate, states, start)
         return states.transpose(0, 1)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        a, states, start = ctx.saved_tensors
-        flow = torch.empty_like(states)  # (T, B, H): how the loss changes with each state
+        take, candidate, states, start = ctx.saved_tensors
+        keep, flow = 1 - take, torch.empty_like(states)  # (B, T, H); (T, B, H): how the loss changes with each state
         flow[-1] = grad[:, -1]
         for t in range(len(states) - 2, -1, -1):
-            torch.addcmul(grad[:, t], a[:, t + 1], flow[t + 1], out=flow[t])
+            torch.addcmul(grad[:, t], keep[:, t + 1], flow[t + 1], out=flow[t])
         before = torch.cat([start[None], states[:-1]])  # (T, B, H)
-        return (flow * before).transpose(0, 1), flow.transpose(0, 1), a[:, 0] * flow[0]
+        by_step = flow.transpose(0, 1)  # (B, T, H)
+        return (candidate - before.transpose(0, 1)) * by_step, take * by_step, keep[:, 0] * flow[0]
