@@ -148,6 +148,8 @@ def _open_forget_gate(bias: Tensor, gates: int, options: RecurrentOptions, posit
 
 def _layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
     # Over the last dimension; the affine part is each direction's own: (D, ..., N), (D, N), (D, N) -> (D, ..., N)
+    # Without autocast, which would make fp32 copies of what the kernel sums in fp32 anyway.
     shape = (len(scale), *(1,) * (x.ndim - 2), -1)
-    normal = F.layer_norm(x, x.shape[-1:]) * scale.view(shape)
-    return (normal if bias is None else normal + bias.view(shape)).to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        normal = F.layer_norm(x, x.shape[-1:]) * scale.view(shape).to(x.dtype)
+        return normal if bias is None else normal + bias.view(shape).to(x.dtype)
