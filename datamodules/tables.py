@@ -263,11 +263,11 @@ def _parquet_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Ro
         header = file.schema_arrow.names
         places = [_place(column, header, str(path), named=True) for column in columns]
         names = [header[place] for place in places]
-        if repeated := any(header.count(name) > 1 for name in names):  # Arrow can then choose by number alone
-            names = places
+        repeated = any(header.count(name) > 1 for name in names)  # Arrow can then choose by number alone
         number = 0
         for batch in file.iter_batches(columns=None if repeated else names):
-            for values in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+            chosen = (batch.column(column) for column in (places if repeated else names))
+            for values in zip(*(column.to_pylist() for column in chosen), strict=True):
                 number += 1
                 yield Row(number, *values)
     except (OSError, ArrowException) as error:

@@ -28,6 +28,7 @@ from zoo.cells.contract import (
     starts,
 )
 from zoo.cells.options import RecurrentOptions
+from zoo.masks import padding_mask, zero_padding
 
 
 class MinimalCell(nn.Module):
@@ -76,6 +77,9 @@ class MinimalCell(nn.Module):
         """A whole padded batch; see `Cell.scan`."""
         check_batch(x, lengths, self.input_size)
         check_states([self], [state], x.shape[0])
+        return self._scan(zero_padding(x, padding_mask(lengths, x.shape[1])), lengths, state)
+
+    def _scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
         if self.kernel == "parallel":
             keep, take, candidate = self.log_shares(exact(gates))  # (B, T, H) each
@@ -92,7 +96,7 @@ class MinimalCell(nn.Module):
         """`scan` of a layer's cells; see `Cell.scan_together`."""
         states = starts(cells, x.shape[0], states)
         xs = each_way(x, lengths, len(cells))
-        return joined([cell.scan(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)], lengths)
+        return joined([cell._scan(x, lengths, s) for cell, x, s in zip(cells, xs, states, strict=True)], lengths)
 
 
 def positive(x: Tensor) -> Tensor:
