@@ -89,6 +89,17 @@ def test_columns_of_json_lines_by_number_are_keys_of_the_first_object(tmp_path):
         read(path, text_column="3")
 
 
+@pytest.mark.parametrize(
+    "line, message",
+    [('{"text": "a", "text": "b", "label": "x"}', "two values of 'text'"), ("[" * 100_000, "recursion")],
+    ids=["a repeated key", "too deep"],
+)
+def test_json_that_means_nothing_certain_is_refused(line, message, tmp_path):
+    (tmp_path / "a.jsonl").write_text(line, encoding="utf-8")
+    with pytest.raises(DataError, match=f"a.jsonl:1: expected a JSON object a line, got: .*{message}"):
+        read(tmp_path / "a.jsonl")
+
+
 def test_halves_of_characters_elsewhere_do_no_harm(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(r'{"label": "good", "text": "\ud83d\ude00", "id": "\ud83d"}')
