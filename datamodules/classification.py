@@ -115,7 +115,7 @@ class ClassificationDataModule(CorpusDataModule):
         self.text_column, self.label_column = text_column, label_column
         self.format, self.header, self.multi_label = format, header, multi_label
         self.tokenizer, self.num_pieces, self.lowercase = tokenizer, num_pieces, lowercase
-        self.stop_words = read_stop_words(stop_words)
+        self.stop_words = read_stop_words(stop_words, tokenizer)
         self.max_length, self.truncate = max_length, truncate
         self.min_count, self.balance, self._class_weights = min_count, balance, list(class_weights)
         self._read: dict[str, list[LabelledText]] = {}

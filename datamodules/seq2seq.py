@@ -122,7 +122,7 @@ class Seq2SeqDataModule(CorpusDataModule):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         self.source, self.target, self.format, self.header = source, target, format, header
-        self.stop_words = read_stop_words(stop_words)
+        self.stop_words = read_stop_words(stop_words, tokenizer)
         self._language, self.tokenizer, self.vocabulary_size = language, tokenizer, vocabulary_size
         self.lowercase = lowercase
         self.algorithm, self.joint, self.character_coverage = algorithm, joint, character_coverage

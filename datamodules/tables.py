@@ -174,11 +174,13 @@ def _csv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            problem = "a quote that is opened here and never closed" if lines.ended else str(error)
-            raise DataError(
-                f"{name}:{start}: expected CSV, got {problem}. A quote inside a quoted text is written twice; "
-                "for fields between tabs, without quoting, choose --data.format tsv"
-            ) from error
+            if "\r" in lines.text.rstrip(LINE_END):
+                problem = "a carriage return inside a line. Quote the field that it belongs to, or end lines with \\n"
+            else:
+                problem = "a quote that is opened here and never closed" if lines.ended else str(error)
+                problem += ". A quote inside a quoted text is written twice"
+            hint = "for fields between tabs, without quoting, choose --data.format tsv"
+            raise DataError(f"{name}:{start}: expected CSV, got {problem}; {hint}") from error
         if row is None:
             return
         if len(row) > 1 or "".join(row).strip():
@@ -186,10 +188,10 @@ def _csv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
 
 
 class _Lines:
-    """Lines that know how far they were read."""
+    """Lines that know how far they were read, and the last one."""
 
     def __init__(self, stream: TextIO, name: str):
-        self.number, self.ended = 0, False
+        self.number, self.text, self.ended = 0, "", False
         self._lines = numbered(stream, name)
 
     def __iter__(self) -> _Lines:
@@ -197,11 +199,11 @@ class _Lines:
 
     def __next__(self) -> str:
         try:
-            self.number, line = next(self._lines)
+            self.number, self.text = next(self._lines)
         except StopIteration:
             self.ended = True
             raise
-        return line
+        return self.text
 
 
 def _tsv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:

@@ -26,7 +26,7 @@ plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in CHINESE if name
 
 def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
     """Training and dev loss, and the dev score that chooses the checkpoint, by epoch."""
-    epochs = [row["epoch"] + 1 for row in rows]
+    epochs = [row["epochs"] for row in rows]
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name, colour in (("train/loss", DARK), ("val/loss", LIGHT)):
         losses.plot(epochs, [row[name] for row in rows], "o-", ms=3, color=colour, label=name)

@@ -93,6 +93,8 @@ class TrainingCLI(LightningCLI):
         self.config.out = str(self.folder.path)
         self.main_process = pl.utilities.rank_zero_only.rank == 0
         check_trainer(self.config.trainer, test=self.test)
+        if not 0 <= self.config.ema < 1:
+            raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
         if self.main_process:
             self.folder.check(resume=self.config.resume, overwrite=self.config.overwrite)
 
@@ -146,6 +148,12 @@ def check_trainer(options, *, test: bool) -> None:
     if options.fast_dev_run:
         few = " ".join(f"--trainer.{name} 2" for name in ("max_epochs", "limit_train_batches", "limit_val_batches"))
         raise ZooError(f"--trainer.fast_dev_run leaves no checkpoint to report: to try things out give {few}")
+    batches = options.val_check_interval
+    if isinstance(batches, int) and batches > 1 and options.check_val_every_n_epoch is not None:
+        raise ZooError(
+            f"--trainer.val_check_interval {batches} is for batches of one epoch, which may have fewer: to count on "
+            "from epoch to epoch add --trainer.check_val_every_n_epoch null, or give a share of an epoch, such as 0.5"
+        )
     epochs, every = options.max_epochs or 0, options.check_val_every_n_epoch or 1
     if 0 < epochs < every:
         raise ZooError(

@@ -1,4 +1,4 @@
-"""What a run remembers of its epochs, and how it ends when somebody presses Ctrl-C."""
+"""What a run remembers of its training, and how it ends when somebody presses Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback
 
 
 class Recorder(Callback):
-    """Keeps a row for each epoch: losses, dev metrics, seconds and training tokens per second.
+    """Keeps a row for each validation: epochs so far, dev metrics, and loss, tokens and seconds since the last one.
 
     The rows are part of the checkpoint, so that a resumed run has the whole learning curve. On the first Ctrl-C
     the batch at hand is finished and `last.ckpt` written, so that a resume loses and repeats nothing.
@@ -26,6 +26,7 @@ class Recorder(Callback):
     def __init__(self, last: Path):
         self.last = last
         self.rows: list[dict] = []
+        self._epochs = 0.0  # so far, this one's share included
         self.interrupted = False
         self._reset()
 
@@ -36,7 +37,7 @@ class Recorder(Callback):
 
     @property
     def tokens_per_second(self) -> float:
-        """Training tokens per second over all epochs, of all processes together."""
+        """Training tokens per second over all rows, of all processes together."""
         return sum(row["tokens"] for row in self.rows) / max(self.seconds, 1e-9)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -53,13 +54,11 @@ class Recorder(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()  # a run resumed within an epoch sees no start of it
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._reset()
-
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         self._tokens += batch.lengths.sum()  # no value is read here: that would stall a GPU
         self._losses += outputs["loss"].detach()
         self._batches += 1
+        self._epochs = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
         if self.interrupted:
             self._seconds += time.perf_counter() - self._since
             trainer.save_checkpoint(self.last)
@@ -75,22 +74,24 @@ class Recorder(Callback):
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
         scores["train/loss"] = float(self._losses) / self._batches
         tokens = int(trainer.strategy.reduce(torch.as_tensor(self._tokens), reduce_op="sum"))
-        row = {"epoch": trainer.current_epoch, **scores, "seconds": self._seconds, "tokens": tokens}
+        row = {"epochs": self._epochs, **scores, "seconds": self._seconds, "tokens": tokens}
         self.rows.append(row)
         if trainer.is_global_zero:
             speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
             score = f"{pl_module.monitor} {100 * row[pl_module.monitor]:.2f}"
-            epochs = f"epoch {row['epoch'] + 1}/{trainer.max_epochs}"
+            epochs = f"epoch {row['epochs']:.3g}/{trainer.max_epochs}"
             print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)
+        self._reset()
 
     def state_dict(self) -> dict:
-        epoch = {"tokens": int(self._tokens), "losses": float(self._losses)}
-        return {"rows": self.rows, **epoch, "batches": self._batches, "seconds": self._seconds}
+        since = {"tokens": int(self._tokens), "losses": float(self._losses), "batches": self._batches}
+        return {"rows": self.rows, **since, "seconds": self._seconds, "epochs": self._epochs}
 
     def load_state_dict(self, state_dict: dict) -> None:
         self.rows = list(state_dict["rows"])
         self._tokens, self._losses = state_dict["tokens"], state_dict["losses"]
         self._batches, self._seconds = state_dict["batches"], state_dict["seconds"]
+        self._epochs = state_dict["epochs"]
 
     def _reset(self) -> None:
         self._tokens, self._losses, self._batches = 0, 0.0, 0

@@ -60,18 +60,19 @@ def stream(
     with ExitStack() as stack:
         source = stack.enter_context(_open_input(options.input))
         target = stack.enter_context(_open_output(options.output, options.overwrite))
+        typed = source.isatty()  # by somebody who waits for an answer to each
         progress = stack.enter_context(
             Progress(
                 TextColumn("{task.completed} " + unit),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
-                disable=not sys.stderr.isatty(),
+                disable=typed or not sys.stderr.isatty(),
             )
         )
         task = progress.add_task("", total=None)
         items = read(source, "standard input" if options.input == "-" else options.input)
         target.write(header)
-        while chunk := list(islice(items, CHUNK)):
+        while chunk := list(islice(items, 1 if typed else CHUNK)):
             target.writelines(write(chunk))
             target.flush()
             progress.advance(task, len(chunk))

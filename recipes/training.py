@@ -50,7 +50,7 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     except SystemExit:  # how Lightning ends after Ctrl-C
         if cli.main_process:
             print_resume(recipe, folder)
-        raise SystemExit(130) from None
+        raise
 
     if not folder.best.is_file():
         raise ZooError(
@@ -74,7 +74,7 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         "scores": scores,
         "best_dev": {model.monitor: max(row[model.monitor] for row in rows)},
         "counts": report.counts(),
-        "epochs": len(rows),
+        "epochs": round(rows[-1]["epochs"], 2),
         "train_seconds": round(cli.recorder.seconds, 1),
         "total_seconds": round(time.perf_counter() - started, 1),
         "train_tokens_per_second": round(cli.recorder.tokens_per_second),
@@ -91,7 +91,7 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     pictures = [learning_curve(rows, model.monitor, folder.path / "learning-curve.png"), *report.write(folder.path)]
     log_pictures(cli.logger, pictures)
     finish(cli.logger, scores)
-    print_scores(f"{folder.path}, the best of {len(rows)} epochs", scores, facts)
+    print_scores(f"{folder.path}, the best of {facts['epochs']:g} epochs", scores, facts)
     print(f"next:  python -m recipes.{recipe.name} predict --model {shlex.quote(str(folder.model))}")
 
 

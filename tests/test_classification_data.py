@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from datamodules import CATALOG, ClassificationDataModule, DataError, TaggingDataModule, dealing, locate
 from datamodules.tables import LabelledText, read_table
 from zoo import TextClassifier
+from zoo.errors import ZooError
 
 ROWS = [("good", 'A "fine" film, really'), ("bad", "No\tplot"), ("good", ""), ("bad", "שלום 😀 中文 e\u0301")]
 
@@ -104,6 +105,14 @@ def test_halves_of_characters_elsewhere_do_no_harm(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(r'{"label": "good", "text": "\ud83d\ude00", "id": "\ud83d"}')
     assert read(path) == [("good", "😀")]
+
+
+def test_a_carriage_return_within_a_line_of_csv(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"label,text\ngood,x\ngood,a\rb\n")
+    with pytest.raises(DataError, match=r"a.csv:3: expected CSV, got a carriage return inside a line. Quote the field"):
+        read_table(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_bytes(b'label,text\ngood,"a\rb"\n')
+    assert read(tmp_path / "a.csv") == [("good", "a\rb")]
 
 
 def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_no_rows(tmp_path):
@@ -290,6 +299,10 @@ def test_stop_words_from_a_list_or_a_file(tmp_path):
     data = ClassificationDataModule(train=path, stop_words=str(tmp_path / "stop.txt"), min_count=1)
     assert data.stop_words == ["film", "really"] and "film" not in data.vocabulary and "fine" in data.vocabulary
     named = ClassificationDataModule(train=path, stop_words="english", min_count=1)
+    with pytest.warns(UserWarning, match="2 of 2 stop words, film for example, are not left out: the tokenizer charac"):
+        ClassificationDataModule(train=path, stop_words=str(tmp_path / "stop.txt"), tokenizer="characters")
+    with pytest.raises(ZooError, match="unknown tokenizer 'word': did you mean 'words'"):
+        ClassificationDataModule(train=path, stop_words="english", tokenizer="word").setup("fit")
     assert "a" not in named.vocabulary and "no" in named.vocabulary  # a negation is no stop word
 
 

@@ -20,7 +20,7 @@ import yaml
 from wandb.proto.wandb_internal_pb2 import Record
 
 from datamodules import ClassificationDataModule
-from recipes import sentiment
+from recipes import sentiment, spam
 from recipes.cli import main
 from recipes.evaluation import load_model
 from recipes.folder import FILES, RunFolder
@@ -186,7 +186,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path):
     run("pos_tagging", *interrupt("pos_tagging", *args, cwd=tmp_path), cwd=tmp_path)
     alone, resumed = (last_checkpoint(tmp_path / name) for name in ("run", "stopped"))
     assert all(torch.equal(weights, resumed["state_dict"][name]) for name, weights in alone["state_dict"].items())
-    assert [row["epoch"] for row in resumed["callbacks"]["Recorder"]["rows"]] == [0, 1, 2, 3]
+    assert [row["epochs"] for row in resumed["callbacks"]["Recorder"]["rows"]] == [1, 2, 3, 4]
 
 
 def test_two_processes_report_what_one_does(tmp_path):
@@ -219,17 +219,38 @@ def test_predict_keeps_order_and_empty_lines(trained):
     assert [len(row["tags"]) for row in rows] == [5, 0, 2]
 
 
-def test_ctrl_c_ends_predict_quietly(capsys):
-    def predict(recipe, args):
+@pytest.mark.parametrize("command", ["predict", "test"])
+def test_ctrl_c_ends_quietly(command, capsys, monkeypatch):
+    def stop(*_):
         signal.raise_signal(signal.SIGINT)
 
+    monkeypatch.setattr(TextClassifier, "on_test_start", stop)  # inside of Lightning
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(SystemExit) as ended:
-            main(replace(sentiment.RECIPE, predict=predict), ["predict"])
+            main(replace(spam.RECIPE, predict=stop), [command, "--model=spam-en-sms", "--data.dataset=sample-spam"])
     finally:
         signal.signal(signal.SIGINT, before)
     assert ended.value.code == 130 and capsys.readouterr() == ("", "")
+
+
+def test_validations_within_an_epoch_and_after_several_are_counted_once(tmp_path):
+    """Each token of the training is in one row, and the rows' epochs grow to those of the training."""
+    args = ["--trainer.enable_progress_bar=false", "--trainer.limit_train_batches=6", *SMALL]
+    facts = {}
+    for name, flags in {
+        "plain": ["--trainer.max_epochs=4"],
+        "often": ["--trainer.max_epochs=4", "--trainer.val_check_interval=0.5"],
+        "rarely": ["--trainer.max_epochs=4", "--trainer.check_val_every_n_epoch=2"],
+    }.items():
+        train(sentiment.RECIPE, [f"--out={tmp_path / name}", *args, *flags], test=False)
+        facts[name] = json.loads((tmp_path / name / "metrics.json").read_text())
+        callbacks = last_checkpoint(tmp_path / name)["callbacks"]
+        facts[name] |= {"rows": callbacks["Recorder"]["rows"]}
+    assert {name: facts[name]["epochs"] for name in facts} == {"plain": 4, "often": 4, "rarely": 4}
+    assert {name: len(facts[name]["rows"]) for name in facts} == {"plain": 4, "often": 8, "rarely": 2}
+    assert len({sum(row["tokens"] for row in found["rows"]) for found in facts.values()}) == 1
+    assert [row["epochs"] for row in facts["rarely"]["rows"]] == [2, 4]
 
 
 def test_predict_writes_conllu_back_with_one_column_changed(trained):
@@ -570,6 +591,8 @@ def test_a_model_is_told_all_that_its_data_knows(reads_words, tmp_path):
         ("--trainer.barebones=true", "barebones true leaves no best checkpoint"),
         ("--trainer.fast_dev_run=true", "give --trainer.max_epochs 2 --trainer.limit_train_batches 2"),
         ("--trainer.check_val_every_n_epoch=2", "never scores a model on dev in --trainer.max_epochs 1"),
+        ("--trainer.val_check_interval=99", "add --trainer.check_val_every_n_epoch null, or give a share of an epoch"),
+        ("--ema=1", r"decay in \[0, 1\) as --ema, 0 for no average, got 1"),
         ("--trainer.max_epochs=-3", "`max_epochs` must be a non-negative integer or -1"),
         ("--model.learning_rate=-1", "expected a learning_rate above 0, got -1"),
         ("--model.weight_decay=-1", "expected a weight_decay of at least 0, got -1"),

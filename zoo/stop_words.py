@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from zoo.errors import ZooError
+from zoo.text import TOKENIZERS
 
 ENGLISH = """
 a about after again all also am an and any are as at be because been before being between both but by can could
@@ -21,10 +23,11 @@ CHINESE = """
 NAMED = {"english": ENGLISH, "chinese": CHINESE}
 
 
-def read_stop_words(name_or_file: str | None) -> list[str]:
+def read_stop_words(name_or_file: str | None, tokenizer: str) -> list[str]:
     """The words of a named list, or of a file with one a line, in lower case and sorted; none for None.
 
-    English negations (no, not, nor, against) are not on the list: without them a review says its opposite.
+    English negations (no, not, nor, against) are not on the list: without them a review says its opposite. Words that
+    the tokenizer, a key of `zoo.text.TOKENIZERS`, would cut are never found in a text: it warns of them.
 
     Raises:
         ZooError: neither a name nor a file.
@@ -38,4 +41,11 @@ def read_stop_words(name_or_file: str | None) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             known = ", ".join(NAMED)
             raise ZooError(f"stop words {name_or_file!r}: expected {known} or a file in UTF-8, got: {error}") from error
-    return sorted({word.lower() for word in text.split()})
+    words = sorted({word.lower() for word in text.split()})
+    split = TOKENIZERS.get(tokenizer, str.split)  # an unknown one is refused where texts are read
+    if cut := [word for word in words if len(split(word)) != 1]:
+        warnings.warn(
+            f"{len(cut)} of {len(words)} stop words, {cut[0]} for example, are not left out: the tokenizer {tokenizer} "
+            "does not read them as one token"
+        )
+    return words
