@@ -10,19 +10,20 @@ from zoo.batching import group_by_length
 from zoo.errors import ZooError
 
 Batch = TypeVar("Batch", covariant=True)
+Lengths = Sequence[int] | Sequence[tuple[int, ...]]  # tokens in each row, or of each of its sides
 
 
 class EncodedSplit(Protocol[Batch]):
     """A split as tensors, of any task: `zoo.batching.EncodedSentences` is one."""
 
-    lengths: Sequence[int]  # tokens in each row
+    lengths: Lengths
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """The rows asked for, in that order, padded."""
 
 
 def plan_epoch(
-    lengths: Sequence[int], max_tokens: int, *, processes: int = 1, shuffle: bool = False, seed: int = 0, epoch: int = 0
+    lengths: Lengths, max_tokens: int, *, processes: int = 1, shuffle: bool = False, seed: int = 0, epoch: int = 0
 ) -> list[list[list[int]]]:
     """The steps of an epoch: for each step, one batch of rows for each process.
 

@@ -36,9 +36,9 @@ class Corpus:
     task: str
     format: str
     column: str | int
-    scheme: str | None
     language: str
     licence: str
     source: str
     splits: Mapping[str, RemoteFile | Path]
+    scheme: str | None = None
     text_column: str | int | None = None

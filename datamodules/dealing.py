@@ -23,9 +23,13 @@ def deal(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple[str, ...
         text = row[-1]
         if text not in seen:
             seen.add(text)
-            share = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % 10
-            if split == {0: "test", 1: "dev"}.get(share, "train"):
+            if split == _split_of(text, 10):
                 yield row
+
+
+def _split_of(text: str, parts: int) -> str:
+    """Of that many equal parts the first is test, the second dev, and all others are train."""
+    return {0: "test", 1: "dev"}.get(int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % parts, "train")
 
 
 def messages(content: bytes, split: str) -> bytes:
@@ -69,8 +73,7 @@ def titles(archive: bytes, split: str) -> bytes:
                 fits = row["year"] >= 2016 and 3 <= words["title"] <= 30 and 30 <= words["abstract"] <= 400
                 if fits and not row["title"].lower().startswith("proceedings of") and row["abstract"] not in seen:
                     seen.add(row["abstract"])
-                    share = int(hashlib.sha256(row["id"].encode()).hexdigest()[:8], 16) % 18
-                    if split == {0: "test", 1: "dev"}.get(share, "train"):
+                    if split == _split_of(row["id"], 18):
                         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines).encode()
 

@@ -51,7 +51,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
         parser.add_argument("--compare", type=str | None, default=None, help="another model, to tell the difference")
     config = parser.instantiate_classes(parser.parse_args(list(args)))
     trainer = config.trainer
-    run = trainer.test if command == "test" else trainer.validate
+    run, stage, split = (trainer.test, "test", "test") if command == "test" else (trainer.validate, "val", "dev")
 
     def score(reference: str) -> tuple[ZooModule, dict[str, float]]:
         model = load_model(reference, recipe)
@@ -60,13 +60,12 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
         config.data.adopt(model)
         scores = run(model, config.data, verbose=False)[0]
         if trainer.is_global_zero:
-            print_scores(f"{reference} on {command}", scores)
+            print_scores(f"{reference} on {split}", scores)
         return model, scores
 
     model, scores = score(config.model)
     if recipe.compare and config.compare:
         other, _ = score(config.compare)
-        stage = "test" if command == "test" else "val"
         scores["difference"] = recipe.compare(model.metrics[stage], other.metrics[stage])
     if trainer.is_global_zero:
         print(json.dumps(scores))

@@ -53,7 +53,7 @@ class RunFolder:
         return self.path / MODEL
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
-        """Whether a run may have the folder: asked before anything that takes time.
+        """Refuses a folder that a run may not have, before anything that takes time.
 
         Raises:
             ZooError: a file is where a folder must be, it has files that the run would replace and neither `resume` nor

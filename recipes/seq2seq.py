@@ -154,11 +154,10 @@ def compare(metrics: TextMetrics, others: TextMetrics) -> Mapping[str, object]:
             n_samples=RESAMPLINGS,
         )
         _, found = test()
-        names = ("bleu", "chrf")
-        results = [[r for key, r in found.items() if key != "System"][i] for i in range(2)]
+        results = [scores for key, scores in found.items() if key != "System"]
         return {
-            name: {"difference": (two.score - one.score) / 100, "p": two.p_value}
-            for name, (one, two) in zip(names, results, strict=True)
+            name: {"difference": (model.score - other.score) / 100, "p": model.p_value}
+            for name, (other, model) in zip(("bleu", "chrf"), results, strict=True)
         }
     dice = random.Random(0)
     draws = [dice.choices(range(len(ours)), k=len(ours)) for _ in range(RESAMPLINGS)]

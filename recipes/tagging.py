@@ -15,7 +15,7 @@ from recipes.figures import confusion_matrix, worst_confusions
 from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
 from recipes.tables import label_scores
-from zoo.metrics import LabelScore
+from zoo.metrics import UNSEEN, LabelScore
 
 LINKS = (
     "words",
@@ -62,7 +62,7 @@ class TaggingReport(Report):
         text += "".join(f"{gold:<16}{predicted:<16}{count:>6}\n" for gold, predicted, count in self.mistakes)
         (folder / "scores.txt").write_text(text, encoding="utf-8")
         kept = [i for i, row in enumerate(self.confusion) if sum(row)]
-        gold = [[*self.names, "<unseen>"][i] for i in kept]
+        gold = [[*self.names, UNSEEN][i] for i in kept]
         pictures = [confusion_matrix([self.confusion[i] for i in kept], gold, self.names, folder / "confusion.png")]
         if self.mistakes:
             pictures.append(worst_confusions(self.mistakes, folder / "mistakes.png"))

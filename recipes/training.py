@@ -63,10 +63,10 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     model.load_state_dict(best["state_dict"])
     if cli.main_process:
         model.save_pretrained(folder.model)
-    split = "test" if cli.test else "val"
+    stage = "test" if cli.test else "val"
     evaluate = trainer.test if cli.test else trainer.validate
     scores = evaluate(model, cli.datamodule, verbose=False)[0]
-    report = recipe.report(trainer, split)
+    report = recipe.report(trainer, stage)
     if not cli.main_process:
         return
     rows = cli.recorder.rows

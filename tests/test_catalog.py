@@ -66,7 +66,7 @@ def toy(monkeypatch):
 
     def enter(port: int, path: str = "/file", sha256: str = SHA256) -> None:
         files = {"train": RemoteFile(f"http://127.0.0.1:{port}{path}", sha256, "train.conllu")}
-        corpus = Corpus("toy", "tagging", "conllu", "upos", None, "en", "none", "here", files)
+        corpus = Corpus("toy", "tagging", "conllu", "upos", "en", "none", "here", files)
         monkeypatch.setitem(CATALOG, "toy", corpus)
 
     return enter
@@ -131,7 +131,7 @@ def test_a_wrong_sum_shows_both_and_leaves_nothing(server, toy, tmp_path, path):
 
 def test_what_is_made_of_a_file_is_compared_and_kept(server, monkeypatch, tmp_path):
     files = {"train": RemoteFile(f"http://127.0.0.1:{server.server_port}/file", SHA256, "train.tsv", bytes.swapcase)}
-    monkeypatch.setitem(CATALOG, "toy", Corpus("toy", "classification", "tsv", 0, None, "en", "none", "here", files))
+    monkeypatch.setitem(CATALOG, "toy", Corpus("toy", "classification", "tsv", 0, "en", "none", "here", files))
     with pytest.raises(DataError, match=f"expected a file with sha256 {SHA256}"):
         locate("toy", tmp_path)
     assert files_below(tmp_path) == []

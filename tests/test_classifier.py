@@ -19,7 +19,7 @@ from zoo.adversary import steepest
 from zoo.batching import EncodedTexts
 from zoo.classification_metrics import BINS
 from zoo.errors import ZooError
-from zoo.masks import max_over_time, mean_over_time, softmax_over_time
+from zoo.masks import masked_softmax, max_over_time, mean_over_time, padding_mask
 from zoo.pooling import POOLINGS
 from zoo.text import TOKENIZERS, SentencePieces, Vocabulary, split_words
 
@@ -79,7 +79,7 @@ def test_what_stands_at_padding_is_not_pooled(pooling):
 def test_pooling_equals_a_loop_over_rows(lengths, more):
     x = torch.randn(len(lengths), max(lengths) + more, 3)
     n = torch.tensor(lengths)
-    weights = softmax_over_time(x[..., 0], n)
+    weights = masked_softmax(x[..., 0], padding_mask(n, x.shape[1]))
     for row, length in enumerate(lengths):
         real = x[row, :length]
         torch.testing.assert_close(mean_over_time(x, n)[row], real.mean(0))
@@ -90,7 +90,7 @@ def test_pooling_equals_a_loop_over_rows(lengths, more):
 
 def test_a_row_without_a_step_pools_to_zeros():
     x, n = torch.randn(2, 3, 4), torch.tensor([0, 2])
-    for pooled in (mean_over_time(x, n), max_over_time(x, n), softmax_over_time(x[..., 0], n)):
+    for pooled in (mean_over_time(x, n), max_over_time(x, n), masked_softmax(x[..., 0], padding_mask(n, x.shape[1]))):
         assert not pooled[0].any() and pooled[1].any()
 
 

@@ -145,7 +145,8 @@ def test_blocked_ngrams_occur_once(seed, n, beam):
         for tokens in (h.tokens for h in best):
             ngrams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
             assert len(ngrams) == len(set(ngrams))
-            assert len(tokens) == 3 if n == 1 else True  # three tokens, then nothing is left to say
+            if n == 1:
+                assert len(tokens) == 3  # then nothing is left to say
 
 
 def test_finished_sentences_leave_the_batch():

@@ -43,4 +43,4 @@ def test_every_flag_that_is_shown_exists():
         command = [sys.executable, "-m", f"recipes.{recipe[0]}", *recipe[1:], "--help"]
         known += subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     shown = set(re.findall(r"--[a-z_.]+", README)) - {"--help"}
-    assert shown and all(flag in known for flag in shown), shown
+    assert shown and shown <= set(re.findall(r"--[a-z_.]+", known)), shown

@@ -179,7 +179,7 @@ def test_fit_reads_no_test_split(tmp_path):
     assert facts["scores"]["val/accuracy"] == pytest.approx(facts["best_dev"]["val/accuracy"], abs=1e-6)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(trained, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     """Ctrl-C in the middle of an epoch, then the printed command: the weights are those of a run left alone."""
     args = ["--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
     run("pos_tagging", "--out", "run", *args, cwd=tmp_path, env={"COLUMNS": "200"})

@@ -55,9 +55,9 @@ def batch_of(model, rows=range(4), sources=SOURCES, targets=TARGETS):
     return EncodedPairs(sources, model.indexer, targets).batch(list(rows))
 
 
-def likelihoods(model, batch) -> list[float]:
+def log_likelihoods(model, batch) -> list[float]:
     """Of each pair, alone, by the loss of training."""
-    return [-model.losses(batch_of(model, [row])).likelihood.item() for row in batch.rows.tolist()]
+    return [-model.losses(batch_of(model, [row])).nll.item() for row in batch.rows.tolist()]
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -66,8 +66,8 @@ def likelihoods(model, batch) -> list[float]:
 def test_company_and_order_change_nothing(options, order):
     model = model_of(**options).eval()
     batch = batch_of(model, order)
-    alone = likelihoods(model, batch)
-    together = -model.losses(batch).likelihood.item()
+    alone = log_likelihoods(model, batch)
+    together = -model.losses(batch).nll.item()
     weights = batch.lengths.tolist()
     assert together == pytest.approx(sum(p * n for p, n in zip(alone, weights, strict=True)) / sum(weights), abs=1e-5)
 
@@ -84,7 +84,7 @@ def test_steps_equal_the_whole(options):
             for hypothesis in best:
                 target = torch.tensor([[*hypothesis.tokens, SPECIALS.index(END)]])
                 pair = batch_of(model, [row])._replace(target=target, lengths=torch.tensor([target.shape[1]]))
-                own = -model.losses(pair).likelihood.item() * target.shape[1]
+                own = -model.losses(pair).nll.item() * target.shape[1]
                 assert hypothesis.log_probability == pytest.approx(own, abs=1e-4) == hypothesis.score
 
 
@@ -109,7 +109,7 @@ def test_the_loss_is_the_textbooks():
     target = target.masked_fill(torch.arange(target.shape[1]) >= batch.lengths[:, None], -100)
     scores = model.project(decoded.output).transpose(1, 2)
     losses = model.losses(batch)
-    torch.testing.assert_close(losses.likelihood, F.cross_entropy(scores, target))
+    torch.testing.assert_close(losses.nll, F.cross_entropy(scores, target))
     torch.testing.assert_close(losses.smoothed, F.cross_entropy(scores, target, label_smoothing=0.1))
 
 
@@ -120,10 +120,10 @@ def test_a_pointer_copies_what_no_vocabulary_has():
         model.pointer.gate.weight.zero_()
     (best,) = model.predict(["quagga"], n_best=1, beam=1, min_length=1, max_length=1)
     assert best[0].text == "quagga"
-    copied = model.losses(batch_of(model, [0], ["quagga"], ["quagga"])).likelihood
-    absent = model.losses(batch_of(model, [0], ["dog"], ["quagga"])).likelihood
+    copied = model.losses(batch_of(model, [0], ["quagga"], ["quagga"])).nll
+    absent = model.losses(batch_of(model, [0], ["dog"], ["quagga"])).nll
     assert copied < absent  # ... and what it cannot copy is improbable
-    step, batch = model.step(1), batch_of(model, [0], ["the quagga"], ["dog"])
+    step, batch = model.step_function(1), batch_of(model, [0], ["the quagga"], ["dog"])
     memory, state = model.encode(batch)
     scores, _ = step(torch.tensor([SPECIALS.index(BEGIN)]), state, memory)
     assert scores.shape[1] == len(vocabulary()) + 1
@@ -203,7 +203,7 @@ def test_what_belongs_to_training_acts_there_alone(option):
     batch = batch_of(plain)
     torch.manual_seed(1)
     assert not torch.equal(model.train().losses(batch).smoothed, plain.train().losses(batch).smoothed)
-    torch.testing.assert_close(model.eval().losses(batch).likelihood, plain.eval().losses(batch).likelihood)
+    torch.testing.assert_close(model.eval().losses(batch).nll, plain.eval().losses(batch).nll)
 
 
 @pytest.mark.parametrize("feeding", [False, True])
@@ -249,6 +249,10 @@ def test_reloaded_equals_saved(kind, tmp_path):
             "where weight_drop, zoneout would do",
         ),
         (dict(label_smoothing=1.0), "label_smoothing"),
+        (dict(beam=0), "a beam of at least 1"),
+        (dict(length_penalty=-1.0), "penalties of 0 or more"),
+        (dict(min_length=9, max_target=5), "min_length <= max_length"),
+        (dict(block_ngrams=-1), "block_ngrams of 1 or more"),
         (dict(max_source=0), "at least 1"),
         (dict(target_words=["a"]), "begins with <pad>"),
     ],
@@ -308,7 +312,7 @@ def test_a_source_of_stop_words_is_one_unknown_word(kind):
     batch = batch_of(model, [0, 1], ["the The", "quick cat"], ["dog", "the cat"])
     assert batch.source[0].tolist() == [1, 0] and batch.source_lengths.tolist() == [1, 2]
     assert batch.copies[0].tolist() == [0, 0] and batch.unknown[0] == []
-    assert math.isfinite(model.losses(batch).likelihood.item())
+    assert math.isfinite(model.losses(batch).nll.item())
     inputs = ["the The", "quick cat", "the"]
     outputs = model.predict(inputs)
     assert outputs == [model.predict([text])[0] for text in inputs] and outputs[0] == outputs[2] != ""
@@ -322,17 +326,19 @@ def test_imported_vectors_are_used_kept_and_frozen(tmp_path):
     model = model_of(**vectors).eval()
     batch = batch_of(model, [0], ["dog Dog cat Cat DOG zebra"], ["dog"])
     assert batch.vectors.tolist() == [[2, 3, 4, 4, 2, 1]]
-    before = model.losses(batch).likelihood
+    before = model.losses(batch).nll
     table = torch.tensor([[1.0, 2.0], [-1.0, 0.0], [3.0, 1.0]])
     model.import_vectors(table)
     torch.testing.assert_close(model.vectors.weight[2:], table / table.std())
-    assert not torch.equal(model.losses(batch).likelihood, before)
+    assert not torch.equal(model.losses(batch).nll, before)
     assert not model.vectors.weight.requires_grad
     assert model_of(tune_vectors=True, **vectors).vectors.weight.requires_grad
     again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
-    assert torch.equal(again.losses(batch).likelihood, model.losses(batch).likelihood)
+    assert torch.equal(again.losses(batch).nll, model.losses(batch).nll)
     with pytest.raises(ZooError, match=r"expected vectors of shape \(3, 2\), got \(3, 3\)"):
         model.import_vectors(torch.zeros(3, 3))
+    with pytest.raises(ZooError, match="this model has no imported vectors"):
+        model_of().import_vectors(table)
 
 
 def test_unknown_pieces_have_ids_of_their_own():

@@ -92,6 +92,9 @@ def test_predict_leaves_the_mode_as_it_was_and_is_deterministic():
     model = tagger(dropout=0.5, word_dropout=0.5).train()
     assert model.predict(SENTENCES) == model.predict(SENTENCES)
     assert model.training
+    with pytest.raises(ZeroDivisionError), model.evaluating():
+        assert not model.training and 1 / 0
+    assert model.training
 
 
 def test_an_empty_token_is_refused():
@@ -190,11 +193,11 @@ def test_no_direction_has_read_the_word_that_it_says():
 
 def test_imported_vectors_are_used_kept_and_frozen():
     words = ["<pad>", "<unk>", "saw", "Zürich"]
-    model = tagger(vector_words=words, vector_size=3)
+    model = tagger(vector_words=words, vector_size=3).eval()
     table = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]])
     before = model(batch_of(model, SENTENCES))
     model.import_vectors(table)
-    assert not torch.equal(model.eval()(batch_of(model, SENTENCES)), before)
+    assert not torch.equal(model(batch_of(model, SENTENCES)), before)
     assert not model.embedding.vectors.weight.requires_grad
     assert tagger(vector_words=words, vector_size=3, tune_vectors=True).embedding.vectors.weight.requires_grad
     assert model.indexer(["SAW", "Zürich", "x"]).vectors.tolist() == [2, 3, 1]
@@ -212,6 +215,9 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(head="crf", label_smoothing=0.1), "softmax head"),
         (dict(language_model=0.1, num_layers=2), "num_layers=1"),
         (dict(dropout=1.5), "dropout"),
+        (dict(label_smoothing=3), "label_smoothing probability"),
+        (dict(adversarial=-1), "at least 0, got -1 and 0.0"),
+        (dict(language_model=-1, num_layers=1), "at least 0, got 0.0 and -1"),
     ],
     ids=str,
 )

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from zoo.masks import masked_softmax
+
 
 class AdditiveAttention(nn.Module):
     """v . tanh(W question + U source + w coverage) (Bahdanau et al. 2015; coverage: See et al. 2017, equation 11).
@@ -44,7 +46,7 @@ class AdditiveAttention(nn.Module):
         if self.coverage is not None:
             features = features + coverage[..., None].to(keys.dtype) * self.coverage.to(keys.dtype)
         features = torch.tanh(self.query(query)[:, :, None] + features)  # (B, Q, S, A)
-        return masked_softmax(self.score(features).squeeze(-1), mask)
+        return masked_softmax(self.score(features).squeeze(-1), mask[:, None])
 
 
 class MultiplicativeAttention(nn.Module):
@@ -61,10 +63,4 @@ class MultiplicativeAttention(nn.Module):
 
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """As in `AdditiveAttention`: `(B, Q, H)` and keys `(B, S, H)` -> `(B, Q, S)`."""
-        return masked_softmax(query @ keys.transpose(1, 2), mask)
-
-
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the real positions, in fp32: `(B, Q, S)` and `mask (B, S)`. All others get exactly zero."""
-    scores = scores.float().masked_fill(~mask[:, None], torch.finfo(torch.float32).min)
-    return scores.softmax(-1) * mask[:, None]
+        return masked_softmax(query @ keys.transpose(1, 2), mask[:, None])

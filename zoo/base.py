@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,10 +60,10 @@ class ZooModule(pl.LightningModule):
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
 
     def check_schedule(self) -> None:
-        """Whether optimiser and schedule can do with their settings: asked before a training leaves anything behind.
+        """Refuses settings that optimiser or schedule cannot use, before a training leaves anything behind.
 
         Raises:
-            ZooError: they cannot.
+            ZooError: there are some.
         """
         if not 0 < self.learning_rate < math.inf:
             raise ZooError(f"expected a learning_rate above 0, got {self.learning_rate}")
@@ -96,6 +97,16 @@ class ZooModule(pl.LightningModule):
             clip_grad_norm(self.parameters(), gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode inside, and after it the mode of before, whatever happens."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
 
     @property
     def settings(self) -> dict:

@@ -132,7 +132,7 @@ class FormIndexer(WordIndexer):
 
 
 class EncodedSentences:
-    """A whole split as flat tensors; `batch(rows)` is a few indexing operations.
+    """A whole split as tensors; `batch(rows)` is a few indexing operations.
 
     Args:
         sentences: tokens of each sentence, none empty.

@@ -49,13 +49,9 @@ def beam_search(
     Returns:
         For each sentence its hypotheses, the best first: `n_best`, or as many as the limits allow.
     """
-    if not 1 <= n_best <= beam:
-        raise ZooError(f"expected a beam of at least 1 and an n_best from 1 to the beam, got {beam} and {n_best}")
-    if min(length_penalty, coverage_penalty) < 0 or (coverage_penalty and coverage is None):
-        raise ZooError(
-            "expected penalties of 0 or more, and a model with attention where coverage counts, "
-            f"got length_penalty={length_penalty} and coverage_penalty={coverage_penalty}"
-        )
+    check_search(beam, n_best, length_penalty, coverage_penalty)
+    if coverage_penalty and coverage is None:
+        raise ZooError("a coverage penalty needs a model with attention: leave it out")
     first = first_tensor(state)
     sentences = torch.arange(len(first), device=first.device)  # (B,) those that go on
     tokens = torch.full_like(sentences, limits.begin)  # (R,)
@@ -104,6 +100,17 @@ def beam_search(
             sentences, total, written, words = select((sentences, total, written, words), left)
         tokens = words.flatten()
     return outputs
+
+
+def check_search(beam: int, n_best: int, length_penalty: float, coverage_penalty: float) -> None:
+    """Raises a ZooError unless a beam search can be made with these."""
+    if not 1 <= n_best <= beam:
+        raise ZooError(f"expected a beam of at least 1 and an n_best from 1 to the beam, got {beam} and {n_best}")
+    if not 0 <= min(length_penalty, coverage_penalty):
+        raise ZooError(
+            "expected penalties of 0 or more, "
+            f"got length_penalty={length_penalty} and coverage_penalty={coverage_penalty}"
+        )
 
 
 class _Ended(NamedTuple):

@@ -19,6 +19,7 @@ from torchmetrics.functional.classification import (
     binary_calibration_error,
     multiclass_calibration_error,
 )
+from torchmetrics.utilities import dim_zero_cat
 
 from zoo.errors import ZooError
 from zoo.metrics import LabelScore, precision_recall_f1, ratio
@@ -125,9 +126,7 @@ class ClassificationMetrics(Metric):
     def best_temperature(self) -> float:
         """The temperature under which gold is most likely (Guo et al. 2017)."""
         with self.sync_context():
-            scores, gold = (
-                torch.cat(list(part)) if isinstance(part, list) else part for part in (self.scores, self.gold)
-            )
+            scores, gold = map(dim_zero_cat, (self.scores, self.gold))
         target = gold if self.multi_label else F.one_hot(gold, len(self.labels))
         low, high = 1 / HOTTEST, 1 / COLDEST
         for _ in range(40):  # the likelihood is concave in 1 / temperature: bisect its slope
@@ -137,9 +136,7 @@ class ClassificationMetrics(Metric):
         return 1 / middle
 
     def _kept(self) -> Predictions:
-        scores, gold, rows = (
-            torch.cat(list(part)) if isinstance(part, list) else part for part in (self.scores, self.gold, self.rows)
-        )
+        scores, gold, rows = map(dim_zero_cat, (self.scores, self.gold, self.rows))
         if not scores.isfinite().all():
             raise ZooError(
                 "the model's scores are no numbers any more: its training diverged, or it began with NaN or inf. "

@@ -276,8 +276,6 @@ class TextClassifier(ZooModule):
             if not isinstance(text, str):
                 raise ZooError(f"expected texts, got {text!r} ({type(text).__name__}) at place {place}")
         tokens = [self.preprocess(text) for text in texts]
-        was_training = self.training
-        self.eval()
         encoded = EncodedTexts(tokens, self.indexer)
         results: list = [None] * len(texts)
 
@@ -289,8 +287,8 @@ class TextClassifier(ZooModule):
             for row, chances, attended in zip(rows, probabilities, weights, strict=True):
                 results[row] = self._result(chances), tokens[row], attended[: len(tokens[row])]
 
-        side_by_side(classify, group_by_length(encoded.lengths, max_tokens), self.device)
-        self.train(was_training)
+        with self.evaluating():
+            side_by_side(classify, group_by_length(encoded.lengths, max_tokens), self.device)
         return results
 
     def _result(self, probabilities: list[float]) -> dict:

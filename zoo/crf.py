@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from zoo.errors import ZooError
 from zoo.masks import last, padding_mask, zero_padding
 from zoo.spans import Transitions
 
@@ -52,7 +53,7 @@ class LinearChainCRF(nn.Module):
                 legal = torch.tensor(getattr(transitions, name), dtype=torch.bool)
             if legal.shape != shape:
                 found = f"got {tuple(legal.shape)}"
-                raise ValueError(f"expected transitions.{name} of shape {shape} for {num_tags} tags, {found}")
+                raise ZooError(f"expected transitions.{name} of shape {shape} for {num_tags} tags, {found}")
             self.register_buffer(f"legal_{name}", legal, persistent=False)
 
     def forward(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
@@ -130,7 +131,7 @@ class LinearChainCRF(nn.Module):
         steps, size = emissions.shape[1:]
         if size != self.num_tags:
             found = tuple(emissions.shape)
-            raise ValueError(f"expected emissions (B, T, {self.num_tags}) for {self.num_tags} tags, got {found}")
+            raise ZooError(f"expected emissions (B, T, {self.num_tags}) for {self.num_tags} tags, got {found}")
         dtype = torch.promote_types(emissions.dtype, self.transition.dtype)
         dtype = torch.promote_types(dtype, torch.float32)
         time = torch.arange(steps, device=lengths.device)[:, None]  # (T, 1)

@@ -89,8 +89,7 @@ class AttentionDecoder(nn.Module):
             raise unknown_name("attention", attention, ATTENTIONS)
         if coverage and attention != "additive":
             raise ZooError(f"coverage is an input of additive attention: use attention='additive', not {attention!r}")
-        regularisers = {"input_dropout", "hidden_dropout", "weight_drop", "zoneout"}
-        if input_feeding and (lost := sorted(recurrent.changed() & regularisers)):
+        if input_feeding and (lost := recurrent.regularisers):
             raise ZooError(f"input feeding goes step by step, where {', '.join(lost)} would do nothing: leave one out")
         self.input_feeding, self.covers = input_feeding, coverage
         self.backbone = RecurrentBackbone(

@@ -16,18 +16,21 @@ from zoo.batching import FormIndexer, Forms, group_by_length
 from zoo.cells import CELLS
 from zoo.dropout import check_probability
 from zoo.errors import ZooError, unknown_name
-from zoo.masks import padding_mask, zero_padding
+from zoo.masks import max_over_time, padding_mask, zero_padding
 from zoo.side_by_side import side_by_side
+from zoo.text import PAD_ID, UNKNOWN_ID
 
 GROUPS = 4  # in which a batch's forms are composed
+WIDTHS = (2, 3, 4, 5)  # characters that a convolution sees
+CACHED = 100_000  # forms kept between calls at most
 
 
 class RecurrentCharacters(nn.Module):
     """The final states of a bidirectional recurrent layer over a word's characters (Ling et al. 2015)."""
 
-    def __init__(self, num_characters: int, embedding_size: int, output_size: int, cell: str = "lstm"):
+    def __init__(self, num_characters: int, embedding_size: int, output_size: int, cell: str):
         super().__init__()
-        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=0)
+        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=PAD_ID)
         self.backbone = RecurrentBackbone(embedding_size, output_size // 2, cell=cell)
         self.output_size = self.backbone.output_size
 
@@ -45,14 +48,12 @@ class RecurrentCharacters(nn.Module):
 class ConvolutionalCharacters(nn.Module):
     """The maximum over time of convolutions of several widths over a word's characters (Kim et al. 2016)."""
 
-    def __init__(
-        self, num_characters: int, embedding_size: int, output_size: int, widths: Sequence[int] = (2, 3, 4, 5)
-    ):
+    def __init__(self, num_characters: int, embedding_size: int, output_size: int):
         super().__init__()
-        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=0)
-        sizes = [output_size // len(widths) + (i < output_size % len(widths)) for i in range(len(widths))]
+        self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=PAD_ID)
+        sizes = [output_size // len(WIDTHS) + (i < output_size % len(WIDTHS)) for i in range(len(WIDTHS))]
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(embedding_size, size, width) for size, width in zip(sizes, widths, strict=True)
+            nn.Conv1d(embedding_size, size, width) for size, width in zip(sizes, WIDTHS, strict=True)
         )
         self.output_size = output_size
 
@@ -64,8 +65,7 @@ class ConvolutionalCharacters(nn.Module):
             # Zeros around a word show where it begins and ends; windows beyond its end do not count.
             margin = convolution.kernel_size[0] - 1
             y = convolution(F.pad(x, (margin, margin)))  # (U, E, L + margin)
-            mask = padding_mask(lengths + margin, y.shape[-1])[:, None]  # (U, 1, L + margin)
-            pooled.append(y.masked_fill(~mask, torch.finfo(y.dtype).min).amax(-1))
+            pooled.append(max_over_time(y.transpose(1, 2), lengths + margin))
         return torch.cat(pooled, dim=-1).tanh()  # (U, E)
 
 
@@ -79,17 +79,24 @@ class ImportedVectors(nn.Embedding):
     """
 
     def __init__(self, num_vectors: int, vector_size: int, *, tune: bool):
-        super().__init__(num_vectors, vector_size, padding_idx=0)
+        super().__init__(num_vectors, vector_size, padding_idx=PAD_ID)
         self.weight.requires_grad_(tune)
 
-    def import_table(self, table: Tensor) -> None:
-        """Copies `table (num_vectors - 2, vector_size)`, scaled to unit variance; unknown words get the mean."""
-        weight = self.weight.data
-        if table.shape != (len(weight) - 2, weight.shape[1]):
-            raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
-        deviation = table.std()
-        weight[2:] = table / deviation if deviation > 0 else table  # of a single number it is NaN
-        weight[1] = weight[2:].mean(0)
+
+def import_table(vectors: ImportedVectors | None, table: Tensor) -> None:
+    """Copies `table (num_vectors - 2, vector_size)`, scaled to unit variance; unknown words get the mean.
+
+    Raises:
+        ZooError: a model has no vectors, or others.
+    """
+    if vectors is None:
+        raise ZooError("this model has no imported vectors: make it with vector_words=... and vector_size=...")
+    weight = vectors.weight.data
+    if table.shape != (len(weight) - 2, weight.shape[1]):
+        raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
+    deviation = table.std()
+    weight[2:] = table / deviation if deviation > 0 else table  # of a single number it is NaN
+    weight[UNKNOWN_ID] = weight[2:].mean(0)
 
 
 class WordEmbedding(nn.Module):
@@ -109,17 +116,17 @@ class WordEmbedding(nn.Module):
         self,
         num_words: int,
         *,
-        num_vectors: int = 0,
-        word_size: int = 128,
-        vector_size: int = 0,
-        tune_vectors: bool = False,
-        word_dropout: float = 0.0,
+        num_vectors: int,
+        word_size: int,
+        vector_size: int,
+        tune_vectors: bool,
+        word_dropout: float,
     ):
         super().__init__()
         check_probability("word_dropout", word_dropout)
         if word_size < 1:
             raise ZooError(f"expected an embedding of at least 1 feature, got {word_size}")
-        self.words = nn.Embedding(num_words, word_size, padding_idx=0)
+        self.words = nn.Embedding(num_words, word_size, padding_idx=PAD_ID)
         nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
         self.vectors = None
         if num_vectors:
@@ -128,20 +135,14 @@ class WordEmbedding(nn.Module):
         self.output_size = word_size + (vector_size if num_vectors else 0)
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors, a row for each of their words after the two special entries.
-
-        Raises:
-            ZooError: the model was made without them, or for others.
-        """
-        if self.vectors is None:
-            raise ZooError("this model has no imported vectors: make it with vector_words=... and vector_size=...")
-        self.vectors.import_table(table)
+        """Copies imported vectors; see `import_table`."""
+        import_table(self.vectors, table)
 
     def look_up(self, words: Tensor, vectors: Tensor) -> list[Tensor]:
         """The embedding and the imported vector of each word: ids of any one shape `(*)` -> each `(*, E)`."""
         if self.training and self.word_dropout:
-            forgotten = (torch.rand(words.shape, device=words.device) < self.word_dropout) & (words > 0)
-            words, vectors = words.masked_fill(forgotten, 1), vectors.masked_fill(forgotten, 1)
+            forgotten = (torch.rand(words.shape, device=words.device) < self.word_dropout) & (words != PAD_ID)
+            words, vectors = words.masked_fill(forgotten, UNKNOWN_ID), vectors.masked_fill(forgotten, UNKNOWN_ID)
         return [self.words(words)] if self.vectors is None else [self.words(words), self.vectors(vectors)]
 
     def forward(self, words: Tensor, vectors: Tensor) -> Tensor:
@@ -173,14 +174,14 @@ class FormEmbedding(WordEmbedding):
         num_words: int,
         num_characters: int,
         *,
-        num_vectors: int = 0,
-        word_size: int = 128,
-        character_size: int = 64,
-        character_output: int = 200,
-        character_encoder: str = "lstm",
-        vector_size: int = 0,
-        tune_vectors: bool = False,
-        word_dropout: float = 0.0,
+        num_vectors: int,
+        word_size: int,
+        character_size: int,
+        character_output: int,
+        character_encoder: str,
+        vector_size: int,
+        tune_vectors: bool,
+        word_dropout: float,
     ):
         super().__init__(
             num_words,
@@ -215,13 +216,9 @@ class FormCache:
     """Vectors of the forms met so far, so that prediction composes each spelling once.
 
     It empties itself when the weights, their device or the autocast in force change, and when it is full.
-
-    Args:
-        capacity: forms kept at most between calls.
     """
 
-    def __init__(self, capacity: int = 100_000):
-        self.capacity = capacity
+    def __init__(self):
         self._made_with: tuple | None = None
         self._rows: dict[str, int] = {}
         self._table: Tensor | None = None
@@ -231,7 +228,7 @@ class FormCache:
     ) -> tuple[Tensor, list[Tensor]]:
         """A table of vectors `(U, X)` and, for each sentence, its tokens' rows in it `(T,)`."""
         made_with = self._fingerprint(embedding)
-        if made_with != self._made_with or len(self._rows) > self.capacity:
+        if made_with != self._made_with or len(self._rows) > CACHED:
             self._made_with, self._rows, self._table = made_with, {}, None
         rows = self._rows
         known = len(rows)

@@ -15,7 +15,7 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
 
 
 def known_complete(lengths: Tensor, steps: int) -> bool:
-    """Whether no row has padding and the host knows: of what is on another device, or compiled, it never does."""
+    """Whether no row has padding, as far as it is known without waiting: on a GPU, or compiled, it never is."""
     return lengths.device.type == "cpu" and not torch.compiler.is_compiling() and int(lengths.min()) == steps
 
 
@@ -73,8 +73,7 @@ def max_over_time(x: Tensor, lengths: Tensor) -> Tensor:
     return highest.masked_fill(lengths[:, None] == 0, 0.0)
 
 
-def softmax_over_time(scores: Tensor, lengths: Tensor) -> Tensor:
-    """Weights that sum to 1 over each row's real steps: `scores (B, T)` -> `(B, T)` fp32, zeros at padding."""
-    real = padding_mask(lengths, scores.shape[1])  # (B, T)
-    scores = scores.float().masked_fill(~real, torch.finfo(torch.float32).min)
-    return scores.softmax(-1).masked_fill(~real, 0.0)
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Weights that sum to 1 over real positions: `scores (*, T)` and their mask -> `(*, T)` fp32, zeros elsewhere."""
+    scores = scores.float().masked_fill(~mask, torch.finfo(torch.float32).min)
+    return scores.softmax(-1).masked_fill(~mask, 0.0)

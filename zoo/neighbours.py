@@ -25,7 +25,7 @@ class NeighbourPrediction(nn.Module):
         bidirectional: whether there is a backward direction.
     """
 
-    def __init__(self, hidden_size: int, num_words: int, word_size: int, *, bidirectional: bool = True):
+    def __init__(self, hidden_size: int, num_words: int, word_size: int, *, bidirectional: bool):
         super().__init__()
         self.next = nn.Linear(hidden_size, word_size)
         self.previous = nn.Linear(hidden_size, word_size) if bidirectional else None
@@ -47,5 +47,5 @@ class NeighbourPrediction(nn.Module):
             said.append(self.previous(backward[0][:, 1:][real]))
             wanted.append(words[:, :-1][real])
         scores = F.linear(torch.cat(said).tanh(), embedding, self.bias)  # (N, V)
-        likelihood, _ = token_log_probability(scores, torch.cat(wanted))  # (N,)
-        return -likelihood.sum() / max(1, len(likelihood))
+        log_probability, _ = token_log_probability(scores, torch.cat(wanted))  # (N,)
+        return -log_probability.sum() / max(1, len(log_probability))

@@ -15,12 +15,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from zoo.batching import vector_rows
 from zoo.errors import ZooError, unknown_name
-from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, require_words, split_jieba
+from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, require_words, split_jieba, split_words
 
 BEGIN, END = "<s>", "</s>"
 SPECIALS = (PAD, UNKNOWN, BEGIN, END)  # their ids are 0, 1, 2, 3
 SPACE = "\u2581"  # as in sentencepiece: white space before a piece
-SPLITTERS = {"words": re.compile(r"\w+|[^\w\s]").findall, "jieba": split_jieba}
+SPLITTERS = {"words": split_words, "jieba": split_jieba}
 TOKENIZERS = ("sentencepiece", "characters", *SPLITTERS)
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.backbone import Encoded
 from zoo.errors import unknown_name
-from zoo.masks import max_over_time, mean_over_time, softmax_over_time
+from zoo.masks import masked_softmax, max_over_time, mean_over_time, padding_mask
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -61,6 +61,7 @@ class Pooling(nn.Module):
             elif name == "max":
                 parts.append(max_over_time(x, lengths))
             else:
-                weights = softmax_over_time(self.attention(x).squeeze(-1), lengths)  # (B, T)
+                real = padding_mask(lengths, x.shape[1])  # (B, T)
+                weights = masked_softmax(self.attention(x).squeeze(-1), real)  # (B, T)
                 parts.append((weights[..., None] * x).sum(1))
         return Pooled(torch.cat(parts, dim=-1), weights)

@@ -21,17 +21,16 @@ from zoo.cells import RecurrentOptions
 from zoo.decoder import AttentionDecoder, Decoded, DecoderState, Memory
 from zoo.decoding import Step
 from zoo.dropout import LockedDropout
-from zoo.embedding import ImportedVectors
+from zoo.embedding import ImportedVectors, import_table
 from zoo.errors import ZooError, unknown_name
 from zoo.likelihood import token_log_probability
 from zoo.masks import padding_mask
-from zoo.pairs import SPECIALS, PairIndexer, Seq2SeqBatch, TextCoder
+from zoo.pairs import PairIndexer, Seq2SeqBatch, TextCoder
 from zoo.pointer import Pointer
-from zoo.text import PAD, UNKNOWN, Vocabulary
+from zoo.text import PAD_ID, UNKNOWN_ID, Vocabulary
 from zoo.text_metrics import MONITORS, SCORES, TextMetrics
 from zoo.writing import BEGIN_ID, Losses, Search, WritingModule
 
-PAD_ID, UNKNOWN_ID = SPECIALS.index(PAD), SPECIALS.index(UNKNOWN)
 NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
 
 
@@ -212,7 +211,12 @@ class Seq2Seq(WritingModule):
 
     def import_vectors(self, table: Tensor) -> None:
         """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""
-        self.vectors.import_table(table)
+        import_table(self.vectors, table)
+
+    @property
+    def covering(self) -> bool:
+        """Whether attention sees where it was: in training only after `coverage_after` steps."""
+        return self.decoder.covers and (not self.training or self.global_step >= self.coverage_after)
 
     def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
         """Reads the sources: what the decoder may look at, and its state before the first step."""
@@ -242,41 +246,39 @@ class Seq2Seq(WritingModule):
         memory, state = self.encode(batch)
         begin = torch.full_like(batch.target[:, :1], BEGIN_ID)
         words = torch.cat([begin, batch.target[:, :-1]], dim=1)  # (B, T)
-        covering = self.decoder.covers and not (self.training and self.global_step < self.coverage_after)
         if self.training and self.scheduled_sampling:
-            words = self._guessed(words, batch.lengths, memory, state, covering)
+            words = self._guessed(words, batch.lengths, memory, state)
         x = self.dropout(self.embed(words))  # (B, T, E)
-        decoded = self.decoder(x, batch.lengths, memory, state, covering=covering)
+        decoded = self.decoder(x, batch.lengths, memory, state, covering=self.covering)
         return decoded._replace(output=self.dropout(decoded.output)), x, memory
 
     def losses(self, batch: Seq2SeqBatch) -> Losses:
-        """What training makes smaller."""
+        """Losses of known targets, over their N tokens; the one of coverage is equation 12 of See et al. (2017)."""
         decoded, x, memory = self(batch)
         real = padding_mask(batch.lengths, batch.target.shape[1])  # (B, T)
-        target, known = batch.target, len(self.output_bias)
+        target = batch.target[real]  # (N,)
+        outside = target >= len(self.output_bias)  # (N,) which can only be copied
         scores = self.project(decoded.output[real])  # (N, V), padding left out: this is the largest product
-        wanted = target[real].masked_fill(target[real] >= known, UNKNOWN_ID)
-        generated, everything = token_log_probability(scores, wanted)  # (N,)
-        likelihood = generated
+        log_probability, mean_of_words = token_log_probability(scores, target.masked_fill(outside, UNKNOWN_ID))  # (N,)
         if self.pointer is not None:
-            generated = generated.masked_fill(target[real] >= known, torch.finfo(torch.float32).min / 2)
-            everywhere = torch.zeros(target.shape, device=target.device).masked_scatter(real, generated)  # (B, T)
-            likelihood = self.pointer(decoded, x, everywhere, memory.copies, target)[real]
-        again = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
-        loss = -likelihood.mean()
-        smoothed = (1 - self.label_smoothing) * loss + self.label_smoothing * -everything.mean()
-        return Losses(loss, smoothed, again.mean())
+            generated = log_probability.masked_fill(outside, torch.finfo(torch.float32).min / 2)
+            generated = torch.zeros(real.shape, device=real.device).masked_scatter(real, generated)  # (B, T)
+            log_probability = self.pointer(decoded, x, generated, memory.copies, batch.target)[real]  # (N,)
+        nll = -log_probability.mean()
+        smoothed = (1 - self.label_smoothing) * nll - self.label_smoothing * mean_of_words.mean()
+        overlap = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
+        return Losses(nll, smoothed, overlap.mean())
 
     def training_step(self, batch: Seq2SeqBatch, _) -> Tensor:
         losses = self.losses(batch)
         loss = losses.smoothed
-        if self.decoder.covers and self.global_step >= self.coverage_after:
+        if self.covering:
             loss = loss + self.coverage_weight * losses.coverage
         self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
         return loss
 
-    def step(self, extra: int) -> Step:
-        """One step of decoding, for `zoo.decoding`, over an extended vocabulary of V + `extra` words.
+    def step_function(self, extra: int) -> Step:
+        """What makes one step of decoding, for `zoo.decoding`, over an extended vocabulary of V + `extra` words.
 
         Padding, the begin and the unknown word are never written.
         """
@@ -293,9 +295,9 @@ class Seq2Seq(WritingModule):
         return step
 
     @torch.no_grad()
-    def _guessed(self, words: Tensor, lengths: Tensor, memory: Memory, state: DecoderState, covering: bool) -> Tensor:
+    def _guessed(self, words: Tensor, lengths: Tensor, memory: Memory, state: DecoderState) -> Tensor:
         # Scheduled sampling (Bengio et al. 2015), for all positions in one more pass (Duckworth et al. 2019).
-        decoded = self.decoder(self.embed(words), lengths, memory, state, covering=covering)
+        decoded = self.decoder(self.embed(words), lengths, memory, state, covering=self.covering)
         guesses = self.project(decoded.output).argmax(-1)  # (B, T)
         replaced = torch.rand(words[:, 1:].shape, device=words.device) < self.scheduled_sampling
         return torch.cat([words[:, :1], torch.where(replaced, guesses[:, :-1], words[:, 1:])], dim=1)

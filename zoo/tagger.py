@@ -21,7 +21,7 @@ from zoo.base import ZooModule
 from zoo.batching import FormIndexer, TaggingBatch, group_by_length
 from zoo.cells import RecurrentOptions
 from zoo.crf import FORBIDDEN, LinearChainCRF
-from zoo.dropout import LockedDropout
+from zoo.dropout import LockedDropout, check_probability
 from zoo.embedding import FormCache, FormEmbedding, gather_forms
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask
@@ -29,7 +29,7 @@ from zoo.metrics import TaggingMetrics
 from zoo.neighbours import NeighbourPrediction
 from zoo.side_by_side import side_by_side
 from zoo.spans import transitions
-from zoo.text import TOKENIZERS, Vocabulary
+from zoo.text import TOKENIZERS, UNKNOWN_ID, Vocabulary
 
 HEADS = ("softmax", "crf")
 
@@ -114,11 +114,15 @@ class SequenceTagger(ZooModule):
         words, characters, tags, vector_words = list(words), list(characters), list(tags), list(vector_words)
         options = RecurrentOptions.of(recurrent)
         recurrent = asdict(options)
-        self.save_hyperparameters(logger=False)  # plain types; `loggable_hyperparameters` leaves out the long ones
+        self.save_hyperparameters(logger=False)  # plain types; `settings` leaves out the long ones
         if head not in HEADS:
             raise unknown_name("head", head, HEADS)
         if tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
+        check_probability("label_smoothing", label_smoothing)
+        if min(adversarial, language_model) < 0:
+            given = f"{adversarial} and {language_model}"
+            raise ZooError(f"expected adversarial and language_model of at least 0, got {given}")
         if head == "crf" and label_smoothing:
             raise ZooError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
         if language_model and num_layers > 1:
@@ -188,9 +192,9 @@ class SequenceTagger(ZooModule):
         Tags that training never had do not count (softmax), nor do sentences whose gold breaks its scheme (CRF).
         """
         if self.crf is not None:
-            likelihood = self.crf(scores, tags.clamp(max=len(self.tags) - 1), lengths)  # (B,)
-            legal = likelihood > FORBIDDEN / 2  # gold that breaks its scheme is impossible: it teaches nothing
-            return -likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
+            log_likelihood = self.crf(scores, tags.clamp(max=len(self.tags) - 1), lengths)  # (B,)
+            legal = log_likelihood > FORBIDDEN / 2  # gold that breaks its scheme is impossible: it teaches nothing
+            return -log_likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
         counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.tags))  # (B, T)
         targets = tags.masked_fill(~counted, -100)
         return F.cross_entropy(scores.float().flatten(0, 1), targets.flatten(), label_smoothing=self.label_smoothing)
@@ -216,7 +220,7 @@ class SequenceTagger(ZooModule):
 
     def _evaluate(self, stage: str, batch: TaggingBatch) -> None:
         scores = self(batch)
-        unknown = (batch.forms.words == 1)[batch.tokens]  # (B, T)
+        unknown = (batch.forms.words == UNKNOWN_ID)[batch.tokens]  # (B, T)
         self.metrics[stage].update(self.decode(scores, batch.lengths), batch.tags, batch.lengths, unknown)
         loss = self.loss(scores, batch.tags, batch.lengths)
         self.log(f"{stage}/loss", loss, batch_size=int(batch.lengths.sum()), on_epoch=True, sync_dist=True)
@@ -236,9 +240,6 @@ class SequenceTagger(ZooModule):
         sentences = [self.tokenize(item) if isinstance(item, str) else list(item) for item in inputs]
         if any(not token for sentence in sentences for token in sentence):
             raise ZooError("a token is an empty string: leave it out, or put another in its place")
-        was_training = self.training
-        self.eval()
-        table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)
         tags: list[list[str]] = [[] for _ in sentences]
         lengths = [len(sentence) for sentence in sentences]
 
@@ -250,6 +251,7 @@ class SequenceTagger(ZooModule):
                 tags[row] = [self.tags[i] for i in ids[: lengths[row]]]
 
         batches = group_by_length(lengths, max_tokens, order=[row for row, n in enumerate(lengths) if n])
-        side_by_side(tag, batches, self.device)
-        self.train(was_training)
+        with self.evaluating():
+            table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)
+            side_by_side(tag, batches, self.device)
         return tags

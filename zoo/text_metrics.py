@@ -136,13 +136,13 @@ class TextMetrics(Metric):
         super().__init__()
         self.metric, self.language = metric, language
         self._written: list[Written] = []
-        self.add_state("likelihood", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("tokens", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, written: Sequence[Written], likelihood: Tensor, lengths: Tensor) -> None:
+    def update(self, written: Sequence[Written], nll: Tensor, lengths: Tensor) -> None:
         """Counts a batch: what was written, the mean negative log-likelihood of its targets, their lengths `(B,)`."""
         self._written += written
-        self.likelihood += likelihood.double() * lengths.sum()
+        self.nll += nll.double() * lengths.sum()
         self.tokens += lengths.sum()
 
     def reset(self) -> None:
@@ -154,7 +154,7 @@ class TextMetrics(Metric):
         written = self.written()
         outputs, references = [w.output for w in written], [w.pair.target for w in written]
         scores = SCORES[self.metric](outputs, references, self.language)
-        loss = (self.likelihood / self.tokens.clamp(min=1)).float()
+        loss = (self.nll / self.tokens.clamp(min=1)).float()
         return {
             **{name: loss.new_tensor(score) for name, score in scores.items()},
             "loss": loss,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.base import ZooModule
 from zoo.batching import group_by_length
-from zoo.beam import beam_search
+from zoo.beam import beam_search, check_search
 from zoo.decoder import DecoderState, Memory
 from zoo.decoding import Hypothesis, Limits, Step, greedy, sample
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
@@ -31,7 +31,7 @@ UNSEEN = 1e-4  # a source position that was attended to less costs no more
 class Losses(NamedTuple):
     """Means over target tokens, the end of each text among them."""
 
-    likelihood: Tensor  # negative log-likelihood; its exponential is the perplexity
+    nll: Tensor  # negative log-likelihood; its exponential is the perplexity
     smoothed: Tensor  # the same with label smoothing
     coverage: Tensor  # attention to where attention has been
 
@@ -63,6 +63,9 @@ class Search:
         block_ngrams: no sequence of so many pieces twice in an output; 0 allows all.
         length_penalty: 0 prefers short outputs, 1 is about the mean log-probability of a piece.
         coverage_penalty: what a source costs that was not attended to (Wu et al. 2016).
+
+    Raises:
+        ZooError: a number that no search can have.
     """
 
     beam: int
@@ -71,6 +74,10 @@ class Search:
     block_ngrams: int
     length_penalty: float
     coverage_penalty: float
+
+    def __post_init__(self):
+        check_search(self.beam, 1, self.length_penalty, self.coverage_penalty)
+        self.limits  # noqa: B018 (it checks the lengths)
 
     @property
     def limits(self) -> Limits:
@@ -88,11 +95,11 @@ class WritingModule(ZooModule):
         raise NotImplementedError
 
     def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
-        """What `step` reads of each source, and the state before the first step."""
+        """What each step reads of the sources, and the state before the first one."""
         raise NotImplementedError
 
-    def step(self, extra: int) -> Step:
-        """One step of decoding, for `zoo.decoding`, over `extra` words more than the vocabulary has."""
+    def step_function(self, extra: int) -> Step:
+        """What makes one step of decoding, for `zoo.decoding`, over `extra` words more than the vocabulary has."""
         raise NotImplementedError
 
     @torch.no_grad()  # in inference mode, autocast would make new copies of all weights at each step
@@ -155,7 +162,7 @@ class WritingModule(ZooModule):
 
         def draw(batch: Seq2SeqBatch, rows: list[int]) -> list[list[Hypothesis]]:
             memory, state = self.encode(batch)
-            step = self.step(batch.extra)
+            step = self.step_function(batch.extra)
             return [[h] for h in sample(step, state, memory, limits, noise=noise[rows].to(self.device), **options)]
 
         return [best[0] for best in self._each(inputs, max_tokens, draw)]
@@ -164,18 +171,16 @@ class WritingModule(ZooModule):
     def attend(self, source: str, target: str) -> Attended:
         """Where the model looks while it writes `target`, whoever wrote it."""
         batch = EncodedPairs([source], self.indexer, [target]).batch([0])
-        was_training = self.training
-        self.eval()
-        decoded, *_ = self(self.transfer_batch_to_device(batch, self.device, 0))
-        self.train(was_training)
+        with self.evaluating():
+            decoded, *_ = self(self.transfer_batch_to_device(batch, self.device, 0))
         pieces = self.indexer.source.split(source)[: self.indexer.max_source] or [UNKNOWN]
         written = self.indexer.target.split(target)[: self.indexer.max_target]
         return Attended(pieces, [*written, END], decoded.weights[0].cpu())
 
     def find(self, batch: Seq2SeqBatch, search: Search, n_best: int | None = None) -> list[list[Hypothesis]]:
-        """The best outputs for a batch."""
+        """The search of `predict` over one batch: the hypotheses of each row, best first."""
         memory, state = self.encode(batch)
-        step = self.step(batch.extra)
+        step = self.step_function(batch.extra)
         if search.beam == 1 and n_best is None:
             return [[hypothesis] for hypothesis in greedy(step, state, memory, search.limits)]
         return beam_search(
@@ -201,8 +206,6 @@ class WritingModule(ZooModule):
         if data.cut[0]:
             warnings.warn(f"{data.cut[0]} inputs have more than max_source={self.indexer.max_source} pieces: cut there")
         outputs = [[Output("", 0.0, 0.0)] for _ in inputs]
-        was_training = self.training
-        self.eval()
 
         def work(rows: list[int]) -> None:
             batch = self.transfer_batch_to_device(data.batch(rows), self.device, 0)
@@ -212,8 +215,8 @@ class WritingModule(ZooModule):
                     Output(self.indexer.decode(h.tokens, unknown), h.score, h.log_probability) for h in found
                 ]
 
-        side_by_side(work, group_by_length(data.lengths, max_tokens), self.device)
-        self.train(was_training)
+        with self.evaluating():
+            side_by_side(work, group_by_length(data.lengths, max_tokens), self.device)
         return outputs
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
@@ -225,7 +228,7 @@ class WritingModule(ZooModule):
             self.indexer.decode(best[0].tokens, unknown) for best, unknown in zip(found, batch.unknown, strict=True)
         ]
         written = [Written(*one) for one in zip(batch.rows.tolist(), batch.pairs, outputs, strict=True)]
-        self.metrics[stage].update(written, self.losses(batch).likelihood, batch.lengths)
+        self.metrics[stage].update(written, self.losses(batch).nll, batch.lengths)
 
 
 def log_coverage(state: DecoderState, memory: Memory) -> Tensor:

@@ -112,8 +112,7 @@ class LSTM(TorchCell):
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
-        bias = 1.0 if options.forget_bias is None else options.forget_bias
-        nn.init.constant_(self.bias_ih.data.chunk(4)[1], bias)
+        self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         i, f, g, o = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each

@@ -1,7 +1,7 @@
 """The contract of a recurrent cell, and the scan that any cell can use.
 
 Shapes: D directions, B rows, T time steps, I inputs, H hidden units, O outputs (H, but for a projected cell),
-G gates * H.
+G = gates * H.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ class _DeferredGradient(torch.autograd.Function):
 
 
 class _FirstOrder(torch.autograd.Function):
-    """The identity; who wants to derive a gradient again is told that he cannot: the trick above would be lost."""
+    """The identity. A second derivative is refused: `_DeferredGradient` would leave a part of it out."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:

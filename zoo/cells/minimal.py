@@ -4,7 +4,7 @@ Each step is then linear in the state, h' = h + take * (candidate - h), and a wh
 over time, in log space ("parallel"), or step by step without a matrix product ("steps"). Both in fp32, whatever
 autocast says.
 
-Shapes: B rows, T time steps, I inputs, H hidden units, G gates * H.
+Shapes: B rows, T time steps, I inputs, H hidden units, G = gates * H.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zoo.masks import padding_mask, zero_padding
 
 
 class MinimalCell(nn.Module):
-    """What both share; a subclass says how much of the state is kept, and how much of the candidate is taken."""
+    """What both share; a subclass says how much is taken of the candidate in the place of the state."""
 
     gates: ClassVar[int]
     free: ClassVar[int] = 1
@@ -49,12 +49,8 @@ class MinimalCell(nn.Module):
         for gate in self.weight_ih.data.chunk(self.gates):
             nn.init.xavier_uniform_(gate)
 
-    def share(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        """How much is taken of the candidate in the place of the state, and the candidate: `(..., G)` -> `(..., H)`."""
-        raise NotImplementedError
-
-    def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The logarithms of what is kept of the state and of what is taken of the candidate, and the candidate."""
+    def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        """log(take / (1 - take)), and the candidate: `(..., G)` -> `(..., H)` each."""
         raise NotImplementedError
 
     def initial_state(self, rows: int) -> State:
@@ -69,8 +65,8 @@ class MinimalCell(nn.Module):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
         dtype = self.weight_ih.dtype
-        take, candidate = self.share(exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
-        h = torch.lerp(state[0].to(take.dtype), positive(candidate), take)
+        odds, candidate = self.log_odds(exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
+        h = torch.lerp(state[0].to(odds.dtype), positive(candidate), odds.sigmoid())
         return h.to(dtype), (h,)
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
@@ -81,12 +77,11 @@ class MinimalCell(nn.Module):
 
     def _scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
+        odds, candidate = self.log_odds(exact(gates))  # (B, T, H) each
         if self.kernel == "parallel":
-            keep, take, candidate = self.log_shares(exact(gates))  # (B, T, H) each
-            h = parallel_scan(keep, take + log_positive(candidate), state[0])
+            h = parallel_scan(F.logsigmoid(-odds), F.logsigmoid(odds) + log_positive(candidate), state[0])
         else:
-            take, candidate = self.share(exact(gates))  # (B, T, H) each
-            h = LinearScan.apply(take, positive(candidate), state[0].to(take.dtype))
+            h = LinearScan.apply(odds.sigmoid(), positive(candidate), state[0].to(odds.dtype))
         return h.to(gates.dtype), final_state([h], lengths, state)
 
     @staticmethod
@@ -114,13 +109,8 @@ class MinGRU(MinimalCell):
 
     gates = 2  # update, candidate
 
-    def share(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        z, candidate = gates.chunk(2, dim=-1)
-        return z.sigmoid(), candidate
-
-    def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        z, candidate = gates.chunk(2, dim=-1)
-        return F.logsigmoid(-z), F.logsigmoid(z), candidate
+    def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        return gates.chunk(2, dim=-1)
 
 
 class MinLSTM(MinimalCell):
@@ -131,20 +121,11 @@ class MinLSTM(MinimalCell):
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
-        bias = 1.0 if options.forget_bias is None else options.forget_bias
-        nn.init.constant_(self.bias_ih.data.chunk(3)[0], bias)
+        self.bias_ih.data.chunk(3)[0].fill_(options.first_forget_bias)
 
-    def share(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        log_odds, candidate = self._log_odds(gates)
-        return log_odds.sigmoid(), candidate
-
-    def log_shares(self, gates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        log_odds, candidate = self._log_odds(gates)
-        return F.logsigmoid(-log_odds), F.logsigmoid(log_odds), candidate
-
-    def _log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        # log(i / f), where i / f would be 0 / 0 once both gates are closed; and the candidate. softplus(-x) is
-        # -log(sigmoid(x)), and takes a CPU less than half of logsigmoid's time.
+    def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        # log(i / f), where i / f would be 0 / 0 once both gates are closed. softplus(-x) is -log(sigmoid(x)), and
+        # takes a CPU less than half of logsigmoid's time.
         f, i = F.softplus(-gates[..., : 2 * self.hidden_size]).chunk(2, dim=-1)
         return f - i, gates[..., 2 * self.hidden_size :]
 

@@ -9,6 +9,8 @@ from math import isfinite
 from zoo.dropout import check_probability
 from zoo.errors import ZooError, unknown_name
 
+REGULARISERS = ("hidden_dropout", "input_dropout", "weight_drop", "zoneout")
+
 
 @dataclass(frozen=True)
 class RecurrentOptions:
@@ -20,8 +22,8 @@ class RecurrentOptions:
         hidden_dropout: the same for the hidden state on its way to the next step.
         weight_drop: probability of zeroing a weight from state to gates, drawn once a pass (Merity et al. 2018).
         zoneout: probability that a unit keeps its state for a step (Krueger et al. 2017, eq. 2); of an slstm's state
-            the hidden part alone. Evaluation keeps nothing, and so the fast kernels, where the paper takes the mean
-            of keeping and changing.
+            the hidden part alone. In evaluation every unit changes, so that the fast kernels can be used; the paper
+            takes the expectation instead.
         skip: how a layer above the first carries its input past itself: "none", "residual" (He et al. 2016, added) or
             "highway" (Srivastava et al. 2015, mixed by a gate that starts near the input).
         forget_bias: where the bias of the forget gate starts; None for 1 (Jozefowicz et al. 2015).
@@ -44,7 +46,7 @@ class RecurrentOptions:
     kernel: str = "auto"
 
     def __post_init__(self):
-        for name in ("input_dropout", "hidden_dropout", "weight_drop", "zoneout"):
+        for name in REGULARISERS:
             check_probability(name, getattr(self, name))
         bias, size = self.forget_bias, self.projection_size
         if bias is not None and not (isinstance(bias, int | float) and isfinite(bias)):
@@ -62,6 +64,16 @@ class RecurrentOptions:
             if name not in known:
                 raise unknown_name("recurrent option", name, known)
         return cls(**options)
+
+    @property
+    def first_forget_bias(self) -> float:
+        """Where the bias of a forget gate starts."""
+        return 1.0 if self.forget_bias is None else self.forget_bias
+
+    @property
+    def regularisers(self) -> list[str]:
+        """Those in use that act inside of a layer, or on the first one's input, in training alone."""
+        return [name for name in REGULARISERS if getattr(self, name)]
 
     @property
     def between_steps(self) -> list[str]:

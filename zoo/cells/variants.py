@@ -29,7 +29,7 @@ class PeepholeLSTM(Cell):
         if self.output_gate not in OUTPUT_GATES:
             raise unknown_name("output_gate", self.output_gate, OUTPUT_GATES)
         self.peephole = nn.Parameter(torch.empty(3, hidden_size).uniform_(-0.1, 0.1))  # input, forget, output
-        _open_forget_gate(self.bias_ih, 4, options)
+        self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
@@ -50,7 +50,7 @@ class CoupledLSTM(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
-        _open_forget_gate(self.bias_ih, 3, options, position=0)
+        self.bias_ih.data.chunk(3)[0].fill_(options.first_forget_bias)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         f, o, g = (inputs + recurrent).chunk(3, dim=-1)  # (D, B, H) each
@@ -74,7 +74,7 @@ class LayerNormLSTM(Cell):
         self.scale_hh = nn.Parameter(torch.ones(4 * hidden_size))
         self.scale_c = nn.Parameter(torch.ones(hidden_size))
         self.bias_c = nn.Parameter(torch.zeros(hidden_size))
-        _open_forget_gate(self.bias_ih, 4, options)
+        self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
     def project(self, x: Tensor, own: Parameters) -> Tensor:
         gates = torch.einsum("d...i,dgi->d...g", x, own.weight_ih)
@@ -101,7 +101,7 @@ class ProjectedLSTM(Cell):
             raise ZooError(f"expected a projection_size from 1 to the {hidden_size} units, got {size}")
         super().__init__(input_size, hidden_size, options, output_size=size)
         self.weight_ho = nn.Parameter(nn.init.xavier_uniform_(torch.empty(size, hidden_size)))
-        _open_forget_gate(self.bias_ih, 4, options)
+        self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
@@ -121,7 +121,7 @@ class SLSTM(Cell):
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
-        _open_forget_gate(self.bias_ih, 4, options)
+        self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         i, f, o, z = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
@@ -140,10 +140,6 @@ class SLSTM(Cell):
 
 # The logarithm of nothing, finite, so that no gradient meets inf - inf.
 EMPTY = 1e30
-
-
-def _open_forget_gate(bias: Tensor, gates: int, options: RecurrentOptions, position: int = 1) -> None:
-    nn.init.constant_(bias.data.chunk(gates)[position], 1.0 if options.forget_bias is None else options.forget_bias)
 
 
 def _layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:

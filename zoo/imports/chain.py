@@ -37,7 +37,7 @@ class Chain(NamedTuple):
     embedding: Tensor  # (V, E)
     cell: str  # a key of `zoo.CELLS`
     layers: list[list[Direction]]  # forward, or forward and backward
-    pooling: str  # a key of `zoo.pooling.POOLINGS`
+    pooling: str  # one of `zoo.pooling.POOLINGS`
     dense: list[tuple[Tensor, Tensor]]  # each (outputs, inputs) and (outputs,), with ReLU between them
     multi_label: bool = False
     masks_padding: bool = True  # whether the recurrent layers skip id 0; else it is a token like any other
@@ -86,7 +86,7 @@ def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor)
 
 
 def make_classifier(
-    chain: Chain, vocabulary: list[str], table: Tensor, labels: Sequence[str] | None, options: dict
+    chain: Chain, vocabulary: list[str], table: Tensor, labels: Sequence[str] | Mapping[str, int] | None, options: dict
 ) -> TextClassifier:
     """The chain as a classifier that reads `vocabulary`, with these features of it, and has these further options."""
     *hidden, (weight, bias) = chain.dense
@@ -108,7 +108,7 @@ def make_classifier(
 
 
 def make_tagger(
-    chain: Chain, vocabulary: list[str], table: Tensor, tags: Sequence[str] | None, options: dict
+    chain: Chain, vocabulary: list[str], table: Tensor, tags: Sequence[str] | Mapping[str, int] | None, options: dict
 ) -> SequenceTagger:
     """The chain as a tagger, likewise."""
     model = SequenceTagger(

@@ -11,14 +11,16 @@ from zoo.text.tokenizers import (
     split_whitespace,
     split_words,
 )
-from zoo.text.vocabulary import PAD, UNKNOWN, Vocabulary
+from zoo.text.vocabulary import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, Vocabulary
 
 __all__ = [
     "FILLING",
     "PAD",
+    "PAD_ID",
     "START",
     "TOKENIZERS",
     "UNKNOWN",
+    "UNKNOWN_ID",
     "Preprocessor",
     "SentencePieces",
     "TextCounts",

@@ -68,7 +68,6 @@ class Preprocessor:
             raise unknown_name("reading of an empty text", empty, EMPTIES)
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
-        self.name = tokenizer
         self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
         self._stop_words, self._known = frozenset(stop_words), known
         self.max_length, self.truncate = max_length, truncate

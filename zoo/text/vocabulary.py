@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from zoo.errors import ZooError
 
 PAD, UNKNOWN = "<pad>", "<unk>"
+PAD_ID, UNKNOWN_ID = 0, 1  # where a vocabulary begins with these
 
 
 class Vocabulary(Sequence[str]):
