@@ -39,11 +39,17 @@ def test_results_come_in_order_from_as_many_threads_as_torch_has(threads):
     assert torch.get_num_threads() == threads == in_a_new_thread(torch.get_num_threads)
 
 
+def test_few_items_have_several_threads_each(threads):
+    found = side_by_side(lambda _: torch.get_num_threads(), range(2), CPU)
+    assert found == [max(1, threads // 2)] * 2
+
+
+@pytest.mark.parametrize("items", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_autocast_in_force_holds_and_no_gradient_is_kept(threads, dtype):
+def test_the_autocast_in_force_holds_and_no_gradient_is_kept(threads, dtype, items):
     weight = torch.nn.Parameter(torch.eye(3))
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        products = side_by_side(lambda x: x @ weight, torch.ones(4, 2, 3).unbind(), CPU)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        products = side_by_side(lambda x: x @ weight, torch.ones(items, 2, 3).unbind(), CPU)
     assert all(product.dtype == dtype and not product.requires_grad for product in products)
 
 

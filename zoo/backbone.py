@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.cells import RecurrentOptions, State, check_batch, check_states, make_cell
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
-from zoo.masks import known_complete, padding_mask, zero_padding
+from zoo.masks import clear_padding, known_complete, padding_mask, zero_padding
 
 
 class Encoded(NamedTuple):
@@ -153,9 +153,10 @@ class RecurrentBackbone(nn.Module):
             state: where to start, as returned in `Encoded.state`; zeros when None.
 
         Raises:
-            ValueError: other shapes, or lengths that T does not hold (seen on a CPU alone).
+            ValueError: other shapes, another type than the weights' (without autocast), or lengths that T does not
+                hold (seen on a CPU alone).
         """
-        check_batch(x, lengths, self.input_size)
+        check_batch(x, lengths, self.cells[0].weight_ih)
         if state is not None:
             check_states(self.cells, state, x.shape[0])
         mask = None if known_complete(lengths, x.shape[1]) else padding_mask(lengths, x.shape[1])  # (B, T)
@@ -167,10 +168,7 @@ class RecurrentBackbone(nn.Module):
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends
-        if mask is not None:
-            # The outputs there are finite, so that a product zeroes them, in a third of the time of a selection.
-            real = mask[..., None].to(x.dtype)  # (B, T, 1)
-            x = x * real if x.requires_grad else x.mul_(real)
+        x = x if mask is None else clear_padding(x, mask)  # finite there, as its inputs were zeros
         return Encoded(x, torch.stack(finals), tuple(states))
 
     def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
@@ -188,12 +186,9 @@ class RecurrentBackbone(nn.Module):
         """
         if self.directions == 2:
             raise ZooError("a bidirectional backbone reads the whole sequence at once: step needs bidirectional=False")
-        if len(state) != len(self.layers):
-            raise ZooError(f"expected a state for each of {len(self.layers)} layers, got {len(state)}")
         if x.ndim != 2 or x.shape[1] != self.input_size:
             raise ZooError(f"expected x of shape (B, {self.input_size}), got {tuple(x.shape)}")
-        if any(len(part) != len(x) for parts in state for part in parts):
-            raise ZooError(f"expected a state of {len(x)} rows, as x has, got {[len(parts[0]) for parts in state]}")
+        check_states(self.cells, state, len(x))
         states = []
         for depth, (layer, start) in enumerate(zip(self.layers, state, strict=True)):
             y, end = layer[0].step(x, start)

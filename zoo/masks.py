@@ -14,14 +14,38 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
+def is_traced() -> bool:
+    """Whether operations are recorded, to be run on other inputs: compiled, exported or traced."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def known_complete(lengths: Tensor, steps: int) -> bool:
-    """Whether no row has padding, as far as it is known without waiting: on a GPU, or compiled, it never is."""
-    return lengths.device.type == "cpu" and not torch.compiler.is_compiling() and int(lengths.min()) == steps
+    """Whether no row has padding, as far as it is known without waiting: on a GPU, or traced, it never is."""
+    return lengths.device.type == "cpu" and not is_traced() and int(lengths.min()) == steps
 
 
 def zero_padding(x: Tensor, mask: Tensor) -> Tensor:
     """`x (B, T, H)` with zeros where `mask (B, T)` is False, whatever stood there (NaN and inf too)."""
     return torch.where(mask[..., None], x, 0.0)
+
+
+def clear_padding(x: Tensor, mask: Tensor) -> Tensor:
+    """`zero_padding` of what is finite at padding, in a third of the time; in place where nothing needs a gradient."""
+    return _Clear.apply(x, mask) if x.requires_grad else x.mul_(mask[..., None].to(x.dtype))
+
+
+class _Clear(torch.autograd.Function):
+    # A product one way; the other way a selection, as a gradient that comes for padding may be NaN.
+
+    @staticmethod
+    def forward(ctx, x: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(mask)
+        return x * mask[..., None].to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return zero_padding(grad, mask), None
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], device: 
     threads = torch.get_num_threads()
     together = min(threads, len(items))
     if device.type != "cpu" or together < 2:
-        return [work(item) for item in items]
+        with torch.no_grad():
+            return [work(item) for item in items]
     autocast = {"dtype": torch.get_autocast_dtype("cpu"), "enabled": torch.is_autocast_enabled("cpu")}
 
     def alone(item: Item) -> Result:

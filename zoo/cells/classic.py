@@ -15,12 +15,13 @@ from zoo.cells.contract import (
     Cell,
     Parameters,
     State,
+    autocast_dtype,
     chosen_kernel,
     each_way,
+    exact,
     final_state,
     joined,
     linear,
-    stack_parameters,
     starts,
 )
 from zoo.cells.gru_scan import GRUScan, infer
@@ -45,8 +46,8 @@ class TorchCell(Cell):
         # On the parameters themselves: of their views, autocast would make new copies in half precision at each step.
         dtype = self.weight_hh.dtype  # a state may be more exact than half precision
         recurrent = F.linear(state[0].to(dtype), self.weight_hh, self.bias_hh)
-        inputs = F.linear(x.to(dtype), self.weight_ih, self.bias_ih)
-        state = self.update(inputs, recurrent, state, stack_parameters([self]))
+        inputs = exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih))
+        state = self.update(inputs, recurrent, state, Parameters([self]))
         return state[0].to(dtype), state
 
     @staticmethod
@@ -90,14 +91,14 @@ def _run(
     weights = []
     for one, weight_ih in zip(cells, weights_ih, strict=True):
         weights += [weight_ih, F.dropout(one.weight_hh, options.weight_drop, one.training), one.bias_ih, one.bias_hh]
-    start = tuple(part.to(x.dtype) for part in start)
-    hx = start if len(start) > 1 else start[0]
+    hx = tuple(part.to(x.dtype) for part in start)
+    hx = hx if len(hx) > 1 else hx[0]
     settings = (weights, True, 1, 0.0, cell.training, len(cells) == 2)  # one layer, with biases, no dropout
     if batch_sizes is None:
         outputs, *ends = cell.function(x, hx, *settings, True)  # rows first
     else:
         outputs, *ends = cell.function(x, batch_sizes, hx, *settings)
-    return outputs, ends
+    return outputs, [end.to(part.dtype) for end, part in zip(ends, start, strict=True)]
 
 
 class LSTM(TorchCell):
@@ -167,8 +168,7 @@ class GRU(TorchCell):
         H = self.hidden_size
         gates = (inputs[..., : 2 * H] + recurrent[..., : 2 * H]).sigmoid()  # (D, B, 2H)
         new = torch.addcmul(inputs[..., 2 * H :], gates[..., :H], recurrent[..., 2 * H :]).tanh()  # (D, B, H)
-        h = state[0]
-        return (torch.lerp(new.to(h.dtype), h, gates[..., H:].to(h.dtype)),)
+        return (torch.lerp(new, state[0].to(new.dtype), gates[..., H:]),)
 
     @staticmethod
     def scan_together(
@@ -188,10 +188,8 @@ class GRU(TorchCell):
         states = starts(cells, x.shape[0], states)
         start = torch.stack([h for (h,) in states])  # (D, B, H)
         if not torch.is_grad_enabled():
-            kind = x.device.type
-            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
             projections = [(cell.weight_ih, bias_ih) for cell, bias_ih in zip(cells, biases, strict=True)]
-            outputs, ends = infer(x, lengths, projections, weight.to(dtype), bias, start)
+            outputs, ends = infer(x, lengths, projections, weight.to(autocast_dtype(x)), bias, start)
             return outputs, [(end,) for end in ends]
         xs = torch.stack([x.transpose(0, 1) for x in each_way(x, lengths, len(cells))])  # (D, T, B, I)
         weight_ih = torch.stack([cell.weight_ih for cell in cells])  # (D, 3H, I)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.cells.options import RecurrentOptions
 from zoo.errors import ZooError
-from zoo.masks import last, padding_mask, reverse, zero_padding
+from zoo.masks import is_traced, last, padding_mask, reverse, zero_padding
 
 State = tuple[Tensor, ...]
 # Saturates a sigmoid to exactly 0 or 1 in fp32, bf16 and fp16, and overflows in none of them.
@@ -25,11 +25,17 @@ FULL = 0.75
 
 
 class Parameters:
-    """A cell's parameters by name, as attributes, those of D cells stacked."""
+    """The parameters of D cells of one kind, by name as attributes, D in front."""
 
-    def __init__(self, named: Mapping[str, Tensor]):
-        for name, parameter in named.items():
-            setattr(self, name, parameter)
+    def __init__(self, cells: Sequence[nn.Module]):
+        self._cells = cells
+
+    def __getattr__(self, name: str) -> Tensor:
+        # Asked of the cells by name: a weight that is normalised, pruned or replicated is no parameter of theirs.
+        parts = [getattr(cell, name) for cell in self._cells]
+        stacked = torch.stack(parts) if len(parts) > 1 else parts[0][None]
+        setattr(self, name, stacked)
+        return stacked
 
 
 class Cell(nn.Module):
@@ -82,14 +88,19 @@ class Cell(nn.Module):
         return linear(x, own.weight_ih, own.bias_ih)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
-        """The next state, `(D, B, *)`, from what the input and the hidden state say to the gates, `(D, B, G)` each."""
+        """The next state, `(D, B, *)`, from what the input and the hidden state say to the gates, `(D, B, G)` each.
+
+        The former is in fp32 at least, and so is all that is added to it: in half precision a gate that is nearly
+        open, or a state that changes a little at each step, would be lost in roundings.
+        """
         raise NotImplementedError
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, O)` and the next state. It applies no dropout."""
-        own, dtype = stack_parameters([self]), self.weight_hh.dtype  # a state may be more exact than half precision
+        own, dtype = Parameters([self]), self.weight_hh.dtype  # a state may be more exact than half precision
         recurrent = linear(state[0][None].to(dtype), own.weight_hh, self.recurrent_bias(own))
-        after = self.update(self.project(x[None].to(dtype), own), recurrent, tuple(part[None] for part in state), own)
+        inputs = exact(self.project(x[None].to(dtype), own))  # (1, B, G)
+        after = self.update(inputs, recurrent, tuple(part[None] for part in state), own)
         state = tuple(part[0] for part in after)
         return state[0].to(dtype), state
 
@@ -105,9 +116,9 @@ class Cell(nn.Module):
             The outputs `(B, T, O)`, undefined at padding, and the state after each row's own last step.
 
         Raises:
-            ValueError: other shapes.
+            ValueError: other shapes, or another type than the weights' (without autocast).
         """
-        check_batch(x, lengths, self.input_size)
+        check_batch(x, lengths, self.weight_ih)
         check_states([self], [state], x.shape[0])
         x = zero_padding(x, padding_mask(lengths, x.shape[1]))
         outputs, (end,) = self.scan_together([self], x, lengths, [state])
@@ -164,26 +175,33 @@ def chosen_kernel(cell: nn.Module, lengths: Tensor | None = None, steps: int = 0
         return "steps"
     if options.kernel != "auto":
         return options.kernel
-    if torch.compiler.is_compiling():  # what is written by hand is not for a compiler
+    if is_traced():  # what is written by hand is not for a compiler
         return cell.kernels[0]
-    kernel = cell.fastest.get(cell.weight_ih.device.type, cell.kernels[0])
+    kind = cell.weight_ih.device.type
+    kernel = cell.fastest.get(kind, cell.kernels[0])
     if kernel == "by_hand" and lengths is not None and not torch.is_grad_enabled():
-        return "packed" if int(lengths.sum()) < FULL * len(lengths) * steps else kernel
+        # In half precision torch's kernel keeps the state in it, so that a row would depend on its company.
+        half = torch.is_autocast_enabled(kind) or exact(cell.weight_ih).dtype != cell.weight_ih.dtype
+        return "packed" if not half and int(lengths.sum()) < FULL * len(lengths) * steps else kernel
     return kernel
 
 
-def check_batch(x: Tensor, lengths: Tensor, input_size: int) -> None:
-    """Raises a ZooError unless `x` is `(B, T, input_size)`, neither B nor T is 0, and `lengths` are those of B rows.
+def check_batch(x: Tensor, lengths: Tensor, weight_ih: Tensor) -> None:
+    """Raises a ZooError unless `x` is `(B, T, I)`, neither B nor T is 0, and `lengths` are those of B rows.
 
-    torch's kernels would read past the end of what is too short.
+    torch's kernels would read past the end of what is too short. `x` must be of the type of `weight_ih (G, I)`, or one
+    that the autocast in force turns into it.
     """
-    if x.ndim != 3 or x.shape[-1] != input_size or 0 in x.shape:
-        raise ZooError(f"expected x of shape (B, T, {input_size}), B and T at least 1, got {tuple(x.shape)}")
+    size, dtype = weight_ih.shape[1], weight_ih.dtype
+    if x.ndim != 3 or x.shape[-1] != size or 0 in x.shape:
+        raise ZooError(f"expected x of shape (B, T, {size}), B and T at least 1, got {tuple(x.shape)}")
+    if not (x.is_floating_point() and autocast_dtype(x) == autocast_dtype(weight_ih)):
+        raise ZooError(f"expected x of {dtype}, as the weights are, got {x.dtype}: convert it with x.to({dtype})")
     integers = isinstance(lengths, Tensor) and lengths.dtype in (torch.int32, torch.int64)
     if not integers or lengths.shape != x.shape[:1]:
         got = f"{tuple(lengths.shape)} of {lengths.dtype}" if isinstance(lengths, Tensor) else repr(lengths)
         raise ZooError(f"expected lengths as integers in a tensor of shape ({x.shape[0]},), one a row, got {got}")
-    if lengths.device.type == "cpu" and not torch.compiler.is_compiling():  # elsewhere it would wait for the device
+    if lengths.device.type == "cpu" and not is_traced():  # elsewhere it would wait for the device
         low, high = (int(bound) for bound in lengths.aminmax())
         if low < 0 or high > x.shape[1]:
             raise ZooError(f"expected lengths from 0 to {x.shape[1]}, the steps of x, got {low} to {high}")
@@ -192,7 +210,8 @@ def check_batch(x: Tensor, lengths: Tensor, input_size: int) -> None:
 def check_states(cells: Sequence[nn.Module], states: Sequence[State], rows: int) -> None:
     """Raises a ZooError unless there is a state for each cell, with all its parts, each with `rows` rows."""
     expected = [[(rows, part.shape[1]) for part in cell.initial_state(0)] for cell in cells]
-    shaped = all(isinstance(part, Tensor) for state in states for part in state)
+    nested = isinstance(states, Sequence) and all(isinstance(state, Sequence) for state in states)
+    shaped = nested and all(isinstance(part, Tensor) for state in states for part in state)
     got = [[tuple(part.shape) for part in state] for state in states] if shaped else "other nesting"
     if got != expected:
         raise ZooError(f"expected a state of shapes {expected}, one for each layer and direction, got {got}")
@@ -219,37 +238,31 @@ def joined(scans: Sequence[tuple[Tensor, State]], lengths: Tensor) -> tuple[Tens
 def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, states: Sequence[State]):
     # Step by step, all D cells in one product and one update: half the operations where there are two directions.
     cell, options = cells[0], cells[0].options
-    own = stack_parameters(cells)
+    own, traced = Parameters(cells), is_traced()
     x = torch.stack([x.transpose(0, 1) for x in xs])  # (D, T, B, I)
     inputs = cell.project(x, own)  # (D, T, B, G)
-    weight = F.dropout(own.weight_hh, options.weight_drop, cell.training).to(inputs.dtype)  # (D, G, O)
-    bias = cell.recurrent_bias(own).to(inputs.dtype)[:, None, None].expand_as(inputs)
-    history: list[Tensor] = []
-    transposed = weight.transpose(1, 2)  # (D, O, G)
-    if not torch.compiler.is_compiling():  # it could not follow a list that is filled later
-        bias = _DeferredGradient.apply(bias, weight, history)  # (D, T, B, G); the weight's gradient comes from here
+    dtype = inputs.dtype  # of the products
+    weight = F.dropout(own.weight_hh, options.weight_drop, cell.training).to(dtype)  # (D, G, O)
+    bias = cell.recurrent_bias(own).to(dtype)[:, None, None].expand_as(inputs)
+    inputs, transposed = exact(inputs), weight.transpose(1, 2)  # (D, O, G)
+    hidden: list[Tensor] = []
+    if not traced:  # a tracer could not follow a list that is filled later
+        bias = _DeferredGradient.apply(bias, weight, hidden)  # (D, T, B, G); the weight's gradient comes from here
         transposed = transposed.detach()
-    state = tuple(torch.stack(part) for part in zip(*states, strict=True))  # (D, B, *)
+    start = state = tuple(torch.stack(part) for part in zip(*states, strict=True))  # (D, B, *)
     drops = cell.training and options.hidden_dropout
     keep = F.dropout(torch.ones_like(state[0]), options.hidden_dropout) if drops else None  # (D, B, O)
     trace = []
     for inputs_now, bias_now in zip(inputs.unbind(1), bias.unbind(1), strict=True):
-        h = (state[0] if keep is None else state[0] * keep).to(inputs.dtype)
-        history.append(h.detach())
+        h = (state[0] if keep is None else state[0] * keep).to(dtype)
         recurrent = torch.baddbmm(bias_now, h, transposed)  # (D, B, G)
         state = cell.zone_out(cell.update(inputs_now, recurrent, state, own), state)
         trace.append(state)
-    parts = [_FirstOrder.apply(torch.stack(part, dim=2)) for part in zip(*trace, strict=True)]  # each (D, B, T, *)
-    outputs = parts[0].to(inputs.dtype)
-    return [(outputs[d], final_state([part[d] for part in parts], lengths, start)) for d, start in enumerate(states)]
-
-
-def stack_parameters(cells: Sequence[Cell]) -> Parameters:
-    """The parameters of D cells of one kind, by name, D in front."""
-    stacked = zip(*(cell.named_parameters() for cell in cells), strict=True)
-    return Parameters(
-        {same[0][0]: torch.stack([p for _, p in same]) if len(cells) > 1 else same[0][1][None] for same in stacked}
-    )
+    parts = [torch.stack(part, dim=2) for part in zip(*trace, strict=True)]  # each (D, B, T, *)
+    if not traced:
+        parts = _Unrolled.apply(hidden, start[0], keep, *parts)
+    outputs = parts[0].to(dtype)
+    return [(outputs[d], final_state([part[d] for part in parts], lengths, begin)) for d, begin in enumerate(states)]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -264,28 +277,46 @@ class _DeferredGradient(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, recurrent: Tensor, weight: Tensor, history: list[Tensor]) -> Tensor:
-        ctx.history = history  # the hidden states, filled by the loop that follows
+    def forward(ctx, recurrent: Tensor, weight: Tensor, hidden: list[Tensor]) -> Tensor:
+        ctx.hidden = hidden  # what was multiplied at each step; `_Unrolled`, whose backward comes first, puts it there
         return recurrent.view_as(recurrent)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        hidden = torch.stack(ctx.history, dim=1).flatten(1, 2)  # (D, T * B, O)
-        return grad, grad.flatten(1, 2).transpose(1, 2) @ hidden, None
+        hidden = ctx.hidden.pop().to(grad.dtype)  # (D, T, B, O)
+        if not ctx.needs_input_grad[1]:
+            return grad, None, None
+        return grad, grad.flatten(1, 2).transpose(1, 2) @ hidden.flatten(1, 2), None
 
 
-class _FirstOrder(torch.autograd.Function):
-    """The identity. A second derivative is refused: `_DeferredGradient` would leave a part of it out."""
+class _Unrolled(torch.autograd.Function):
+    """The identity on all states of a loop, which keeps the hidden ones for `_DeferredGradient` as long as the graph.
+
+    A second derivative is refused: `_DeferredGradient` would leave a part of it out.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        return x.view_as(x)
+    def forward(ctx, hidden: list[Tensor], start: Tensor, keep: Tensor | None, *parts: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.hidden = hidden
+        ctx.save_for_backward(start, keep, parts[0])
+        return tuple(part.view_as(part) for part in parts)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # it is where the caller says create_graph=True, and nowhere else
             raise ZooError("second derivatives do not go through a loop over steps: leave create_graph=True out")
-        return grad
+        start, keep, after = ctx.saved_tensors
+        before = torch.cat([start[:, None], after.transpose(1, 2)[:, :-1]], dim=1)  # (D, T, B, O)
+        ctx.hidden.append(before if keep is None else before * keep[:, None])
+        return None, None, None, *grads
+
+
+def autocast_dtype(x: Tensor) -> torch.dtype:
+    """What `x` is multiplied in: its own type, or that of the autocast in force, which leaves fp64 alone."""
+    kind = x.device.type
+    cast = x.dtype != torch.float64 and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if cast else x.dtype
 
 
 def exact(x: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ class MinimalCell(nn.Module):
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `Cell.scan`."""
-        check_batch(x, lengths, self.input_size)
+        check_batch(x, lengths, self.weight_ih)
         check_states([self], [state], x.shape[0])
         return self._scan(zero_padding(x, padding_mask(lengths, x.shape[1])), lengths, state)
 

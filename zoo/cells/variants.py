@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import Cell, Parameters, State, exact
+from zoo.cells.contract import Cell, Parameters, State
 from zoo.cells.options import RecurrentOptions
 from zoo.errors import ZooError, unknown_name
 
@@ -54,8 +54,7 @@ class CoupledLSTM(Cell):
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         f, o, g = (inputs + recurrent).chunk(3, dim=-1)  # (D, B, H) each
-        c = state[1]
-        c = torch.lerp(g.tanh().to(c.dtype), c, f.sigmoid().to(c.dtype))
+        c = torch.lerp(g.tanh(), state[1].to(g.dtype), f.sigmoid())
         return o.sigmoid() * c.tanh(), c
 
 
@@ -106,7 +105,7 @@ class ProjectedLSTM(Cell):
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        return (o.sigmoid() * c.tanh()) @ own.weight_ho.transpose(1, 2), c
+        return (o.sigmoid() * c.tanh()).to(own.weight_ho.dtype) @ own.weight_ho.transpose(1, 2), c
 
 
 class SLSTM(Cell):
@@ -126,7 +125,7 @@ class SLSTM(Cell):
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
         i, f, o, z = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         _, c, n, m = state
-        i, kept = exact(i), F.logsigmoid(exact(f)) + m
+        kept = F.logsigmoid(f) + m
         scale = torch.maximum(kept, i)
         keep, take = (kept - scale).exp(), (i - scale).exp()
         c = keep * c + take * z.tanh()
