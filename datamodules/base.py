@@ -25,7 +25,8 @@ class CorpusDataModule(pl.LightningDataModule):
     """Batches of a corpus: buckets of like lengths within a token budget, dealt evenly to all processes.
 
     A subclass names its `task` in the catalog and the `largest_budget` that it would choose by itself, counts
-    its `training_tokens`, and encodes a split.
+    its `training_tokens`, and encodes a split. To evaluate a trained model it can `adopt` it; that model then answers
+    the arguments that `adopts` names.
 
     Args:
         dataset: a name of the catalog; ignored where `train`, `dev` and `test` are given.
@@ -41,6 +42,7 @@ class CorpusDataModule(pl.LightningDataModule):
 
     task: str
     largest_budget: int
+    adopts = frozenset({"vectors", "max_vectors", "min_count", "lowercase"})
     evaluation_budget = 4800  # tokens in a batch; no score depends on it
 
     def __init__(
@@ -105,7 +107,9 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.trainer and self.vector_table is not None:
-            self.trainer.lightning_module.import_vectors(self.vector_table)
+            model = self.trainer.lightning_module
+            if not model.has_vectors:  # else it comes with its own, which may be tuned
+                model.import_vectors(self.vector_table)
         for split in {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
             if split not in self._encoded:
                 self._encoded[split] = self._encode(split)

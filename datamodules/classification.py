@@ -67,6 +67,9 @@ class ClassificationDataModule(CorpusDataModule):
     """
 
     task = "classification"
+    adopts = CorpusDataModule.adopts | {
+        "multi_label", "tokenizer", "num_pieces", "stop_words", "max_length", "truncate", "balance", "class_weights",
+    }  # fmt: skip
     largest_budget = 4000
 
     def __init__(
@@ -202,8 +205,8 @@ class ClassificationDataModule(CorpusDataModule):
         self._vocabulary, self.lowercase = model.indexer.words, model.indexer.lowercase
         self.multi_label = model.multi_label
         self._vectors = (model.indexer.vectors, None)
-        self._encoded.clear()
-        self._tokens.clear()
+        for made in (self._read, self._tokens, self._encoded):
+            made.clear()
 
     def _hint_at_several(self, labels: Sequence[str]) -> None:
         """Warns of labels that look like several: what a separator parts in one stands in another one too."""

@@ -56,6 +56,9 @@ class ConlluSentence:
     source: str
     first_line: int
 
+    def __len__(self) -> int:
+        return len(self.words)
+
     @property
     def tokens(self) -> tuple[str, ...]:
         return tuple(self.lines[index].split("\t", FORM + 1)[FORM] for index in self.words)

@@ -76,6 +76,10 @@ class Seq2SeqDataModule(CorpusDataModule):
     """
 
     task = "seq2seq"
+    adopts = CorpusDataModule.adopts | {
+        "language", "tokenizer", "stop_words", "vocabulary_size", "algorithm", "joint", "character_coverage",
+        "max_source", "max_target",
+    }  # fmt: skip
     largest_budget = 4000
 
     def __init__(

@@ -269,9 +269,12 @@ def _parquet_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Ro
         number = 0
         for batch in file.iter_batches(columns=None if repeated else names):
             chosen = (batch.column(column) for column in (places if repeated else names))
-            for values in zip(*(column.to_pylist() for column in chosen), strict=True):
-                number += 1
-                yield Row(number, *values)
+            try:
+                rows = list(zip(*(column.to_pylist() for column in chosen), strict=True))
+            except ValueError as error:  # bytes that are no UTF-8, a kind of time that Python lacks
+                raise DataError(f"{path}: expected texts and labels after row {number}, got: {error}") from error
+            yield from (Row(place, *values) for place, values in enumerate(rows, number + 1))
+            number += len(rows)
     except (OSError, ArrowException) as error:
         raise DataError(f"{path}: expected a Parquet file, got: {error}") from error
 

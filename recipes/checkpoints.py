@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from recipes.recipe import Recipe
+from zoo.base import ZooModule
 from zoo.errors import ZooError
 
 PARTS = {"model_class", "hyper_parameters", "state_dict"}
@@ -29,6 +30,23 @@ def read_checkpoint(path: Path, recipe: Recipe) -> dict:
     if checkpoint["model_class"] != recipe.model.__name__:
         raise wrong_model(path, checkpoint["model_class"], recipe)
     return checkpoint
+
+
+def check_resumable(path: Path, recipe: Recipe, model: ZooModule) -> None:
+    """Refuses to go on with a run whose model is another one now: its weights would not fit, or mean something else.
+
+    Raises:
+        ZooError: as `read_checkpoint`, or hyperparameters differ: they are named.
+    """
+    before, now = read_checkpoint(path, recipe)["hyper_parameters"], model.hparams
+    if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
+        reason = "give the values that the run began with"
+        if any(isinstance(now.get(name), list) for name in changed):
+            reason = "the training data, or how they are read, have changed"
+        raise ZooError(
+            f"--resume goes on with the model of {path}, which has other {', '.join(changed)}: {reason}. To begin anew "
+            "choose another folder with --out"
+        )
 
 
 def wrong_model(reference: str | Path, found: str, recipe: Recipe) -> ZooError:

@@ -50,6 +50,10 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
         if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning ends with 1, as any error
             raise SystemExit(130) from None
         raise
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+    except OSError as error:  # a reader that has gone, a full disk
+        gone = isinstance(error, BrokenPipeError)
+        if not gone:
+            print(f"error: {error}", file=sys.stderr)
+        if sys.stdout is not None:  # or Python would try to write the rest at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0 if gone else 2) from None

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytorch_lightning as pl
 import yaml
 
+from datamodules.base import SPLITS
 from recipes.checkpoints import read_checkpoint, wrong_model
 from recipes.flags import Parser, add_search_flags, changed_search, default_precision
 from recipes.folder import CONFIG, MODEL
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from zoo.base import ZooModule
+from zoo.errors import ZooError
 from zoo.pretrained import from_pretrained, restore
 
 
@@ -38,13 +40,13 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     """`validate` or `test`: a table for people on standard error, JSON on standard output."""
     parser = Parser(prog=f"python -m recipes.{recipe.name} {command}")
     parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
-    parser.add_class_arguments(recipe.data, "data")
+    parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.adopts))
     parser.add_class_arguments(pl.Trainer, "trainer")
     parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1})
     quiet = ("logger", "enable_progress_bar", "enable_model_summary")
     parser.set_defaults({f"trainer.{name}": False for name in quiet})
-    parser.set_defaults({k: v for k, v in recipe.defaults.items() if k.startswith("data.")})
-    parser.set_defaults(_settings_of_run(args))
+    settings = {**recipe.defaults, **_settings_of_run(args)}
+    parser.set_defaults({name: value for name, value in settings.items() if parser.knows(name)})
     if recipe.search:
         add_search_flags(parser, recipe.search)
     if recipe.compare:
@@ -72,12 +74,29 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
 
 
 def _settings_of_run(args: Sequence[str]) -> dict[str, object]:
-    """A run is scored on the data and in the precision of its training, unless the flags say otherwise."""
-    reference = next((b for a, b in zip(args, args[1:], strict=False) if a == "--model"), None)
-    reference = reference or next((a.partition("=")[2] for a in args if a.startswith("--model=")), None)
+    """A run is scored on the data and in the precision of its training, unless the flags say otherwise.
+
+    Raises:
+        ZooError: its settings are damaged.
+    """
+    reference = _value_of("--model", args)
     config = Path(reference or "") / CONFIG
     if not reference or not config.is_file():
         return {}
-    settings = yaml.safe_load(config.read_text("utf-8"))
-    data = {f"data.{name}": value for name, value in settings["data"].items()}
-    return {**data, "trainer.precision": settings["trainer"]["precision"]}
+    try:
+        settings = yaml.safe_load(config.read_text("utf-8"))
+        data, precision = dict(settings["data"]), settings["trainer"]["precision"]
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, KeyError) as error:
+        raise ZooError(f"{config}: expected the settings of a run, got others: give its model/ folder") from error
+    dataset = _value_of("--data.dataset", args)
+    of_own_files = any(data.get(split) for split in SPLITS)
+    if dataset and (of_own_files or dataset != data.get("dataset")):  # another corpus: nothing of that one holds for it
+        data = {}
+    return {**{f"data.{name}": value for name, value in data.items()}, "trainer.precision": precision}
+
+
+def _value_of(flag: str, args: Sequence[str]) -> str | None:
+    """What the arguments give a flag, the last time."""
+    together = [arg.partition("=")[2] for arg in args if arg.startswith(f"{flag}=")]
+    apart = [value for name, value in zip(args, args[1:], strict=False) if name == flag]
+    return next(iter(apart[-1:] + together[-1:]), None)

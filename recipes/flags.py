@@ -16,6 +16,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from recipes.checkpoints import check_resumable
 from recipes.folder import RunFolder, run_folder
 from recipes.recipe import Recipe
 from recipes.recorder import Recorder
@@ -25,6 +26,10 @@ from zoo.errors import ZooError
 
 class Parser(LightningArgumentParser):
     """A parser that knows what a wrong flag may have meant."""
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a flag of this name."""
+        return f"--{name}" in self._option_string_actions
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
@@ -103,6 +108,8 @@ class TrainingCLI(LightningCLI):
         for stage in ("fit", "test") if self.test else ("fit",):  # every split that will be needed is read at once
             self.datamodule.setup(stage)
         self.model.check_schedule()
+        if self.config.resume:  # before anything of the run is replaced
+            check_resumable(self.folder.last, self.recipe, self.model)
         mode = wandb_mode(self.config.wandb) if self.main_process else "disabled"
         self.recorder = Recorder(self.folder.last)
         best = ModelCheckpoint(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import ExitStack, contextmanager, nullcontext
-from itertools import islice
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -18,8 +17,9 @@ from datamodules.readers import LINE_END, numbered
 from recipes.recipe import Recipe
 from zoo.errors import ZooError
 
-CHUNK = 1000  # items at a time: memory stays bounded however long the input is
-Item = TypeVar("Item")
+# Items at a time, and characters or tokens after which it is enough: memory stays bounded however long the input is.
+CHUNK, LONG = 1000, 1_000_000
+Item = TypeVar("Item", bound=Sized)
 
 
 def prediction_parser(
@@ -72,14 +72,29 @@ def stream(
         task = progress.add_task("", total=None)
         items = read(source, "standard input" if options.input == "-" else options.input)
         target.write(header)
-        while chunk := list(islice(items, 1 if typed else CHUNK)):
+        for chunk in _chunks(items, 1 if typed else CHUNK):
             target.writelines(write(chunk))
             target.flush()
             progress.advance(task, len(chunk))
 
 
+def _chunks(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
+    """So many items at a time, or fewer where they are long."""
+    chunk, size = [], 0
+    for item in items:
+        chunk.append(item)
+        size += len(item)
+        if len(chunk) == most or size >= LONG:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
 def _open_input(name: str):
     if name == "-":
+        if sys.stdin is None:
+            raise ZooError("standard input is closed: give a file to read, or text through a pipe")
         sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
         return nullcontext(sys.stdin)
     try:
@@ -92,6 +107,8 @@ def _open_input(name: str):
 def _open_output(name: str, overwrite: bool) -> Iterator[TextIO]:
     """A file gets its name when all of it is written: it may be the input's, and an error loses nothing."""
     if name == "-":
+        if sys.stdout is None:
+            raise ZooError("standard output is closed: give a file to write with --output")
         sys.stdout.reconfigure(encoding="utf-8", newline="\n")
         yield sys.stdout
         return

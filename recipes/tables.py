@@ -24,7 +24,7 @@ def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, ob
         table.add_row("training", f"{facts['train_seconds']:.0f} s, {facts['train_tokens_per_second']:,} tokens/s")
         table.add_row("peak memory", f"{facts['peak_memory_mb']:,} MB" if facts["peak_memory_mb"] else "not measured")
     console = Console(stderr=True)
-    console.print(title, highlight=False, soft_wrap=True)
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
 
 

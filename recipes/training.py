@@ -15,7 +15,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
 
-from recipes.checkpoints import read_checkpoint
 from recipes.figures import learning_curve
 from recipes.flags import TrainingCLI
 from recipes.folder import RunFolder
@@ -38,8 +37,6 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     cli = TrainingCLI(recipe, args, test=test)
     folder, trainer, model = cli.folder, cli.trainer, cli.model
     last = folder.last if cli.config.resume else None
-    if last:
-        read_checkpoint(last, recipe)  # before anything of the run is replaced
     if cli.main_process:
         cli.parser.save(cli.config, folder.config, overwrite=True, skip_validation=True)
         print(f"{folder.path}: {type(model).__name__}, {_parameters(model):,} parameters", file=sys.stderr)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from datamodules import CATALOG, ClassificationDataModule, DataError, TaggingDataModule, dealing, locate
 from datamodules.tables import LabelledText, read_table
-from zoo import TextClassifier
+from zoo import TextClassifier, from_pretrained
 from zoo.errors import ZooError
 
 ROWS = [("good", 'A "fine" film, really'), ("bad", "No\tplot"), ("good", ""), ("bad", "שלום 😀 中文 e\u0301")]
@@ -293,6 +293,15 @@ def test_a_text_of_100000_words_takes_seconds(tmp_path, tokenizer):
     assert time.process_time() - started < 20
 
 
+def test_values_of_parquet_that_are_no_text_are_named(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    broken = arrow.array([b"fine", b"\xe9"]).view(arrow.string())
+    parquet.write_table(arrow.table({"label": ["a", "b"], "text": broken}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="a.parquet: expected texts and labels after row 0, got: .*utf-8"):
+        read(tmp_path / "a.parquet")
+
+
 def test_stop_words_from_a_list_or_a_file(tmp_path):
     (tmp_path / "stop.txt").write_text("Film\nreally\n", encoding="utf-8")
     path = str(write(tmp_path / "a.csv"))
@@ -388,11 +397,17 @@ def test_vectors_reach_the_model_before_training(tmp_path):
     data = ClassificationDataModule("sample-reviews-en", vectors=str(path))
     sizes = dict(vector_words=data.vector_words, vector_size=data.vector_size, hidden_size=4)
     model = TextClassifier(data.vocabulary, data.labels, **sizes)
-    trainer = pl.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False,
-                         enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
-    trainer.fit(model, data)
+    quiet = dict(
+        max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    pl.Trainer(**quiet).fit(model, data)
     expected = torch.tensor([[1.0, 2.0], [3.0, -4.0]])
     torch.testing.assert_close(model.embedding.vectors.weight[2:], expected / expected.std())
+    model.embedding.vectors.weight.data[2:] = 7.0  # as if they had been tuned
+    for learned in (model, from_pretrained(model.save_pretrained(tmp_path / "m"))):
+        pl.Trainer(**quiet).fit(learned, data)
+        assert learned.embedding.vectors.weight[2:].eq(7.0).all()
 
 
 # ----------------------------------------------------------------------------------------------- corpora

@@ -122,7 +122,7 @@ def test_every_regulariser_acts_in_training_alone(option, multi_label):
 
 
 def test_a_class_weight_of_two_counts_a_text_twice():
-    model, weighted = classifier(), classifier(class_weights=[1.0, 1.0, 2.0])
+    model, weighted = classifier(), classifier(class_weights=[1, 1, 2])
     scores, labels = torch.randn(3, 3), torch.tensor([0, 1, 2])
     twice = [0, 1, 2, 2]
     torch.testing.assert_close(weighted.loss(scores, labels), model.loss(scores[twice], labels[twice]))
@@ -296,12 +296,15 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(max_length=1), "max_length=1"),
         (dict(labels=["a"]), "at least two labels"),
         (dict(labels=["a", "b"], positive="c"), "known are a, b"),
-        (dict(positive="bad"), "only of two labels"),
+        (dict(positive="bad"), "there are not two labels to choose from: --model.positive null"),
         (dict(class_weights=[1.0]), r"above 0 for each of 3 labels, got \[1.0\]"),
         (dict(head_size=-1), "head_size and adversarial of at least 0"),
         (dict(adversarial=-1.0), "head_size and adversarial of at least 0"),
         (dict(vocabulary=["the", "<unk>"]), "a vocabulary begins with <pad>, <unk>, got the, <unk>"),
         (dict(class_weights=[1.0, 0.0, 1.0]), "weight above 0"),
+        (dict(class_weights=["a", "b", "c"]), "weight above 0"),
+        (dict(vector_words=["a", "b"], vector_size=2), "vector_words begin with <pad>, <unk>, got a, b"),
+        (dict(vector_words=["<pad>", "<unk>", "a"], vector_size=0), "at least 1 feature, got vector_size=0"),
         (dict(class_weights=[1.0, math.nan, 1.0]), "weight above 0"),
         (dict(tokenizer="sentencepiece", pieces=["x"], stop_words=["the"]), "stop words belong to words"),
         (dict(tokenizer="sentencepiece", vector_words=["the"]), "imported vectors belong to words"),

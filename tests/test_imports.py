@@ -292,6 +292,15 @@ def test_raw_texts_take_the_way_that_keras_tokenizer_goes(unknown, num_words, tm
 
 
 @needs_keras
+def test_the_batch_that_a_model_was_first_called_on_limits_nothing(tmp_path):
+    model = keras.Sequential([L.Embedding(ROWS, 5, mask_zero=True), L.LSTM(4), L.Dense(3, activation="softmax")])
+    model(np.ones((4, STEPS), dtype="int32"))
+    long = "the film was not good at all really a soup cold " * 3
+    imported = zoo.import_keras(saved(model, tmp_path), INDEX)
+    close(probabilities(imported, [long]), keras_outputs(model, [long], steps=40))
+
+
+@needs_keras
 def test_an_input_layer_of_fixed_length_cuts_longer_texts(tmp_path):
     model = keras_model([L.LSTM(4)], length=3)
     imported = zoo.import_keras(saved(model, tmp_path), INDEX)
@@ -367,6 +376,9 @@ def test_indices_and_labels_that_do_not_fit_are_refused(tmp_path):
     for index, message in (
         ({"a": 1, "b": 1}, "two words with the same one"),
         ({"a": "1"}, "words and ids such as"),
+        ({"a": True}, "words and ids such as"),
+        (["a"], "words and ids such as"),
+        ({"a": 1, "<pad>": 2}, "gives <pad> the id 2, which here is no word"),
         ({"a": -1}, "'a' the id -1, but the model's embedding has 13 rows"),
         ({"a": 0, "b": 13}, "with ids from 1 to 12, which the model knows, got none"),
         (tmp_path / "absent.json", "expected a JSON file"),
@@ -374,6 +386,10 @@ def test_indices_and_labels_that_do_not_fit_are_refused(tmp_path):
     ):
         with pytest.raises(ZooError, match=message):
             zoo.import_keras(path, index)
+    with pytest.raises(ZooError, match="gives <unk> the id 2.*say unknown='<unk>'"):
+        zoo.import_keras(path, {"<OOV>": 1, "<unk>": 2}, unknown="<OOV>")
+    ours, numpys = (zoo.import_keras(path, {w: kind(i) for w, i in INDEX.items()}) for kind in (int, np.int64))
+    assert ours.predict(TEXTS) == numpys.predict(TEXTS)
     with pytest.raises(ZooError, match="word_index has no '<OOV>'"):
         zoo.import_keras(path, INDEX, unknown="<OOV>")
     with pytest.raises(ZooError, match="tells 3 labels apart, got 2: yes, no"):

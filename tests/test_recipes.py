@@ -20,9 +20,9 @@ import yaml
 from wandb.proto.wandb_internal_pb2 import Record
 
 from datamodules import ClassificationDataModule
-from recipes import sentiment, spam
+from recipes import pos_tagging, sentiment, spam
 from recipes.cli import main
-from recipes.evaluation import load_model
+from recipes.evaluation import evaluate, load_model
 from recipes.folder import FILES, RunFolder
 from recipes.training import print_resume, train
 from zoo import TextClassifier, from_pretrained
@@ -316,6 +316,86 @@ def test_a_damaged_checkpoint_is_named(classified, tmp_path, content):
             read()
         assert "weights_only" not in str(raised.value)
     assert (tmp_path / "config.yaml").read_text() == "mine"
+
+
+def own_files(folder: Path, positive: str = "good") -> list[str]:
+    """Flags that name files of one's own for all three splits."""
+    rows = [(positive, "a fine film"), ("bad", "a dull film"), (positive, "fine"), ("bad", "so dull")] * 5
+    content = "label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows)
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.tsv").write_text(content, encoding="utf-8")
+    return [f"--data.{split}={folder / split}.tsv" for split in ("train", "dev", "test")]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (["--model.hidden_size=17"], "has other hidden_size: give the values that the run began with"),
+        (["--data.lowercase=false", "--model.dropout=0.1"], "has other dropout, lowercase: give the values"),
+        (["labels"], "has other labels: the training data, or how they are read, have changed"),
+        ([], ""),
+    ],
+    ids=str,
+)
+def test_a_run_goes_on_only_as_the_model_that_it_is(tmp_path, change, message):
+    """With another word or label its weights would say other things; and its files must stay as they are."""
+    args = [f"--out={tmp_path / 'run'}", "--trainer.enable_progress_bar=false", *SMALL, *own_files(tmp_path)]
+    train(sentiment.RECIPE, [*args, "--trainer.max_epochs=1"], test=True)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    if change == ["labels"]:
+        own_files(tmp_path, positive="great")
+        change = []
+    again = [*args, *change, "--trainer.max_epochs=2", "--resume"]
+    if not message:
+        train(sentiment.RECIPE, again, test=True)
+        assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 2
+        return
+    with pytest.raises(ZooError, match=rf"goes on with the model of .*last.ckpt, which {message}"):
+        train(sentiment.RECIPE, again, test=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_what_a_model_is_scored_on_is_what_the_flags_say(tmp_path, capsys):
+    stop = tmp_path / "stop.txt"
+    stop.write_text("so\n")
+    args = [f"--out={tmp_path / 'run[/b]'}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]
+    train(sentiment.RECIPE, [*args, *own_files(tmp_path, "positive"), f"--data.stop_words={stop}"], test=True)
+    printed = capsys.readouterr()
+    assert "run[/b], the best of 1 epochs" in printed.err and "next:" in printed.out
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "run[/b]").rename(moved)
+    stop.unlink()  # the model has its words
+    evaluate(sentiment.RECIPE, ["--model", str(moved)], "test")
+    own = json.loads(capsys.readouterr().out)
+    assert own == pytest.approx(json.loads((moved / "metrics.json").read_text())["scores"])
+    with pytest.raises(ZooError, match="en-test.tsv:3: expected one of the labels bad, positive, got negative"):
+        evaluate(sentiment.RECIPE, ["--model", str(moved), "--data.dataset=sample-reviews-en"], "test")
+    for flag in ("--data.max_length=2", "--data.tokenizer=characters", "--data.lowercase=false"):
+        with pytest.raises(SystemExit):
+            evaluate(sentiment.RECIPE, ["--model", str(moved), flag], "test")
+        assert flag.split("=")[0] in capsys.readouterr().err
+    with pytest.raises(ZooError, match="holds a TextClassifier, and python -m recipes.pos_tagging needs"):
+        evaluate(pos_tagging.RECIPE, ["--model", str(moved)], "test")
+    for wrong in ("a: 1\n", "data: [\n", "- 1\n"):
+        (moved / "config.yaml").write_text(wrong)
+        with pytest.raises(ZooError, match="config.yaml: expected the settings of a run"):
+            evaluate(sentiment.RECIPE, ["--model", str(moved)], "test")
+
+
+@pytest.mark.parametrize(
+    "shell, message",
+    [("<&-", "standard input is closed"), (">&-", "standard output is closed"), ("> /dev/full", "No space left")],
+)
+def test_streams_that_cannot_be_used_are_named(tmp_path, shell, message):
+    if "full" in shell and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    command = f"{shlex.quote(sys.executable)} -m recipes.spam predict {shell}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, input="a\n", stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
 def test_a_checkpoint_that_describes_no_model_is_named(classified, tmp_path):

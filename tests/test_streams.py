@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from recipes.sentiment import RECIPE
-from recipes.streams import CHUNK, lines, stream
+from recipes.streams import CHUNK, LONG, lines, stream
 from zoo import TextClassifier
 from zoo.errors import ZooError
 
@@ -53,6 +53,14 @@ def test_the_output_may_be_the_input(tmp_path):
     shout(path, tmp_path / "link", overwrite=True)
     assert path.read_text("utf-8") == "A\n\nB\n" * CHUNK
     assert (tmp_path / "link").is_symlink() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_long_items_are_in_work_one_by_one(tmp_path):
+    (tmp_path / "a.txt").write_text("b\n" + ("a" * LONG + "\n") * 3 + "b\n" * 3, encoding="utf-8")
+    chunks = []
+    options = Namespace(input=str(tmp_path / "a.txt"), output="/dev/null", overwrite=True)
+    stream(options, lines, lambda chunk: chunks.append([len(line) for line in chunk]) or chunk, "texts")
+    assert chunks == [[1, LONG], [LONG], [LONG], [1, 1, 1]]
 
 
 def test_an_error_midway_keeps_the_old_output(tmp_path):

@@ -51,6 +51,8 @@ def test_sentencepieces_are_learned_from_long_texts_in_parts():
     parts = PARTS.findall(text)
     assert "".join(parts) == text and max(map(len, parts)) <= LONGEST < len(text)
     assert [word for part in parts for word in part.split()] == text.split()
+    with pytest.raises(ZooError, match="expected texts to learn pieces from, got empty ones alone"):
+        SentencePieces.fit(["", " "], 20)
     unspaced = SentencePieces.fit(["无聊的电影" * 300_000, "很好"], 20)  # too long for sentencepiece as a whole
     assert "聊" in "".join(unspaced.entries)
 

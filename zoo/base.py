@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from zoo.embedding import ImportedVectors
 from zoo.errors import ZooError
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = "config.json", "vocabulary.json", "model.safetensors", "card.json"
@@ -97,6 +98,12 @@ class ZooModule(pl.LightningModule):
             clip_grad_norm(self.parameters(), gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether vectors were imported, here or before the model was saved."""
+        tables = [module.weight for module in self.modules() if isinstance(module, ImportedVectors)]
+        return any(bool(table.any()) for table in tables)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -65,6 +65,12 @@ def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str])
     return torch.tensor([get(token, get(key, unknown)) for token, key in zip(tokens, keys, strict=True)])
 
 
+def check_vector_words(vectors: Vocabulary) -> None:
+    """Raises a ZooError unless the words of imported vectors, if any, begin with `<pad>` and `<unk>`."""
+    if vectors and tuple(vectors[:2]) != (PAD, UNKNOWN):
+        raise ZooError(f"vector_words begin with {PAD}, {UNKNOWN}, got {', '.join(vectors[:2])}")
+
+
 class WordIndexer:
     """Words to ids, by one rule for training and prediction.
 
@@ -74,12 +80,13 @@ class WordIndexer:
         lowercase: whether words and vectors are looked up in lower case.
 
     Raises:
-        ZooError: words that do not begin with `<pad>` and `<unk>`.
+        ZooError: words, or those of vectors, that do not begin with `<pad>` and `<unk>`.
     """
 
     def __init__(self, words: Vocabulary, vectors: Vocabulary, *, lowercase: bool = True):
         if tuple(words[:2]) != (PAD, UNKNOWN):
             raise ZooError(f"a vocabulary begins with {PAD}, {UNKNOWN}, got {', '.join(words[:2]) or 'an empty one'}")
+        check_vector_words(vectors)
         self.words, self.vectors, self.lowercase = words, vectors, lowercase
 
     def knows(self, token: str) -> bool:

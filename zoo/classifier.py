@@ -121,7 +121,7 @@ class TextClassifier(ZooModule):
         self.save_hyperparameters(logger=False)  # plain types; `settings` leaves out the long ones
         if len(labels) < 2 and not multi_label:
             raise ZooError(f"expected at least two labels to choose from, got {', '.join(labels) or 'none'}")
-        possible = [weight for weight in class_weights if 0 < weight < float("inf")]
+        possible = [weight for weight in class_weights if isinstance(weight, int | float) and 0 < weight < float("inf")]
         if class_weights and (possible != class_weights or len(possible) != len(labels)):
             raise ZooError(f"expected a class weight above 0 for each of {len(labels)} labels, got {class_weights}")
         for name, p in (("token_dropout", token_dropout), ("label_smoothing", label_smoothing)):
@@ -131,7 +131,7 @@ class TextClassifier(ZooModule):
         require_words(tokenizer, {"imported vectors": vector_words})
         binary = len(labels) == 2 and not multi_label
         if positive is not None and (not binary or positive not in labels):
-            known = labels if binary else ["(only of two labels)"]
+            known = labels if binary else ["none, as there are not two labels to choose from: --model.positive null"]
             raise unknown_name("positive label (--model.positive)", positive, known)
         self.labels, self.multi_label = Vocabulary(labels), multi_label
         self.indexer = WordIndexer(Vocabulary(vocabulary), Vocabulary(vector_words), lowercase=lowercase)
@@ -170,7 +170,8 @@ class TextClassifier(ZooModule):
         self.head = nn.Sequential(*hidden, nn.Dropout(dropout), scores)
         self.label_smoothing, self.adversarial = label_smoothing, adversarial
         self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("class_weights", torch.tensor(class_weights) if class_weights else None, persistent=False)
+        weights = torch.tensor(class_weights, dtype=torch.float) if class_weights else None
+        self.register_buffer("class_weights", weights, persistent=False)
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.monitor = "val/macro_f1"
         positive = (positive or labels[1]) if binary else None
@@ -272,6 +273,7 @@ class TextClassifier(ZooModule):
     def _classify(self, texts: Sequence[str], max_tokens: int) -> list[tuple[dict, list[str], list[float]]]:
         if isinstance(texts, str):
             raise ZooError("expected a list of texts, got one string: put it into a list")
+        texts = list(texts)
         for place, text in enumerate(texts):
             if not isinstance(text, str):
                 raise ZooError(f"expected texts, got {text!r} ({type(text).__name__}) at place {place}")

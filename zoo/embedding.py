@@ -79,7 +79,10 @@ class ImportedVectors(nn.Embedding):
     """
 
     def __init__(self, num_vectors: int, vector_size: int, *, tune: bool):
+        if vector_size < 1:
+            raise ZooError(f"imported vectors have at least 1 feature, got vector_size={vector_size}")
         super().__init__(num_vectors, vector_size, padding_idx=PAD_ID)
+        nn.init.zeros_(self.weight)  # until they are imported
         self.weight.requires_grad_(tune)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from zoo.batching import vector_rows
+from zoo.batching import check_vector_words, vector_rows
 from zoo.errors import ZooError, unknown_name
 from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, require_words, split_jieba, split_words
 
@@ -146,6 +146,7 @@ class PairIndexer:
         if min(max_source, max_target) < 1:
             raise ZooError(f"max_source and max_target must be at least 1, got {max_source} and {max_target}")
         require_words(source.tokenizer, {"imported vectors": vectors})
+        check_vector_words(vectors)
         self.source, self.target, self.vectors = source, target, vectors
         self.source_vocabulary, self.target_vocabulary = source_vocabulary, target_vocabulary
         self.max_source, self.max_target = max_source, max_target

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,16 +52,17 @@ def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
         ZooError: they are not, or the file is none.
     """
     index = source
-    if not isinstance(source, Mapping):
+    if isinstance(source, str | Path):
         try:
             index = json.loads(Path(source).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise ZooError(f"expected a JSON file of words and ids, got {source}: {error}") from error
-    if not isinstance(index, Mapping) or any(not isinstance(i, int) for i in index.values()):
+    kinds = set(map(type, index.values())) if isinstance(index, Mapping) else {str}
+    if bool in kinds or not all(issubclass(kind, Integral) for kind in kinds):
         raise ZooError('expected a word_index of words and ids such as {"the": 1, "film": 2}, got something else')
     if len(set(index.values())) != len(index):
         raise ZooError("expected a word_index that gives each word an id of its own, got two words with the same one")
-    return dict(index)
+    return {word: int(i) for word, i in index.items()}
 
 
 def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor) -> tuple[list[str], Tensor]:
@@ -72,6 +74,11 @@ def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor)
     if unknown is not None and unknown not in index:
         raise ZooError(f"word_index has no {unknown!r} to read unknown words as: give one of its words, or None")
     words = sorted((word for word in index if word != unknown), key=index.__getitem__)
+    if special := [word for word in words if word in (PAD, UNKNOWN)]:
+        raise ZooError(
+            f"word_index gives {special[0]} the id {index[special[0]]}, which here is no word but padding or the "
+            "unknown word: take it out, or say unknown='<unk>'"
+        )
     outside = next((word for word in index if not 0 <= index[word] < len(embedding)), None)
     if outside is not None:
         rows = len(embedding)

@@ -142,8 +142,14 @@ def _chain(layers: list[Layer], file) -> Chain:
         matrices,
         multi_label=_head(dense),
         masks_padding=first.config["mask_zero"],
-        input_length=next((layer.config["batch_shape"][1] for layer in layers if layer.kind == "InputLayer"), None),
+        input_length=next(filter(None, map(_fixed_length, layers)), None),
     )
+
+
+def _fixed_length(layer: Layer) -> int | None:
+    """What an input layer insists on. With a number of rows its shape is that of the batch it first saw, no demand."""
+    rows, length = layer.config["batch_shape"] if layer.kind == "InputLayer" else (None, None)
+    return length if rows is None else None
 
 
 def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict]]:

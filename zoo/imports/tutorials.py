@@ -78,7 +78,7 @@ def _read_weights(source: str | Path | Mapping[str, Tensor]) -> dict[str, Tensor
             raise ZooError(f"expected a file of tensors alone, got {source}: {what} ({hint})") from error
     if not isinstance(weights, Mapping) or any(not isinstance(value, Tensor) for value in weights.values()):
         raise ZooError("expected a state dict, names and tensors, got something else: give model.state_dict()")
-    return {name: value.float() for name, value in weights.items()}
+    return {name: value.detach().float().cpu() for name, value in weights.items()}
 
 
 def _tutorial_chain(weights: dict[str, Tensor], embedding: str, head: str) -> Chain:

@@ -96,6 +96,8 @@ class SentencePieces:
 
 
 def _size_error(size: int, reason: str) -> str:
+    if "all_chars_count" in reason:
+        return "expected texts to learn pieces from, got empty ones alone: is this the column?"
     if largest := re.search(r"too high.*<= (\d+)", reason):
         return f"{size} pieces are more than this text has: {largest[1]} is the largest possible number"
     if smallest := re.search(r"required_chars\. \d+ vs (\d+)", reason):
