@@ -21,6 +21,7 @@ from datamodules import CATALOG, ClassificationDataModule, DataError, TaggingDat
 from datamodules.tables import LabelledText, read_table
 from zoo import TextClassifier, from_pretrained
 from zoo.errors import ZooError
+from zoo.text import SentencePieces
 
 ROWS = [("good", 'A "fine" film, really'), ("bad", "No\tplot"), ("good", ""), ("bad", "שלום 😀 中文 e\u0301")]
 
@@ -68,6 +69,9 @@ def test_columns_by_number_mean_no_header(tmp_path):
     assert read(path, text_column="-1", label_column="0") == [("good", "a"), ("bad", "b")]
     assert read(path, text_column="-1", label_column="0", header=True) == [("bad", "b")]
     assert read(path, text_column=-1, label_column=0) == [("good", "a"), ("bad", "b")]
+    assert read(path, text_column=-1, label_column=-2) == [("good", "a"), ("bad", "b")]
+    with pytest.raises(DataError, match="a.tsv:1: expected a column -3, got good, a"):
+        read(path, text_column=-3, label_column=0)
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
@@ -258,6 +262,26 @@ def test_vocabularies_come_from_train_alone(files, tmp_path):
     assert next(iter(data.val_dataloader())).words.tolist() == [[1]]
 
 
+@pytest.mark.parametrize("tokenizer", ["words", "sentencepiece"])
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_capitals_are_learned_unless_tokens_are_looked_up_in_lower_case(lowercase, tokenizer):
+    data = ClassificationDataModule(tokenizer=tokenizer, num_pieces=300, lowercase=lowercase, min_count=1)
+    learned = SentencePieces(data.pieces).entries if data.pieces else data.vocabulary
+    for tokens in (learned, data.vocabulary):
+        assert any(token != token.lower() for token in tokens) != lowercase
+
+
+def test_a_model_that_is_adopted_says_whether_a_text_has_several_labels(tmp_path):
+    data = ClassificationDataModule(test=str(write(tmp_path / "a.csv", [("x|y", "a"), ("y", "b")])))
+    several, one = (
+        TextClassifier(["<pad>", "<unk>"], ["x", "y"], multi_label=multi_label, hidden_size=2)
+        for multi_label in (True, False)
+    )
+    for model, expected in ((several, [("x", "y"), ("y",)]), (one, [("x|y",), ("y",)])):
+        data.adopt(model)
+        assert [text.labels for text in data.texts("test")] == expected
+
+
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace", "characters", "sentencepiece"])
 def test_data_and_model_read_the_same_tokens(tokenizer):
     options = dict(tokenizer=tokenizer, max_length=10, truncate="both")
@@ -302,8 +326,9 @@ def test_values_of_parquet_that_are_no_text_are_named(tmp_path):
         read(tmp_path / "a.parquet")
 
 
-def test_stop_words_from_a_list_or_a_file(tmp_path):
-    (tmp_path / "stop.txt").write_text("Film\nreally\n", encoding="utf-8")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_stop_words_from_a_list_or_a_file(encoding, tmp_path):
+    (tmp_path / "stop.txt").write_text("Film\nreally\n", encoding=encoding)
     path = str(write(tmp_path / "a.csv"))
     data = ClassificationDataModule(train=path, stop_words=str(tmp_path / "stop.txt"), min_count=1)
     assert data.stop_words == ["film", "really"] and "film" not in data.vocabulary and "fine" in data.vocabulary

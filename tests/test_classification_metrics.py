@@ -122,6 +122,15 @@ def test_the_temperature_makes_gold_most_likely(multi_label):
     assert all(loss(found) <= loss(found * factor) for factor in (0.5, 0.98, 1.02, 2.0))
 
 
+@pytest.mark.parametrize("factor", [0.1, 10.0])
+def test_scores_of_other_units_get_their_temperature(factor):
+    torch.manual_seed(5)
+    scores = torch.randn(300, 3)
+    gold = torch.distributions.Categorical(logits=scores).sample()
+    found, scaled = (scored(s, gold).best_temperature() for s in (scores, factor * scores))
+    assert 0.8 < found < 1.25 and scaled == pytest.approx(factor * found, rel=0.01)
+
+
 def test_scores_that_are_always_right_get_a_finite_temperature():
     gold = torch.tensor([0, 1, 2])
     assert 0 < scored(F.one_hot(gold).float(), gold).best_temperature() < 1

@@ -121,6 +121,29 @@ def test_every_regulariser_acts_in_training_alone(option, multi_label):
     assert torch.equal(model.eval()(batch), plain.eval()(batch))
 
 
+@pytest.mark.parametrize(
+    "place", [lambda m: m.dropout, lambda m: m.head[0], lambda m: m.head[-2]], ids=["layers", "hidden layer", "scores"]
+)
+def test_dropout_acts_before_the_layers_before_the_hidden_one_and_before_the_scores(place):
+    model = classifier(head_size=8, dropout=0.5).eval()
+    batch = batch_of(model, TEXTS)
+    assert torch.equal(model(batch), model(batch))
+    place(model).train()  # it alone
+    assert not torch.equal(model(batch), model(batch))
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_loss_of_half_precision_is_computed_in_full(multi_label):
+    model, scores = classifier(multi_label=multi_label), torch.randn(len(TEXTS), 3).bfloat16()
+    loss, expected = (model.loss(s, gold(model)) for s in (scores, scores.float()))
+    assert loss.dtype == torch.float32 and torch.equal(loss, expected)
+
+
+def test_class_weights_are_a_setting_and_no_parameter():
+    model = classifier(class_weights=[1.0, 1.0, 2.0])
+    assert model.hparams["class_weights"] == [1, 1, 2] and "class_weights" not in model.state_dict()
+
+
 def test_a_class_weight_of_two_counts_a_text_twice():
     model, weighted = classifier(), classifier(class_weights=[1, 1, 2])
     scores, labels = torch.randn(3, 3), torch.tensor([0, 1, 2])
@@ -157,6 +180,25 @@ def test_labels_follow_from_probabilities():
         model.head[-1].bias.copy_(torch.tensor([9.0, -9.0, 9.0]))
     assert {tuple(result["labels"]) for result in model.predict(TEXTS)} == {("bad", "good")}
     assert model.predict([]) == []
+
+
+def test_a_probability_of_one_half_gives_a_label():
+    model = classifier(multi_label=True)
+    for parameter in model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    (result,) = model.predict(TEXTS[:1])
+    assert set(result["probabilities"].values()) == {0.5} and result["labels"] == LABELS
+    assert model.metrics["val"].decide(torch.full((1, 3), 0.5)).tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize("positive, place", [(None, 1), ("ham", 0), ("spam", 1)])
+def test_of_two_labels_the_second_is_positive_unless_one_is_chosen(positive, place):
+    model = classifier(["ham", "spam"], positive=positive)
+    assert [metrics.positive for metrics in model.metrics.values()] == [place, place]
+
+
+def test_models_are_chosen_by_macro_f1_where_rare_labels_count():
+    assert classifier().monitor == "val/macro_f1"
 
 
 def test_a_temperature_softens_without_changing_a_label():
@@ -209,9 +251,9 @@ def test_words_of_many_scripts():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("truncate, kept", [("head", "abcd"), ("tail", "wxyz"), ("both", "abyz")])
+@pytest.mark.parametrize("truncate, kept", [("head", "abcd"), ("tail", "wxyz"), ("both", "abyz"), ("both", "abcyz")])
 def test_long_texts_are_cut(truncate, kept):
-    model = classifier(tokenizer="characters", max_length=4, truncate=truncate)
+    model = classifier(tokenizer="characters", max_length=len(kept), truncate=truncate)
     assert "".join(model.preprocess("abcdefghijklmnopqrstuvwxyz")) == kept
     assert model.preprocess("abcd") == list("abcd")
 
@@ -306,6 +348,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(vector_words=["a", "b"], vector_size=2), "vector_words begin with <pad>, <unk>, got a, b"),
         (dict(vector_words=["<pad>", "<unk>", "a"], vector_size=0), "at least 1 feature, got vector_size=0"),
         (dict(class_weights=[1.0, math.nan, 1.0]), "weight above 0"),
+        (dict(class_weights=[1.0, math.inf, 1.0]), "weight above 0"),
         (dict(tokenizer="sentencepiece", pieces=["x"], stop_words=["the"]), "stop words belong to words"),
         (dict(tokenizer="sentencepiece", vector_words=["the"]), "imported vectors belong to words"),
         (dict(label_smoothing=3), "expected a label_smoothing probability in .*, got 3"),

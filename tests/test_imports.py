@@ -40,7 +40,11 @@ BODIES = {
     "gru": lambda: [L.GRU(4)],
     "bidirectional lstm": lambda: [L.Bidirectional(L.LSTM(4))],
     "bidirectional gru": lambda: [L.SpatialDropout1D(0.2), L.Bidirectional(L.GRU(4)), L.Dropout(0.2)],
-    "no bias": lambda: [L.LSTM(4, use_bias=False, return_sequences=True), L.LSTM(4, use_bias=False)],
+    "no bias": lambda: [
+        L.LSTM(4, use_bias=False, return_sequences=True),
+        L.LSTM(4, use_bias=False),
+        L.Dense(6, "relu", use_bias=False),
+    ],
     "stack": lambda: [L.Bidirectional(L.LSTM(4, return_sequences=True)), L.Bidirectional(L.LSTM(4))],
     "narrowing stack": lambda: [L.LSTM(6, return_sequences=True), L.LSTM(3, return_sequences=True), L.LSTM(2)],
     "one way after two": lambda: [L.Bidirectional(L.GRU(3, return_sequences=True)), L.GRU(5)],
@@ -60,19 +64,21 @@ HEADS = {
     "multi-label": (3, "sigmoid"),
     "logits": (3, "linear"),
     "one logit": (1, "linear"),
+    "no bias": (3, "softmax", False),
 }
 
 
-def keras_model(body, head=(3, "softmax"), *, mask_zero=True, functional=False, length=None, rows=ROWS):
+def keras_model(body, head=(3, "softmax"), *, mask_zero=True, functional=False, length=None, batch=None, rows=ROWS):
     """A model of random weights, biases among them."""
-    stack = [L.Embedding(rows, 5, mask_zero=mask_zero), *body, L.Dense(head[0], activation=head[1])]
+    stack = [L.Embedding(rows, 5, mask_zero=mask_zero), *body, L.Dense(*head)]
+    start = keras.Input((length,), batch, dtype="int32")
     if functional:
-        start = x = keras.Input((length,), dtype="int32")
+        x = start
         for layer in stack:
             x = layer(x)
         model = keras.Model(start, x)
     else:
-        model = keras.Sequential([keras.Input((length,), dtype="int32"), *stack])
+        model = keras.Sequential([start, *stack])
     dice = torch.Generator().manual_seed(0)
     model.set_weights([torch.randn(w.shape, generator=dice).numpy() for w in model.get_weights()])
     return model
@@ -338,6 +344,15 @@ REFUSED = {
     "sum": (lambda: [L.Bidirectional(L.LSTM(4), merge_mode="sum")], "expected merge_mode='concat', got 'sum'"),
     "no cell": (lambda: [L.GlobalAveragePooling1D()], "expected Embedding -> .*got InputLayer -> Embedding -> Global"),
     "two hidden": (lambda: [L.LSTM(4), L.Dense(2, "relu"), L.Dense(2, "relu")], "at most one Dense layer before"),
+    "stateful": (lambda: [L.LSTM(4, stateful=True)], "expected stateful=False, got True"),
+    "kept dimension": (
+        lambda: [L.LSTM(4, return_sequences=True), L.GlobalAveragePooling1D(keepdims=True)],
+        "expected keepdims=False, got True",
+    ),
+    "mean of features": (
+        lambda: [L.LSTM(STEPS, return_sequences=True), L.GlobalAveragePooling1D("channels_first")],
+        "expected data_format='channels_last', got 'channels_first'",
+    ),
     "tanh": (lambda: [L.LSTM(4), L.Dense(2, "tanh")], "expected activation='relu', got 'tanh'"),
 }
 
@@ -347,7 +362,7 @@ REFUSED = {
 def test_what_has_no_counterpart_is_named(name, tmp_path):
     body, message = REFUSED[name]
     with pytest.raises(ZooError, match=message):
-        zoo.import_keras(saved(keras_model(body()), tmp_path), INDEX)
+        zoo.import_keras(saved(keras_model(body(), length=STEPS, batch=1), tmp_path), INDEX)
 
 
 @needs_keras
@@ -360,6 +375,19 @@ def test_a_model_that_is_no_chain_is_refused(tmp_path):
     states = L.LSTM(4, name="third")(x, initial_state=[first, second])
     model = keras.Model(ids, L.Dense(1, "sigmoid")(states))
     with pytest.raises(ZooError, match="expected a chain, but layer 'second' does not read 'first' alone: embedding"):
+        zoo.import_keras(saved(model, tmp_path), INDEX)
+    shared, dense = L.LSTM(4, name="shared"), L.Dense(1, "sigmoid")
+    model = keras.Model(ids, [dense(shared(x)), dense(shared(x))])
+    with pytest.raises(ZooError, match="expected a chain, but layer 'shared' does not read 'embedding.*' alone"):
+        zoo.import_keras(saved(model, tmp_path), INDEX)
+
+
+@needs_keras
+def test_a_model_that_reads_a_cell_s_inner_state_is_refused(tmp_path):
+    ids = keras.Input((None,), dtype="int32")
+    _, _, state = L.LSTM(4, return_state=True)(L.Embedding(13, 5, mask_zero=True)(ids))
+    model = keras.Model(ids, L.Dense(1, "sigmoid")(state))
+    with pytest.raises(ZooError, match="expected return_state=False, got True"):
         zoo.import_keras(saved(model, tmp_path), INDEX)
 
 
@@ -412,6 +440,19 @@ def rewritten(path, target, config=None, weights=None):
                 content = buffer.getvalue()
             out.writestr(name, content)
     return target
+
+
+@needs_keras
+@pytest.mark.parametrize("kind", ["Embedding", "GlobalAveragePooling1D"])
+def test_a_second_embedding_or_pooling_is_refused(kind, tmp_path):
+    def repeat(config):
+        layers = config["config"]["layers"]
+        layers.insert(*next((i, layer) for i, layer in enumerate(layers) if layer["class_name"] == kind))
+        return config
+
+    path = saved(keras_model(BODIES["mean"]()), tmp_path)
+    with pytest.raises(ZooError, match=f"expected Embedding -> .*, got .*{kind} -> {kind}"):
+        zoo.import_keras(rewritten(path, tmp_path / "changed.keras", config=repeat), INDEX)
 
 
 @needs_keras
@@ -514,10 +555,18 @@ def test_the_tutorial_classifier_gives_the_same_probabilities(options, outputs):
     torch.manual_seed(0)
     theirs = LSTMClassifier(len(WORDS), outputs, **options).eval()
     ours = zoo.import_state_dict(theirs.state_dict(), TORCH_INDEX)
-    texts = [text.replace(",", "") for text in TEXTS]
+    texts = [*(text.replace(",", "") for text in TEXTS), "soup " * 500 + "was not good"]
     scores = torch.stack([theirs(ids_of(text)) for text in texts]).detach()
     expected = torch.cat([1 - scores.sigmoid(), scores.sigmoid()], 1) if outputs == 1 else scores.softmax(-1)
     close(probabilities(ours, texts), expected)
+
+
+@pytest.mark.parametrize("options, ids", [(dict(), [2]), (dict(tokenizer="words", lowercase=True), [0, 1])], ids=str)
+def test_the_tutorial_classifier_reads_words_as_it_is_told(options, ids):
+    torch.manual_seed(0)
+    theirs = LSTMClassifier(3, 2).eval()
+    ours = zoo.import_state_dict(theirs.state_dict(), {"good": 0, "!": 1, "Good!": 2}, **options)
+    close(probabilities(ours, ["Good!"]), theirs(torch.tensor(ids)).softmax(-1)[None].detach())
 
 
 def test_special_words_keep_their_rows():
