@@ -308,7 +308,7 @@ class _Unrolled(torch.autograd.Function):
             raise ZooError("second derivatives do not go through a loop over steps: leave create_graph=True out")
         start, keep, after = ctx.saved_tensors
         before = torch.cat([start[:, None], after.transpose(1, 2)[:, :-1]], dim=1)  # (D, T, B, O)
-        ctx.hidden.append(before if keep is None else before * keep[:, None])
+        ctx.hidden[:] = [before if keep is None else before * keep[:, None]]
         return None, None, None, *grads
 
 

@@ -4,7 +4,7 @@ Each step is then linear in the state, h' = h + take * (candidate - h), and a wh
 over time, in log space ("parallel"), or step by step without a matrix product ("steps"). Both in fp32, whatever
 autocast says.
 
-Shapes: B rows, T time steps, I inputs, H hidden units, G = gates * H.
+Shapes: B rows, T time steps, S steps of a span, I inputs, H hidden units, G = gates * H.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ from zoo.cells.contract import (
 from zoo.cells.options import RecurrentOptions
 from zoo.masks import padding_mask, zero_padding
 
+NUMBERS = 2**18  # of a gate in a span of steps: more would leave the cache between one operation and the next
+
 
 class MinimalCell(nn.Module):
     """What both share; a subclass says how much is taken of the candidate in the place of the state."""
 
     gates: ClassVar[int]
     free: ClassVar[int] = 1
-    kernels = ("steps", "parallel")
-    fastest = {"cuda": "parallel"}  # T steps are T launches there
+    kernels = ("parallel", "steps")
+    fastest = {"cpu": "steps"}  # elsewhere T steps are T launches, and where operations are recorded T of them
     honours = frozenset()
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
@@ -76,13 +78,17 @@ class MinimalCell(nn.Module):
         return self._scan(zero_padding(x, padding_mask(lengths, x.shape[1])), lengths, state)
 
     def _scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        gates = F.linear(x, self.weight_ih, self.bias_ih)  # (B, T, G)
-        odds, candidate = self.log_odds(exact(gates))  # (B, T, H) each
-        if self.kernel == "parallel":
-            h = parallel_scan(F.logsigmoid(-odds), F.logsigmoid(odds) + log_positive(candidate), state[0])
-        else:
-            h = LinearScan.apply(odds.sigmoid(), positive(candidate), state[0].to(odds.dtype))
-        return h.to(gates.dtype), final_state([h], lengths, state)
+        parallel, (h,), states = self.kernel == "parallel", state, []
+        for span in x.split(x.shape[1] if parallel else max(1, NUMBERS // h.numel()), dim=1):
+            gates = F.linear(span, self.weight_ih, self.bias_ih)  # (B, S, G)
+            odds, candidate = self.log_odds(exact(gates))  # (B, S, H) each
+            if parallel:
+                states.append(parallel_scan(F.logsigmoid(-odds), F.logsigmoid(odds) + log_positive(candidate), h))
+            else:
+                states.append(LinearScan.apply(odds.sigmoid(), positive(candidate), h.to(odds.dtype)))
+            h = states[-1][:, -1]
+        after = torch.cat(states, dim=1)  # (B, T, H)
+        return after.to(gates.dtype), final_state([after], lengths, state)
 
     @staticmethod
     def scan_together(
@@ -95,8 +101,8 @@ class MinimalCell(nn.Module):
 
 
 def positive(x: Tensor) -> Tensor:
-    """x + 1/2 where x is not negative, sigmoid(x) elsewhere (appendix B.3.2)."""
-    return x.clamp(min=0.0) + x.clamp(max=0.0).sigmoid()
+    """x + 1/2 where x is not negative, sigmoid(x) elsewhere (appendix B.3.2): always the larger of the two."""
+    return torch.maximum(x + 0.5, x.sigmoid())
 
 
 def log_positive(x: Tensor) -> Tensor:
@@ -124,10 +130,10 @@ class MinLSTM(MinimalCell):
         self.bias_ih.data.chunk(3)[0].fill_(options.first_forget_bias)
 
     def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        # log(i / f), where i / f would be 0 / 0 once both gates are closed. softplus(-x) is -log(sigmoid(x)), and
-        # takes a CPU less than half of logsigmoid's time.
-        f, i = F.softplus(-gates[..., : 2 * self.hidden_size]).chunk(2, dim=-1)
-        return f - i, gates[..., 2 * self.hidden_size :]
+        # log(i / f), where i / f would be 0 / 0 once both gates are closed. With beta=-1 softplus is logsigmoid, in
+        # half of its time on a CPU.
+        f, i = F.softplus(gates[..., : 2 * self.hidden_size], beta=-1).chunk(2, dim=-1)
+        return i - f, gates[..., 2 * self.hidden_size :]
 
 
 def parallel_scan(keep: Tensor, take: Tensor, start: Tensor) -> Tensor:
@@ -158,20 +164,20 @@ class LinearScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, take: Tensor, candidate: Tensor, start: Tensor) -> Tensor:
-        states = take.new_empty(take.shape[1], *start.shape)  # (T, B, H)
-        h = start
-        for now, take_now, candidate_now in zip(states, take.unbind(1), candidate.unbind(1), strict=True):
+        states, h = torch.empty_like(take), start  # (B, T, H), (B, H)
+        for now, take_now, candidate_now in zip(*(part.unbind(1) for part in (states, take, candidate)), strict=True):
             h = torch.lerp(h, candidate_now, take_now, out=now)
         ctx.save_for_backward(take, candidate, states, start)
-        return states.transpose(0, 1)
+        return states
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         take, candidate, states, start = ctx.saved_tensors
-        keep, flow = 1 - take, torch.empty_like(states)  # (B, T, H); (T, B, H): how the loss changes with each state
-        flow[-1] = grad[:, -1]
-        for t in range(len(states) - 2, -1, -1):
-            torch.addcmul(grad[:, t], keep[:, t + 1], flow[t + 1], out=flow[t])
-        before = torch.cat([start[None], states[:-1]])  # (T, B, H)
-        by_step = flow.transpose(0, 1)  # (B, T, H)
-        return (candidate - before.transpose(0, 1)) * by_step, take * by_step, keep[:, 0] * flow[0]
+        keep, flow = 1 - take, torch.empty_like(states)  # (B, T, H); the latter: how the loss changes with each state
+        flow[:, -1] = later = grad[:, -1]
+        for now, grad_now, keep_next in zip(
+            *(reversed(part.unbind(1)) for part in (flow[:, :-1], grad[:, :-1], keep[:, 1:])), strict=True
+        ):
+            later = torch.addcmul(grad_now, keep_next, later, out=now)
+        before = torch.cat([start[:, None], states[:, :-1]], dim=1)  # (B, T, H)
+        return (candidate - before) * flow, take * flow, keep[:, 0] * flow[:, 0]
