@@ -38,6 +38,11 @@ def load_model(reference: str, recipe: Recipe) -> ZooModule:
 
 def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     """`validate` or `test`: a table for people on standard error, JSON on standard output."""
+    for name in sorted(recipe.data.adopts):
+        if _value_of(f"--data.{name}", args) is not None:
+            raise ZooError(
+                f"--data.{name} belongs to training, and what the model was trained with holds: leave it out"
+            )
     parser = Parser(prog=f"python -m recipes.{recipe.name} {command}")
     parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
     parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.adopts))

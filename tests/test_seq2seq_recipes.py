@@ -86,8 +86,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(complete):
 def test_stop_words_and_vectors_are_part_of_the_model(complete, tmp_path):
     words = json.loads((complete / "model/vocabulary.json").read_text("utf-8"))
     assert "the" in words["stop_words"] and words["vector_words"] == ["<pad>", "<unk>", "fire", "barn", "Mayor"]
-    args = ["--trainer.precision=32-true", "--data.tokenizer=words"]
-    again = json.loads(run("summarization", "test", "--model", complete / "model", *args, cwd=tmp_path).stdout)
+    args = ["test", "--model", complete / "model", "--trainer.precision=32-true"]
+    again = json.loads(run("summarization", *args, cwd=tmp_path).stdout)
     assert again == pytest.approx(json.loads((complete / "metrics.json").read_text())["scores"], abs=1e-5)
 
 

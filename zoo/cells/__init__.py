@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from zoo.cells.checks import check_batch, check_states
 from zoo.cells.classic import GRU, LSTM, RNN
-from zoo.cells.contract import State, check_batch, check_states
+from zoo.cells.contract import State
 from zoo.cells.minimal import MinGRU, MinLSTM
 from zoo.cells.options import RecurrentOptions
 from zoo.cells.variants import SLSTM, CoupledLSTM, LayerNormLSTM, PeepholeLSTM, ProjectedLSTM

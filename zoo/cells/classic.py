@@ -15,10 +15,8 @@ from zoo.cells.contract import (
     Cell,
     Parameters,
     State,
-    autocast_dtype,
     chosen_kernel,
     each_way,
-    exact,
     final_state,
     joined,
     linear,
@@ -26,6 +24,7 @@ from zoo.cells.contract import (
 )
 from zoo.cells.gru_scan import GRUScan, infer
 from zoo.cells.options import RecurrentOptions
+from zoo.cells.precision import autocast_dtype, exact
 from zoo.masks import known_complete, padding_mask
 
 

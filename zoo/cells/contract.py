@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.cells.checks import check_batch, check_states
 from zoo.cells.options import RecurrentOptions
+from zoo.cells.precision import exact, in_half_precision
 from zoo.errors import ZooError
 from zoo.masks import is_traced, last, padding_mask, reverse, zero_padding
 
@@ -177,44 +179,12 @@ def chosen_kernel(cell: nn.Module, lengths: Tensor | None = None, steps: int = 0
         return options.kernel
     if is_traced():  # what is written by hand is not for a compiler
         return cell.kernels[0]
-    kind = cell.weight_ih.device.type
-    kernel = cell.fastest.get(kind, cell.kernels[0])
+    kernel = cell.fastest.get(cell.weight_ih.device.type, cell.kernels[0])
     if kernel == "by_hand" and lengths is not None and not torch.is_grad_enabled():
         # In half precision torch's kernel keeps the state in it, so that a row would depend on its company.
-        half = torch.is_autocast_enabled(kind) or exact(cell.weight_ih).dtype != cell.weight_ih.dtype
-        return "packed" if not half and int(lengths.sum()) < FULL * len(lengths) * steps else kernel
+        ragged = int(lengths.sum()) < FULL * len(lengths) * steps
+        return "packed" if ragged and not in_half_precision(cell.weight_ih) else kernel
     return kernel
-
-
-def check_batch(x: Tensor, lengths: Tensor, weight_ih: Tensor) -> None:
-    """Raises a ZooError unless `x` is `(B, T, I)`, neither B nor T is 0, and `lengths` are those of B rows.
-
-    torch's kernels would read past the end of what is too short. `x` must be of the type of `weight_ih (G, I)`, or one
-    that the autocast in force turns into it.
-    """
-    size, dtype = weight_ih.shape[1], weight_ih.dtype
-    if x.ndim != 3 or x.shape[-1] != size or 0 in x.shape:
-        raise ZooError(f"expected x of shape (B, T, {size}), B and T at least 1, got {tuple(x.shape)}")
-    if not (x.is_floating_point() and autocast_dtype(x) == autocast_dtype(weight_ih)):
-        raise ZooError(f"expected x of {dtype}, as the weights are, got {x.dtype}: convert it with x.to({dtype})")
-    integers = isinstance(lengths, Tensor) and lengths.dtype in (torch.int32, torch.int64)
-    if not integers or lengths.shape != x.shape[:1]:
-        got = f"{tuple(lengths.shape)} of {lengths.dtype}" if isinstance(lengths, Tensor) else repr(lengths)
-        raise ZooError(f"expected lengths as integers in a tensor of shape ({x.shape[0]},), one a row, got {got}")
-    if lengths.device.type == "cpu" and not is_traced():  # elsewhere it would wait for the device
-        low, high = (int(bound) for bound in lengths.aminmax())
-        if low < 0 or high > x.shape[1]:
-            raise ZooError(f"expected lengths from 0 to {x.shape[1]}, the steps of x, got {low} to {high}")
-
-
-def check_states(cells: Sequence[nn.Module], states: Sequence[State], rows: int) -> None:
-    """Raises a ZooError unless there is a state for each cell, with all its parts, each with `rows` rows."""
-    expected = [[(rows, part.shape[1]) for part in cell.initial_state(0)] for cell in cells]
-    nested = isinstance(states, Sequence) and all(isinstance(state, Sequence) for state in states)
-    shaped = nested and all(isinstance(part, Tensor) for state in states for part in state)
-    got = [[tuple(part.shape) for part in state] for state in states] if shaped else "other nesting"
-    if got != expected:
-        raise ZooError(f"expected a state of shapes {expected}, one for each layer and direction, got {got}")
 
 
 def starts(cells: Sequence[nn.Module], rows: int, given: Sequence[State] | None) -> Sequence[State]:
@@ -310,18 +280,6 @@ class _Unrolled(torch.autograd.Function):
         before = torch.cat([start[:, None], after.transpose(1, 2)[:, :-1]], dim=1)  # (D, T, B, O)
         ctx.hidden[:] = [before if keep is None else before * keep[:, None]]
         return None, None, None, *grads
-
-
-def autocast_dtype(x: Tensor) -> torch.dtype:
-    """What `x` is multiplied in: its own type, or that of the autocast in force, which leaves fp64 alone."""
-    kind = x.device.type
-    cast = x.dtype != torch.float64 and torch.is_autocast_enabled(kind)
-    return torch.get_autocast_dtype(kind) if cast else x.dtype
-
-
-def exact(x: Tensor) -> Tensor:
-    """`x` in fp32 at least, for what half precision would spoil."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def final_state(parts: Sequence[Tensor], lengths: Tensor, start: State) -> State:

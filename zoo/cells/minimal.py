@@ -16,18 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.cells.checks import check_batch, check_states
 from zoo.cells.contract import (
     State,
-    check_batch,
-    check_states,
     chosen_kernel,
     each_way,
-    exact,
     final_state,
     joined,
     starts,
 )
 from zoo.cells.options import RecurrentOptions
+from zoo.cells.precision import exact
 from zoo.masks import padding_mask, zero_padding
 
 NUMBERS = 2**18  # of a gate in a span of steps: more would leave the cache between one operation and the next
