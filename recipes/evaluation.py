@@ -41,7 +41,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     for name in sorted(recipe.data.adopts):
         if _value_of(f"--data.{name}", args) is not None:
             raise ZooError(
-                f"--data.{name} belongs to training, and what the model was trained with holds: leave it out"
+                f"--data.{name} belongs to training, and the model keeps what it was trained with: leave it out"
             )
     parser = Parser(prog=f"python -m recipes.{recipe.name} {command}")
     parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
