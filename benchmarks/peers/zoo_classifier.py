@@ -31,7 +31,7 @@ def ids(data: ClassificationDataModule) -> dict:
     loaders = {"train": data.train_dataloader(), "test": data.test_dataloader()}
     return {
         split: {
-            "texts": [words.tolist() for words in loader.data.words.split(loader.data.lengths)],
+            "texts": [loader.data.batch([row]).words[0].tolist() for row in range(len(loader.data))],
             "labels": loader.data.labels.tolist(),
         }
         for split, loader in loaders.items()
