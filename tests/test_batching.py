@@ -32,6 +32,20 @@ def test_groups_hold_every_row_once_within_the_budget(lengths, budget):
     assert longest == sorted(longest)
 
 
+@given(LENGTHS, st.integers(1, 80), st.integers(0, 4))
+def test_groups_have_no_more_padding_than_asked_for(lengths, budget, max_padding):
+    batches = group_by_length(lengths, budget, max_padding=max_padding)
+    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
+    sizes = [[lengths[row] for row in rows] for rows in batches]
+    for size in sizes:
+        assert len(size) == 1 or len(size) * max(size) <= budget
+        assert len(size) * max(size) - sum(size) <= max_padding * max(size)
+    for size, after in itertools.pairwise(sizes):  # none ends before it has to
+        more = [*size, after[0]]
+        full = len(more) * max(more) > budget
+        assert full or len(more) * max(more) - sum(more) > max_padding * max(more)
+
+
 @given(LENGTHS, st.integers(1, 80), st.integers(1, 4), st.booleans(), st.integers(0, 5))
 def test_an_epoch_is_dealt_out_evenly(lengths, budget, processes, shuffle, epoch):
     plan = plan_epoch(lengths, budget, processes=processes, shuffle=shuffle, seed=3, epoch=epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,29 @@ def test_rules_equal_a_loop_over_rows(case):
         assert torch.equal(reversed_[row, n:], x[row, n:])
         assert torch.equal(final[row], x[row, max(n - 1, 0)])
     assert torch.equal(reverse(reversed_, lengths), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@given(case=padded(), garbage=st.sampled_from([float("nan"), float("inf"), -float("inf"), -1.0]))
+@settings(deadline=None)
+def test_zero_padding_keeps_every_real_number_and_nothing_else(dtype, case, garbage):
+    x, lengths = case
+    mask = padding_mask(lengths, x.shape[1])
+    given = torch.where(mask[..., None], x, garbage).to(dtype)
+    before, expected = given.clone(), torch.where(mask[..., None], given, 0.0)
+    assert torch.equal(zero_padding(given, mask), expected)
+    torch.testing.assert_close(given, before, rtol=0, atol=0, equal_nan=True)  # the caller's is left alone
+    with torch.no_grad():
+        assert torch.equal(zero_padding(given.clone().requires_grad_(), mask), expected)
+    in_place = zero_padding(given, mask, inplace=True)
+    assert torch.equal(in_place, expected) and in_place.data_ptr() == given.data_ptr()
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_zero_padding_has_first_and_second_derivatives(inplace):
+    x, mask = torch.randn(3, 4, 2, dtype=torch.float64, requires_grad=True), padding_mask(torch.tensor([4, 0, 2]), 4)
+    assert torch.autograd.gradcheck(lambda x: zero_padding(x, mask, inplace=inplace), x)
+    assert torch.autograd.gradgradcheck(lambda x: zero_padding(x, mask, inplace=inplace), x)
 
 
 def test_garbage_in_padding_leaks_neither_forward_nor_backward():

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.cells import RecurrentOptions, State, check_batch, check_states, make_cell
+from zoo.cells.precision import autocast_dtype
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
-from zoo.masks import clear_padding, known_complete, padding_mask, zero_padding
+from zoo.masks import known_complete, padding_mask, zero_padding
 
 
 class Encoded(NamedTuple):
@@ -160,6 +161,7 @@ class RecurrentBackbone(nn.Module):
         if state is not None:
             check_states(self.cells, state, x.shape[0])
         mask = None if known_complete(lengths, x.shape[1]) else padding_mask(lengths, x.shape[1])  # (B, T)
+        x = x.to(autocast_dtype(x))  # as all products will have it: what is done before them has half to do
         x = x if mask is None else zero_padding(x, mask)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
@@ -168,7 +170,7 @@ class RecurrentBackbone(nn.Module):
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends
-        x = x if mask is None else clear_padding(x, mask)  # finite there, as its inputs were zeros
+        x = x if mask is None else zero_padding(x, mask, inplace=True)
         return Encoded(x, torch.stack(finals), tuple(states))
 
     def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from zoo.errors import ZooError
 from zoo.masks import padding_mask
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
+SPARE_ROWS = 8  # a prediction takes less time in two batches than in one with more padding (benchmarks/RESULTS.md)
 BUCKET = 2  # sources whose lengths differ by less may share a batch at no cost
 
 
@@ -213,7 +215,11 @@ class EncodedTexts:
 
 
 def group_by_length(
-    lengths: Sequence[int] | Sequence[tuple[int, ...]], max_tokens: int, order: Iterable[int] | None = None
+    lengths: Sequence[int] | Sequence[tuple[int, ...]],
+    max_tokens: int,
+    order: Iterable[int] | None = None,
+    *,
+    max_padding: float = inf,
 ) -> list[list[int]]:
     """Groups like lengths, so that little is padding: rows of each batch, shortest batches first.
 
@@ -222,16 +228,18 @@ def group_by_length(
         max_tokens: the budget of a batch, padding included: rows times the longest row, all sides together. A row
             that alone is longer makes a batch of its own.
         order: rows of equal length stay in this order; that of the rows themselves by default.
+        max_padding: the padding of a batch, in rows: no more than so many times the longest row.
     """
     sides = [length if isinstance(length, tuple) else (length,) for length in lengths]
     # Of several sides only the last is in strict order: those before it, in buckets, leave it a choice.
     keys = [(*(n // BUCKET for n in side[:-1]), side[-1]) for side in sides]
-    batches: list[list[int]] = []
-    longest: tuple[int, ...] = ()
+    batches: list[list[int]] = [[]]
+    longest, real = (), 0
     for row in sorted(range(len(lengths)) if order is None else order, key=keys.__getitem__):
-        longest = tuple(map(max, longest, sides[row])) if batches else sides[row]
-        if not batches or sum(longest) * (len(batches[-1]) + 1) > max_tokens:
+        longest, real = tuple(map(max, longest, sides[row])) or sides[row], real + sum(sides[row])
+        rows, steps = len(batches[-1]) + 1, sum(longest)
+        if rows > 1 and (rows * steps > max_tokens or rows * steps - real > max_padding * steps):
             batches.append([])
-            longest = sides[row]
+            longest, real = sides[row], sum(sides[row])
         batches[-1].append(row)
-    return batches
+    return batches if batches[0] else []

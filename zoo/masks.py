@@ -24,23 +24,28 @@ def known_complete(lengths: Tensor, steps: int) -> bool:
     return lengths.device.type == "cpu" and not is_traced() and int(lengths.min()) == steps
 
 
-def zero_padding(x: Tensor, mask: Tensor) -> Tensor:
-    """`x (B, T, H)` with zeros where `mask (B, T)` is False, whatever stood there (NaN and inf too)."""
-    return torch.where(mask[..., None], x, 0.0)
+def zero_padding(x: Tensor, mask: Tensor, *, inplace: bool = False) -> Tensor:
+    """`x (B, T, H)` with zeros where `mask (B, T)` is False, whatever stood there (NaN and inf too).
+
+    `inplace` writes into `x` itself where no gradient is needed.
+    """
+    if is_traced():
+        return torch.where(mask[..., None], x, 0.0)
+    if torch.is_grad_enabled() and x.requires_grad:
+        return _Zero.apply(x, mask)
+    # The bits of a number, all or none: as fast as a product, which would keep NaN, and faster than torch.where.
+    whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
+    bits, kept = x.view(whole), -mask[..., None].to(whole)
+    return (bits.bitwise_and_(kept) if inplace else bits & kept).view(x.dtype)
 
 
-def clear_padding(x: Tensor, mask: Tensor) -> Tensor:
-    """`zero_padding` of what is finite at padding, in a third of the time; in place where nothing needs a gradient."""
-    return _Clear.apply(x, mask) if x.requires_grad else x.mul_(mask[..., None].to(x.dtype))
-
-
-class _Clear(torch.autograd.Function):
-    # A product one way; the other way a selection, as a gradient that comes for padding may be NaN.
+class _Zero(torch.autograd.Function):
+    # Its gradient is itself: one that comes for padding may be NaN.
 
     @staticmethod
     def forward(ctx, x: Tensor, mask: Tensor) -> Tensor:
         ctx.save_for_backward(mask)
-        return x * mask[..., None].to(x.dtype)
+        return zero_padding(x, mask)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
@@ -92,8 +97,9 @@ def mean_over_time(x: Tensor, lengths: Tensor) -> Tensor:
 
 def max_over_time(x: Tensor, lengths: Tensor) -> Tensor:
     """The maximum of each row's real steps: `x (B, T, H)` -> `(B, H)`; zeros for a row of length 0."""
-    real = padding_mask(lengths, x.shape[1])[..., None]  # (B, T, 1)
-    highest = x.masked_fill(~real, torch.finfo(x.dtype).min).amax(1)  # (B, H)
+    real = padding_mask(lengths, x.shape[1])  # (B, T)
+    lowest = (~real).to(x.dtype)[..., None] * torch.finfo(x.dtype).min  # (B, T, 1)
+    highest = (zero_padding(x, real) + lowest).amax(1)  # (B, H)
     return highest.masked_fill(lengths[:, None] == 0, 0.0)
 
 

@@ -144,9 +144,9 @@ def _scan_frozen(cells: Sequence[LSTM], x: Tensor, lengths: Tensor, states: Sequ
     # That gives the last cell states, which are not among the outputs, and lets the second direction begin in the
     # padding, with no row reversed; but only from zeros, as nothing keeps a hidden state.
     padding = ~padding_mask(lengths, x.shape[1])[..., None]  # (B, T, 1)
-    closed = cells[0].weight_ih.new_full((cells[0].hidden_size, 1), -SATURATION)  # no copy from the host: it would wait
+    closed = x.new_full((cells[0].hidden_size, 1), -SATURATION)  # no copy from the host: it would wait
     freeze = torch.cat([closed, -closed, 0 * closed, 0 * closed])  # (4H, 1)
-    weights = [torch.cat([cell.weight_ih, freeze], dim=1) for cell in cells]  # (4H, I + 1) each
+    weights = [torch.cat([cell.weight_ih.to(x.dtype), freeze], dim=1) for cell in cells]  # (4H, I + 1) each
     outputs, (h, c) = _run(cells, weights, torch.cat([x, padding.to(x.dtype)], dim=-1), _each_part(states))
     (forward_end,) = final_state([outputs[..., : cells[0].hidden_size]], lengths, states[0][:1])
     return outputs, list(zip((forward_end, *h[1:]), c, strict=True))

@@ -59,6 +59,8 @@ class GRUScan(torch.autograd.Function):
         to_inputs = torch.empty(D, T, B, 3 * H, dtype=ctx.dtype, device=grad.device)  # r, z, n
         to_recurrent = torch.empty_like(to_inputs)  # r, z, s
         carried = torch.zeros_like(start, dtype=states.dtype)  # (D, B, H)
+        step = states.new_empty(D, B, 4 * H)  # r, z, s, n of one time step, not yet rounded
+        to_r, to_z, to_s, to_n = step.split(H, dim=-1)
         S = span_length(D, T, B, H)
         for begin in reversed(range(0, T, S)):
             span = (slice(None), slice(begin, begin + S))
@@ -69,16 +71,17 @@ class GRUScan(torch.autograd.Function):
             by_z = (before[span] - n).mul_(z).mul_(1 - z)
             by_r = (1 - r).mul_(r).mul_(scores[span])  # of n's input
             recurrent, inputs = to_recurrent[span], to_inputs[span]
-            steps = (grad[span], by_new, by_z, by_r, r, z, recurrent, *recurrent.split(H, dim=-1), inputs[..., 2 * H :])
-            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_r, to_z, to_s, to_n in zip(
+            steps = (grad[span], by_new, by_z, by_r, r, z, recurrent, inputs[..., 2 * H :])
+            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_new in zip(
                 *(reversed(part.unbind(1)) for part in steps), strict=True
             ):
                 carried = carried.add_(grad_now)
-                to_new = carried * of_new
-                torch.mul(to_new, of_r, out=to_r)
+                torch.mul(carried, of_new, out=to_n)
+                torch.mul(to_n, of_r, out=to_r)
                 torch.mul(carried, of_z, out=to_z)
-                torch.mul(to_new, reset, out=to_s)
-                to_n.copy_(to_new)
+                torch.mul(to_n, reset, out=to_s)
+                to_all.copy_(step[..., : 3 * H])
+                to_new.copy_(to_n)
                 carried = carried.mul_(kept).add_(torch.bmm(to_all, weight))
             inputs[..., : 2 * H] = recurrent[..., : 2 * H]
         flat = to_recurrent.flatten(1, 2)  # (D, T * B, 3H)
@@ -129,8 +132,8 @@ def infer(
             read = _in_order(x[:, span].to(dtype), d).flatten(0, 1)  # (S * B, I)
             torch.addmm(bias_ih.to(dtype), read, weight_ih.to(dtype).T, out=inputs[d, : end - begin].flatten(0, 1))
             if span.stop > complete:
-                no_step = _in_order(padding[:, span], d)[..., None]  # (S, B, 1)
-                inputs[d, : end - begin, :, H : 2 * H].masked_fill_(no_step, SATURATION)
+                closing = _in_order(padding[:, span], d)[..., None] * SATURATION  # (S, B, 1)
+                inputs[d, : end - begin, :, H : 2 * H].add_(closing.to(dtype))
         for in_gates, in_new, after in islice(zip(*steps, strict=True), end - begin):
             torch.bmm(h.to(dtype), transposed, out=recurrent)
             torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()

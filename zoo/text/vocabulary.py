@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.errors import ZooError
 
@@ -68,6 +68,9 @@ class Vocabulary(Sequence[str]):
 
     def __getitem__(self, position):
         return self._entries[position]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)  # several times as fast as that of Sequence, which asks for one after the other
 
     def __len__(self) -> int:
         return len(self._entries)
