@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from zoo.batching import check_vector_words, vector_rows
 from zoo.errors import ZooError, unknown_name
-from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, require_words, split_jieba, split_words
+from zoo.text import PAD, UNKNOWN, SentencePieces, Vocabulary, require_pieces, require_words, split_jieba, split_words
 
 BEGIN, END = "<s>", "</s>"
 SPECIALS = (PAD, UNKNOWN, BEGIN, END)  # their ids are 0, 1, 2, 3
@@ -53,8 +53,7 @@ class TextCoder:
     ):
         if tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
-        if (tokenizer == "sentencepiece") != bool(pieces):
-            raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+        require_pieces(tokenizer, pieces)
         require_words(tokenizer, {"stop words": stop_words})
         self.subwords = SentencePieces(pieces) if pieces else None
         self.tokenizer, self._stop_words, self.lowercase = tokenizer, frozenset(stop_words), lowercase

@@ -4,6 +4,7 @@ from zoo.text.pieces import SentencePieces
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
 from zoo.text.tokenizers import (
     TOKENIZERS,
+    require_pieces,
     require_words,
     split_characters,
     split_jieba,
@@ -25,6 +26,7 @@ __all__ = [
     "SentencePieces",
     "TextCounts",
     "Vocabulary",
+    "require_pieces",
     "require_words",
     "split_characters",
     "split_jieba",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
 from zoo.text.pieces import SentencePieces
-from zoo.text.tokenizers import TOKENIZERS, require_words
+from zoo.text.tokenizers import TOKENIZERS, require_pieces, require_words
 from zoo.text.vocabulary import UNKNOWN
 
 START, FILLING = "< start >", "< filling >"  # no tokenizer makes a token with a space in it
@@ -57,8 +57,7 @@ class Preprocessor:
     ):
         if tokenizer not in (*TOKENIZERS, "sentencepiece"):
             raise unknown_name("tokenizer", tokenizer, (*TOKENIZERS, "sentencepiece"))
-        if (tokenizer == "sentencepiece") != bool(pieces):
-            raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+        require_pieces(tokenizer, pieces)
         require_words(tokenizer, {"stop words": stop_words})
         if truncate not in TRUNCATIONS:
             raise unknown_name("truncation", truncate, TRUNCATIONS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from zoo.errors import ZooError
 
@@ -61,6 +61,16 @@ TOKENIZERS = {
     "keras": split_keras,
     "jieba": split_jieba,
 }
+
+
+def require_pieces(tokenizer: str, pieces: Sequence[str]) -> None:
+    """Refuses sentencepiece without its pieces, and pieces that no other tokenizer reads.
+
+    Raises:
+        ZooError: either.
+    """
+    if (tokenizer == "sentencepiece") != bool(pieces):
+        raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
 
 
 def require_words(tokenizer: str, given: Mapping[str, object]) -> None:
