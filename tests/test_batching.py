@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules.batching import BatchLoader, plan_epoch
-from zoo.batching import EncodedSentences, FormIndexer, group_by_length
+from zoo.batching import SPARE_ROWS, EncodedSentences, FormIndexer, group_by_length, group_for_prediction
 from zoo.errors import ZooError
 from zoo.text import Vocabulary
 
@@ -44,6 +45,18 @@ def test_groups_have_no_more_padding_than_asked_for(lengths, budget, max_padding
         more = [*size, after[0]]
         full = len(more) * max(more) > budget
         assert full or len(more) * max(more) - sum(more) > max_padding * max(more)
+
+
+@given(LENGTHS.map(lambda lengths: lengths * 9), st.integers(300, 900))
+def test_predictions_on_a_cpu_have_little_padding(lengths, budget):
+    some = range(0, len(lengths), 2)  # the tagger leaves empty sentences out
+    batches = group_for_prediction(lengths, budget, torch.device("cpu"), some)
+    assert sorted(itertools.chain(*batches)) == list(some)
+    for rows in batches:
+        longest = max(lengths[row] for row in rows)
+        assert sum(longest - lengths[row] for row in rows) <= SPARE_ROWS * longest
+    elsewhere = group_for_prediction(lengths, budget, torch.device("cuda"), some)
+    assert elsewhere == group_by_length(lengths, budget, some)
 
 
 @given(LENGTHS, st.integers(1, 80), st.integers(1, 4), st.booleans(), st.integers(0, 5))

@@ -21,7 +21,7 @@ from zoo.errors import ZooError
 from zoo.masks import padding_mask
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
-SPARE_ROWS = 8  # a prediction takes less time in two batches than in one with more padding (benchmarks/RESULTS.md)
+SPARE_ROWS = 8  # with padding for more rows than these, two batches take less time on a CPU (benchmarks/RESULTS.md)
 BUCKET = 2  # sources whose lengths differ by less may share a batch at no cost
 
 
@@ -243,3 +243,11 @@ def group_by_length(
             longest, real = sides[row], sum(sides[row])
         batches[-1].append(row)
     return batches if batches[0] else []
+
+
+def group_for_prediction(
+    lengths: Sequence[int], max_tokens: int, device: torch.device, order: Iterable[int] | None = None
+) -> list[list[int]]:
+    """`group_by_length`, on a CPU with little padding; elsewhere, not measured, in as few batches as there may be."""
+    max_padding = SPARE_ROWS if device.type == "cpu" else inf
+    return group_by_length(lengths, max_tokens, order, max_padding=max_padding)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.adversary import steepest
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
-from zoo.batching import SPARE_ROWS, EncodedTexts, TextBatch, WordIndexer, group_by_length
+from zoo.batching import EncodedTexts, TextBatch, WordIndexer, group_for_prediction
 from zoo.cells import RecurrentOptions
 from zoo.classification_metrics import ClassificationMetrics
 from zoo.dropout import LockedDropout, check_probability
@@ -289,7 +289,7 @@ class TextClassifier(ZooModule):
             for row, chances, attended in zip(rows, probabilities, weights, strict=True):
                 results[row] = self._result(chances), tokens[row], attended[: len(tokens[row])]
 
-        batches = group_by_length(encoded.lengths, max_tokens, max_padding=SPARE_ROWS)
+        batches = group_for_prediction(encoded.lengths, max_tokens, self.device)
         with self.evaluating():
             side_by_side(classify, batches, self.device)
         return results

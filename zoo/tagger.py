@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from zoo.adversary import steepest
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
-from zoo.batching import SPARE_ROWS, FormIndexer, TaggingBatch, group_by_length
+from zoo.batching import FormIndexer, TaggingBatch, group_for_prediction
 from zoo.cells import RecurrentOptions
 from zoo.crf import FORBIDDEN, LinearChainCRF
 from zoo.dropout import LockedDropout, check_probability
@@ -251,7 +251,7 @@ class SequenceTagger(ZooModule):
                 tags[row] = [self.tags[i] for i in ids[: lengths[row]]]
 
         rows = [row for row, length in enumerate(lengths) if length]
-        batches = group_by_length(lengths, max_tokens, rows, max_padding=SPARE_ROWS)
+        batches = group_for_prediction(lengths, max_tokens, self.device, rows)
         with self.evaluating():
             table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)
             side_by_side(tag, batches, self.device)

@@ -6,21 +6,19 @@ No embedding, no loss, no optimizer, no tokenizer: what is left is a limit for w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 from turns import Pace, Turns
 
-from zoo.batching import SPARE_ROWS, group_by_length
+from zoo.batching import group_by_length, group_for_prediction
 
 PREDICTION_TOKENS = 4096  # a batch of `TextClassifier.predict`
 
 
-def batches(lengths: Sequence[int], budget: int, features: int, max_padding: float = inf) -> list[Tensor]:
-    """Random inputs `(B, T, E)` in the shapes of bucketed batches."""
-    groups = group_by_length(lengths, budget, max_padding=max_padding)
+def inputs_of(groups: list[list[int]], lengths: Sequence[int], features: int) -> list[Tensor]:
+    """Random inputs `(B, T, E)` in the shapes of batches of those rows."""
     return [torch.randn(len(rows), max(lengths[row] for row in rows), features) for rows in groups]
 
 
@@ -57,8 +55,10 @@ def main() -> None:
         sizes["embedding_size"], sizes["hidden_size"], sizes["num_layers"], batch_first=True, bidirectional=True
     )
     autocast = {"dtype": torch.bfloat16, "enabled": settings["precision"] == "bf16-mixed"}
-    training = batches(lengths["train"], settings["tokens_per_step"], sizes["embedding_size"])
-    inference = batches(lengths["test"], PREDICTION_TOKENS, sizes["embedding_size"], SPARE_ROWS)
+    groups = group_by_length(lengths["train"], settings["tokens_per_step"])
+    training = inputs_of(groups, lengths["train"], sizes["embedding_size"])
+    groups = group_for_prediction(lengths["test"], PREDICTION_TOKENS, torch.device("cpu"))
+    inference = inputs_of(groups, lengths["test"], sizes["embedding_size"])
     turns.give()
     train(turns, lstm, training, autocast, settings["epochs"], settings["rounds"])
     while True:

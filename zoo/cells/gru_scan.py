@@ -72,7 +72,7 @@ class GRUScan(torch.autograd.Function):
             by_r = (1 - r).mul_(r).mul_(scores[span])  # of n's input
             recurrent, inputs = to_recurrent[span], to_inputs[span]
             steps = (grad[span], by_new, by_z, by_r, r, z, recurrent, inputs[..., 2 * H :])
-            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_new in zip(
+            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_input in zip(
                 *(reversed(part.unbind(1)) for part in steps), strict=True
             ):
                 carried = carried.add_(grad_now)
@@ -81,7 +81,7 @@ class GRUScan(torch.autograd.Function):
                 torch.mul(carried, of_z, out=to_z)
                 torch.mul(to_n, reset, out=to_s)
                 to_all.copy_(step[..., : 3 * H])
-                to_new.copy_(to_n)
+                to_input.copy_(to_n)
                 carried = carried.mul_(kept).add_(torch.bmm(to_all, weight))
             inputs[..., : 2 * H] = recurrent[..., : 2 * H]
         flat = to_recurrent.flatten(1, 2)  # (D, T * B, 3H)
