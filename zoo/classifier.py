@@ -289,9 +289,8 @@ class TextClassifier(ZooModule):
             for row, chances, attended in zip(rows, probabilities, weights, strict=True):
                 results[row] = self._result(chances), tokens[row], attended[: len(tokens[row])]
 
-        batches = group_for_prediction(encoded.lengths, max_tokens, self.device)
         with self.evaluating():
-            side_by_side(classify, batches, self.device)
+            side_by_side(classify, group_for_prediction(encoded.lengths, max_tokens, self.device), self.device)
         return results
 
     def _result(self, probabilities: list[float]) -> dict:
