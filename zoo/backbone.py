@@ -161,8 +161,8 @@ class RecurrentBackbone(nn.Module):
         if state is not None:
             check_states(self.cells, state, x.shape[0])
         mask = None if known_complete(lengths, x.shape[1]) else padding_mask(lengths, x.shape[1])  # (B, T)
-        x = x.to(autocast_dtype(x))  # as all products will have it: what is done before them has half to do
-        x = x if mask is None else zero_padding(x, mask)
+        cast = x.to(autocast_dtype(x))  # as all products will have it: what is done before them has half to do
+        x = cast if mask is None else zero_padding(cast, mask, inplace=cast is not x)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
             starts = None if state is None else state[depth * self.directions : (depth + 1) * self.directions]

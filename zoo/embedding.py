@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.backbone import RecurrentBackbone
-from zoo.batching import FormIndexer, Forms, group_by_length
+from zoo.batching import FormIndexer, Forms, group_by_length, place_forms
 from zoo.cells import CELLS
 from zoo.dropout import check_probability
 from zoo.errors import ZooError, unknown_name
@@ -143,14 +143,16 @@ class WordEmbedding(nn.Module):
 
     def look_up(self, words: Tensor, vectors: Tensor) -> list[Tensor]:
         """The embedding and the imported vector of each word: ids of any one shape `(*)` -> each `(*, E)`."""
+        tables = [(self.words, words)] if self.vectors is None else [(self.words, words), (self.vectors, vectors)]
         if self.training and self.word_dropout:
             forgotten = (torch.rand(words.shape, device=words.device) < self.word_dropout) & (words != PAD_ID)
-            words, vectors = words.masked_fill(forgotten, UNKNOWN_ID), vectors.masked_fill(forgotten, UNKNOWN_ID)
-        return [self.words(words)] if self.vectors is None else [self.words(words), self.vectors(vectors)]
+            tables = [(table, ids.masked_fill(forgotten, UNKNOWN_ID)) for table, ids in tables]
+        return [table(ids) for table, ids in tables]
 
     def forward(self, words: Tensor, vectors: Tensor) -> Tensor:
         """Ids `(*)` in the word vocabulary and in the table of imported vectors -> `(*, X)`."""
-        return torch.cat(self.look_up(words, vectors), dim=-1)
+        parts = self.look_up(words, vectors)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
 class FormEmbedding(WordEmbedding):
@@ -228,14 +230,14 @@ class FormCache:
 
     def look_up(
         self, embedding: FormEmbedding, indexer: FormIndexer, sentences: Sequence[Sequence[str]]
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Sequence[Tensor]]:
         """A table of vectors `(U, X)` and, for each sentence, its tokens' rows in it `(T,)`."""
         made_with = self._fingerprint(embedding)
         if made_with != self._made_with or len(self._rows) > CACHED:
             self._made_with, self._rows, self._table = made_with, {}, None
         rows = self._rows
         known = len(rows)
-        positions = [torch.tensor([rows.setdefault(t, len(rows)) for t in s]) for s in sentences]
+        positions = place_forms(sentences, rows)
         new = list(rows)[known:] if len(rows) > known else []
         if new:
             parts = [self._compose(embedding, indexer, new)]

@@ -82,12 +82,16 @@ class Preprocessor:
 
     def cut(self, tokens: list[str]) -> list[str]:
         """Those that are read: `max_length` at most."""
-        tokens = [START] * self.start + tokens
-        if len(tokens) > self.max_length:
+        if self.start:
+            tokens = [START, *tokens]
+        missing = self.max_length - len(tokens)
+        if missing < 0:
             head, tail = TRUNCATIONS[self.truncate](self.max_length)
             return tokens[:head] + tokens[len(tokens) - tail :]
-        before, after = FILLS[self.fill](self.max_length - len(tokens))
-        return [FILLING] * before + tokens + [FILLING] * after or list(EMPTIES[self.empty])
+        before, after = FILLS[self.fill](missing)
+        if before or after:
+            tokens = [FILLING] * before + tokens + [FILLING] * after
+        return tokens or list(EMPTIES[self.empty])
 
     def __call__(self, text: str) -> list[str]:
         tokens, (texts, empty, truncated) = self.split(text), self.counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 from zoo.errors import ZooError
 
@@ -57,7 +58,7 @@ class Vocabulary(Sequence[str]):
         if self.unknown_id is None:
             return [self._ids[piece] for piece in pieces]
         get, unknown = self._ids.get, self.unknown_id
-        return [get(piece, unknown) for piece in pieces]
+        return list(map(get, pieces, repeat(unknown)))
 
     def get(self, piece: str, default: int) -> int:
         """The id of a piece, or `default`."""
