@@ -181,16 +181,20 @@ def test_groups_hold_both_sides_within_the_budget(lengths, budget):
     batches = group_by_length(lengths, budget)
     assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
     for rows in batches:
-        longest = [max(lengths[row][side] for row in rows) for side in (0, 1)]
-        assert len(rows) == 1 or len(rows) * sum(longest) <= budget
+        assert len(rows) == 1 or taken(lengths, rows) <= budget
+    for rows, after in itertools.pairwise(batches):  # none ends before it has to
+        assert taken(lengths, [*rows, after[0]]) > budget
+
+
+def taken(lengths: list[tuple[int, int]], rows: list[int]) -> int:
+    """What a batch takes of the budget."""
+    return len(rows) * sum(max(lengths[row][side] for row in rows) for side in (0, 1))
 
 
 def test_little_is_padding():
     lengths = [(n, m) for n in range(5, 45) for m in range(3, 23)] * 3
     real = sum(map(sum, lengths))
-    padded = 0
-    for rows in group_by_length(lengths, 2000):
-        padded += len(rows) * sum(max(lengths[row][side] for row in rows) for side in (0, 1))
+    padded = sum(taken(lengths, rows) for rows in group_by_length(lengths, 2000))
     assert real / padded > 0.83  # sorted by source alone, it would be 0.79
 
 
