@@ -8,9 +8,10 @@ Keras lives in an environment of its own, which needs nothing of this project:
 What is compared, on the CPU, is one model: an embedding, a bidirectional LSTM, its final states, a linear layer; on
 the same texts, with the same tokens and the same vocabulary.
 
-* Training: ours in fp32 and in bf16, with a plain Lightning Trainer; the tutorial's loop over packed batches; Keras
-  on torch. All with the same sizes, the same number of epochs and as many texts a step. The runs are cut into rounds
-  and take turns. Keras's loop over time steps is slow: `--keras-seconds` makes it train for a time instead.
+* Training: ours in fp32 and in bf16, with a plain Lightning Trainer, and in a loop like the tutorial's, which goes
+  over packed batches; Keras on torch. All with the same sizes, the same number of epochs and as many texts a step.
+  The runs are cut into rounds and take turns. Keras's loop over time steps is slow: `--keras-seconds` makes it train
+  for a time instead.
 * Inference: the test file, again in turns. Ours gets strings and tokenizes them on its clock, the others get ids.
 * A limit: torch's LSTM alone, on batches like ours, without whatever stands before, behind or around it.
 
@@ -69,11 +70,15 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     workers, facts = {}, {}
     data = {"dataset": arguments.dataset, "root": arguments.data_root, "limit": arguments.limit}
     data |= {"tokenizer": TOKENIZERS[arguments.dataset], "max_length": arguments.max_length}
+    ours = {"data": data, "threads": arguments.threads}
     for name, precision in PRECISIONS.items():
-        workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_classifier.py")
         sizes = SIZES | {"pooling": "last", "token_dropout": 0.0}  # as the others
-        training = common | {"sizes": sizes, "precision": precision, "folder": str(scratch / name)}
-        facts |= workers[f"lstm-zoo {name}"].turn(data=data, threads=arguments.threads, training=training)
+        training = common | {"sizes": sizes, "precision": precision}
+        workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_classifier.py")
+        with_trainer = training | {"folder": str(scratch / name)}
+        facts |= workers[f"lstm-zoo {name}"].turn(**ours, trainer=True, training=with_trainer)
+        workers[f"plain loop {name}"] = Worker(sys.executable, WORKERS / "zoo_classifier.py")
+        workers[f"plain loop {name}"].turn(**ours, trainer=False, training=training)
     same = {"corpus": facts["corpus"], "words": facts["words"], "labels": facts["labels"], "sizes": SIZES}
     same |= {"threads": arguments.threads}
     training = common | {"batch": round(facts["texts_per_step"])}
@@ -142,11 +147,13 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     classify_in_turn(jobs, facts["corpus"]["test"]["labels"], arguments.rounds, progress)
 
     best = [max(job.rows.values(), key=lambda row: median(row.inference)) for job in jobs]
+    loops = [Row(f"lstm-zoo in a plain loop, {name}", epochs, speeds[f"plain loop {name}"]) for name in PRECISIONS]
+    rows = [*best[: len(PRECISIONS)], *loops, *best[len(PRECISIONS) :]]
     sizes = f"embedding {SIZES['embedding_size']}, bidirectional LSTM {SIZES['num_layers']} x {SIZES['hidden_size']}"
     texts = f"{len(facts['corpus']['train']['texts']):,} training texts"
     versions = f"{facts['lstm_zoo']}, {facts['torch']}, {facts['keras']}"
     circumstances = f"{versions}; {arguments.dataset}, {texts}, {round(facts['texts_per_step'])} a step; {sizes}"
-    return f"{circumstances}\n\n{table(best, *best[-2:])}"
+    return f"{circumstances}\n\n{table(rows, *rows[-2:])}"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 import torch
-from turns import Turns
+from turns import Pace, Turns
 from zoo_training import VERSIONS, take_settings, train
 
 from datamodules.classification import ClassificationDataModule
@@ -38,6 +38,26 @@ def ids(data: ClassificationDataModule) -> dict:
     }
 
 
+def train_in_a_loop(
+    turns: Turns, model: TextClassifier, data: Thinned, *, epochs: int, rounds: int, precision: str
+) -> None:
+    """Trains as the tutorial does, without a Trainer."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=model.learning_rate, fused=True)
+    loader = data.train_dataloader()
+    pace = Pace(turns, rounds, steps=epochs * len(loader))
+    model.train()
+    pace.begin()
+    for _ in range(epochs):
+        for batch in loader:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+                loss = model.loss(model(batch), batch.labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            pace.step(len(batch.lengths))
+    turns.give(**pace.result)
+
+
 def classify(texts: list[str], folder: str, precision: str) -> dict:
     """Times a freshly loaded classifier, tokenizing included."""
     classifier = from_pretrained(folder)
@@ -65,7 +85,10 @@ def main() -> None:
     )
     options = {"tokenizer": data.tokenizer, "max_length": data.max_length}
     model = TextClassifier(data.vocabulary, data.labels, **options, **settings["training"].pop("sizes"))
-    train(turns, model, data, lambda batch: len(batch.lengths), **settings["training"])
+    if settings["trainer"]:
+        train(turns, model, data, lambda batch: len(batch.lengths), **settings["training"])
+    else:
+        train_in_a_loop(turns, model, data, **settings["training"])
     while True:
         turns.give(**classify(texts, **turns.take()))
 
