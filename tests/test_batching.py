@@ -33,6 +33,10 @@ def test_groups_hold_every_row_once_within_the_budget(lengths, budget):
     assert longest == sorted(longest)
 
 
+def test_rows_of_equal_length_stay_in_the_order_given():
+    assert group_by_length([5, 3, 5, 5], 100, [2, 0, 1, 3]) == [[1, 2, 0, 3]]
+
+
 @given(LENGTHS, st.integers(1, 80), st.integers(0, 4))
 def test_groups_have_no_more_padding_than_asked_for(lengths, budget, max_padding):
     batches = group_by_length(lengths, budget, max_padding=max_padding)

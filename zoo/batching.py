@@ -257,8 +257,7 @@ def group_by_length(
         steps = np.maximum.accumulate(nearest).sum(1).clip(1)  # of a batch that ends at this row, all sides together
         padding = count * steps - nearest.sum(1).cumsum()
         full = (count * steps > max_tokens) | (padding > max_padding * steps)
-        full[0] = False  # a row that alone is too long is a batch
-        size = int(full.argmax()) or len(nearest)
+        size = int(full.argmax()) or len(nearest)  # a row that alone is too long is a batch
         batches.append(rows[:size].tolist())
         rows = rows[size:]
     return batches
