@@ -163,6 +163,18 @@ def test_garbage_in_padding_reaches_no_value_and_no_gradient(cell, kernel, layer
     assert (dirty.grad[1, 2:] == 0).all() and clean.grad[:, 0].all()
 
 
+@pytest.mark.parametrize("given, bf16", [(torch.float32, False), (torch.float32, True), (torch.bfloat16, True)])
+@EVERY_KERNEL
+def test_nothing_is_written_into_the_inputs(cell, kernel, given, bf16):
+    backbone = make(cell, options=RecurrentOptions(kernel=kernel)).eval()
+    x, lengths = batch([5, 2, 3], extra=2)
+    x = x.to(given)
+    before = x.clone()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        backbone(x, lengths)
+    assert x.equal(before)
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 @EVERY_KERNEL
 def test_chunks_equal_the_whole(cell, kernel, layers):
