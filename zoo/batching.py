@@ -65,10 +65,14 @@ def integers(values: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.int64))
 
 
+def integer_rows(rows: Sequence[Sequence[int]]) -> Sequence[Tensor]:
+    """A tensor `(T,)` of each row, all made at once."""
+    return integers([*chain.from_iterable(rows)]).split([len(row) for row in rows])
+
+
 def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> Sequence[Tensor]:
     """Each sentence's tokens as rows `(T,)` of a table of distinct forms; `rows` grows by those that it lacks."""
-    places = [rows.setdefault(token, len(rows)) for sentence in sentences for token in sentence]
-    return integers(places).split([len(sentence) for sentence in sentences])
+    return integer_rows([[rows.setdefault(token, len(rows)) for token in sentence] for sentence in sentences])
 
 
 def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str]) -> Tensor:
@@ -139,13 +143,12 @@ class FormIndexer(WordIndexer):
     def __call__(self, forms: Sequence[str]) -> Forms:
         """The ids of distinct, non-empty `forms`."""
         words, vectors = self.ids(forms)
-        spelled = [self.characters.ids(self._cut(form)) for form in forms]
-        lengths = [len(ids) for ids in spelled]
+        spelled = integer_rows([self.characters.ids(self._cut(form)) for form in forms])
         return Forms(
             words=words,
             vectors=vectors,
-            characters=pad_sequence(integers([*chain.from_iterable(spelled)]).split(lengths), batch_first=True),
-            lengths=integers(lengths),
+            characters=pad_sequence(spelled, batch_first=True),
+            lengths=integers([len(ids) for ids in spelled]),
         )
 
     def _cut(self, form: str) -> str:
@@ -171,7 +174,7 @@ class EncodedSentences:
         rows: dict[str, int] = {}
         self.lengths = [len(sentence) for sentence in sentences]
         self.tokens = place_forms(sentences, rows)
-        self.tags = None if tags is None else integers([*chain.from_iterable(tags)]).split(self.lengths)
+        self.tags = None if tags is None else integer_rows(tags)
         self.forms = indexer(list(rows))
 
     def __len__(self) -> int:

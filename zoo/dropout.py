@@ -27,7 +27,7 @@ class LockedDropout(nn.Module):
         """`(B, T, H)` -> `(B, T, H)`; unchanged in evaluation."""
         if not self.training or not self.p:
             return x
-        # On a CPU in half the time of F.dropout, which draws from a slower generator.
+        # On a CPU in half the time of F.dropout.
         kept = torch.rand(len(x), 1, x.shape[-1], device=x.device) >= self.p  # (B, 1, H)
         return x * kept.to(x.dtype).div_(1 - self.p)
 
