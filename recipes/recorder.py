@@ -56,7 +56,7 @@ class Recorder(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         self._tokens += batch.lengths.sum()  # no value is read here: that would stall a GPU
-        self._losses += outputs["loss"].detach()
+        self._losses += outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided by it
         self._batches += 1
         self._epochs = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
         if self.interrupted:

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
 from zoo.cells.contract import chosen_kernel
 from zoo.cells.gru_scan import span_length
-from zoo.dropout import LockedDropout
+from zoo.dropout import LockedDropout, dropout
 from zoo.errors import ZooError
 from zoo.masks import padding_mask
 
@@ -543,7 +543,7 @@ def test_weight_drop_is_the_kernel_on_a_matrix_with_holes(cell, kernel):
     dropped = dropping(*x).sequence
     weight = holed.layers[0][0].weight_hh
     torch.manual_seed(5)
-    weight.data = nn.functional.dropout(weight.data[None], 0.5)[0]
+    weight.data = dropout(weight.data[None], 0.5, True)[0]
     assert 0.2 < (weight == 0).float().mean() < 0.8
     torch.testing.assert_close(dropped, holed(*x).sequence)
 
@@ -630,6 +630,18 @@ def test_each_dropout_acts_in_its_place_alone(cell, kernel):
         x, _ = layer[0].scan_together(layer, LockedDropout(p)(x), lengths, None)
     for row, length in enumerate(lengths):
         torch.testing.assert_close(found[row, :length], x[row, :length])
+
+
+@pytest.mark.parametrize("p", [0.2, 0.9])
+@pytest.mark.parametrize("drop", [lambda p: lambda x: dropout(x, p, True), LockedDropout], ids=["free", "locked"])
+def test_dropout_zeroes_a_share_of_p_and_scales_what_it_keeps(drop, p):
+    torch.manual_seed(0)
+    x = torch.rand(100, 200, dtype=torch.double) + 1
+    y = drop(p)(x)
+    assert float((y == 0).double().mean()) == pytest.approx(p, abs=0.02)  # 5 standard deviations are at most 0.015
+    torch.testing.assert_close(y[y != 0], (x / (1 - p))[y != 0])
+    rows, columns = (y == 0).double().mean(1), (y == 0).double().mean(0)
+    assert max(rows.std(), columns.std()) < 0.06  # each place by itself: no row and no column is alike
 
 
 def test_hidden_dropout_is_locked_to_a_row():

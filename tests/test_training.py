@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 from copy import deepcopy
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
+from datamodules import ClassificationDataModule
+from recipes.recorder import Recorder
+from zoo import TextClassifier
 from zoo.base import clip_grad_norm
 
 
@@ -24,3 +30,34 @@ def test_clipping_is_that_of_torch(share):
     nn.utils.clip_grad_norm_(theirs.parameters(), limit)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a.grad, b.grad) if a.grad is not None else b.grad is None
+
+
+class Remembers(TextClassifier):
+    """A classifier that keeps the loss of every batch."""
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.losses.append(float(loss))
+        return loss
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+@pytest.mark.parametrize("every", [1, 3, 0])
+def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, every, accumulated):
+    data = ClassificationDataModule("sample-spam", min_count=1, max_tokens=200)
+    model = Remembers(data.vocabulary, data.labels, embedding_size=4, hidden_size=4)
+    model.losses = []
+    recorder = Recorder(tmp_path / "last.ckpt")
+    trainer = pl.Trainer(
+        max_steps=8, accelerator="cpu", logger=CSVLogger(tmp_path), log_every_n_steps=every, callbacks=[recorder],
+        accumulate_grad_batches=accumulated, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, val_check_interval=3 * accumulated, num_sanity_val_steps=0,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    with (tmp_path / "lightning_logs/version_0/metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row.get("train/loss")]
+    recorded = {int(row["step"]): float(row["train/loss"]) for row in rows}
+    steps = range(every - 1, 8, every) if every else []
+    assert recorded == pytest.approx({step: model.losses[(step + 1) * accumulated - 1] for step in steps})
+    first = model.losses[: 3 * accumulated]
+    assert recorder.rows[0]["train/loss"] == pytest.approx(sum(first) / len(first))

@@ -26,7 +26,8 @@ class ZooModule(pl.LightningModule):
 
     A subclass sets `learning_rate`, `weight_decay` and `warmup` (the share of all steps), the metric that
     chooses the best checkpoint, `monitor`, and a torchmetrics Metric for each of "val" and "test" in `metrics`,
-    which its `_evaluate` updates with a batch.
+    which its `_evaluate` updates with a batch. What its `training_step` returns is logged as "train/loss", in the steps
+    that the Trainer records (`log_every_n_steps`).
     """
 
     learning_rate: float
@@ -37,6 +38,13 @@ class ZooModule(pl.LightningModule):
 
     def _evaluate(self, stage: str, batch: NamedTuple) -> None:
         raise NotImplementedError
+
+    def on_train_batch_end(self, outputs: dict, batch: NamedTuple, batch_idx: int) -> None:
+        # Lightning's `log` takes about 2 % of a step: only what the Trainer will record is worth it.
+        every = self.trainer.log_every_n_steps
+        if every and self.global_step % every == 0:
+            loss = outputs["loss"] * self.trainer.accumulate_grad_batches  # Lightning has divided by it
+            self.log("train/loss", loss, prog_bar=True)
 
     def validation_step(self, batch: NamedTuple, _) -> None:
         self._evaluate("val", batch)

@@ -165,9 +165,10 @@ class TextClassifier(ZooModule):
             options=options,
         )
         self.pooling = Pooling(pooling, self.backbone.output_size)
-        hidden = [nn.Dropout(dropout), nn.Linear(self.pooling.output_size, head_size), nn.ReLU()] if head_size else []
-        scores = nn.Linear(head_size or self.pooling.output_size, len(labels))
-        self.head = nn.Sequential(*hidden, nn.Dropout(dropout), scores)
+        pooled = self.pooling.output_size
+        hidden = [LockedDropout(dropout), nn.Linear(pooled, head_size), nn.ReLU()] if head_size else []
+        scores = nn.Linear(head_size or pooled, len(labels))
+        self.head = nn.Sequential(*hidden, LockedDropout(dropout), scores)
         self.label_smoothing, self.adversarial = label_smoothing, adversarial
         self.register_buffer("temperature", torch.ones(()))
         weights = torch.tensor(class_weights, dtype=torch.float) if class_weights else None
@@ -220,7 +221,6 @@ class TextClassifier(ZooModule):
             worse = x + self.adversarial * steepest(loss, x, rows=True)
             worst = self.loss(self.score(self.pool(worse, batch.lengths).vectors), batch.labels)
             loss = (loss + worst) / 2
-        self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
         return loss
 
     def _evaluate(self, stage: str, batch: TextBatch) -> None:

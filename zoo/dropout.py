@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -24,12 +26,21 @@ class LockedDropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, T, H)` -> `(B, T, H)`; unchanged in evaluation."""
+        """`(B, T, H)`, or `(B, H)` without time -> the same shape; unchanged in evaluation."""
         if not self.training or not self.p:
             return x
-        # On a CPU in half the time of F.dropout.
-        kept = torch.rand(len(x), 1, x.shape[-1], device=x.device) >= self.p  # (B, 1, H)
-        return x * kept.to(x.dtype).div_(1 - self.p)
+        steps = [1] * (x.ndim - 2)
+        return x * dropout_mask(x, (len(x), *steps, x.shape[-1]), self.p)
+
+
+def dropout(x: Tensor, p: float, training: bool) -> Tensor:
+    """`F.dropout`, which takes twice as long on a CPU."""
+    return x * dropout_mask(x, x.shape, p) if training and p else x
+
+
+def dropout_mask(x: Tensor, shape: Sequence[int], p: float) -> Tensor:
+    """What to multiply by, in the type of `x`: 0 with probability `p`, else 1 / (1 - p)."""
+    return (torch.rand(shape, device=x.device) >= p).to(x.dtype).div_(1 - p)
 
 
 def check_probability(name: str, p: float) -> None:

@@ -274,7 +274,6 @@ class Seq2Seq(WritingModule):
         loss = losses.smoothed
         if self.covering:
             loss = loss + self.coverage_weight * losses.coverage
-        self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
         return loss
 
     def step_function(self, extra: int) -> Step:

@@ -215,7 +215,6 @@ class SequenceTagger(ZooModule):
             words = batch.forms.words[batch.tokens]  # (B, T)
             others = self.neighbours(sequence, words, batch.lengths, self.embedding.words.weight)
             loss = loss + self.language_model * others
-        self.log("train/loss", loss, batch_size=len(batch.lengths), prog_bar=True)
         return loss
 
     def _evaluate(self, stage: str, batch: TaggingBatch) -> None:

@@ -25,6 +25,7 @@ from zoo.cells.contract import (
 from zoo.cells.gru_scan import GRUScan, infer
 from zoo.cells.options import RecurrentOptions
 from zoo.cells.precision import autocast_dtype, exact
+from zoo.dropout import dropout
 from zoo.masks import known_complete, padding_mask
 
 
@@ -89,7 +90,7 @@ def _run(
     cell, options = cells[0], cells[0].options
     weights = []
     for one, weight_ih in zip(cells, weights_ih, strict=True):
-        weights += [weight_ih, F.dropout(one.weight_hh, options.weight_drop, one.training), one.bias_ih, one.bias_hh]
+        weights += [weight_ih, dropout(one.weight_hh, options.weight_drop, one.training), one.bias_ih, one.bias_hh]
     hx = tuple(part.to(x.dtype) for part in start)
     hx = hx if len(hx) > 1 else hx[0]
     settings = (weights, True, 1, 0.0, cell.training, len(cells) == 2)  # one layer, with biases, no dropout
@@ -183,7 +184,7 @@ class GRU(TorchCell):
         biases = [cell.bias_ih + F.pad(cell.bias_hh[: 2 * H], (0, H)) for cell in cells]
         bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)
         weight = torch.stack([cell.weight_hh for cell in cells])  # (D, 3H, H)
-        weight = F.dropout(weight, options.weight_drop, cells[0].training)
+        weight = dropout(weight, options.weight_drop, cells[0].training)
         states = starts(cells, x.shape[0], states)
         start = torch.stack([h for (h,) in states])  # (D, B, H)
         if not torch.is_grad_enabled():

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.cells.checks import check_batch, check_states
 from zoo.cells.options import RecurrentOptions
 from zoo.cells.precision import exact, in_half_precision
+from zoo.dropout import dropout, dropout_mask
 from zoo.errors import ZooError
 from zoo.masks import is_traced, last, padding_mask, reverse, zero_padding
 
@@ -212,7 +212,7 @@ def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, st
     x = torch.stack([x.transpose(0, 1) for x in xs])  # (D, T, B, I)
     inputs = cell.project(x, own)  # (D, T, B, G)
     dtype = inputs.dtype  # of the products
-    weight = F.dropout(own.weight_hh, options.weight_drop, cell.training).to(dtype)  # (D, G, O)
+    weight = dropout(own.weight_hh, options.weight_drop, cell.training).to(dtype)  # (D, G, O)
     bias = cell.recurrent_bias(own).to(dtype)[:, None, None].expand_as(inputs)
     inputs, transposed = exact(inputs), weight.transpose(1, 2)  # (D, O, G)
     hidden: list[Tensor] = []
@@ -221,7 +221,7 @@ def _scan_steps(cells: Sequence[Cell], xs: Sequence[Tensor], lengths: Tensor, st
         transposed = transposed.detach()
     start = state = tuple(torch.stack(part) for part in zip(*states, strict=True))  # (D, B, *)
     drops = cell.training and options.hidden_dropout
-    keep = F.dropout(torch.ones_like(state[0]), options.hidden_dropout) if drops else None  # (D, B, O)
+    keep = dropout_mask(state[0], state[0].shape, options.hidden_dropout) if drops else None  # (D, B, O)
     trace = []
     for inputs_now, bias_now in zip(inputs.unbind(1), bias.unbind(1), strict=True):
         h = (state[0] if keep is None else state[0] * keep).to(dtype)
