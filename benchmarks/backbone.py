@@ -6,11 +6,10 @@
 
 Lengths are drawn from the last tenth below T, as in a bucketed batch. Both systems are bidirectional, start from the
 padded batch and end with the padded outputs; a training pass is forward, sum, backward. Systems take turns, and a ratio
-is that of the medians. "Of at most": the ratio if our time were that of the pass's matrix products alone, as torch
-makes products of these shapes, over real positions only; for a GRU, which torch has no fused kernel for on a CPU, with
-one sigmoid of the gates at each step and, backward, one product of two numbers for each. They take their turns too. It
-is an estimate: torch's LSTM has products of its own, which can be faster. Where a pass takes over eight seconds, as
-packed layers over long sequences do, it is timed once. Memory is the growth of the resident set.
+is that of the medians. "Of at most" is the ratio if our time were that of torch's fused kernel alone, on the padded
+batch as it is, or that of the fewest of torch's operations that a pass over the real positions can be made of,
+whichever is less; of a GRU torch has no fused kernel for a CPU. They take their turns too. Where a pass takes over
+eight seconds, as packed layers over long sequences do, it is timed once. Memory is the growth of the resident set.
 """
 
 from __future__ import annotations
@@ -150,44 +149,69 @@ class Bench:
 
         return one
 
-    def least(
+    def kernel(self, cell: str, size: int, layers: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
+        """torch's layers on the padded batch as it is: wrong at padding, and nothing around them."""
+        rnn = TORCH[cell](size, size, layers, batch_first=True, bidirectional=True).to(self.device)
+        return lambda x, lengths: rnn(x)[0]
+
+    def fewest(
         self, cell: str, rows: int, steps: int, size: int, layers: int, precision: str, train: bool, *, batched: bool
     ) -> Callable[[], None]:
-        """What such a pass cannot do without: its matrix products; `batched`: of both directions at once."""
-        wide, tokens, dtype = {"lstm": 4, "gru": 3}[cell] * size, rows * steps, PRECISIONS[precision]
+        """The fewest of torch's operations that such a pass can be made of; `batched`: products of both directions.
 
-        def matrix(*shape: int) -> Tensor:
-            return torch.randn(*shape, device=self.device, dtype=dtype)
+        Its numbers mean nothing. What can be prepared for all steps at once is left out, but for the products.
+        """
+        gates, dtype = {"lstm": 4, "gru": 3}[cell] * size, PRECISIONS[precision]
 
-        def both(a: Tensor, b: Tensor, out: Tensor) -> None:
+        def numbers(*shape: int, dtype: torch.dtype = dtype) -> Tensor:
+            return torch.rand(*shape, dtype=dtype)
+
+        def multiply(addend: Tensor, a: Tensor, b: Tensor, out: Tensor) -> None:
             if batched:
-                torch.bmm(a, b, out=out)
+                torch.baddbmm(addend, a, b, out=out)
             else:
-                for parts in zip(a, b, out, strict=True):
-                    torch.mm(*parts[:2], out=parts[2])
+                for d in range(2):
+                    torch.addmm(addend[d], a[d], b[d], out=out[d])
 
-        h, gates, weight = matrix(2, rows, size), matrix(2, rows, wide), matrix(2, size, wide)
-        to_h, to_gates, to_weight = map(torch.empty_like, (h, gates, weight))
-        inputs = [matrix(tokens, features) for features in [size] + [2 * size] * (layers - 1)]
-        weights = [matrix(x.shape[1], 2 * wide) for x in inputs]
-        all_h, all_gates = matrix(2, size, tokens), matrix(2, tokens, wide)
-        opened, grads = torch.zeros(2, 2, rows, wide, device=self.device).unbind()
-        fused = cell == "lstm" or self.device.type == "cuda"
+        inputs = [numbers(rows * steps, features) for features in [size] + [2 * size] * (layers - 1)]
+        weights_ih = [numbers(x.shape[1], 2 * gates) for x in inputs]
+        all_h, all_gates = numbers(2, size, rows * steps), numbers(2, rows * steps, gates)
+        weight, addend, to_h = numbers(2, size, gates), numbers(2, rows, gates), numbers(2, rows, size)
+        h, c, r, s, n, z = numbers(6, 2, rows, size, dtype=torch.float32)
+        rz, ifog = numbers(2, rows, 2 * size, dtype=torch.float32), numbers(2, rows, 4 * size, dtype=torch.float32)
+        i, f, o, g = ifog.chunk(4, dim=-1)
+        factors = numbers(2, rows, 4, size, dtype=torch.float32)
+        owed, rounded = torch.empty_like(factors), numbers(2, rows, gates)
+        product, to_weight = torch.empty_like(addend), torch.empty_like(weight)
+
+        def forward() -> None:
+            multiply(addend, h.to(dtype), weight, product)
+            if cell == "gru":
+                rz.sigmoid_()
+                torch.addcmul(c, r, s, out=n).sigmoid_()  # which takes half the time of a tanh
+                torch.lerp(n, h, z, out=h)
+            else:
+                ifog.sigmoid_()
+                torch.sigmoid(c.mul_(f).addcmul_(i, g), out=n)
+                torch.mul(o, n, out=h)
+
+        def backward() -> None:
+            torch.mul(h.add_(n)[:, :, None], factors, out=owed)
+            if dtype != torch.float32:
+                rounded.copy_(owed.flatten(2)[..., :gates])
+            h.mul_(z)
+            multiply(to_h, rounded, weight.transpose(1, 2), to_h)
 
         @torch.no_grad()
         def one() -> None:
-            for x, weight_ih in zip(inputs, weights, strict=True):
+            for x, weight_ih in zip(inputs, weights_ih, strict=True):
                 projected = x @ weight_ih
                 for _ in range(steps):
-                    both(h, weight, to_gates)
-                    if not fused:
-                        opened.sigmoid_()
+                    forward()
                 if train:
                     for _ in range(steps):
-                        if not fused:
-                            torch.mul(opened, opened, out=grads)
-                        both(gates, weight.transpose(1, 2), to_h)
-                    both(all_h, all_gates, to_weight)
+                        backward()
+                    torch.bmm(all_h, all_gates, out=to_weight)
                     x.T @ projected
                     projected @ weight_ih.T
 
@@ -211,12 +235,16 @@ def grid(bench: Bench) -> None:
         x, lengths = bench.batch(rows, steps, size)
         tokens = int(lengths.sum())
         runs = [bench.ours(cell, size, layers), bench.packed(cell, size, layers)]
+        kernel = bench.kernel(cell, size, layers)
         shape = cell, rows, round(tokens / rows), size, layers
         line = f"| {cell} | {rows} | {steps} | {size} | {layers} |"
         for mode, precision in modes:
             train = mode == "training"
             passes = [bench.layers(run, x, lengths, precision, train) for run in runs]
-            passes += [bench.least(*shape, precision, train, batched=batched) for batched in (False, True)]
+            if cell == "lstm" or bench.device.type == "cuda":
+                passes.append(bench.layers(kernel, x, lengths, precision, train))
+            if bench.device.type == "cpu":
+                passes += [bench.fewest(*shape, precision, train, batched=batched) for batched in (False, True)]
             ours, packed, *least = bench.times(passes)
             line += f" {tokens / ours:,.0f} | {packed / ours:.2f} ({packed / min(least):.1f}) |"
         megabytes = [bench.memory(run, x, lengths, bench.precisions[0]) for run in runs]

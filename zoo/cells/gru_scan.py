@@ -45,7 +45,7 @@ class GRUScan(torch.autograd.Function):
             torch.bmm(h.to(inputs.dtype), transposed, out=recurrent)
             torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
             torch.add(recurrent_new, addend, out=s)
-            _tanh(torch.mul(r, s, out=n).add_(in_new))
+            _tanh_of_half(torch.addcmul(in_new, r, s, out=n).mul_(TWO))
             h = torch.lerp(n, h, z, out=after)
         ctx.save_for_backward(weight, start, gates, new, scores, states)
         ctx.dtype = inputs.dtype
@@ -119,9 +119,9 @@ def infer(
     exact = torch.promote_types(dtype, torch.float32)
     inputs, states = x.new_empty(D, S, B, 3 * H, dtype=dtype), x.new_empty(D, S, B, H, dtype=exact)
     recurrent, outputs = x.new_empty(D, B, 3 * H, dtype=dtype), x.new_empty(B, T, D, H, dtype=dtype)
-    rz, n = x.new_empty(D, B, 2 * H, dtype=exact), x.new_empty(D, B, H, dtype=exact)
-    r, z = rz.chunk(2, dim=-1)
     recurrent_gates, s = recurrent.split([2 * H, H], dim=-1)
+    rz = recurrent_gates if dtype == exact else x.new_empty(D, B, 2 * H, dtype=exact)
+    (r, z), n = rz.chunk(2, dim=-1), x.new_empty(D, B, H, dtype=exact)
     transposed, addend, h = weight.transpose(1, 2), bias[:, None], start.to(exact)
     padding = ~padding_mask(lengths, T)  # (B, T)
     steps = [part.unbind(1) for part in (*inputs.split([2 * H, H], dim=-1), states)]
@@ -134,10 +134,11 @@ def infer(
             if span.stop > complete:
                 closing = _in_order(padding[:, span], d)[..., None] * SATURATION  # (S, B, 1)
                 inputs[d, : end - begin, :, H : 2 * H].add_(closing.to(dtype))
+            inputs[d, : end - begin, :, 2 * H :].mul_(2)
         for in_gates, in_new, after in islice(zip(*steps, strict=True), end - begin):
             torch.bmm(h.to(dtype), transposed, out=recurrent)
             torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
-            _tanh(torch.mul(r, s.add_(addend), out=n).add_(in_new))
+            n = _tanh_of_half(torch.addcmul(in_new, r, s.add_(addend), value=2, out=n))
             h = torch.lerp(n, h, z, out=after)
         for d, span in enumerate(spans):
             _in_order(outputs[:, span, d], 0).copy_(_flipped(states[d, : end - begin], d))
@@ -158,7 +159,6 @@ def _flipped(steps: Tensor, direction: int) -> Tensor:
     return steps.flip(0) if direction else steps
 
 
-def _tanh(x: Tensor) -> Tensor:
-    # In place. On a CPU torch's own takes twice as long.
-    x.mul_(TWO).sigmoid_()
-    return torch.add(MINUS_ONE, x, alpha=2, out=x)
+def _tanh_of_half(x: Tensor) -> Tensor:
+    # tanh(x / 2), in place. On a CPU torch's own takes twice as long.
+    return torch.add(MINUS_ONE, x.sigmoid_(), alpha=2, out=x)
