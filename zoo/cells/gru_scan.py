@@ -134,7 +134,7 @@ def infer(
             if span.stop > complete:
                 closing = _in_order(padding[:, span], d)[..., None] * SATURATION  # (S, B, 1)
                 inputs[d, : end - begin, :, H : 2 * H].add_(closing.to(dtype))
-            inputs[d, : end - begin, :, 2 * H :].mul_(2)
+            inputs[d, : end - begin, :, 2 * H :].mul_(2)  # n is the tanh of half of what it is made of here
         for in_gates, in_new, after in islice(zip(*steps, strict=True), end - begin):
             torch.bmm(h.to(dtype), transposed, out=recurrent)
             torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
