@@ -79,7 +79,8 @@ class Recorder(Callback):
         if trainer.is_global_zero:
             speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
             score = f"{pl_module.monitor} {100 * row[pl_module.monitor]:.2f}"
-            epochs = f"epoch {row['epochs']:.3g}/{trainer.max_epochs}"
+            limit = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # -1 for none
+            epochs = f"epoch {row['epochs']:.3g}{limit}"
             print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)
         self._reset()
 

@@ -43,7 +43,7 @@ class Remembers(TextClassifier):
 
 @pytest.mark.parametrize("accumulated", [1, 2])
 @pytest.mark.parametrize("every", [1, 3, 0])
-def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, every, accumulated):
+def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, capsys, every, accumulated):
     data = ClassificationDataModule("sample-spam", min_count=1, max_tokens=200)
     model = Remembers(data.vocabulary, data.labels, embedding_size=4, hidden_size=4)
     model.losses = []
@@ -61,3 +61,4 @@ def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, ever
     assert recorded == pytest.approx({step: model.losses[(step + 1) * accumulated - 1] for step in steps})
     first = model.losses[: 3 * accumulated]
     assert recorder.rows[0]["train/loss"] == pytest.approx(sum(first) / len(first))
+    assert "-1" not in capsys.readouterr().err  # of epochs there is no limit
