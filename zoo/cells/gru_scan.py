@@ -20,6 +20,7 @@ from zoo.masks import padding_mask
 # A span is so long that what its inputs say to the gates has about this many numbers, and at least this many rows: more
 # numbers leave the cache, fewer rows make slow products.
 NUMBERS, ROWS = 2**19, 1024
+aten = torch.ops.aten
 TWO, MINUS_ONE = torch.tensor(2.0), torch.tensor(-1.0)
 
 
@@ -56,23 +57,23 @@ class GRUScan(torch.autograd.Function):
         weight, start, gates, new, scores, states = ctx.saved_tensors
         D, T, B, H = states.shape
         before = torch.cat([start.to(states.dtype)[:, None], states[:, :-1]], dim=1)  # (D, T, B, H)
-        to_inputs = torch.empty(D, T, B, 3 * H, dtype=ctx.dtype, device=grad.device)  # r, z, n
-        to_recurrent = torch.empty_like(to_inputs)  # r, z, s
+        owed = torch.empty(D, T, B, 4 * H, dtype=ctx.dtype, device=grad.device)  # s, r, z, n
+        to_recurrent, to_inputs = owed[..., : 3 * H], owed[..., H:]
+        rolled = weight.roll(H, 1)  # s, r, z
         carried = torch.zeros_like(start, dtype=states.dtype)  # (D, B, H)
-        step = states.new_empty(D, B, 4 * H)  # r, z, s, n of one time step, not yet rounded
-        to_r, to_z, to_s, to_n = step.split(H, dim=-1)
+        step = states.new_empty(D, B, 4 * H)  # of one time step, not yet rounded
+        to_s, to_r, to_z, to_n = step.split(H, dim=-1)
         S = span_length(D, T, B, H)
         for begin in reversed(range(0, T, S)):
             span = (slice(None), slice(begin, begin + S))
             r, z = gates[span].chunk(2, dim=-1)
             n = new[span]
             # What h' owes to the inputs of r, z and n: known for all steps of the span before the loop.
-            by_new = n.square().neg_().add_(1).mul_(1 - z)
-            by_z = (before[span] - n).mul_(z).mul_(1 - z)
-            by_r = (1 - r).mul_(r).mul_(scores[span])  # of n's input
-            recurrent, inputs = to_recurrent[span], to_inputs[span]
-            steps = (grad[span], by_new, by_z, by_r, r, z, recurrent, inputs[..., 2 * H :])
-            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_input in zip(
+            by_new = aten.tanh_backward(1 - z, n)
+            by_z = aten.sigmoid_backward(before[span] - n, z)
+            by_r = aten.sigmoid_backward(scores[span], r)  # of n's input
+            steps = (grad[span], by_new, by_z, by_r, r, z, owed[span], to_recurrent[span])
+            for grad_now, of_new, of_z, of_r, reset, kept, now, to_all in zip(
                 *(reversed(part.unbind(1)) for part in steps), strict=True
             ):
                 carried = carried.add_(grad_now)
@@ -80,13 +81,15 @@ class GRUScan(torch.autograd.Function):
                 torch.mul(to_n, of_r, out=to_r)
                 torch.mul(carried, of_z, out=to_z)
                 torch.mul(to_n, reset, out=to_s)
-                to_all.copy_(step[..., : 3 * H])
-                to_input.copy_(to_n)
-                carried = carried.mul_(kept).add_(torch.bmm(to_all, weight))
-            inputs[..., : 2 * H] = recurrent[..., : 2 * H]
-        flat = to_recurrent.flatten(1, 2)  # (D, T * B, 3H)
-        to_weight = flat.transpose(1, 2) @ before.to(ctx.dtype).flatten(1, 2)
-        return to_inputs, to_weight, flat[..., 2 * H :].sum(1), carried.to(start.dtype)
+                now.copy_(step)
+                carried.mul_(kept)
+                if now.dtype == carried.dtype:
+                    carried.baddbmm_(to_all, rolled)
+                else:
+                    carried.add_(torch.bmm(to_all, rolled))
+        to_weight = before.to(ctx.dtype).flatten(1, 2).transpose(1, 2) @ to_recurrent.flatten(1, 2)  # (D, H, 3H)
+        to_weight = to_weight.roll(-H, 2).transpose(1, 2)
+        return to_inputs, to_weight, owed[..., :H].sum((1, 2)), carried.to(start.dtype)
 
 
 def infer(
