@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
-from zoo.cells import make_cell
-from zoo.cells.gru_scan import GRUScan
+from zoo.cells import gru_scan, make_cell
 from zoo.cells.minimal import LinearScan, parallel_scan
 from zoo.errors import ZooError
 
@@ -178,11 +177,23 @@ def random(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
-def test_gradients_of_the_gru_by_hand():
+@pytest.mark.parametrize("span", [1, 2, 5])
+def test_gradients_of_the_gru_by_hand(span, monkeypatch):
     torch.manual_seed(3)
-    D, T, B, H = 2, 4, 3, 2
+    D, T, B, H = 2, 5, 3, 2
+    monkeypatch.setattr(gru_scan, "NUMBERS", 0)
+    monkeypatch.setattr(gru_scan, "ROWS", span * B)
     assert torch.autograd.gradcheck(
-        GRUScan.apply, (random(D, T, B, 3 * H), random(D, 3 * H, H), random(D, H), random(D, B, H))
+        gru_scan.GRUScan.apply,
+        (
+            random(B, T, INPUTS),
+            torch.tensor([5, 2, 0]),
+            random(D, 3 * H, INPUTS),
+            random(D, 3 * H),
+            random(D, 3 * H, H),
+            random(D, H),
+            random(D, B, H),
+        ),
     )
 
 

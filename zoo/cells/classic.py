@@ -16,13 +16,10 @@ from zoo.cells.contract import (
     Parameters,
     State,
     chosen_kernel,
-    each_way,
     final_state,
-    joined,
-    linear,
     starts,
 )
-from zoo.cells.gru_scan import GRUScan, infer
+from zoo.cells.gru_scan import GRUScan, scan
 from zoo.cells.options import RecurrentOptions
 from zoo.cells.precision import autocast_dtype, exact
 from zoo.dropout import dropout
@@ -187,16 +184,12 @@ class GRU(TorchCell):
         weight = dropout(weight, options.weight_drop, cells[0].training)
         states = starts(cells, x.shape[0], states)
         start = torch.stack([h for (h,) in states])  # (D, B, H)
-        if not torch.is_grad_enabled():
-            projections = [(cell.weight_ih, bias_ih) for cell, bias_ih in zip(cells, biases, strict=True)]
-            outputs, ends = infer(x, lengths, projections, weight.to(autocast_dtype(x)), bias, start)
-            return outputs, [(end,) for end in ends]
-        xs = torch.stack([x.transpose(0, 1) for x in each_way(x, lengths, len(cells))])  # (D, T, B, I)
-        weight_ih = torch.stack([cell.weight_ih for cell in cells])  # (D, 3H, I)
-        inputs = linear(xs, weight_ih, torch.stack(biases))  # (D, T, B, 3H)
-        outputs = GRUScan.apply(inputs, weight.to(inputs.dtype), bias, start).transpose(1, 2)  # (D, B, T, H)
-        ends = [final_state([h], lengths, state) for h, state in zip(outputs, states, strict=True)]
-        return joined(list(zip(outputs.to(inputs.dtype), ends, strict=True)), lengths)
+        x, weights_ih = x.to(autocast_dtype(x)), [cell.weight_ih for cell in cells]  # (3H, I) each
+        if torch.is_grad_enabled():
+            outputs, ends = GRUScan.apply(x, lengths, torch.stack(weights_ih), torch.stack(biases), weight, bias, start)
+        else:
+            outputs, ends, _ = scan(x, lengths, weights_ih, biases, weight, bias, start)
+        return outputs, [(end,) for end in ends]
 
 
 class RNN(TorchCell):

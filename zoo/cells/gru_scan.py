@@ -9,7 +9,6 @@ Shapes: D directions, B rows, T time steps, S steps of a span, I inputs, H hidde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 import torch
 from torch import Tensor
@@ -25,127 +24,139 @@ TWO, MINUS_ONE = torch.tensor(2.0), torch.tensor(-1.0)
 
 
 class GRUScan(torch.autograd.Function):
-    """All hidden states of a GRU: inputs `(D, T, B, 3H)`, weight `(D, 3H, H)`, bias `(D, H)`, start `(D, B, H)`.
-
-    With gates r, z and n = tanh(inputs_n + r * s), where s = weight_n h + bias: h' = n + z * (h - n), `(D, T, B, H)`.
-    """
+    """`scan`, remembering what its backward pass has to know: of what is as long as the sequence, no more is made."""
 
     @staticmethod
-    def forward(ctx, inputs: Tensor, weight: Tensor, bias: Tensor, start: Tensor) -> Tensor:
-        D, T, B, H = *inputs.shape[:3], start.shape[-1]
-        exact = torch.promote_types(inputs.dtype, torch.float32)
-        gates = inputs.new_empty(D, T, B, 2 * H, dtype=exact)  # r, z
-        new, scores, states = (inputs.new_empty(D, T, B, H, dtype=exact) for _ in range(3))  # n, s, h'
-        recurrent, transposed = inputs.new_empty(D, B, 3 * H), weight.transpose(1, 2)
-        recurrent_gates, recurrent_new = recurrent.split([2 * H, H], dim=-1)
-        addend = bias[:, None]
-        steps = (*inputs.split([2 * H, H], dim=-1), gates, *gates.chunk(2, dim=-1), scores, new, states)
-        h = start.to(exact)
-        # Views of all steps at once: cut in the loop, they would cost as much as the arithmetic of a small batch.
-        for in_gates, in_new, rz, r, z, s, n, after in zip(*(part.unbind(1) for part in steps), strict=True):
-            torch.bmm(h.to(inputs.dtype), transposed, out=recurrent)
-            torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
-            torch.add(recurrent_new, addend, out=s)
-            _tanh_of_half(torch.addcmul(in_new, r, s, out=n).mul_(TWO))
-            h = torch.lerp(n, h, z, out=after)
-        ctx.save_for_backward(weight, start, gates, new, scores, states)
-        ctx.dtype = inputs.dtype
-        return states
+    def forward(
+        ctx,
+        x: Tensor,
+        lengths: Tensor,
+        weight_ih: Tensor,
+        bias_ih: Tensor,
+        weight_hh: Tensor,
+        bias_hh: Tensor,
+        start: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.dtype = weight_hh.dtype
+        weight_ih, weight_hh = weight_ih.to(x.dtype), weight_hh.to(x.dtype)
+        outputs, end, remembered = scan(x, lengths, weight_ih, bias_ih, weight_hh, bias_hh, start, remember=True)
+        ctx.save_for_backward(x, weight_ih, weight_hh, start, *remembered)
+        return outputs, end
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        weight, start, gates, new, scores, states = ctx.saved_tensors
-        D, T, B, H = states.shape
-        before = torch.cat([start.to(states.dtype)[:, None], states[:, :-1]], dim=1)  # (D, T, B, H)
-        owed = torch.empty(D, T, B, 4 * H, dtype=ctx.dtype, device=grad.device)  # s, r, z, n
-        to_recurrent, to_inputs = owed[..., : 3 * H], owed[..., H:]
-        rolled = weight.roll(H, 1)  # s, r, z
-        carried = torch.zeros_like(start, dtype=states.dtype)  # (D, B, H)
-        step = states.new_empty(D, B, 4 * H)  # of one time step, not yet rounded
+    def backward(ctx, grad: Tensor, to_end: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight_ih, weight_hh, start, gates, scores, new, states = ctx.saved_tensors
+        (B, T, _), (D, _, H) = x.shape, start.shape
+        S, grad, rolled = span_length(D, T, B, H), grad.unflatten(-1, (D, H)), weight_hh.roll(H, 1)  # s, r, z
+        to_x, carried = torch.zeros_like(x), to_end.to(states.dtype, copy=True)  # (B, T, I), (D, B, H)
+        to_ih, to_hh = states.new_zeros(D, x.shape[2], 3 * H), states.new_zeros(D, H, 3 * H)  # transposed
+        to_bias = states.new_zeros(D, 4 * H)
+        grads, owed = states.new_empty(D, S, B, H), x.new_empty(D, S, B, 4 * H)  # s, r, z, n, as they are multiplied
+        step = states.new_empty(D, B, 4 * H)  # those of one time step, not yet rounded
         to_s, to_r, to_z, to_n = step.split(H, dim=-1)
-        S = span_length(D, T, B, H)
-        for begin in reversed(range(0, T, S)):
-            span = (slice(None), slice(begin, begin + S))
-            r, z = gates[span].chunk(2, dim=-1)
-            n = new[span]
+        for span in reversed(_spans(T, S)):
+            here = slice(span.stop - span.start)
+            (r, z), n, now = gates[:, span].chunk(2, dim=-1), new[:, span], owed[:, here]
+            before = states[:, span.start - 1 : span.stop - 1] if span.start else _shifted(states[:, span], start)
             # What h' owes to the inputs of r, z and n: known for all steps of the span before the loop.
             by_new = aten.tanh_backward(1 - z, n)
-            by_z = aten.sigmoid_backward(before[span] - n, z)
-            by_r = aten.sigmoid_backward(scores[span], r)  # of n's input
-            steps = (grad[span], by_new, by_z, by_r, r, z, owed[span], to_recurrent[span])
-            for grad_now, of_new, of_z, of_r, reset, kept, now, to_all in zip(
+            by_z = aten.sigmoid_backward(before - n, z)
+            by_r = aten.sigmoid_backward(scores[:, span], r)  # of n's input
+            for d in range(D):
+                grads[d, here] = _read(grad[:, :, d], span, d)
+            steps = (grads[:, here], by_new, by_z, by_r, r, z, now, now[..., : 3 * H])
+            for grad_now, of_new, of_z, of_r, reset, kept, to_all, to_recurrent in zip(
                 *(reversed(part.unbind(1)) for part in steps), strict=True
             ):
-                carried = carried.add_(grad_now)
+                carried.add_(grad_now)
                 torch.mul(carried, of_new, out=to_n)
                 torch.mul(to_n, of_r, out=to_r)
                 torch.mul(carried, of_z, out=to_z)
                 torch.mul(to_n, reset, out=to_s)
-                now.copy_(step)
-                carried.mul_(kept)
-                if now.dtype == carried.dtype:
-                    carried.baddbmm_(to_all, rolled)
-                else:
-                    carried.add_(torch.bmm(to_all, rolled))
-        to_weight = before.to(ctx.dtype).flatten(1, 2).transpose(1, 2) @ to_recurrent.flatten(1, 2)  # (D, H, 3H)
-        to_weight = to_weight.roll(-H, 2).transpose(1, 2)
-        return to_inputs, to_weight, owed[..., :H].sum((1, 2)), carried.to(start.dtype)
+                to_all.copy_(step)
+                _add_product(carried.mul_(kept), to_recurrent, rolled)
+            now = now.flatten(1, 2)  # (D, S * B, 4H)
+            to_bias += now.sum(1)
+            read = torch.stack([_read(x, span, d) for d in range(D)]).flatten(1, 2)  # (D, S * B, I)
+            _add_product(to_ih, read.transpose(1, 2), now[..., H:])
+            _add_product(to_hh, before.to(x.dtype).flatten(1, 2).transpose(1, 2), now[..., : 3 * H])
+            if ctx.needs_input_grad[0]:
+                to_read = torch.bmm(now[..., H:], weight_ih).unflatten(1, (-1, B))  # (D, S, B, I)
+                for d in range(D):
+                    _steps(to_x, span, d).add_(_flipped(to_read[d], d))
+        to_ih, to_hh = (part.transpose(1, 2).to(ctx.dtype) for part in (to_ih, to_hh.roll(-H, 2)))
+        to_bias_hh, to_bias_ih = to_bias.to(ctx.dtype).split([H, 3 * H], dim=-1)
+        return to_x, None, to_ih, to_bias_ih, to_hh, to_bias_hh, carried.to(start.dtype)
 
 
-def infer(
+def scan(
     x: Tensor,
     lengths: Tensor,
-    projections: Sequence[tuple[Tensor, Tensor]],
-    weight: Tensor,
-    bias: Tensor,
+    weight_ih: Sequence[Tensor] | Tensor,
+    bias_ih: Sequence[Tensor] | Tensor,
+    weight_hh: Tensor,
+    bias_hh: Tensor,
     start: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """The same for the D directions of a layer, remembering nothing.
+    *,
+    remember: bool = False,
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """The D directions of a layer, multiplied in the type of x.
 
-    Nothing is as long as the sequence but what goes in and out. No row is reversed: the second direction begins at the
-    last step of the batch, and where a row has padding its update gate is 1, which keeps its state.
+    With gates r and z, and n = tanh(inputs_n + r * s), where s = weight_hh_n h + bias_hh: h' = n + z * (h - n). No row
+    is reversed: the second direction begins at the last step of the batch, and where a row has padding its update gate
+    is 1, which keeps its state.
 
     Args:
         x: `(B, T, I)`.
         lengths: `(B,)`.
-        projections: of each direction, weight `(3H, I)` and bias `(3H,)`.
-        weight: as above, of the type to multiply in.
-        bias: as above.
-        start: as above.
+        weight_ih: `(3H, I)` of each direction, for r, z and n.
+        bias_ih: `(3H,)` of each; what is added to the recurrent part of r and z has been added to it.
+        weight_hh: `(D, 3H, H)`.
+        bias_hh: `(D, H)`, of s.
+        start: `(D, B, H)`.
+        remember: whether r and z, s, n and h' of all steps are kept, and not of as many as the loop needs.
 
     Returns:
-        The outputs `(B, T, D * H)`, undefined at padding, and the last states `(D, B, H)`.
+        The outputs `(B, T, D * H)`, undefined at padding, the last states `(D, B, H)`, and what was kept,
+        `(D, T, B, *)` each, in the order in which a direction reads.
     """
-    D, B, H = start.shape
-    T, dtype, complete = x.shape[1], weight.dtype, int(lengths.min())
-    S = span_length(D, T, B, H)
-    exact = torch.promote_types(dtype, torch.float32)
-    inputs, states = x.new_empty(D, S, B, 3 * H, dtype=dtype), x.new_empty(D, S, B, H, dtype=exact)
-    recurrent, outputs = x.new_empty(D, B, 3 * H, dtype=dtype), x.new_empty(B, T, D, H, dtype=dtype)
-    recurrent_gates, s = recurrent.split([2 * H, H], dim=-1)
-    rz = recurrent_gates if dtype == exact else x.new_empty(D, B, 2 * H, dtype=exact)
-    (r, z), n = rz.chunk(2, dim=-1), x.new_empty(D, B, H, dtype=exact)
-    transposed, addend, h = weight.transpose(1, 2), bias[:, None], start.to(exact)
-    padding = ~padding_mask(lengths, T)  # (B, T)
-    steps = [part.unbind(1) for part in (*inputs.split([2 * H, H], dim=-1), states)]
-    for begin in range(0, T, S):
-        end = min(begin + S, T)
-        spans = [slice(begin, end), slice(T - end, T - begin)][:D]
-        for d, (span, (weight_ih, bias_ih)) in enumerate(zip(spans, projections, strict=True)):
-            read = _in_order(x[:, span].to(dtype), d).flatten(0, 1)  # (S * B, I)
-            torch.addmm(bias_ih.to(dtype), read, weight_ih.to(dtype).T, out=inputs[d, : end - begin].flatten(0, 1))
-            if span.stop > complete:
-                closing = _in_order(padding[:, span], d)[..., None] * SATURATION  # (S, B, 1)
-                inputs[d, : end - begin, :, H : 2 * H].add_(closing.to(dtype))
-            inputs[d, : end - begin, :, 2 * H :].mul_(2)  # n is the tanh of half of what it is made of here
-        for in_gates, in_new, after in islice(zip(*steps, strict=True), end - begin):
+    (B, T, _), (D, _, H), dtype = x.shape, start.shape, x.dtype
+    exact, S = torch.promote_types(dtype, torch.float32), span_length(D, T, B, H)
+    complete, padding = int(lengths.min()), ~padding_mask(lengths, T)  # (B, T)
+    inputs, outputs, h = x.new_empty(D, S, B, 3 * H), x.new_empty(B, T, D, H), start.to(exact)
+    recurrent = x.new_empty(D, B, 3 * H)  # of one time step
+    recurrent_gates, recurrent_new = recurrent.split([2 * H, H], dim=-1)
+    kept, made = (T, T) if remember else (S, 1)  # time steps of h', and of the others
+    if remember or dtype != exact:
+        gates, scores = (x.new_empty(D, made, B, features, dtype=exact) for features in (2 * H, H))
+    else:
+        gates, scores = recurrent_gates[:, None], recurrent_new[:, None]
+    new, states = x.new_empty(D, made, B, H, dtype=exact), x.new_empty(D, kept, B, H, dtype=exact)
+    weight_ih, bias_ih = [part.to(dtype) for part in weight_ih], [part.to(dtype) for part in bias_ih]
+    transposed, addend = weight_hh.to(dtype).transpose(1, 2), bias_hh[:, None]
+    # Views of all steps at once: cut in the loop, they would cost as much as the arithmetic of a small batch.
+    read = list(zip(*(part.unbind(1) for part in inputs.split([2 * H, H], dim=-1)), strict=True))
+    parts = [part.unbind(1) for part in (gates, *gates.chunk(2, dim=-1), scores, new, states)]
+    written = list(zip(*(part * (kept // len(part)) for part in parts), strict=True))
+    for span in _spans(T, S):
+        here = slice(span.stop - span.start)
+        at = span if remember else here
+        for d in range(D):
+            own = inputs[d, here]  # (S, B, 3H)
+            torch.addmm(bias_ih[d], _read(x, span, d).flatten(0, 1), weight_ih[d].T, out=own.flatten(0, 1))
+            if _times(span, T, d).stop > complete:
+                closing = _read(padding, span, d)[..., None] * SATURATION  # (S, B, 1)
+                own[..., H : 2 * H].add_(closing.to(dtype))
+            own[..., 2 * H :].mul_(2)  # n is the tanh of half of what it is made of here
+        for (in_gates, in_new), (rz, r, z, s, n, after) in zip(read[here], written[at], strict=True):
             torch.bmm(h.to(dtype), transposed, out=recurrent)
             torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
-            n = _tanh_of_half(torch.addcmul(in_new, r, s.add_(addend), value=2, out=n))
+            torch.add(recurrent_new, addend, out=s)
+            _tanh_of_half(torch.addcmul(in_new, r, s, value=2, out=n))
             h = torch.lerp(n, h, z, out=after)
-        for d, span in enumerate(spans):
-            _in_order(outputs[:, span, d], 0).copy_(_flipped(states[d, : end - begin], d))
-    return outputs.flatten(2), h
+        for d in range(D):
+            _steps(outputs[:, :, d], span, d).copy_(_flipped(states[d, at], d))
+    return outputs.flatten(2), h, (gates, scores, new, states)
 
 
 def span_length(D: int, T: int, B: int, H: int) -> int:
@@ -153,9 +164,36 @@ def span_length(D: int, T: int, B: int, H: int) -> int:
     return min(T, max(NUMBERS // (3 * D * B * H), ROWS // B, 1))
 
 
-def _in_order(rows: Tensor, direction: int) -> Tensor:
-    # A span of steps (B, S, *) as that direction goes through it: (S, B, *).
-    return _flipped(rows.transpose(0, 1), direction)
+def _spans(T: int, S: int) -> list[slice]:
+    return [slice(begin, min(begin + S, T)) for begin in range(0, T, S)]
+
+
+def _shifted(states: Tensor, start: Tensor) -> Tensor:
+    # The states before the first steps (D, S, B, H), of which `states` are those after.
+    return torch.cat([start.to(states.dtype)[:, None], states[:, :-1]], dim=1)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    # a @ b, in their type, is added to `total`, in its own.
+    if total.dtype == a.dtype:
+        total.baddbmm_(a, b)
+    else:
+        total.add_(torch.bmm(a, b))
+
+
+def _times(span: slice, T: int, direction: int) -> slice:
+    # When the steps are that a direction reads in a span of its own.
+    return slice(T - span.stop, T - span.start) if direction else span
+
+
+def _steps(rows: Tensor, span: slice, direction: int) -> Tensor:
+    # Of rows (B, T, *), the steps that a direction reads in a span of its own: (S, B, *), in the order of time.
+    return rows[:, _times(span, rows.shape[1], direction)].transpose(0, 1)
+
+
+def _read(rows: Tensor, span: slice, direction: int) -> Tensor:
+    # The same in the order in which it reads them.
+    return _flipped(_steps(rows, span, direction), direction)
 
 
 def _flipped(steps: Tensor, direction: int) -> Tensor:
