@@ -457,14 +457,18 @@ def long_batch(units: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("shortest", [0, 210])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_inference_of_a_long_gru_equals_training(bidirectional, shortest):
-    options = RecurrentOptions(kernel="by_hand")
-    backbone = trained(RecurrentBackbone(INPUTS, 64, cell="gru", bidirectional=bidirectional, options=options))
+def test_a_long_gru_by_hand_equals_the_loop_in_inference_and_training(bidirectional, shortest):
     x, lengths = long_batch(64)
     lengths = lengths.clamp(min=shortest)
-    with torch.no_grad():
-        inferred = backbone(x, lengths)
-    torch.testing.assert_close(inferred, backbone(x, lengths), atol=1e-5, rtol=1e-4)
+    encoded = []
+    for kernel, learning in (("steps", True), ("by_hand", True), ("by_hand", False)):
+        torch.manual_seed(0)
+        options = RecurrentOptions(kernel=kernel)
+        backbone = trained(RecurrentBackbone(INPUTS, 64, cell="gru", bidirectional=bidirectional, options=options))
+        with torch.set_grad_enabled(learning):
+            encoded.append(backbone(x, lengths))
+    torch.testing.assert_close(encoded[1], encoded[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(encoded[2], encoded[0], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("lengths, kernel", [([9, 3, 0, 4], "packed"), ([9, 8, 9, 7], "by_hand")])

@@ -24,7 +24,7 @@ TWO, MINUS_ONE = torch.tensor(2.0), torch.tensor(-1.0)
 
 
 class GRUScan(torch.autograd.Function):
-    """`scan`, remembering what its backward pass has to know: of what is as long as the sequence, no more is made."""
+    """`scan`, which keeps what its backward pass has to know: of all else, no more than a span is ever there."""
 
     @staticmethod
     def forward(
@@ -135,7 +135,7 @@ def scan(
     weight_ih, bias_ih = [part.to(dtype) for part in weight_ih], [part.to(dtype) for part in bias_ih]
     transposed, addend = weight_hh.to(dtype).transpose(1, 2), bias_hh[:, None]
     # Views of all steps at once: cut in the loop, they would cost as much as the arithmetic of a small batch.
-    read = list(zip(*(part.unbind(1) for part in inputs.split([2 * H, H], dim=-1)), strict=True))
+    given = list(zip(*(part.unbind(1) for part in inputs.split([2 * H, H], dim=-1)), strict=True))
     parts = [part.unbind(1) for part in (gates, *gates.chunk(2, dim=-1), scores, new, states)]
     written = list(zip(*(part * (kept // len(part)) for part in parts), strict=True))
     for span in _spans(T, S):
@@ -148,7 +148,7 @@ def scan(
                 closing = _read(padding, span, d)[..., None] * SATURATION  # (S, B, 1)
                 own[..., H : 2 * H].add_(closing.to(dtype))
             own[..., 2 * H :].mul_(2)  # n is the tanh of half of what it is made of here
-        for (in_gates, in_new), (rz, r, z, s, n, after) in zip(read[here], written[at], strict=True):
+        for (in_gates, in_new), (rz, r, z, s, n, after) in zip(given[here], written[at], strict=True):
             torch.bmm(h.to(dtype), transposed, out=recurrent)
             torch.add(in_gates, recurrent_gates, out=rz).sigmoid_()
             torch.add(recurrent_new, addend, out=s)
