@@ -19,8 +19,8 @@ from zoo.masks import padding_mask
 # A span is so long that what its inputs say to the gates has about this many numbers, and at least this many rows: more
 # numbers leave the cache, fewer rows make slow products.
 NUMBERS, ROWS = 2**19, 1024
-aten = torch.ops.aten
-TWO, MINUS_ONE = torch.tensor(2.0), torch.tensor(-1.0)
+MINUS_ONE = torch.tensor(-1.0)
+aten = torch.ops.aten  # where the derivatives of tanh and sigmoid are, one operation each
 
 
 class GRUScan(torch.autograd.Function):
