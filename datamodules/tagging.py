@@ -10,7 +10,7 @@ from datamodules.base import CorpusDataModule
 from datamodules.readers import DataError, TaggedSentence, read_columns, read_conllu
 from zoo.batching import EncodedSentences, FormIndexer
 from zoo.spans import convert, detect_scheme, is_legal
-from zoo.text import Vocabulary
+from zoo.text import Inventory, Vocabulary
 
 if TYPE_CHECKING:
     from zoo.tagger import SequenceTagger
@@ -92,7 +92,7 @@ class TaggingDataModule(CorpusDataModule):
         self._source_scheme, self.convert_to = scheme, convert_to
         self.min_count, self.lowercase = min_count, lowercase
         self._read: dict[str, list[TaggedSentence]] = {}
-        self._vocabularies: tuple[Vocabulary, Vocabulary, Vocabulary] | None = None
+        self._vocabularies: tuple[Vocabulary, Vocabulary, Inventory] | None = None
         self._scheme: str | None = None
 
     @property
@@ -106,7 +106,7 @@ class TaggingDataModule(CorpusDataModule):
         return self._fitted()[1]
 
     @property
-    def tags(self) -> Vocabulary:
+    def tags(self) -> Inventory:
         """Tags of the training split."""
         return self._fitted()[2]
 
@@ -171,7 +171,7 @@ class TaggingDataModule(CorpusDataModule):
         self._scheme = self.convert_to
         return converted
 
-    def _fitted(self) -> tuple[Vocabulary, Vocabulary, Vocabulary]:
+    def _fitted(self) -> tuple[Vocabulary, Vocabulary, Inventory]:
         if self._vocabularies is None:
             sentences = self.sentences("train")
             tokens = [token for sentence in sentences for token in sentence.tokens]
@@ -179,7 +179,7 @@ class TaggingDataModule(CorpusDataModule):
             self._vocabularies = (
                 Vocabulary.fit(keys, min_count=self.min_count),
                 Vocabulary.fit((c for token in tokens for c in token), min_count=RARE_CHARACTER),
-                Vocabulary.fit((tag for sentence in sentences for tag in sentence.tags), specials=()),
+                Inventory.fit(tag for sentence in sentences for tag in sentence.tags),
             )
         return self._vocabularies
 

@@ -116,6 +116,13 @@ def test_a_run_of_unseen_tags_is_one_missed_span():
     assert float(scores["accuracy"]) == pytest.approx(2 / 6)
 
 
+@pytest.mark.parametrize("label", [UNSEEN, "<pad>", "<unk>"])
+def test_a_label_may_be_spelled_like_a_special_one(label):
+    tags = ["O", f"B-{label}", f"I-{label}"]
+    scores = scored(tags, "BIO", collate([[(1, 1, False), (0, 3, False), (1, 1, False)]])).per_span_label()
+    assert scores == [LabelScore(label, 1.0, 1.0, 1.0, 2), LabelScore(UNSEEN, 0.0, 0.0, 0.0, 1)]
+
+
 def test_nothing_counted_is_zero_and_no_nan():
     metrics = scored(BIO, "BIO", collate([[(0, 0, False)]]))
     scores = metrics.compute()

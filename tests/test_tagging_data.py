@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from datamodules import DataError, TaggingDataModule
 from datamodules.vectors import read_vectors
+from zoo import SequenceTagger
 
 BMES = "中 B-LOC\n国 M-LOC\n人 E-LOC\n\n王 S-PER\n来 O\n"
 
@@ -45,6 +47,19 @@ def test_an_unseen_tag_is_reported_once_and_counted_as_wrong(files):
         data.setup("test")
     assert len(caught) == 1
     assert next(iter(data.test_dataloader())).tags.flatten().tolist() == [data.tags.get("S-PER", -1), len(data.tags)]
+
+
+@pytest.mark.parametrize("tag", ["<pad>", "<unk>", "<unseen>"])
+def test_a_tag_is_spelled_like_a_special_entry(tmp_path, tag):
+    path = tmp_path / "a.txt"
+    path.write_text(f"{tag} {tag}\nb {tag}\nc X\n\n", encoding="utf-8")
+    data = TaggingDataModule(train=str(path), dev=str(path))
+    data.setup("fit")
+    (batch,) = data.val_dataloader()
+    assert list(data.tags) == [tag, "X"]
+    assert batch.tags.tolist() == [[0, 0, 1]]
+    model = SequenceTagger(data.words, data.characters, data.tags, hidden_size=4, word_size=4, character_output=0)
+    assert set(model.predict([[tag, "b", "c"]])[0]) <= {tag, "X"}
 
 
 def test_a_sentence_beyond_the_budget_is_kept(files):
@@ -123,10 +138,6 @@ def test_what_are_no_vectors_is_explained(tmp_path, content, message):
 
 
 def test_vectors_reach_the_model_before_training(tmp_path):
-    import pytorch_lightning as pl
-
-    from zoo import SequenceTagger
-
     path = tmp_path / "v.txt"
     path.write_text("the 1 2\nof 3 -4\n", encoding="utf-8")
     data = TaggingDataModule("sample-en", vectors=str(path))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import ZooError
-from zoo.text import FILLING, PAD, START, TOKENIZERS, UNKNOWN, Preprocessor, SentencePieces, Vocabulary
+from zoo.text import FILLING, PAD, START, TOKENIZERS, UNKNOWN, Inventory, Preprocessor, SentencePieces, Vocabulary
 from zoo.text.pieces import LONGEST, PARTS
 
 
@@ -34,16 +34,29 @@ def test_a_text_that_says_pad_is_not_padding():
 
 
 def test_without_an_unknown_entry_the_unknown_is_an_error():
-    tags = Vocabulary.fit(["NOUN"], specials=())
-    assert tags.ids(["NOUN"]) == [0]
-    assert tags.get("VERB", 7) == 7
+    vocabulary = Vocabulary.fit(["a"], specials=())
+    assert vocabulary.ids(["a"]) == [0]
+    assert vocabulary.get("b", 7) == 7
     with pytest.raises(KeyError):
-        tags.ids(["VERB"])
+        vocabulary.ids(["b"])
+
+
+@given(st.lists(st.sampled_from([PAD, UNKNOWN, START, FILLING, "<unseen>", "O", "X", "", "_"])))
+def test_no_tag_is_special(names):
+    inventory = Inventory.fit(names)
+    assert set(inventory) == set(names)
+    assert inventory.ids(inventory) == list(range(len(inventory)))
+    assert all(name in inventory and inventory.get(name, -1) == i for i, name in enumerate(inventory))
+    assert Inventory(json.loads(json.dumps(list(inventory)))) == inventory
+    assert inventory.get("never", 7) == 7
+    with pytest.raises(KeyError):
+        inventory.ids(["never"])
 
 
 def test_repeated_entries_are_refused():
-    with pytest.raises(ZooError, match="'a' occurs more than once"):
-        Vocabulary(["a", "b", "a"])
+    for kind in (Inventory, Vocabulary):
+        with pytest.raises(ZooError, match="'a' occurs more than once"):
+            kind(["a", "b", "a"])
 
 
 def test_sentencepieces_are_learned_from_long_texts_in_parts():

@@ -127,7 +127,8 @@ class TaggingMetrics(Metric):
 
         A run of unseen tags is one missed span of `UNSEEN`; to the tags around it, it is an `O`.
         """
-        rows = {label: [0, 0, 0] for label in [*self.labels, UNSEEN]}
+        rows = {label: [0, 0, 0] for label in self.labels}
+        unseen = [0, 0, 0]  # a row of its own, whatever the labels are called
         names = [*self.tags, "O"]
         for found, right, length in zip(predicted.tolist(), gold.tolist(), lengths.tolist(), strict=True):
             in_found = set(spans([names[i] for i in found[:length]], self.scheme))
@@ -136,8 +137,8 @@ class TaggingMetrics(Metric):
                 for span in counted:
                     rows[span.label][column] += 1
             in_runs = groupby(right[:length], lambda i: i == len(self.tags))
-            rows[UNSEEN][2] += sum(unseen for unseen, _ in in_runs)
-        return torch.tensor(list(rows.values()))
+            unseen[2] += sum(is_unseen for is_unseen, _ in in_runs)
+        return torch.tensor([*rows.values(), unseen])
 
 
 def _matched_predicted_gold(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:

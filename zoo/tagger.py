@@ -29,7 +29,7 @@ from zoo.metrics import TaggingMetrics
 from zoo.neighbours import NeighbourPrediction
 from zoo.side_by_side import side_by_side
 from zoo.spans import transitions
-from zoo.text import TOKENIZERS, UNKNOWN_ID, Vocabulary
+from zoo.text import TOKENIZERS, UNKNOWN_ID, Inventory, Vocabulary
 
 HEADS = ("softmax", "crf")
 
@@ -129,7 +129,7 @@ class SequenceTagger(ZooModule):
             raise ZooError("language_model needs num_layers=1: a second layer has read the word that it should say")
         if character_output is None:
             character_output = 0 if tokenizer == "characters" else 200
-        self.tags = Vocabulary(tags)
+        self.tags = Inventory(tags)
         self.tokenize = TOKENIZERS[tokenizer]
         self.indexer = FormIndexer(
             Vocabulary(words), Vocabulary(characters), Vocabulary(vector_words), lowercase=lowercase

@@ -1,5 +1,6 @@
-"""Text to ids and back: the vocabulary, tokenizers by rule and learned ones, and what a classifier reads of a text."""
+"""Text to ids and back: vocabularies, inventories of tags, tokenizers, and what a classifier reads of a text."""
 
+from zoo.text.inventory import Inventory
 from zoo.text.pieces import SentencePieces
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
 from zoo.text.tokenizers import (
@@ -22,6 +23,7 @@ __all__ = [
     "TOKENIZERS",
     "UNKNOWN",
     "UNKNOWN_ID",
+    "Inventory",
     "Preprocessor",
     "SentencePieces",
     "TextCounts",

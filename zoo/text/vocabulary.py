@@ -1,22 +1,22 @@
-"""Pieces to ids."""
+"""Pieces of text to ids: words, characters and subwords."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 
-from zoo.errors import ZooError
+from zoo.text.inventory import Inventory, by_frequency
 
 PAD, UNKNOWN = "<pad>", "<unk>"
 PAD_ID, UNKNOWN_ID = 0, 1  # where a vocabulary begins with these
 
 
-class Vocabulary(Sequence[str]):
-    """An ordered inventory of pieces (words, characters, tags); the id of a piece is its position.
+class Vocabulary(Inventory):
+    """An inventory of pieces of text that knows padding and the unknown; tags and labels are an `Inventory`.
 
-    A vocabulary is a sequence of strings, so `list(vocabulary)` is its whole, plain state and
-    `Vocabulary(list(vocabulary))` restores it.
+    A text that says `<pad>` is a text, not padding: where a vocabulary begins with that entry, no text has its id.
+    A text that says `<unk>`, as some corpora do, has an unknown word there.
 
     Args:
         entries: all entries in the order of their ids, special entries included.
@@ -25,15 +25,13 @@ class Vocabulary(Sequence[str]):
         ZooError: an entry occurs twice.
     """
 
+    _kind = "a vocabulary"
+
     def __init__(self, entries: Iterable[str]):
-        self._entries = tuple(entries)
-        self._ids = {entry: i for i, entry in enumerate(self._entries)}
-        if len(self._ids) != len(self._entries):
-            repeated = next(entry for entry, count in Counter(self._entries).items() if count > 1)
-            raise ZooError(f"a vocabulary's entries must differ, but {repeated!r} occurs more than once")
+        super().__init__(entries)
         self.unknown_id = self._ids.get(UNKNOWN)
         if self._entries and self._entries[0] == PAD:
-            del self._ids[PAD]  # a text that says "<pad>" is a text, not padding
+            del self._ids[PAD]
 
     @classmethod
     def fit(cls, pieces: Iterable[str], *, min_count: int = 1, specials: Sequence[str] = (PAD, UNKNOWN)) -> Vocabulary:
@@ -45,8 +43,7 @@ class Vocabulary(Sequence[str]):
             specials: entries that come before all others whether or not they occur.
         """
         counts = Counter(pieces)
-        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        kept = (piece for piece, count in ranked if count >= min_count and piece not in specials)
+        kept = (piece for piece in by_frequency(counts) if counts[piece] >= min_count and piece not in specials)
         return cls((*specials, *kept))
 
     def ids(self, pieces: Iterable[str]) -> list[int]:
@@ -56,31 +53,6 @@ class Vocabulary(Sequence[str]):
             KeyError: a piece is not in a vocabulary that has no `<unk>`.
         """
         if self.unknown_id is None:
-            return [self._ids[piece] for piece in pieces]
+            return super().ids(pieces)
         get, unknown = self._ids.get, self.unknown_id
         return list(map(get, pieces, repeat(unknown)))
-
-    def get(self, piece: str, default: int) -> int:
-        """The id of a piece, or `default`."""
-        return self._ids.get(piece, default)
-
-    def __contains__(self, piece: object) -> bool:
-        return piece in self._ids
-
-    def __getitem__(self, position):
-        return self._entries[position]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)  # several times as fast as that of Sequence, which asks for one after the other
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self._entries == other._entries
-
-    def __hash__(self) -> int:
-        return hash(self._entries)
-
-    def __repr__(self) -> str:
-        return f"Vocabulary({len(self)} entries: {', '.join(self._entries[:5])}, ...)"
