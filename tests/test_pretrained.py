@@ -11,10 +11,12 @@ import pytest
 import torch
 
 import zoo
+from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from zoo.errors import ZooError
 from zoo.pretrained import BUNDLED
 from zoo.text import Vocabulary
 
+DATA = {module.task: module for module in (ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule)}
 BUNDLE = runpy.run_path(Path(__file__).parents[1] / "tools" / "bundle_model.py")
 
 
@@ -149,11 +151,16 @@ class TestBundled:
         assert {"name", "sha256", "data", "licence", "language", "command", "seed", "scores", "hardware"} <= set(card)
         assert sum(path.stat().st_size for path in (BUNDLED / name).iterdir()) < 15e6
 
+    def test_its_card_names_the_data_that_it_is_scored_on(self, name):
+        card = zoo.list_pretrained()[name]
+        data = DATA[card["task"]](**card["data"])
+        assert data.dataset in CATALOG and CATALOG[data.dataset].task == card["task"]
+
     def test_scores_a_slice_of_dev_as_its_card_says(self, name):
         if not os.environ.get("ZOO_DATA"):
             pytest.skip("ZOO_DATA is not set: the real corpora are not at hand")
         card = zoo.list_pretrained()[name]
-        score = BUNDLE["slice_score"](zoo.from_pretrained(name), card["data"], card["column"])
+        score = BUNDLE["slice_score"](zoo.from_pretrained(name), card["data"])
         assert score == pytest.approx(card["dev_slice_score"], abs=5e-4)
 
     def test_works_offline_and_from_any_folder(self, name, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -19,22 +20,24 @@ from zoo.base import CARD, WEIGHTS, ZooModule
 from zoo.pretrained import BUNDLED
 from zoo.text_metrics import MONITORS, SCORES
 
+# The argument of a task's datamodule that says where the tags, labels or targets are.
+GOLD = {"tagging": "column", "classification": "label_column", "seq2seq": "target"}
 SLICE, PAIRS = 400, 40  # rows of dev that a test scores again, and pairs, which take longer
 
 
-def slice_score(model: ZooModule, dataset: str, column: str | int) -> float:
-    """The accuracy of a model, or its BLEU or ROUGE-L, on the first rows of dev."""
+def slice_score(model: ZooModule, data: Mapping[str, str]) -> float:
+    """The accuracy of a model, or its BLEU or ROUGE-L, on the first rows of dev of the `data` of its card."""
     if isinstance(model, zoo.Seq2Seq):
-        pairs = Seq2SeqDataModule(dataset, target=str(column)).pairs("dev")[:PAIRS]
+        pairs = Seq2SeqDataModule(**data).pairs("dev")[:PAIRS]
         found = model.predict([pair.source for pair in pairs])
         name, language = model.hparams["metric"], model.hparams["language"]
         return SCORES[name](found, [pair.target for pair in pairs], language)[MONITORS[name]]
     if isinstance(model, zoo.TextClassifier):
-        texts = ClassificationDataModule(dataset, label_column=str(column)).texts("dev")[:SLICE]
+        texts = ClassificationDataModule(**data).texts("dev")[:SLICE]
         found = model.predict([text.text for text in texts])
         right = [text.labels[0] == result["label"] for text, result in zip(texts, found, strict=True)]
     else:
-        sentences = TaggingDataModule(dataset, column=str(column)).sentences("dev")[:SLICE]
+        sentences = TaggingDataModule(**data).sentences("dev")[:SLICE]
         found = model.predict([s.tokens for s in sentences])
         right = [a == b for s, tags in zip(sentences, found, strict=True) for a, b in zip(s.tags, tags, strict=True)]
     return sum(right) / len(right)
@@ -55,19 +58,19 @@ def main() -> None:
     corpus = CATALOG[data["dataset"]]
     folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, half=True)
 
-    column = data.get("label_column") or data.get("target") or data.get("column") or corpus.column
+    gold = GOLD[corpus.task]
+    trained_on = {"dataset": corpus.name, gold: str(corpus.column if data.get(gold) is None else data[gold])}
     card = {
         "name": options.name,
         "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "language": corpus.language,
         "task": corpus.task,
-        "data": corpus.name,
-        "column": column,
+        "data": trained_on,
         "source": corpus.source,
         "licence": corpus.licence,
         "scores": facts["scores"],
         "best_dev": facts["best_dev"],
-        "dev_slice_score": slice_score(zoo.from_pretrained(folder), corpus.name, column),
+        "dev_slice_score": slice_score(zoo.from_pretrained(folder), trained_on),
         "command": re.sub(r" --out \S+| --overwrite", "", facts["command"]),
         "commit": options.commit,
         "seed": facts["seed"],
