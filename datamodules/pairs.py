@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
-from datamodules.readers import LINE_END, DataError, numbered
 from datamodules.tables import read_rows
+from datamodules.text_files import LINE_END, DataError, numbered, open_text
 from zoo.pairs import Pair
 
 
@@ -64,8 +63,5 @@ def _pair(pair: Pair, places: tuple[str, str]) -> Pair:
 
 
 def _lines(path: str | Path) -> list[str]:
-    try:
-        with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-            return [line.rstrip(LINE_END) for _, line in numbered(file, str(path))]
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: expected a text file to read, plain or .gz, got: {error}. Check the path") from error
+    with open_text(path) as stream:
+        return [line.rstrip(LINE_END) for _, line in numbered(stream, str(path))]

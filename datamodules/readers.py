@@ -15,12 +15,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from zoo.errors import ZooError
+from datamodules.text_files import LINE_END, DataError, numbered, open_text
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 FORM = CONLLU_COLUMNS.index("form")
@@ -28,11 +27,6 @@ KEYED = ("feats", "misc")  # their values are lists such as Number=Sing|Person=3
 FILLED = ("upos", "xpos", "head", "deprel")  # "_" is no tag here; elsewhere it is a value like any other
 
 NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # an id such as 8-9 or 8.1
-LINE_END = "\r\n"
-
-
-class DataError(ZooError):
-    """Data that cannot be used: the message says where, what was expected, what came and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,31 +198,6 @@ def read_columns(path: str | Path, token_column: int = 0, tag_column: int = -1) 
     if not sentences:
         raise DataError(f"{path}: expected lines of a word and its tag, got a file without a word")
     return sentences
-
-
-@contextmanager
-def open_text(path: str | Path) -> Iterator[TextIO]:
-    try:
-        stream = open(path, encoding="utf-8-sig", newline="\n")
-    except OSError as error:
-        raise DataError(f"{path}: expected a file to read, got: {error.strerror}. Check the path") from error
-    with stream:
-        yield stream
-
-
-def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1; a byte that is not UTF-8 is reported with its line."""
-    number = 0
-    try:
-        for number, line in enumerate(stream, 1):
-            yield number, line
-    except UnicodeDecodeError as error:
-        # A stream decodes its next block only when all lines of the last one have been handed out.
-        line, byte = number + 1 + error.object[: error.start].count(b"\n"), error.object[error.start]
-        raise DataError(
-            f"{name}:{line}: expected UTF-8 text, got the byte 0x{byte:02x}. Convert the file: "
-            "iconv -f ENCODING -t UTF-8 OLD > NEW, where ENCODING is the old one, such as LATIN1 or GB18030"
-        ) from error
 
 
 def parse_column(column: str) -> tuple[int, str]:

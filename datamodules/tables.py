@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from datamodules.readers import LINE_END, DataError, numbered, open_text
+from datamodules.text_files import LINE_END, DataError, numbered, open_text
 
 SEPARATED = ("csv", "tsv")
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}

@@ -13,7 +13,7 @@ from typing import TextIO, TypeVar
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from datamodules.readers import LINE_END, numbered
+from datamodules.text_files import LINE_END, numbered
 from recipes.recipe import Recipe
 from zoo.errors import ZooError
 
