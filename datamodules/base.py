@@ -100,6 +100,10 @@ class CorpusDataModule(pl.LightningDataModule):
         """The splits that there are: of one's own files those that are given."""
         return tuple(self.own_files) or SPLITS
 
+    def described(self, split: str) -> str:
+        """What a split is called in a table: the corpus and the split, or the file."""
+        return str(self.own_files.get(split) or f"{self.dataset} {split}")
+
     @property
     def budget(self) -> int:
         """Tokens in a training batch at most, padding included."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,11 +187,14 @@ class TaggingDataModule(CorpusDataModule):
 
     def _encode(self, split: str) -> EncodedSentences:
         sentences, tags = self.sentences(split), self.tags
-        unseen = sorted({tag for sentence in sentences for tag in sentence.tags if tag not in tags})
-        if sentences and unseen == sorted({tag for sentence in sentences for tag in sentence.tags}):
+        counts = Counter(tag for sentence in sentences for tag in sentence.tags)
+        unseen = sorted(tag for tag in counts if tag not in tags)
+        # "O" stands beside the tags of any spans: that a model knows it does not make these its own.
+        telling = counts.total() - (counts["O"] if "O" in tags else 0)
+        if 2 * sum(counts[tag] for tag in unseen) > telling:
             raise DataError(
-                f"{split} has none of the tags {', '.join(tags[:5])}, ... but {', '.join(unseen[:5])}, ...: "
-                "choose the column that they are in with --data.column, or another model"
+                f"{split} has other tags than the model learned: {_listed(unseen)} where it has {_listed(tags)}. "
+                "Choose the column that they are in with --data.column, or another model"
             )
         if unseen:
             warnings.warn(f"{split} has tags that training never had; they count as wrong: {', '.join(unseen)}")
@@ -201,3 +206,8 @@ class TaggingDataModule(CorpusDataModule):
         indexer = FormIndexer(self.words, self.characters, self.vector_words, lowercase=self.lowercase)
         ids = [[tags.get(tag, len(tags)) for tag in sentence.tags] for sentence in sentences]
         return EncodedSentences([sentence.tokens for sentence in sentences], indexer, ids)
+
+
+def _listed(tags: Sequence[str], shown: int = 5) -> str:
+    """A few tags for a message."""
+    return ", ".join(tags[:shown]) + (", ..." if len(tags) > shown else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torchmetrics.functional.classification import binary_average_precision, bin
 
 from recipes.evaluation import load_model
 from recipes.figures import confusion_matrix, drawable, precision_recall, reliability
+from recipes.json_text import json_text
 from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
 from recipes.tables import label_scores, listed
@@ -135,7 +135,7 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         results = model.explain(chunk) if options.explain else model.predict(chunk)
         for text, result in zip(chunk, results, strict=True):
             if options.format == "jsonl":
-                yield json.dumps({"text": text, **result}, ensure_ascii=False) + "\n"
+                yield json_text({"text": text, **result}) + "\n"
             else:
                 label = "|".join(result["labels"]) if model.multi_label else result["label"]
                 yield "\t".join([label, *(f"{p:.4f}" for p in result["probabilities"].values())]) + "\n"

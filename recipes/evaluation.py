@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
-import yaml
 
 from datamodules.base import SPLITS
 from recipes.checkpoints import read_checkpoint, wrong_model
 from recipes.flags import Parser, add_search_flags, changed_search, default_precision
-from recipes.folder import CONFIG, MODEL
+from recipes.folder import MODEL
+from recipes.json_text import json_text
+from recipes.origins import origin_of
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from zoo.base import ZooModule
 from zoo.errors import ZooError
 from zoo.pretrained import from_pretrained, restore
+
+UNKNOWN_CORPUS = ""
 
 
 def load_model(reference: str, recipe: Recipe) -> ZooModule:
@@ -50,15 +52,23 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1})
     quiet = ("logger", "enable_progress_bar", "enable_model_summary")
     parser.set_defaults({f"trainer.{name}": False for name in quiet})
-    settings = {**recipe.defaults, **_settings_of_run(args)}
+    # A recipe trains on a sample by default; a model of somebody's own is never scored on that unasked.
+    settings = {**recipe.defaults, "data.dataset": UNKNOWN_CORPUS, **_settings_of_model(args)}
     parser.set_defaults({name: value for name, value in settings.items() if parser.knows(name)})
     if recipe.search:
         add_search_flags(parser, recipe.search)
     if recipe.compare:
         parser.add_argument("--compare", type=str | None, default=None, help="another model, to tell the difference")
-    config = parser.instantiate_classes(parser.parse_args(list(args)))
+    options = parser.parse_args(list(args))
+    stage, split = ("test", "test") if command == "test" else ("val", "dev")
+    if options.data.dataset == UNKNOWN_CORPUS and not any(options.data[name] for name in SPLITS):
+        raise ZooError(
+            f"nothing says which corpus {options.model} is for: it is in no run folder and has no card. "
+            f"Name the corpus with --data.dataset NAME, or a file with --data.{split} FILE"
+        )
+    config = parser.instantiate_classes(options)
     trainer = config.trainer
-    run, stage, split = (trainer.test, "test", "test") if command == "test" else (trainer.validate, "val", "dev")
+    run = trainer.test if command == "test" else trainer.validate
 
     def score(reference: str) -> tuple[ZooModule, dict[str, float]]:
         model = load_model(reference, recipe)
@@ -67,7 +77,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
         config.data.adopt(model)
         scores = run(model, config.data, verbose=False)[0]
         if trainer.is_global_zero:
-            print_scores(f"{reference} on {split}", scores)
+            print_scores(f"{reference} on {config.data.described(split)}", scores)
         return model, scores
 
     model, scores = score(config.model)
@@ -75,29 +85,17 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
         other, _ = score(config.compare)
         scores["difference"] = recipe.compare(model.metrics[stage], other.metrics[stage])
     if trainer.is_global_zero:
-        print(json.dumps(scores))
+        print(json_text(scores))
 
 
-def _settings_of_run(args: Sequence[str]) -> dict[str, object]:
-    """A run is scored on the data and in the precision of its training, unless the flags say otherwise.
-
-    Raises:
-        ZooError: its settings are damaged.
-    """
+def _settings_of_model(args: Sequence[str]) -> dict[str, object]:
+    """A model is scored on the data and in the precision of its training, unless the flags say otherwise."""
     reference = _value_of("--model", args)
-    config = Path(reference or "") / CONFIG
-    if not reference or not config.is_file():
+    if not reference:
         return {}
-    try:
-        settings = yaml.safe_load(config.read_text("utf-8"))
-        data, precision = dict(settings["data"]), settings["trainer"]["precision"]
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, KeyError) as error:
-        raise ZooError(f"{config}: expected the settings of a run, got others: give its model/ folder") from error
-    dataset = _value_of("--data.dataset", args)
-    of_own_files = any(data.get(split) for split in SPLITS)
-    if dataset and (of_own_files or dataset != data.get("dataset")):  # another corpus: nothing of that one holds for it
-        data = {}
-    return {**{f"data.{name}": value for name, value in data.items()}, "trainer.precision": precision}
+    files = {split: _value_of(f"--data.{split}", args) for split in SPLITS}
+    given = {split: file for split, file in files.items() if file is not None}
+    return origin_of(reference).settings(_value_of("--data.dataset", args), given)
 
 
 def _value_of(flag: str, args: Sequence[str]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sacrebleu.significance import PairedTest
 from recipes.evaluation import load_model
 from recipes.figures import attention
 from recipes.flags import add_search_flags, changed_search
+from recipes.json_text import json_text
 from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
 from zoo.errors import ZooError
@@ -83,7 +83,7 @@ class WritingReport(Report):
         (folder / "scores.txt").write_text(self._table(), encoding="utf-8")
         (folder / "samples.txt").write_text("\n".join(map(self._sample, self.written[:SAMPLES])), encoding="utf-8")
         rows = ({**w.pair._asdict(), "output": w.output} for w in self.written)
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        text = "".join(json_text(row) + "\n" for row in rows)
         (folder / "outputs.jsonl").write_text(text, encoding="utf-8")
         return [
             attention(one.weights, one.source, one.target, folder / f"attention-{number}.png")
@@ -215,9 +215,9 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
             if options.format == "text":
                 yield best[0].text + "\n"
             elif options.n_best is None:
-                yield json.dumps({"source": source, "output": best[0].text}, ensure_ascii=False) + "\n"
+                yield json_text({"source": source, "output": best[0].text}) + "\n"
             else:
                 row = {"source": source, "outputs": [output._asdict() for output in best]}
-                yield json.dumps(row, ensure_ascii=False) + "\n"
+                yield json_text(row) + "\n"
 
     stream(options, lines, written, "texts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -16,7 +17,7 @@ def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, ob
     table.add_column()
     table.add_column(justify="right")
     for name, value in scores.items():
-        table.add_row(name, f"{value:.4f}" if name.endswith(("loss", "perplexity")) else f"{100 * value:.2f} %")
+        table.add_row(name, _shown(name, value))
     if facts:
         table.add_section()
         for split, counts in facts["counts"].items():
@@ -26,6 +27,12 @@ def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, ob
     console = Console(stderr=True)
     console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
+
+
+def _shown(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "none"
+    return f"{value:.4f}" if name.endswith(("loss", "perplexity")) else f"{100 * value:.2f} %"
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytorch_lightning as pl
 from datamodules.readers import ConlluSentence, parse_column, read_conllu_rows
 from recipes.evaluation import load_model
 from recipes.figures import confusion_matrix, worst_confusions
+from recipes.json_text import json_text
 from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
 from recipes.tables import label_scores
@@ -99,7 +99,7 @@ def _written(
 ) -> Iterator[str]:
     for item, words, labels in zip(chunk, tokens, tags, strict=True):
         if format == "jsonl":
-            yield json.dumps({"tokens": words, "tags": labels}, ensure_ascii=False) + "\n"
+            yield json_text({"tokens": words, "tags": labels}) + "\n"
         elif format == "tsv":
             yield "".join(f"{word}\t{label}\n" for word, label in zip(words, labels, strict=True)) + "\n"
         elif isinstance(item, ConlluSentence):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -18,6 +17,7 @@ from pytorch_lightning.callbacks import WeightAveraging
 from recipes.figures import learning_curve
 from recipes.flags import TrainingCLI
 from recipes.folder import RunFolder
+from recipes.json_text import json_text
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from recipes.tracking import finish, log_pictures
@@ -84,11 +84,12 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         "hardware": hardware(),
         "versions": versions(),
     }
-    folder.metrics.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    folder.metrics.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
     pictures = [learning_curve(rows, model.monitor, folder.path / "learning-curve.png"), *report.write(folder.path)]
     log_pictures(cli.logger, pictures)
     finish(cli.logger, scores)
-    print_scores(f"{folder.path}, the best of {facts['epochs']:g} epochs", scores, facts)
+    split = cli.datamodule.described("test" if cli.test else "dev")
+    print_scores(f"{folder.path}, the best of {facts['epochs']:g} epochs, on {split}", scores, facts)
     print(f"next:  python -m recipes.{recipe.name} predict --model {shlex.quote(str(folder.model))}")
 
 
