@@ -13,11 +13,15 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from datamodules.text_files import LINE_END, DataError, numbered, open_text
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 SEPARATED = ("csv", "tsv")
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -43,6 +47,14 @@ class Row:
     line: int
     text: object
     value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All columns of a line by name, "0", "1", ... where no header names them, and its number."""
+
+    line: int
+    fields: dict[str, object]
 
 
 def format_of(path: str | Path) -> str:
@@ -113,6 +125,25 @@ def read_rows(
     return _separated_rows(path, columns, format, _has_header(columns) if header is None else header)
 
 
+def read_records(path: str | Path, *, format: str | None = None, header: bool | None = None) -> Iterator[Record]:
+    """All columns of a table, whatever is in them, a row at a time.
+
+    Args:
+        path, format: as of `read_table`.
+        header: whether the first line names the columns (CSV, TSV); by default it does.
+
+    Raises:
+        DataError: the file is missing, no UTF-8 or not in its format; two columns have the same name; a row has more or
+            fewer columns than the first.
+    """
+    format = format or format_of(path)
+    if format == "parquet":
+        return _parquet_records(path)
+    if format == "jsonl":
+        return (Record(number, row) for number, row in _json_objects(path, checked=True))
+    return _separated_records(path, format, header is not False)
+
+
 def _has_header(columns: tuple[str | int, str | int]) -> bool:
     """What is taken for granted of CSV and TSV where nobody says."""
     return not all(map(_is_number, columns))
@@ -151,19 +182,38 @@ def _labels(row: Row, path: str | Path, column: str | int, multi_label: bool) ->
 
 def _separated_rows(path: str | Path, columns: Sequence[str | int], format: str, named: bool) -> Iterator[Row]:
     """Of CSV and TSV."""
+    places: list[int] = []
+    for line, row in _even_fields(path, format):
+        if not places:
+            places = [_place(column, row, f"{path}:{line}", named) for column in columns]
+            if named:
+                continue
+        yield Row(line, *(row[place] for place in places))
+
+
+def _separated_records(path: str | Path, format: str, named: bool) -> Iterator[Record]:
+    names: list[str] = []
+    for line, row in _even_fields(path, format):
+        if not names:
+            names = row if named else [str(place) for place in range(len(row))]
+            _check_names(names, f"{path}:{line}")
+            if named:
+                continue
+        yield Record(line, dict(zip(names, row, strict=True)))
+
+
+def _even_fields(path: str | Path, format: str) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each line, the same number in all."""
     with open_text(path) as stream:
         fields = _csv_fields(stream, str(path)) if format == "csv" else _tsv_fields(stream, str(path))
-        places, width, first = [], 0, 0
+        width, first = 0, 0
         for line, row in fields:
             if not width:
                 width, first = len(row), line
-                places = [_place(column, row, f"{path}:{line}", named) for column in columns]
-                if named:
-                    continue
             if len(row) != width:
                 hint = "quote a text with a comma inside" if format == "csv" else "a text has no tab inside"
                 raise DataError(f"{path}:{line}: expected {width} columns as in line {first}, got {len(row)}: {hint}")
-            yield Row(line, *(row[place] for place in places))
+            yield line, row
 
 
 def _csv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -214,6 +264,18 @@ def _tsv_fields(stream: TextIO, name: str) -> Iterator[tuple[int, list[str]]]:
 
 def _json_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
     names: list[str] = []
+    for number, row in _json_objects(path):
+        header, here = list(row), f"{path}:{number}"
+        names = names or [header[_place(column, header, here, named=True)] for column in columns]
+        for name in names:
+            if name not in row:
+                raise _no_column(name, header, here)
+            _check_characters(row[name], name, here)
+        yield Row(number, *(row[name] for name in names))
+
+
+def _json_objects(path: str | Path, *, checked: bool = False) -> Iterator[tuple[int, dict[str, object]]]:
+    """The object of each line; where `checked`, its texts are Unicode."""
     with open_text(path) as stream:
         for number, line in numbered(stream, str(path)):
             if not line.strip():
@@ -224,13 +286,10 @@ def _json_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
                 raise DataError(f"{path}:{number}: expected a JSON object a line, got: {error}") from error
             if not isinstance(row, Mapping):
                 raise DataError(f"{path}:{number}: expected a JSON object a line, got {line.strip()[:60]}")
-            header, here = list(row), f"{path}:{number}"
-            names = names or [header[_place(column, header, here, named=True)] for column in columns]
-            for name in names:
-                if name not in row:
-                    raise _no_column(name, header, here)
-                _check_characters(row[name], name, here)
-            yield Row(number, *(row[name] for name in names))
+            if checked:
+                for name, value in row.items():
+                    _check_characters([name, value], name, f"{path}:{number}")
+            yield number, row
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -255,28 +314,49 @@ def _check_characters(value: object, column: str, here: str) -> None:
 
 
 def _parquet_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
+    with _parquet_file(path) as file:
+        header = file.schema_arrow.names
+        places = [_place(column, header, str(path), named=True) for column in columns]
+        for number, values in _parquet_values(file, places, path):
+            yield Row(number, *values)
+
+
+def _parquet_records(path: str | Path) -> Iterator[Record]:
+    with _parquet_file(path) as file:
+        header = file.schema_arrow.names
+        _check_names(header, str(path))
+        for number, values in _parquet_values(file, range(len(header)), path):
+            yield Record(number, dict(zip(header, values, strict=True)))
+
+
+@contextmanager
+def _parquet_file(path: str | Path) -> Iterator[ParquetFile]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise DataError(f"{path}: Parquet needs a package: pip install lstm-zoo[parquet]") from error
     try:
-        file = ParquetFile(path)
-        header = file.schema_arrow.names
-        places = [_place(column, header, str(path), named=True) for column in columns]
-        names = [header[place] for place in places]
-        repeated = any(header.count(name) > 1 for name in names)  # Arrow can then choose by number alone
-        number = 0
-        for batch in file.iter_batches(columns=None if repeated else names):
-            chosen = (batch.column(column) for column in (places if repeated else names))
-            try:
-                rows = list(zip(*(column.to_pylist() for column in chosen), strict=True))
-            except ValueError as error:  # bytes that are no UTF-8, a kind of time that Python lacks
-                raise DataError(f"{path}: expected texts and labels after row {number}, got: {error}") from error
-            yield from (Row(place, *values) for place, values in enumerate(rows, number + 1))
-            number += len(rows)
+        with ParquetFile(path) as file:
+            yield file
     except (OSError, ArrowException) as error:
         raise DataError(f"{path}: expected a Parquet file, got: {error}") from error
+
+
+def _parquet_values(file: ParquetFile, places: Sequence[int], path: str | Path) -> Iterator[tuple[int, tuple]]:
+    """The number of each row from 1, and what it has in these columns."""
+    header = file.schema_arrow.names
+    names = [header[place] for place in places]
+    repeated = any(header.count(name) > 1 for name in names)  # Arrow can then choose by number alone
+    number = 0
+    for batch in file.iter_batches(columns=None if repeated else names):
+        chosen = (batch.column(column) for column in (places if repeated else names))
+        try:
+            rows = list(zip(*(column.to_pylist() for column in chosen), strict=True))
+        except ValueError as error:  # bytes that are no UTF-8, a kind of time that Python lacks
+            raise DataError(f"{path}: expected texts and labels after row {number}, got: {error}") from error
+        yield from enumerate(rows, number + 1)
+        number += len(rows)
 
 
 def _is_number(column: str | int) -> bool:
@@ -292,6 +372,13 @@ def _place(column: str | int, header: Sequence[str], here: str, named: bool) -> 
     if _is_number(column) and -len(header) <= int(column) < len(header):
         return int(column)
     raise _no_column(column, header, here)
+
+
+def _check_names(header: Sequence[str], here: str) -> None:
+    """Refuses two columns of one name."""
+    name, count = Counter(header).most_common(1)[0] if header else ("", 0)
+    if count > 1:
+        raise DataError(f"{here}: expected one column {name}, got {', '.join(header)}: rename the others")
 
 
 def _no_column(column: str | int, header: Sequence[str], here: str) -> DataError:
