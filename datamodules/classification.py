@@ -231,9 +231,9 @@ class ClassificationDataModule(CorpusDataModule):
                     max_length=self.max_length,
                     truncate=self.truncate,
                 )
-            self._preprocessor.counts = TextCounts()
-            self._tokens[split] = [self._preprocessor(text.text) for text in self.texts(split)]
-            self._counts[split] = self._preprocessor.counts
+            texts = [self._preprocessor.split(text.text) for text in self.texts(split)]
+            self._counts[split] = self._preprocessor.count(texts)
+            self._tokens[split] = [self._preprocessor.cut(tokens) for tokens in texts]
         return self._tokens[split]
 
     def _encode(self, split: str) -> EncodedTexts:

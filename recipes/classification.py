@@ -131,7 +131,12 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         raise ZooError("--explain gives a list for each text: add --format jsonl")
     model = load_model(options.model, recipe)
 
+    counts = TextCounts()
+
     def classified(chunk: Sequence[str]) -> Iterator[str]:
+        nonlocal counts
+        read = model.preprocess.count(map(model.preprocess.split, chunk))
+        counts = TextCounts(*(before + now for before, now in zip(counts, read, strict=True)))
         results = model.explain(chunk) if options.explain else model.predict(chunk)
         for text, result in zip(chunk, results, strict=True):
             if options.format == "jsonl":
@@ -142,6 +147,5 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
 
     header = "\t".join(["labels" if model.multi_label else "label", *model.labels]) + "\n"
     stream(options, lines, classified, "texts", header if options.format == "tsv" else "")
-    counts = model.preprocess.counts
     if counts.empty or counts.truncated:
         print(listed(counts._asdict()), file=sys.stderr)

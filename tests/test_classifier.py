@@ -363,16 +363,6 @@ def test_wrong_options_name_the_right_ones(options, message):
         classifier(**options)
 
 
-@pytest.mark.parametrize(
-    "texts, message",
-    [("one string", "put it into a list"), (["a", math.nan], r"nan \(float\) at place 1"), ([None], "None")],
-    ids=str,
-)
-def test_what_is_no_text_is_refused(texts, message):
-    with pytest.raises(ZooError, match=message):
-        classifier().predict(texts)
-
-
 def test_learns_the_sample_in_a_bare_trainer():
     pl.seed_everything(0)
     data = ClassificationDataModule("sample-spam", min_count=1)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from typing_extensions import Self
 
 from zoo.embedding import ImportedVectors
 from zoo.errors import ZooError
+from zoo.evaluation import in_evaluation
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = "config.json", "vocabulary.json", "model.safetensors", "card.json"
 
@@ -113,15 +114,12 @@ class ZooModule(pl.LightningModule):
         tables = [module.weight for module in self.modules() if isinstance(module, ImportedVectors)]
         return any(bool(table.any()) for table in tables)
 
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Evaluation mode inside, and after it the mode of before, whatever happens."""
-        was_training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was_training)
+    def in_evaluation(self) -> Self:
+        """This model in evaluation mode: itself if it is, else a view of it that shares its weights.
+
+        The mode of the model itself never changes: other threads may train or predict with it meanwhile.
+        """
+        return in_evaluation(self)
 
     @property
     def settings(self) -> dict:

@@ -143,13 +143,12 @@ class FormIndexer(WordIndexer):
     def __call__(self, forms: Sequence[str]) -> Forms:
         """The ids of distinct, non-empty `forms`."""
         words, vectors = self.ids(forms)
+        return Forms(words, vectors, *self.spell(forms))
+
+    def spell(self, forms: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """The ids of their characters, `(U, L)`, and how many these are, `(U,)`."""
         spelled = integer_rows([self.characters.ids(self._cut(form)) for form in forms])
-        return Forms(
-            words=words,
-            vectors=vectors,
-            characters=pad_sequence(spelled, batch_first=True),
-            lengths=integers([len(ids) for ids in spelled]),
-        )
+        return pad_sequence(spelled, batch_first=True), integers([len(ids) for ids in spelled])
 
     def _cut(self, form: str) -> str:
         half = self.max_characters // 2

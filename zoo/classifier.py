@@ -21,6 +21,7 @@ from zoo.classification_metrics import ClassificationMetrics
 from zoo.dropout import LockedDropout, check_probability
 from zoo.embedding import WordEmbedding
 from zoo.errors import ZooError, unknown_name
+from zoo.inputs import check_texts
 from zoo.pooling import Pooled, Pooling
 from zoo.side_by_side import side_by_side
 from zoo.text import Preprocessor, Vocabulary, require_words
@@ -248,12 +249,16 @@ class TextClassifier(ZooModule):
         """Classifies texts, in the given order, on the device and under the autocast that are in force.
 
         Args:
-            texts: an empty one is classified too.
+            texts: an empty one is classified too. A text is read as one, however many sentences it has; of one with
+                more than `max_length` tokens, the part that `truncate` says.
             max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
                 both, results do not change.
 
         Returns:
             For each text its "label" (or "labels", where it may have several) and the "probabilities" of all.
+
+        Raises:
+            ZooError: inputs that are no texts.
         """
         return [result for result, _, _ in self._classify(texts, max_tokens)]
 
@@ -261,7 +266,7 @@ class TextClassifier(ZooModule):
         """As `predict`, with the "tokens" that were read and the "weights" that the attention gave them.
 
         Raises:
-            ZooError: the model has no pooling by attention.
+            ZooError: the model has no pooling by attention, or inputs are no texts.
         """
         if self.pooling.attention is None:
             names = "+".join(self.pooling.names)
@@ -271,26 +276,20 @@ class TextClassifier(ZooModule):
 
     @torch.inference_mode()
     def _classify(self, texts: Sequence[str], max_tokens: int) -> list[tuple[dict, list[str], list[float]]]:
-        if isinstance(texts, str):
-            raise ZooError("expected a list of texts, got one string: put it into a list")
-        texts = list(texts)
-        for place, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ZooError(f"expected texts, got {text!r} ({type(text).__name__}) at place {place}")
-        tokens = [self.preprocess(text) for text in texts]
+        tokens = [self.preprocess(text) for text in check_texts(texts)]
         encoded = EncodedTexts(tokens, self.indexer)
-        results: list = [None] * len(texts)
+        results: list = [None] * len(tokens)
+        model = self.in_evaluation()
 
         def classify(rows: list[int]) -> None:
-            batch = TextBatch(*(None if part is None else part.to(self.device) for part in encoded.batch(rows)))
-            pooled = self.encode(batch)
-            probabilities = self.probabilities(self.score(pooled.vectors)).tolist()
+            batch = TextBatch(*(None if part is None else part.to(model.device) for part in encoded.batch(rows)))
+            pooled = model.encode(batch)
+            probabilities = model.probabilities(model.score(pooled.vectors)).tolist()
             weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()
             for row, chances, attended in zip(rows, probabilities, weights, strict=True):
-                results[row] = self._result(chances), tokens[row], attended[: len(tokens[row])]
+                results[row] = model._result(chances), tokens[row], attended[: len(tokens[row])]
 
-        with self.evaluating():
-            side_by_side(classify, group_for_prediction(encoded.lengths, max_tokens, self.device), self.device)
+        side_by_side(classify, group_for_prediction(encoded.lengths, max_tokens, model.device), model.device)
         return results
 
     def _result(self, probabilities: list[float]) -> dict:

@@ -5,24 +5,20 @@ Shapes: U distinct forms, L characters, E features of a part, X features of all 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.backbone import RecurrentBackbone
-from zoo.batching import FormIndexer, Forms, group_by_length, place_forms
+from zoo.batching import Forms
 from zoo.cells import CELLS
 from zoo.dropout import check_probability
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import max_over_time, padding_mask, zero_padding
-from zoo.side_by_side import side_by_side
 from zoo.text import PAD_ID, UNKNOWN_ID
 
 GROUPS = 4  # in which a batch's forms are composed
 WIDTHS = (2, 3, 4, 5)  # characters that a convolution sees
-CACHED = 100_000  # forms kept between calls at most
 
 
 class RecurrentCharacters(nn.Module):
@@ -210,62 +206,16 @@ class FormEmbedding(WordEmbedding):
 
     def forward(self, forms: Forms) -> Tensor:
         """`Forms` of U spellings -> `(U, X)`."""
-        words, *vectors = self.look_up(forms.words, forms.vectors)  # (U, E) each
-        composed = []
+        composed = None
         if self.characters is not None:
-            composed.append(self.characters(forms.characters, forms.lengths).to(words.dtype))  # (U, E)
-        return torch.cat([words, *composed, *vectors], dim=-1)
+            composed = self.characters(forms.characters, forms.lengths)  # (U, E)
+        return self.join(forms.words, forms.vectors, composed)
 
-
-class FormCache:
-    """Vectors of the forms met so far, so that prediction composes each spelling once.
-
-    It empties itself when the weights, their device or the autocast in force change, and when it is full.
-    """
-
-    def __init__(self):
-        self._made_with: tuple | None = None
-        self._rows: dict[str, int] = {}
-        self._table: Tensor | None = None
-
-    def look_up(
-        self, embedding: FormEmbedding, indexer: FormIndexer, sentences: Sequence[Sequence[str]]
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """A table of vectors `(U, X)` and, for each sentence, its tokens' rows in it `(T,)`."""
-        made_with = self._fingerprint(embedding)
-        if made_with != self._made_with or len(self._rows) > CACHED:
-            self._made_with, self._rows, self._table = made_with, {}, None
-        rows = self._rows
-        known = len(rows)
-        positions = place_forms(sentences, rows)
-        new = list(rows)[known:] if len(rows) > known else []
-        if new:
-            parts = [self._compose(embedding, indexer, new)]
-            self._table = torch.cat(parts if self._table is None else [self._table, *parts])
-        elif self._table is None:
-            self._table = embedding.words.weight.new_zeros(0, embedding.output_size)
-        return self._table, positions
-
-    @staticmethod
-    def _compose(embedding: FormEmbedding, indexer: FormIndexer, forms: list[str]) -> Tensor:
-        device = embedding.words.weight.device
-        batches = group_by_length([len(form) for form in forms], max_tokens=16_384)
-        chunks = side_by_side(
-            lambda rows: embedding(Forms(*(part.to(device) for part in indexer([forms[row] for row in rows])))),
-            batches,
-            device,
-        )
-        table = chunks[0].new_empty(len(forms), embedding.output_size)
-        for rows, chunk in zip(batches, chunks, strict=True):
-            table[torch.tensor(rows, device=device)] = chunk
-        return table
-
-    @staticmethod
-    def _fingerprint(embedding: FormEmbedding) -> tuple:
-        weights = [(w.data_ptr(), w._version, w.dtype) for w in embedding.parameters()]
-        device = embedding.words.weight.device
-        autocast = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
-        return device, autocast, *weights
+    def join(self, words: Tensor, vectors: Tensor, composed: Tensor | None) -> Tensor:
+        """Ids `(U,)` of words and of imported vectors, and what is composed of characters `(U, E)` -> `(U, X)`."""
+        embedded, *imported = self.look_up(words, vectors)  # (U, E) each
+        parts = [] if composed is None else [composed.to(embedded.dtype)]
+        return torch.cat([embedded, *parts, *imported], dim=-1)
 
 
 def gather_forms(vectors: Tensor, tokens: Tensor) -> Tensor:

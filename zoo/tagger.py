@@ -18,12 +18,14 @@ from torch.nn.utils.rnn import pad_sequence
 from zoo.adversary import steepest
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
-from zoo.batching import FormIndexer, TaggingBatch, group_for_prediction
+from zoo.batching import FormIndexer, TaggingBatch, group_by_length, group_for_prediction, place_forms
 from zoo.cells import RecurrentOptions
 from zoo.crf import FORBIDDEN, LinearChainCRF
 from zoo.dropout import LockedDropout, check_probability
-from zoo.embedding import FormCache, FormEmbedding, gather_forms
+from zoo.embedding import FormEmbedding, gather_forms
 from zoo.errors import ZooError, unknown_name
+from zoo.form_cache import FormCache
+from zoo.inputs import check_sentences
 from zoo.masks import padding_mask
 from zoo.metrics import TaggingMetrics
 from zoo.neighbours import NeighbourPrediction
@@ -32,6 +34,7 @@ from zoo.spans import transitions
 from zoo.text import TOKENIZERS, UNKNOWN_ID, Inventory, Vocabulary
 
 HEADS = ("softmax", "crf")
+CHARACTERS = 16_384  # of forms that `predict` composes at once, padding included
 
 
 class SequenceTagger(ZooModule):
@@ -235,23 +238,47 @@ class SequenceTagger(ZooModule):
 
         Returns:
             A list of tags for each input, as long as its tokens.
+
+        Raises:
+            ZooError: inputs that are no sentences, or a token that is empty.
         """
-        sentences = [self.tokenize(item) if isinstance(item, str) else list(item) for item in inputs]
-        if any(not token for sentence in sentences for token in sentence):
-            raise ZooError("a token is an empty string: leave it out, or put another in its place")
+        sentences = [self.tokenize(item) if isinstance(item, str) else item for item in check_sentences(inputs)]
         tags: list[list[str]] = [[] for _ in sentences]
         lengths = [len(sentence) for sentence in sentences]
+        rows = [row for row, length in enumerate(lengths) if length]
+        if not rows:
+            return tags
+        model = self.in_evaluation()
+        forms: dict[str, int] = {}
+        positions = place_forms(sentences, forms)
+        table = model._embed(list(forms))  # (U, X)
 
         def tag(rows: list[int]) -> None:
-            tokens = pad_sequence([positions[row] for row in rows], batch_first=True).to(self.device)  # (B, T)
-            on_device = torch.tensor([lengths[row] for row in rows], device=self.device)  # (B,)
-            best = self.decode(self.score(table, tokens, on_device), on_device).tolist()
+            tokens = pad_sequence([positions[row] for row in rows], batch_first=True).to(model.device)  # (B, T)
+            on_device = torch.tensor([lengths[row] for row in rows], device=model.device)  # (B,)
+            best = model.decode(model.score(table, tokens, on_device), on_device).tolist()
             for row, ids in zip(rows, best, strict=True):
-                tags[row] = [self.tags[i] for i in ids[: lengths[row]]]
+                tags[row] = [model.tags[i] for i in ids[: lengths[row]]]
 
-        rows = [row for row, length in enumerate(lengths) if length]
-        batches = group_for_prediction(lengths, max_tokens, self.device, rows)
-        with self.evaluating():
-            table, positions = self._cache.look_up(self.embedding, self.indexer, sentences)
-            side_by_side(tag, batches, self.device)
+        side_by_side(tag, group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
         return tags
+
+    def _embed(self, forms: list[str]) -> Tensor:
+        """Distinct forms -> `(U, X)`; what is composed of characters may be from an earlier call."""
+        composed = None
+        if self.embedding.characters is not None:
+            composed = self._cache.vectors(self.embedding.characters, forms, self._compose)  # (U, E)
+        words, vectors = self.indexer.ids(forms)
+        return self.embedding.join(words.to(self.device), vectors.to(self.device), composed)
+
+    def _compose(self, encoder: nn.Module, forms: list[str]) -> Tensor:
+        """Distinct forms -> what an encoder composes of their characters, `(U, E)`."""
+        batches = group_by_length([len(form) for form in forms], max_tokens=CHARACTERS)
+
+        def compose(rows: list[int]) -> Tensor:
+            characters, lengths = self.indexer.spell([forms[row] for row in rows])
+            return encoder(characters.to(self.device), lengths.to(self.device))
+
+        parts = side_by_side(compose, batches, self.device)
+        order = torch.tensor([row for rows in batches for row in rows], device=self.device)  # (U,)
+        return torch.cat(parts)[order.argsort()]

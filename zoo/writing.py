@@ -19,6 +19,7 @@ from zoo.batching import group_by_length
 from zoo.beam import beam_search, check_search
 from zoo.decoder import DecoderState, Memory
 from zoo.decoding import Hypothesis, Limits, Step, greedy, sample
+from zoo.inputs import check_text, check_texts
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
 from zoo.side_by_side import side_by_side
 from zoo.text import UNKNOWN
@@ -135,7 +136,7 @@ class WritingModule(ZooModule):
             length_penalty=length_penalty, coverage_penalty=coverage_penalty,
         )  # fmt: skip
         search = replace(self.search, **{name: value for name, value in given.items() if value is not None})
-        outputs = self._each(inputs, max_tokens, lambda batch, _: self.find(batch, search, n_best))
+        outputs = self._each(inputs, max_tokens, lambda model, batch, _: model.find(batch, search, n_best))
         return [best[0].text for best in outputs] if n_best is None else outputs
 
     @torch.no_grad()
@@ -156,23 +157,23 @@ class WritingModule(ZooModule):
             temperature, top_k, top_p: see `zoo.decoding.sample`.
             seed: of the drawing.
         """
-        limits = self.search.limits
+        limits, inputs = self.search.limits, check_texts(inputs)
         noise = torch.rand(len(inputs), limits.max_length + 1, generator=torch.Generator().manual_seed(seed))
         options = dict(temperature=temperature, top_k=top_k, top_p=top_p)
 
-        def draw(batch: Seq2SeqBatch, rows: list[int]) -> list[list[Hypothesis]]:
-            memory, state = self.encode(batch)
-            step = self.step_function(batch.extra)
-            return [[h] for h in sample(step, state, memory, limits, noise=noise[rows].to(self.device), **options)]
+        def draw(model: WritingModule, batch: Seq2SeqBatch, rows: list[int]) -> list[list[Hypothesis]]:
+            memory, state = model.encode(batch)
+            step = model.step_function(batch.extra)
+            return [[h] for h in sample(step, state, memory, limits, noise=noise[rows].to(model.device), **options)]
 
         return [best[0] for best in self._each(inputs, max_tokens, draw)]
 
     @torch.inference_mode()
     def attend(self, source: str, target: str) -> Attended:
         """Where the model looks while it writes `target`, whoever wrote it."""
+        source, target = check_text(source, "source"), check_text(target, "target")
         batch = EncodedPairs([source], self.indexer, [target]).batch([0])
-        with self.evaluating():
-            decoded, *_ = self(self.transfer_batch_to_device(batch, self.device, 0))
+        decoded, *_ = self.in_evaluation()(self.transfer_batch_to_device(batch, self.device, 0))
         pieces = self.indexer.source.split(source)[: self.indexer.max_source] or [UNKNOWN]
         written = self.indexer.target.split(target)[: self.indexer.max_target]
         return Attended(pieces, [*written, END], decoded.weights[0].cpu())
@@ -199,24 +200,25 @@ class WritingModule(ZooModule):
         self,
         inputs: Sequence[str],
         max_tokens: int,
-        write: Callable[[Seq2SeqBatch, list[int]], list[list[Hypothesis]]],
+        write: Callable[[WritingModule, Seq2SeqBatch, list[int]], list[list[Hypothesis]]],
     ) -> list[list[Output]]:
+        inputs = check_texts(inputs)
         texts = [i for i, text in enumerate(inputs) if text.strip()]
         data = EncodedPairs([inputs[i] for i in texts], self.indexer)
         if data.cut[0]:
             warnings.warn(f"{data.cut[0]} inputs have more than max_source={self.indexer.max_source} pieces: cut there")
         outputs = [[Output("", 0.0, 0.0)] for _ in inputs]
+        model = self.in_evaluation()
 
         def work(rows: list[int]) -> None:
             batch = self.transfer_batch_to_device(data.batch(rows), self.device, 0)
             places = [texts[row] for row in rows]
-            for place, found, unknown in zip(places, write(batch, places), batch.unknown, strict=True):
+            for place, found, unknown in zip(places, write(model, batch, places), batch.unknown, strict=True):
                 outputs[place] = [
                     Output(self.indexer.decode(h.tokens, unknown), h.score, h.log_probability) for h in found
                 ]
 
-        with self.evaluating():
-            side_by_side(work, group_by_length(data.lengths, max_tokens), self.device)
+        side_by_side(work, group_by_length(data.lengths, max_tokens), self.device)
         return outputs
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:

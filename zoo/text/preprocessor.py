@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
@@ -22,7 +22,7 @@ class TextCounts(NamedTuple):
 
 
 class Preprocessor:
-    """Texts to the tokens that a classifier reads, and in `counts` how many they were.
+    """Texts to the tokens that a classifier reads.
 
     Args:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
@@ -70,7 +70,6 @@ class Preprocessor:
         self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
         self._stop_words, self._known = frozenset(stop_words), known
         self.max_length, self.truncate = max_length, truncate
-        self.counts = TextCounts()
         self.start, self.fill, self.empty = start, fill, empty
 
     def split(self, text: str) -> list[str]:
@@ -94,10 +93,14 @@ class Preprocessor:
         return tokens or list(EMPTIES[self.empty])
 
     def __call__(self, text: str) -> list[str]:
-        tokens, (texts, empty, truncated) = self.split(text), self.counts
-        too_long = self.start + len(tokens) > self.max_length
-        self.counts = TextCounts(texts + 1, empty + (not tokens), truncated + too_long)
-        return self.cut(tokens)
+        """The tokens that are read of a text."""
+        return self.cut(self.split(text))
+
+    def count(self, texts: Iterable[Sequence[str]]) -> TextCounts:
+        """Of texts as `split` makes them."""
+        lengths = [len(tokens) for tokens in texts]
+        too_long = [length for length in lengths if self.start + length > self.max_length]
+        return TextCounts(texts=len(lengths), empty=lengths.count(0), truncated=len(too_long))
 
 
 # How many tokens of a text too long are kept at its beginning and at its end.
