@@ -36,7 +36,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from datamodules import TaggingDataModule
 from zoo import CELLS, RecurrentBackbone, SequenceTagger
-from zoo.cells.contract import Cell
+from zoo.cells import choose_kernel
+from zoo.cells.base import Cell
 
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -263,7 +264,7 @@ def cells(bench: Bench) -> None:
     for cell in track(CELLS, "cells", console=STATUS):
         backbone = RecurrentBackbone(size, size, cell=cell)
         parameters = sum(p.numel() for p in backbone.parameters())
-        line = f"| {cell} | {backbone.layers[0][0].kernel} | {parameters:,} |"
+        line = f"| {cell} | {choose_kernel(backbone.cells[0]).name} | {parameters:,} |"
         run, lstm = bench.ours(cell, size), bench.ours("lstm", size)
         for mode, precision, steps in modes:
             x, lengths = batches[steps]

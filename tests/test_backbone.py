@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
-from zoo.cells.contract import chosen_kernel
-from zoo.cells.gru_scan import span_length
+from zoo.autograd.gru import span_length
+from zoo.cells import choose_kernel, kernel_names, scan_layer
 from zoo.dropout import LockedDropout, dropout
 from zoo.errors import ZooError
 from zoo.masks import padding_mask
@@ -24,7 +24,7 @@ INPUTS, UNITS = 5, 6
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 SHAPES = [(1, False), (1, True), (2, False), (3, True)]
 PLAIN = RecurrentOptions()
-KERNELS = [(cell, kernel) for cell in CELLS for kernel in CELLS[cell].kernels]
+KERNELS = [(cell, kernel) for cell in CELLS for kernel in kernel_names(cell)]
 EVERY_KERNEL = pytest.mark.parametrize("cell, kernel", KERNELS)
 EVERY_SHAPE = pytest.mark.parametrize("layers, bidirectional", SHAPES)
 EVERY_PRECISION = pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
@@ -211,7 +211,7 @@ def test_an_empty_row_keeps_its_state(cell, kernel):
 @EVERY_KERNEL
 def test_steps_equal_the_scan_and_drop_nothing(cell, kernel, skip):
     backbone = make(cell, 2, bidirectional=False, options=RecurrentOptions(kernel=kernel, skip=skip))
-    drops = {name: 0.5 for name in REGULARISERS if name in CELLS[cell].honours | {"input_dropout"}}
+    drops = {name: 0.5 for name in REGULARISERS if name in CELLS[cell].supported_options | {"input_dropout"}}
     dropping = make(cell, 2, bidirectional=False, dropout=0.5, options=RecurrentOptions(skip=skip, **drops))
     x, lengths = batch([6, 6])
     whole = backbone(x, lengths)
@@ -477,9 +477,9 @@ def test_a_gru_goes_over_a_ragged_batch_packed_in_inference(lengths, kernel):
     x, lengths = batch(lengths)
     cell = backbone.cells[0]
     learning = backbone(x, lengths)
-    assert chosen_kernel(cell, lengths, x.shape[1]) == "by_hand"
+    assert choose_kernel(cell, lengths, x.shape[1]).name == "by_hand"
     with torch.no_grad():
-        assert chosen_kernel(cell, lengths, x.shape[1]) == kernel
+        assert choose_kernel(cell, lengths, x.shape[1]).name == kernel
         torch.testing.assert_close(backbone(x, lengths), learning, atol=1e-5, rtol=1e-5)
 
 
@@ -508,12 +508,12 @@ def test_every_parameter_gets_a_gradient(cell, kernel, skip):
 @EVERY_KERNEL
 def test_regularisers_act_in_training_alone(cell, kernel, name, layers, bidirectional):
     options = RecurrentOptions(kernel=kernel, **{name: 0.5})
-    if name not in CELLS[cell].honours | {"input_dropout"}:
-        with pytest.raises(ZooError, match=f"the cell '{cell}' cannot honour {name}=0.5"):
+    if name not in CELLS[cell].supported_options | {"input_dropout"}:
+        with pytest.raises(ZooError, match=f"the cell '{cell}' does not support {name}=0.5"):
             make(cell, options=options)
         return
     if options.between_steps and kernel != "steps":
-        with pytest.raises(ZooError, match=f"kernel='{kernel}' cannot honour {name}: .*kernel='steps'"):
+        with pytest.raises(ZooError, match=f"kernel='{kernel}' does not support {name}: .*kernel='steps'"):
             make(cell, options=options)
         return
     x = batch([4, 3])
@@ -530,18 +530,20 @@ def test_regularisers_act_in_training_alone(cell, kernel, name, layers, bidirect
 
 
 @pytest.mark.parametrize("name", ["hidden_dropout", "zoneout"])
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].honours])
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].supported_options])
 def test_what_acts_between_steps_leaves_evaluation_its_kernel(cell, name):
     layer, plain = (make(cell, options=RecurrentOptions(**{name: p})).layers[0][0] for p in (0.5, 0.0))
-    assert layer.train().kernel == "steps"
-    assert layer.eval().kernel == plain.eval().kernel == plain.train().kernel
+    assert choose_kernel(layer.train()).name == "steps"
+    assert choose_kernel(layer.eval()) == choose_kernel(plain.eval()) == choose_kernel(plain.train())
 
 
-@pytest.mark.parametrize("cell, kernel", [pair for pair in KERNELS if "weight_drop" in CELLS[pair[0]].honours])
+@pytest.mark.parametrize(
+    "cell, kernel", [pair for pair in KERNELS if "weight_drop" in CELLS[pair[0]].supported_options]
+)
 def test_weight_drop_is_the_kernel_on_a_matrix_with_holes(cell, kernel):
     dropping = make(cell, bidirectional=False, options=RecurrentOptions(kernel=kernel, weight_drop=0.5))
     holed = make(cell, bidirectional=False, options=RecurrentOptions(kernel=kernel))
-    assert dropping.layers[0][0].kernel == holed.layers[0][0].kernel == kernel
+    assert choose_kernel(dropping.cells[0]).name == choose_kernel(holed.cells[0]).name == kernel
     x = batch([4, 3])
     torch.manual_seed(5)
     dropped = dropping(*x).sequence
@@ -552,7 +554,7 @@ def test_weight_drop_is_the_kernel_on_a_matrix_with_holes(cell, kernel):
     torch.testing.assert_close(dropped, holed(*x).sequence)
 
 
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].honours])
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].supported_options])
 def test_zoneout_keeps_some_units_and_moves_the_others_as_ever(cell):
     layer, plain = (
         make(cell, bidirectional=False, options=RecurrentOptions(zoneout=p)).layers[0][0] for p in (0.3, 0.0)
@@ -563,10 +565,10 @@ def test_zoneout_keeps_some_units_and_moves_the_others_as_ever(cell):
     for part, (old, new, anyway) in enumerate(zip(before, after, moved, strict=True)):
         kept = new == old
         torch.testing.assert_close(new[~kept], anyway[~kept])
-        assert 0.25 < kept.float().mean() < 0.35 if part < layer.free else not kept.any()
+        assert 0.25 < kept.float().mean() < 0.35 if part < layer.free_states else not kept.any()
 
 
-@pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].honours])
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].supported_options])
 def test_zoneout_stays_where_the_cell_would(cell):
     backbone = make(cell, options=RecurrentOptions(zoneout=0.7))
     assert backbone(torch.randn(2, 300, INPUTS), torch.tensor([300, 299])).sequence.abs().max() < 3
@@ -593,8 +595,8 @@ def test_skips_carry_a_layers_input_past_it(cell):
     x, lengths = batch([5, 2, 4])
     for skip in ("residual", "highway"):
         backbone = trained(make(cell, 2, options=RecurrentOptions(skip=skip)))
-        first, _ = backbone.layers[0][0].scan_together(backbone.layers[0], x, lengths, None)
-        second, _ = backbone.layers[1][0].scan_together(backbone.layers[1], first, lengths, None)
+        first, _ = scan_layer(backbone.layers[0], x, lengths, None)
+        second, _ = scan_layer(backbone.layers[1], first, lengths, None)
         expected = first + second
         if skip == "highway":
             gate = torch.sigmoid(first @ backbone.skips[0].gate.weight.T + backbone.skips[0].gate.bias)
@@ -607,8 +609,8 @@ def test_skips_carry_a_layers_input_past_it(cell):
 def test_a_highway_lets_little_through_at_first(cell):
     x, lengths = batch([4, 4, 4])
     backbone = make(cell, 2, options=RecurrentOptions(skip="highway"))
-    first, _ = backbone.layers[0][0].scan_together(backbone.layers[0], x, lengths, None)
-    second, _ = backbone.layers[1][0].scan_together(backbone.layers[1], first, lengths, None)
+    first, _ = scan_layer(backbone.layers[0], x, lengths, None)
+    second, _ = scan_layer(backbone.layers[1], first, lengths, None)
     share = (backbone(x, lengths).sequence - first) / (second - first)
     assert 0.05 < share.median() < 0.4
 
@@ -631,7 +633,7 @@ def test_each_dropout_acts_in_its_place_alone(cell, kernel):
     found = backbone(x, lengths).sequence
     torch.manual_seed(5)  # the same holes
     for layer, p in zip(backbone.layers, (0.5, 0.3, 0.3), strict=True):
-        x, _ = layer[0].scan_together(layer, LockedDropout(p)(x), lengths, None)
+        x, _ = scan_layer(layer, LockedDropout(p)(x), lengths, None)
     for row, length in enumerate(lengths):
         torch.testing.assert_close(found[row, :length], x[row, :length])
 
@@ -672,7 +674,7 @@ def test_dropout_acts_in_training_alone(cell):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_forget_bias_holds_on_to_the_past(cell):
-    if "forget_bias" not in CELLS[cell].honours:
+    if "forget_bias" not in CELLS[cell].supported_options:
         with pytest.raises(ZooError, match="forget_bias"):
             make(cell, options=RecurrentOptions(forget_bias=2.0))
         return

@@ -11,8 +11,11 @@ import torch
 from torch import nn
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
-from zoo.cells import gru_scan, make_cell
-from zoo.cells.minimal import LinearScan, parallel_scan
+from zoo.autograd import GRUScan, LinearScan
+from zoo.autograd import gru as gru_module
+from zoo.cells import kernel_names, make_cell
+from zoo.cells.kernels.base import SATURATION
+from zoo.cells.kernels.minimal import parallel_scan
 from zoo.errors import ZooError
 
 INPUTS, UNITS, STEPS = 3, 4, 5
@@ -153,7 +156,7 @@ def test_equals_its_equations(name, start):
     states = tuple(part.double() for part in cell.initial_state(2))
     if start == "given":  # what is not free, an slstm's normaliser, is positive
         states = tuple(
-            torch.randn_like(part) if k < cell.free else torch.rand_like(part) for k, part in enumerate(states)
+            torch.randn_like(part) if k < cell.free_states else torch.rand_like(part) for k, part in enumerate(states)
         )
     outputs, ends = cell.scan(x, torch.tensor(lengths), states)
     for row, length in enumerate(lengths):
@@ -182,19 +185,20 @@ def gru_layer() -> tuple[torch.Tensor, ...]:
     torch.manual_seed(3)
     D, T, B, H = 2, 5, 3, 2
     weights = random(D, 3 * H, INPUTS), random(D, 3 * H), random(D, 3 * H, H), random(D, H)
-    return random(B, T, INPUTS), torch.tensor([5, 2, 0]), *weights, random(D, B, H)
+    padding = torch.arange(T) >= torch.tensor([5, 2, 0])[:, None]  # (B, T)
+    return random(B, T, INPUTS), padding[..., None] * SATURATION, *weights, random(D, B, H)
 
 
 @pytest.mark.parametrize("span", [1, 2, 5])
 def test_gradients_of_the_gru_by_hand(span, monkeypatch):
-    monkeypatch.setattr(gru_scan, "NUMBERS", 0)
-    monkeypatch.setattr(gru_scan, "ROWS", span * 3)
-    assert torch.autograd.gradcheck(gru_scan.GRUScan.apply, gru_layer())
+    monkeypatch.setattr(gru_module, "NUMBERS", 0)
+    monkeypatch.setattr(gru_module, "ROWS", span * 3)
+    assert torch.autograd.gradcheck(lambda *layer: GRUScan.apply(*layer)[:2], gru_layer())
 
 
 def test_the_gru_by_hand_writes_into_no_gradient_that_it_is_given():
     layer = gru_layer()
-    made = gru_scan.GRUScan.apply(*layer)
+    made = GRUScan.apply(*layer)[:2]
     given = [torch.randn_like(part) for part in made]
     before = [grad.clone() for grad in given]
     torch.autograd.grad(made, [layer[0], *layer[2:]], given)
@@ -218,7 +222,7 @@ REGULARISERS = [{}, {"hidden_dropout": 0.4}, {"weight_drop": 0.4}, {"zoneout": 0
 LAYERS = [
     (cell, options)
     for cell in CELLS
-    for kernel in CELLS[cell].kernels
+    for kernel in kernel_names(cell)
     for options in [RecurrentOptions(kernel=kernel, **regulariser) for regulariser in REGULARISERS]
     if able(cell, options)
 ]
@@ -243,7 +247,7 @@ def test_gradients_of_every_kernel(cell, options):
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("cell, kernel", [(cell, kernel) for cell in CELLS for kernel in CELLS[cell].kernels])
+@pytest.mark.parametrize("cell, kernel", [(cell, kernel) for cell in CELLS for kernel in kernel_names(cell)])
 def test_a_second_derivative_is_right_or_refused(cell, kernel, frozen):
     torch.manual_seed(3)
     backbone = RecurrentBackbone(2, 3, cell=cell, options={"kernel": kernel}).double().requires_grad_(not frozen)
@@ -299,3 +303,45 @@ def test_closed_gates_of_a_min_lstm_keep_what_they_kept():
     x, h = torch.ones(1, 3, 1), torch.full((1, 1), 4.0)  # f / (f + i) is 1 to 22 digits
     assert cell.step(x[:, 0], (h,))[0].item() == 4.0
     assert cell.scan(x, torch.tensor([3]), (h,))[0].flatten().tolist() == [4.0, 4.0, 4.0]
+
+
+@pytest.mark.parametrize("cell, kernel", [(cell, kernel) for cell in CELLS for kernel in kernel_names(cell)])
+def test_torch_func_gives_the_gradient_of_autograd(cell, kernel):
+    torch.manual_seed(3)
+    backbone = RecurrentBackbone(2, 3, cell=cell, options={"kernel": kernel}).double()
+    x, lengths = torch.randn(2, 3, 2, dtype=torch.float64), torch.tensor([3, 2])
+    parameters = dict(backbone.named_parameters())
+
+    def score(given, z):
+        encoded = torch.func.functional_call(backbone, given, (z, lengths))
+        return encoded.sequence.square().sum() + encoded.final.sum()
+
+    if kernel == "packed":
+        with pytest.raises(ZooError, match="packed kernels do not go through torch.func"):
+            torch.func.grad(score, argnums=(0, 1))(parameters, x)
+        return
+    found = torch.func.grad(score, argnums=(0, 1))(parameters, x)
+    z = x.clone().requires_grad_()
+    score(parameters, z).backward()
+    torch.testing.assert_close(found[1], z.grad, atol=1e-12, rtol=0)
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(found[0][name], parameter.grad, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("cell, kernel", [(cell, kernel) for cell in CELLS for kernel in kernel_names(cell)])
+def test_torch_func_gives_a_right_hessian_or_refuses(cell, kernel):
+    torch.manual_seed(3)
+    backbone = RecurrentBackbone(2, 2, cell=cell, bidirectional=False, options={"kernel": kernel}).double()
+    x, lengths = torch.randn(2, 3, 2, dtype=torch.float64), torch.tensor([3, 2])
+    weight = backbone.cells[0].weight_ih.detach()
+
+    def score(w):
+        return torch.func.functional_call(backbone, {"layers.0.0.weight_ih": w}, (x, lengths)).sequence.sum()
+
+    try:
+        found = torch.func.jacrev(torch.func.jacrev(score))(weight).flatten()
+    except (ZooError, RuntimeError) as error:
+        assert re.search("create_graph=True|torch.func|vmap|automatic differentiation|not implemented", str(error))
+        return
+    expected = torch.autograd.functional.hessian(score, weight)
+    torch.testing.assert_close(found, expected.flatten(), atol=1e-9, rtol=0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from zoo.likelihood import ROWS, token_log_probability
+from zoo.autograd.log_probability import ROWS
+from zoo.likelihood import token_log_probability
 
 
 @pytest.mark.parametrize("n", [1, ROWS, 2 * ROWS + 3])

@@ -8,13 +8,14 @@ import torch
 
 from datamodules import ClassificationDataModule
 from zoo import CELLS, Encoded, RecurrentBackbone, RecurrentOptions, TextClassifier
+from zoo.cells import kernel_names
 
 DEVICE = "cuda"
 if not torch.cuda.is_available():
     pytest.skip("these tests need a GPU, and there is none", allow_module_level=True)
 
 INPUTS, UNITS = 8, 16
-KERNELS = [(cell, kernel) for cell in CELLS for kernel in ("auto", *CELLS[cell].kernels)]
+KERNELS = [(cell, kernel) for cell in CELLS for kernel in ("auto", *kernel_names(cell))]
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1e-1}  # of a distance, relative to the length
 EVERY_KERNEL = pytest.mark.parametrize("cell, kernel", KERNELS)

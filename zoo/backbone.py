@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zoo.cells import RecurrentOptions, State, check_batch, check_states, make_cell
+from zoo.cells import RecurrentOptions, State, check_batch, check_states, make_cell, scan_layer
 from zoo.cells.precision import autocast_dtype
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
@@ -103,7 +103,7 @@ class RecurrentBackbone(nn.Module):
 
     Raises:
         ValueError: an unknown cell, option or skip (the known ones are listed), a size below 1, or an option that the
-            cell cannot honour.
+            cell does not support.
     """
 
     def __init__(
@@ -161,12 +161,12 @@ class RecurrentBackbone(nn.Module):
         if state is not None:
             check_states(self.cells, state, x.shape[0])
         mask = None if known_complete(lengths, x.shape[1]) else padding_mask(lengths, x.shape[1])  # (B, T)
-        cast = x.to(autocast_dtype(x))  # as all products will have it: what is done before them has half to do
+        cast = x.to(autocast_dtype(x))  # first, so that masking moves half the bytes
         x = cast if mask is None else zero_padding(cast, mask, inplace=cast is not x)
         finals, states = [], []
         for depth, layer in enumerate(self.layers):
             starts = None if state is None else state[depth * self.directions : (depth + 1) * self.directions]
-            y, ends = layer[0].scan_together(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * O)
+            y, ends = scan_layer(layer, self._dropped(x, depth), lengths, starts)  # (B, T, D * O)
             x = self._skipped(x, y, depth)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends

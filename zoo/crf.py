@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from zoo.autograd import ForwardAlgorithm
 from zoo.errors import ZooError
 from zoo.masks import last, padding_mask, zero_padding
 from zoo.spans import Transitions
@@ -145,44 +145,10 @@ class LinearChainCRF(nn.Module):
 
 
 def _log_partition(unary: Tensor, pairwise: Tensor, lengths: Tensor) -> Tensor:
-    return last(_ForwardScores.apply(unary, pairwise), lengths).logsumexp(1)
+    alpha, _ = ForwardAlgorithm.apply(unary, pairwise)  # (B, T, K)
+    return last(alpha, lengths).logsumexp(1)
 
 
 def _masked(tags: Tensor, lengths: Tensor) -> Tensor:
     real = padding_mask(lengths, tags.shape[-1])  # (B, T)
     return tags * (real if tags.dim() == 2 else real[:, None])
-
-
-class _ForwardScores(torch.autograd.Function):
-    """The forward algorithm: `alpha (B, T, K)`, log of the summed exp scores of all prefixes ending in a tag.
-
-    Written by hand because autograd over torch.logsumexp takes three times as long, much of it in exp of the
-    hugely negative, which is slow: here no argument leaves the range where exp is quick. Each tag is shifted
-    by its own maximum; the quicker `log(exp(alpha - max) @ exp(pairwise))` underflows at 100 nats apart.
-    """
-
-    @staticmethod
-    def forward(ctx, unary: Tensor, pairwise: Tensor) -> Tensor:
-        alphas, weights = [unary[:, 0]], []
-        for scores in unary.unbind(1)[1:]:
-            paths = alphas[-1][:, :, None] + pairwise  # (B, K, K)
-            highest = paths.amax(1, keepdim=True)  # (B, 1, K)
-            paths.sub_(highest).clamp_min_(-80.0).exp_()  # e^-80 beside 1 is nothing, in float64 too
-            total = paths.sum(1, keepdim=True)  # (B, 1, K)
-            weights.append(paths.div_(total))  # p(y_t | y_t+1, x_1..t)
-            alphas.append(total.log_().add_(highest).squeeze(1) + scores)
-        ctx.save_for_backward(*weights)
-        return torch.stack(alphas, 1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        weights = ctx.saved_tensors
-        grads = list(grad.unbind(1))  # each (B, K)
-        rows, _, size = grad.shape
-        pairs = grad.new_zeros(rows, size, size)
-        for step in range(len(weights) - 1, -1, -1):
-            flow = weights[step] * grads[step + 1][:, None]  # (B, K, K)
-            grads[step] = grads[step] + flow.sum(2)
-            pairs += flow
-        return torch.stack(grads, 1), pairs.sum(0)

@@ -103,7 +103,7 @@ class AttentionDecoder(nn.Module):
         )
         size = self.backbone.output_size
         self.bridge = nn.ModuleList(
-            nn.ModuleList(nn.Linear(memory_size, part.shape[-1]) for part in cell.initial_state(1)[: cell.free])
+            nn.ModuleList(nn.Linear(memory_size, part.shape[-1]) for part in cell.initial_state(1)[: cell.free_states])
             for (cell,) in self.backbone.layers
         )
         self.attention = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.autograd import ReverseRows, ZeroPadding, zeroed
+
 
 def padding_mask(lengths: Tensor, steps: int) -> Tensor:
     """True at real positions: `(B,)` lengths -> `(B, T)` bool."""
@@ -20,7 +22,7 @@ def is_traced() -> bool:
 
 
 def known_complete(lengths: Tensor, steps: int) -> bool:
-    """Whether no row has padding, as far as it is known without waiting: on a GPU, or traced, it never is."""
+    """Whether no row has padding. Always False on a GPU or when traced: there a check would wait for the device."""
     return lengths.device.type == "cpu" and not is_traced() and int(lengths.min()) == steps
 
 
@@ -32,25 +34,8 @@ def zero_padding(x: Tensor, mask: Tensor, *, inplace: bool = False) -> Tensor:
     if is_traced():
         return torch.where(mask[..., None], x, 0.0)
     if torch.is_grad_enabled() and x.requires_grad:
-        return _Zero.apply(x, mask)
-    # The bits of a number, all or none: as fast as a product, which would keep NaN, and faster than torch.where.
-    whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
-    bits, kept = x.view(whole), -mask[..., None].to(whole)
-    return (bits.bitwise_and_(kept) if inplace else bits & kept).view(x.dtype)
-
-
-class _Zero(torch.autograd.Function):
-    # Its gradient is itself: one that comes for padding may be NaN.
-
-    @staticmethod
-    def forward(ctx, x: Tensor, mask: Tensor) -> Tensor:
-        ctx.save_for_backward(mask)
-        return zero_padding(x, mask)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        (mask,) = ctx.saved_tensors
-        return zero_padding(grad, mask), None
+        return ZeroPadding.apply(x, mask)
+    return zeroed(x, mask, inplace=inplace)
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
@@ -58,29 +43,7 @@ def reverse(x: Tensor, lengths: Tensor) -> Tensor:
 
     It is its own inverse.
     """
-    return _Reverse.apply(x, lengths)
-
-
-class _Reverse(torch.autograd.Function):
-    # A permutation that is its own inverse: its gradient is itself, a gather where autograd would scatter.
-
-    @staticmethod
-    def forward(ctx, x: Tensor, lengths: Tensor) -> Tensor:
-        ctx.save_for_backward(lengths)
-        return _permute(x, lengths)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        (lengths,) = ctx.saved_tensors
-        return reverse(grad, lengths), None
-
-
-def _permute(x: Tensor, lengths: Tensor) -> Tensor:
-    rows, steps = x.shape[:2]
-    time = torch.arange(steps, device=x.device).expand(rows, steps)  # (B, T)
-    source = torch.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)  # (B, T)
-    offset = torch.arange(rows, device=x.device)[:, None] * steps  # (B, 1)
-    return x.reshape(rows * steps, -1).index_select(0, (source + offset).view(-1)).view(x.shape)
+    return ReverseRows.apply(x, lengths)
 
 
 def last(x: Tensor, lengths: Tensor) -> Tensor:

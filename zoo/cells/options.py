@@ -14,7 +14,7 @@ REGULARISERS = ("hidden_dropout", "input_dropout", "weight_drop", "zoneout")
 
 @dataclass(frozen=True)
 class RecurrentOptions:
-    """Options of recurrent layers. What a cell cannot honour is an error.
+    """Options of recurrent layers. An option that a cell does not support is an error.
 
     Attributes:
         input_dropout: probability that a row loses a feature of the first layer's input at all its steps (Gal &

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.cells.contract import Cell, Parameters, State
+from zoo.cells.base import Cell
+from zoo.cells.kernels import State
 from zoo.cells.options import RecurrentOptions
+from zoo.cells.stacked import StackedParameters
 from zoo.errors import ZooError, unknown_name
 
 OUTPUT_GATES = ("current", "previous")
@@ -20,8 +22,8 @@ class PeepholeLSTM(Cell):
     `output_gate="previous"`, the previous one too, so that all gates can be computed at once. The state is `(h, c)`.
     """
 
-    gates, states, free = 4, 2, 2  # input, forget, output, cell
-    honours = Cell.honours | {"forget_bias", "output_gate"}
+    num_gates, num_states, free_states = 4, 2, 2  # input, forget, output, cell
+    supported_options = Cell.supported_options | {"forget_bias", "output_gate"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
@@ -31,7 +33,7 @@ class PeepholeLSTM(Cell):
         self.peephole = nn.Parameter(torch.empty(3, hidden_size).uniform_(-0.1, 0.1))  # input, forget, output
         self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
         i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         c, (peep_i, peep_f, peep_o) = state[1], own.peephole[:, :, None].unbind(1)
         new = (f + peep_f * c).sigmoid() * c + (i + peep_i * c).sigmoid() * g.tanh()
@@ -45,14 +47,14 @@ class CoupledLSTM(Cell):
     The state is `(h, c)`.
     """
 
-    gates, states, free = 3, 2, 2  # forget, output, cell
-    honours = Cell.honours | {"forget_bias"}
+    num_gates, num_states, free_states = 3, 2, 2  # forget, output, cell
+    supported_options = Cell.supported_options | {"forget_bias"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
         self.bias_ih.data.chunk(3)[0].fill_(options.first_forget_bias)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
         f, o, g = (inputs + recurrent).chunk(3, dim=-1)  # (D, B, H) each
         c = torch.lerp(g.tanh(), state[1].to(g.dtype), f.sigmoid())
         return o.sigmoid() * c.tanh(), c
@@ -64,8 +66,8 @@ class LayerNormLSTM(Cell):
     The state is `(h, c)`.
     """
 
-    gates, states, free = 4, 2, 2  # input, forget, output, cell
-    honours = Cell.honours | {"forget_bias"}
+    num_gates, num_states, free_states = 4, 2, 2  # input, forget, output, cell
+    supported_options = Cell.supported_options | {"forget_bias"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
@@ -75,11 +77,11 @@ class LayerNormLSTM(Cell):
         self.bias_c = nn.Parameter(torch.zeros(hidden_size))
         self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
-    def project(self, x: Tensor, own: Parameters) -> Tensor:
+    def project(self, x: Tensor, own: StackedParameters) -> Tensor:
         gates = torch.einsum("d...i,dgi->d...g", x, own.weight_ih)
         return _layer_norm(gates, own.scale_ih, own.bias_ih)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
         i, f, o, g = (inputs + _layer_norm(recurrent, own.scale_hh)).chunk(4, dim=-1)  # (D, B, H) each
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * _layer_norm(c, own.scale_c, own.bias_c).tanh(), c
@@ -91,8 +93,8 @@ class ProjectedLSTM(Cell):
     The state is `(h, c)`, `(B, O)` and `(B, H)`.
     """
 
-    gates, states, free = 4, 2, 2  # input, forget, output, cell
-    honours = Cell.honours | {"forget_bias", "projection_size"}
+    num_gates, num_states, free_states = 4, 2, 2  # input, forget, output, cell
+    supported_options = Cell.supported_options | {"forget_bias", "projection_size"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         size = max(1, hidden_size // 2) if options.projection_size is None else options.projection_size
@@ -102,7 +104,7 @@ class ProjectedLSTM(Cell):
         self.weight_ho = nn.Parameter(nn.init.xavier_uniform_(torch.empty(size, hidden_size)))
         self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
         i, f, o, g = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return (o.sigmoid() * c.tanh()).to(own.weight_ho.dtype) @ own.weight_ho.transpose(1, 2), c
@@ -115,14 +117,14 @@ class SLSTM(Cell):
     which `c` and `n` are scaled down.
     """
 
-    gates, states = 4, 4  # input, forget, output, cell
-    honours = Cell.honours | {"forget_bias"}
+    num_gates, num_states = 4, 4  # input, forget, output, cell
+    supported_options = Cell.supported_options | {"forget_bias"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
         self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: Parameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
         i, f, o, z = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         _, c, n, m = state
         kept = F.logsigmoid(f) + m
