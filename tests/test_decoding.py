@@ -10,9 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.beam import beam_search
-from zoo.decoding import Limits, greedy, sample, select
 from zoo.errors import ZooError
+from zoo.generation import NOTHING, Limits, beam_search, greedy, sample, select
 
 TOKENS, SIZE, BEGIN, END = 5, 8, 0, 1
 
@@ -228,3 +227,47 @@ def test_narrow_sampling_is_greedy():
 def test_nonsense_is_refused(call, message):
     with pytest.raises(ZooError, match=message):
         call(Model(0), Limits(BEGIN, END, 3))
+
+
+@given(seed=st.integers(0, 1000), lengths=st.lists(st.integers(0, 4), min_size=3, max_size=3), block=st.integers(0, 2))
+@settings(max_examples=30)
+def test_a_prompt_goes_on_as_the_whole_output_does(seed, lengths, block):
+    model = Model(seed, sentences=3)
+    whole = greedy(model.step, model.state, model.source, Limits(BEGIN, END, 7, 5, block))
+    # What each sentence's prompt says, and the state after all of it but its last token.
+    prompts = [[BEGIN, *hypothesis.tokens[:n]] for hypothesis, n in zip(whole, lengths, strict=True)]
+    states = []
+    for row, prompt in enumerate(prompts):
+        state, source = model.only([row])
+        for token in prompt[:-1]:
+            _, state = model.step(torch.tensor([token]), state, source)
+        states.append(state)
+    state = ((torch.cat([h for (h,), _ in states]),), torch.cat([t for _, t in states]))
+    longest = max(map(len, prompts))
+    filled = torch.tensor([[NOTHING] * (longest - len(prompt)) + prompt for prompt in prompts])
+    for row, length in enumerate(lengths):  # lengths are those of the new tokens, so each row has limits of its own
+        limits = Limits(BEGIN, END, 7 - length, max(0, 5 - length), block)
+        one = torch.tensor([row])
+        given = (model.step, select(state, one), select(model.source, one), limits)
+        (found,) = greedy(*given, prompt=filled[one])
+        assert found.tokens == whole[row].tokens[length:]
+        ((best,),) = beam_search(*given, beam=1, prompt=filled[one])
+        assert best.tokens == found.tokens
+    limits = Limits(BEGIN, END, 3, block_ngrams=block)
+    together = greedy(model.step, state, model.source, limits, prompt=filled)
+    for row, found in enumerate(together):
+        one = torch.tensor([row])
+        given = (model.step, select(state, one), select(model.source, one), limits)
+        (alone,) = greedy(*given, prompt=torch.tensor([prompts[row]]))
+        assert found.tokens == alone.tokens
+        together_beam = beam_search(model.step, state, model.source, limits, beam=3, prompt=filled)
+        (alone_beam,) = beam_search(*given, beam=3, prompt=torch.tensor([prompts[row]]))
+        assert [h.tokens for h in together_beam[row]] == [h.tokens for h in alone_beam]
+
+
+@pytest.mark.parametrize("prompt", [torch.zeros(2), torch.zeros(3, 0).long(), torch.tensor([[2], [3], [NOTHING]])])
+def test_a_prompt_that_is_none_is_refused(prompt):
+    model = Model(0, sentences=3)
+    for search in (greedy, lambda *given, **prompt: beam_search(*given, beam=2, **prompt)):
+        with pytest.raises(ZooError, match="expected a prompt of integers"):
+            search(model.step, model.state, model.source, Limits(BEGIN, END, 3), prompt=prompt)

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from zoo.backbone import RecurrentBackbone
 from zoo.cells import RecurrentOptions
 from zoo.decoder import AttentionDecoder, Decoded, DecoderState, Memory
-from zoo.decoding import Step
 from zoo.dropout import LockedDropout
 from zoo.embedding import ImportedVectors, import_table
 from zoo.errors import ZooError, unknown_name
+from zoo.generation import Step
 from zoo.likelihood import token_log_probability
 from zoo.masks import padding_mask
 from zoo.pairs import PairIndexer, Seq2SeqBatch, TextCoder
@@ -277,7 +277,7 @@ class Seq2Seq(WritingModule):
         return loss
 
     def step_function(self, extra: int) -> Step:
-        """What makes one step of decoding, for `zoo.decoding`, over an extended vocabulary of V + `extra` words.
+        """What makes one step of decoding, for `zoo.generation`, over an extended vocabulary of V + `extra` words.
 
         Padding, the begin and the unknown word are never written.
         """

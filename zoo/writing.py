@@ -16,9 +16,8 @@ from torch import Tensor
 
 from zoo.base import ZooModule
 from zoo.batching import group_by_length
-from zoo.beam import beam_search, check_search
 from zoo.decoder import DecoderState, Memory
-from zoo.decoding import Hypothesis, Limits, Step, greedy, sample
+from zoo.generation import Hypothesis, Limits, Step, beam_search, check_search, greedy, sample
 from zoo.inputs import check_text, check_texts
 from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
 from zoo.side_by_side import side_by_side
@@ -100,7 +99,7 @@ class WritingModule(ZooModule):
         raise NotImplementedError
 
     def step_function(self, extra: int) -> Step:
-        """What makes one step of decoding, for `zoo.decoding`, over `extra` words more than the vocabulary has."""
+        """What makes one step of decoding, for `zoo.generation`, over `extra` words more than the vocabulary has."""
         raise NotImplementedError
 
     @torch.no_grad()  # in inference mode, autocast would make new copies of all weights at each step
@@ -154,7 +153,7 @@ class WritingModule(ZooModule):
 
         Args:
             inputs, max_tokens: as in `predict`.
-            temperature, top_k, top_p: see `zoo.decoding.sample`.
+            temperature, top_k, top_p: see `zoo.generation.sample`.
             seed: of the drawing.
         """
         limits, inputs = self.search.limits, check_texts(inputs)

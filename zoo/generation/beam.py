@@ -1,4 +1,4 @@
-"""Beam search: the best output, or the best few, over a step function as `zoo.decoding` describes it.
+"""Beam search: the best output, or the best few, over a step function as `zoo.generation.search` describes it.
 
 With a beam of K there are R = B * K rows, those of a sentence side by side, and a source is never copied for them.
 The first step has one row for each sentence: nothing is written yet.
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.decoding import IMPOSSIBLE, Hypothesis, Limits, Nested, Step, first_tensor, select
 from zoo.errors import ZooError
+from zoo.generation.search import IMPOSSIBLE, Hypothesis, Limits, Nested, Step, first_tensor, select
 
 
 def beam_search(
@@ -30,6 +30,7 @@ def beam_search(
     length_penalty: float = 0.0,
     coverage_penalty: float = 0.0,
     coverage: Callable[[Nested, Nested], Tensor] | None = None,
+    prompt: Tensor | None = None,
 ) -> list[list[Hypothesis]]:
     """The best outputs among those that stay in a beam of the K most probable beginnings.
 
@@ -39,7 +40,7 @@ def beam_search(
     can become one of its `n_best`.
 
     Args:
-        step, state, source, limits: as in `zoo.decoding.greedy`; the state still has a row for each sentence.
+        step, state, source, limits, prompt: as in `greedy`; the state still has a row for each sentence.
         beam: K.
         n_best: outputs to return for each sentence, at most K.
         length_penalty: 0 prefers short outputs, 1 is about the mean log-probability of a token.
@@ -54,15 +55,15 @@ def beam_search(
         raise ZooError("a coverage penalty needs a model with attention: leave it out")
     first = first_tensor(state)
     sentences = torch.arange(len(first), device=first.device)  # (B,) those that go on
-    tokens = torch.full_like(sentences, limits.begin)  # (R,)
-    written = tokens.new_empty(len(sentences), 1, 0)  # (B, K, t)
+    tokens, given = limits.first(prompt, sentences)  # (R,) and (B, P)
+    written = given[:, None]  # (B, K, P + t)
     total = torch.zeros(len(sentences), 1, device=first.device)  # (B, K)
     ended = _Ended.none(total.expand(-1, beam), limits)
     outputs: list[list[Hypothesis]] = [[] for _ in sentences]
     longest = _length_factor(limits.max_length + 1, length_penalty)
     for t in range(limits.max_length + 1):
         log_probabilities, state = step(tokens, state, source)  # (R, V)
-        allowed = limits.apply(log_probabilities.float(), written.flatten(0, 1))  # (R, V)
+        allowed = limits.apply(log_probabilities.float(), written.flatten(0, 1), t)  # (R, V)
         hypotheses = total.shape[1]
         # The best 2K of a sentence are among the best 2K of each hypothesis.
         each = min(2 * beam, allowed.shape[1])
@@ -77,7 +78,8 @@ def beam_search(
         score = final / _length_factor(t + 1, length_penalty)
         if coverage_penalty:
             score = score + coverage_penalty * coverage(state, source).view_as(total).gather(1, parents[:, :beam])
-        ended = ended.merge(final, score, _gather(written, parents[:, :beam]), t)
+        new = written[..., given.shape[1] :]  # (B, K, t)
+        ended = ended.merge(final, score, _gather(new, parents[:, :beam]), t)
         # ... and the best K that do not end go on, or fewer: each hypothesis ends in one way only.
         others = min(beam, best.shape[1] - hypotheses)
         going = ends.to(torch.uint8).argsort(dim=1, stable=True)[:, :others]  # (B, K)

@@ -1,0 +1,17 @@
+"""Generation over any step function: greedy search, sampling, beam search. Nothing here knows a model."""
+
+from zoo.generation.beam import beam_search, check_search
+from zoo.generation.search import NOTHING, Hypothesis, Limits, Nested, Step, greedy, sample, select
+
+__all__ = [
+    "NOTHING",
+    "Hypothesis",
+    "Limits",
+    "Nested",
+    "Step",
+    "beam_search",
+    "check_search",
+    "greedy",
+    "sample",
+    "select",
+]
