@@ -578,7 +578,7 @@ def test_zoneout_stays_where_the_cell_would(cell):
 def test_recurrent_matrices_start_orthogonal(cell):
     for layer in make(cell, 2).cells:
         if hasattr(layer, "weight_hh"):
-            for gate in layer.weight_hh.chunk(layer.gates):  # (H, O), O at most H
+            for gate in layer.weight_hh.chunk(layer.num_gates):  # (H, O), O at most H
                 torch.testing.assert_close(gate.T @ gate, torch.eye(layer.output_size), atol=1e-5, rtol=0)
 
 
@@ -586,7 +586,7 @@ def test_recurrent_matrices_start_orthogonal(cell):
 def test_input_matrices_start_uniform_gate_by_gate(cell):
     (one,) = RecurrentBackbone(40, 50, cell=cell, bidirectional=False).cells
     bound = (6 / (40 + 50)) ** 0.5  # Glorot & Bengio 2010, eq. 16
-    for gate in one.weight_ih.chunk(one.gates):
+    for gate in one.weight_ih.chunk(one.num_gates):
         assert 0.95 * bound < gate.abs().max() <= bound
 
 
