@@ -14,6 +14,7 @@ from datamodules.pairs import read_pairs, read_parallel
 from datamodules.readers import DataError
 from datamodules.tables import FORMATS
 from zoo.errors import ZooError
+from zoo.languages import guess_language, primary_language
 from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder
 from zoo.stop_words import read_stop_words
 from zoo.text import SentencePieces, Vocabulary, require_words
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from zoo.seq2seq import Seq2Seq
 
 PIECES = 8000  # sentencepieces, where the user sets no number and the text allows as many
-UNSPACED = ("zh", "ja")  # languages of thousands of characters: the rarest are spelled in bytes
+THOUSANDS = ("zh", "ja")  # languages of so many characters: the rarest are spelled in bytes
 
 
 class Seq2SeqDataModule(CorpusDataModule):
@@ -48,7 +49,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         format: "parallel", "csv", "tsv", "jsonl" or "parquet", of one's own files; by default what their ending says,
             and parallel where that is none of these.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.
-        language: of the targets; by default the corpus's own, and "en" in one's own files.
+        language: of the targets, a tag of BCP 47 such as "de" or "zh-CN"; by default the corpus's own, and in one's own
+            files what the script of the training targets tells (`zoo.languages.guess_language`).
         tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words, an optional package).
         stop_words: words of sources that are not read, and so cannot be copied: "english", "chinese" or a file with
             one a line. Targets keep all of theirs. Not with sentencepiece, whose pieces are not words.
@@ -125,6 +127,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
+        if language is not None:
+            primary_language(language)  # refuses one that is unknown
         self.source, self.target, self.format, self.header = source, target, format, header
         self.stop_words = read_stop_words(stop_words, tokenizer)
         self._language, self.tokenizer, self.vocabulary_size = language, tokenizer, vocabulary_size
@@ -164,10 +168,9 @@ class Seq2SeqDataModule(CorpusDataModule):
     @property
     def language(self) -> str:
         """Of the targets."""
-        corpus = self._corpus
-        if self._language or corpus is None:
-            return self._language or "en"
-        return self._sides[1] if corpus.format == "parallel" else corpus.language
+        if self._language is None:
+            self._language = self._own_language()
+        return self._language
 
     @property
     def training_tokens(self) -> int:
@@ -196,6 +199,13 @@ class Seq2SeqDataModule(CorpusDataModule):
         corpus = self._corpus
         source, target = ("source", "target") if corpus is None else (corpus.text_column, corpus.column)
         return source if self.source is None else self.source, target if self.target is None else self.target
+
+    def _own_language(self) -> str:
+        """That of the corpus, or what the script of one's own targets tells."""
+        corpus = self._corpus
+        if corpus is None:
+            return guess_language(pair.target for pair in self.pairs("train"))
+        return self._sides[1] if corpus.format == "parallel" else corpus.language
 
     def _own_pairs(self, split: str) -> list[Pair]:
         path, _ = self._locate(split)
@@ -244,7 +254,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         """The state of the `SentencePieces` of these texts; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
             return []
-        coverage = self.character_coverage or (0.9995 if self.language in UNSPACED else 1.0)
+        many = primary_language(self.language) in THOUSANDS
+        coverage = self.character_coverage or (0.9995 if many else 1.0)
         try:
             return SentencePieces.fit(
                 map(str.lower, texts) if self.lowercase else texts,

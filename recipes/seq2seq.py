@@ -18,12 +18,13 @@ from recipes.json_text import json_text
 from recipes.recipe import Recipe, Report
 from recipes.streams import lines, prediction_parser, stream
 from zoo.errors import ZooError
+from zoo.languages import is_unspaced
 from zoo.text_metrics import (
     SCORES,
-    UNSPACED,
     TextMetrics,
     Written,
     bleu_metric,
+    composed,
     keywords,
     lead,
     length_ratio,
@@ -97,14 +98,14 @@ class WritingReport(Report):
             f"{name:<{width}}" + "".join(f"{100 * scores[name]:>10.2f}" for scores in self.scores.values()) + "\n"
             for name in self.scores["model"]
         ]
-        unit, notes = "characters" if self.metrics.language in UNSPACED else "words", ""
+        unit, notes = "characters" if is_unspaced(self.metrics.language) else "words", ""
         if self.lead_length:
             notes = f"lead: the first {self.lead_length} {unit}, the best number of them on dev\n"
         if self.metrics.metric == "bleu":
-            texts = [w.output for w in self.written], [[w.pair.target for w in self.written]]
-            bleu, chrf = bleu_metric(self.metrics.language), CHRF()
-            for metric in (bleu, chrf):
-                notes += f"{metric.corpus_score(*texts).format()} {metric.get_signature()}\n"
+            outputs = [composed(w.output) for w in self.written]
+            references = [composed(w.pair.target) for w in self.written]
+            for metric in (bleu_metric(self.metrics.language), CHRF()):
+                notes += f"{metric.corpus_score(outputs, [references]).format()} {metric.get_signature()}\n"
         return head + "".join(rows) + "\n" + notes
 
     def _sample(self, written: Written) -> str:
@@ -146,10 +147,11 @@ def compare(metrics: TextMetrics, others: TextMetrics) -> Mapping[str, object]:
         raise ZooError("two models can be compared on the same pairs alone: give them the same data")
     outputs = [[w.output for w in written] for written in (ours, theirs)]
     if metrics.metric == "bleu":
+        model, other = ([composed(text) for text in side] for side in outputs)
         test = PairedTest(
-            list(zip(("other", "model"), outputs[::-1], strict=True)),
+            [("other", other), ("model", model)],
             {"bleu": bleu_metric(metrics.language), "chrf": CHRF()},
-            [references],
+            [[composed(text) for text in references]],
             test_type="bs",
             n_samples=RESAMPLINGS,
         )

@@ -81,18 +81,17 @@ class TaggingMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """All scores, each a scalar in 0..1.
 
-        `accuracy` is of tokens; `unknown_accuracy` of words that training never had (0 if there were none);
+        `accuracy` is of tokens; `unknown_accuracy` of words that training never had, where there are any;
         `sentence_accuracy` of sentences with no wrong tag; `macro_f1` the mean F1 of the tags in gold, the
         unseen as one more. With a scheme, `span_precision`, `span_recall` and `span_f1` over all spans.
         """
         right = self.tag_counts.diagonal().sum()
         _, _, f1 = precision_recall_f1(*_matched_predicted_gold(self.tag_counts))
-        scores = {
-            "accuracy": ratio(right, self.tag_counts.sum()),
-            "unknown_accuracy": ratio(*self.unknown_counts),
-            "sentence_accuracy": ratio(*self.sentence_counts),
-            "macro_f1": ratio(f1.sum(), (self.tag_counts.sum(1) > 0).sum()),
-        }
+        scores = {"accuracy": ratio(right, self.tag_counts.sum())}
+        if self.unknown_counts[1]:  # of no words there is no share: 0 would read as all wrong
+            scores["unknown_accuracy"] = ratio(*self.unknown_counts)
+        scores["sentence_accuracy"] = ratio(*self.sentence_counts)
+        scores["macro_f1"] = ratio(f1.sum(), (self.tag_counts.sum(1) > 0).sum())
         if self.scheme is not None:
             names = ("span_precision", "span_recall", "span_f1")
             scores |= dict(zip(names, precision_recall_f1(*self.span_counts.sum(0)), strict=True))

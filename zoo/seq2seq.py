@@ -53,7 +53,8 @@ class Seq2Seq(WritingModule):
             none with sentencepiece.
         vector_size: their number of features; the encoder reads them beside the embedding.
         tune_vectors: whether training changes them.
-        language: of targets: Chinese ("zh") and Japanese ("ja") are scored by characters.
+        language: of targets, a tag of BCP 47 such as "de" or "zh-CN": what has no spaces between words is scored by
+            characters (`zoo.languages`).
         metric: "bleu", "rouge" or "keywords", what the best checkpoint is chosen by.
         max_source: pieces of a source that are read.
         max_target: pieces of an output at most.

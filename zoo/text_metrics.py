@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -13,19 +14,34 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from zoo.languages import is_unspaced, primary_language
 from zoo.pairs import Pair
+from zoo.text.characters import CLUSTER, EXTENDING, split_clusters
 
-UNSPACED = ("zh", "ja")  # languages whose texts are scored by characters
+WORD = re.compile(rf"\w+(?:{EXTENDING}+\w*)*")
+CLUSTER_OR_SPACE = re.compile(rf"{CLUSTER}|\s")
 SEPARATORS = re.compile(r"[_;；]")
 
 
 def units(text: str, language: str) -> list[str]:
-    """What ROUGE counts: in English lower-case runs of a-z and 0-9, as in the package rouge-score without stemming;
-    in Chinese and Japanese characters; elsewhere words."""
-    text = text.lower()
-    if language in UNSPACED:
-        return [character for character in text if not character.isspace()]
-    return re.findall(r"[a-z0-9]+" if language == "en" else r"\w+", text)
+    """What ROUGE counts of a text.
+
+    In English these are lower-case runs of a-z and 0-9, as in the package rouge-score without stemming. In languages
+    without spaces (`zoo.languages.UNSPACED`) they are characters with their marks, elsewhere words with theirs, both
+    in lower case and in Unicode's form NFC.
+
+    Raises:
+        ZooError: the language is unknown.
+    """
+    if primary_language(language) == "en":
+        return re.findall("[a-z0-9]+", text.lower())
+    text = composed(text.lower())
+    return split_clusters(text) if is_unspaced(language) else WORD.findall(text)
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's form NFC: letters with accents compare equal however they are written."""
+    return unicodedata.normalize("NFC", text)
 
 
 def ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
@@ -53,21 +69,29 @@ def rouge_by_text(outputs: Sequence[str], references: Sequence[str], language: s
 
 def bleu(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
     """Corpus BLEU and chrF by sacrebleu (Post 2018)."""
+    outputs, references = list(map(composed, outputs)), list(map(composed, references))
     bleu = bleu_metric(language).corpus_score(outputs, [references]).score / 100
     return {"bleu": bleu, "chrf": sacrebleu.CHRF().corpus_score(outputs, [references]).score / 100}
 
 
 def bleu_metric(language: str) -> sacrebleu.BLEU:
-    """Sacrebleu's BLEU with the tokenizer for a language."""
-    tokenizer = {"zh": "zh", "ja": "char"}.get(language, "13a")
-    return sacrebleu.BLEU(tokenize=tokenizer)
+    """Sacrebleu's BLEU with the tokenizer for a language: its `zh`, `char` where there are no spaces, else `13a`.
+
+    Raises:
+        ZooError: the language is unknown.
+    """
+    if not is_unspaced(language):
+        return sacrebleu.BLEU(tokenize="13a")
+    return sacrebleu.BLEU(tokenize="zh" if primary_language(language) == "zh" else "char")
 
 
 def keywords(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
     """Precision, recall and F1 over sets of keywords that `_` or `;` separates, of all texts together."""
     matched = found = gold = 0
     for output, reference in zip(outputs, references, strict=True):
-        ours, theirs = ({word.strip() for word in SEPARATORS.split(text)} - {""} for text in (output, reference))
+        ours, theirs = (
+            {word.strip() for word in SEPARATORS.split(composed(text))} - {""} for text in (output, reference)
+        )
         matched, found, gold = matched + len(ours & theirs), found + len(ours), gold + len(theirs)
     precision, recall = matched / max(1, found), matched / max(1, gold)
     return {"keyword_f1": _f1(matched, found, gold), "keyword_precision": precision, "keyword_recall": recall}
@@ -98,9 +122,9 @@ def length_ratio(outputs: Sequence[str], references: Sequence[str], language: st
 
 
 def lead(text: str, length: int, language: str) -> str:
-    """The first words of a text, or in Chinese and Japanese its first characters: what a summary has to beat."""
-    if language in UNSPACED:
-        return text[:length]
+    """The first words of a text, or without spaces between them its first characters: what a summary has to beat."""
+    if is_unspaced(language):
+        return "".join(CLUSTER_OR_SPACE.findall(text)[:length])
     return " ".join(text.split()[:length])
 
 
@@ -125,7 +149,10 @@ class TextMetrics(Metric):
 
     Args:
         metric: a key of `SCORES`.
-        language: of the texts.
+        language: of the texts, a tag of BCP 47.
+
+    Raises:
+        ZooError: the language is unknown.
     """
 
     is_differentiable = False
@@ -134,6 +161,7 @@ class TextMetrics(Metric):
 
     def __init__(self, metric: str, language: str):
         super().__init__()
+        primary_language(language)  # refuses what it does not know now, not after an epoch
         self.metric, self.language = metric, language
         self._written: list[Written] = []
         self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

@@ -6,16 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from zoo.errors import ZooError
+from zoo.text.characters import CLUSTER, EXTENDING, UNSPACED
 
-# Chinese and Japanese put no space between words: here each of their characters is a token.
-UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Accents, vowel signs and joiners, which Python's \w leaves out, belong to the letter before them.
-MARKS = (
-    "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
-    "\u0900-\u0dff\u0e31-\u0e4e\u200c\u200d"
-)
-LETTERS = rf"[^\W{UNSPACED}](?:[^\W{UNSPACED}]|[{MARKS}])*"
-WORDS = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|\S")
+LETTER = rf"[^\W{UNSPACED}]"
+LETTERS = rf"{LETTER}+(?:{EXTENDING}+{LETTER}*)*"
+WORDS = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|{CLUSTER}")
 # All of ASCII's punctuation but the apostrophe.
 KERAS_FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~', " "))
 
@@ -31,7 +26,11 @@ def split_characters(text: str) -> list[str]:
 
 
 def split_words(text: str) -> list[str]:
-    """Words, with what an apostrophe joins to them, punctuation marks and Chinese characters, each by itself."""
+    """Words, with what an apostrophe joins to them; punctuation marks, emoji and Chinese characters, each by itself.
+
+    No token begins with a mark that belongs to the character before it. Scripts that put no space between words, but
+    Chinese and Japanese, are not split: a phrase in Thai is one token.
+    """
     return WORDS.findall(text)
 
 

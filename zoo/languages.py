@@ -1,0 +1,90 @@
+"""Languages by their tags, which of them put no space between words, and what a text's script tells of its language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import islice
+
+from zoo.errors import ZooError
+
+# Their words have no space between them: what is counted of them are characters.
+UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my"})
+# Two letters are a language of ISO 639-1, or a mistake such as "jp", which is a country.
+TWO_LETTERS = frozenset(
+    """
+    aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es
+    et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki
+    kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no
+    nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so sq sr ss st su sv sw ta
+    te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+    """.split()
+)
+# ISO 639-2 and 639-3 names of languages that are counted in a way of their own.
+THREE_LETTERS = {
+    **dict.fromkeys("zho chi cmn yue wuu nan hak gan hsn lzh".split(), "zh"),
+    **{"eng": "en", "jpn": "ja", "tha": "th", "lao": "lo", "khm": "km", "mya": "my", "bur": "my"},
+}
+EXAMPLES = "en for English, de German, fr French, ru Russian, hi Hindi, zh Chinese, ja Japanese, th Thai"
+UNDETERMINED = "und"  # a tag of BCP 47 too
+
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+KANA = "\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d"
+SCRIPTS = {"th": "\u0e01-\u0e4e", "lo": "\u0e81-\u0edf", "km": "\u1780-\u17d3", "my": "\u1000-\u109f\uaa60-\uaa7f"}
+SPACED_WORD = re.compile(rf"[^\W\d_{HAN}{KANA}{''.join(SCRIPTS.values())}]+")
+SAMPLE = 10_000  # texts that tell a language
+FOREIGN = 0.02  # of the words, with a letter that English lacks: more are another language
+
+
+@lru_cache
+def primary_language(tag: str) -> str:
+    """The language of a tag (BCP 47) in two letters where it has them: `zh` of `zh-CN`, `ZH`, `zh_Hans` and `cmn`.
+
+    Raises:
+        ZooError: it is no tag, or no language has these two letters.
+    """
+    first, *others = _subtags(tag)
+    well_formed = re.fullmatch("[a-z]{2,3}", first) and all(re.fullmatch("[a-z0-9]{1,8}", other) for other in others)
+    if not well_formed or (len(first) == 2 and first not in TWO_LETTERS):
+        raise ZooError(
+            f"unknown language {tag!r}: expected a tag as of BCP 47, {EXAMPLES}; a region may follow, as in zh-CN"
+        )
+    return THREE_LETTERS.get(first, first)
+
+
+@lru_cache
+def is_unspaced(tag: str) -> bool:
+    """Whether texts of a language have no space between words: not if the tag says that they are in Latin letters.
+
+    Raises:
+        ZooError: as `primary_language`.
+    """
+    return primary_language(tag) in UNSPACED and "latn" not in _subtags(tag)
+
+
+def guess_language(texts: Iterable[str]) -> str:
+    """The language of texts, as far as their script tells it.
+
+    Texts of Chinese characters are Chinese, or Japanese where every tenth is kana; Thai, Lao, Khmer and Burmese have
+    scripts of their own. Others are English if their words have the letters a to z, else undetermined (`und`).
+    """
+    text = "\n".join(islice(texts, SAMPLE))
+    counts = {language: _count(script, text) for language, script in SCRIPTS.items()}
+    kana = _count(KANA, text)
+    counts["ja" if kana * 10 >= _count(HAN + KANA, text) else "zh"] = _count(HAN + KANA, text)
+    words = SPACED_WORD.findall(text)
+    language, count = max(counts.items(), key=lambda item: item[1])
+    if count > len(words):
+        return language
+    foreign = sum(not word.isascii() for word in words)
+    return UNDETERMINED if foreign > FOREIGN * len(words) else "en"
+
+
+def _subtags(tag: str) -> list[str]:
+    return tag.lower().replace("_", "-").split("-")
+
+
+def _count(characters: str, text: str) -> int:
+    """How many of these characters a text has."""
+    return len(re.findall(f"[{characters}]", text))
