@@ -15,7 +15,7 @@ from datamodules.readers import DataError
 from datamodules.tables import FORMATS, SEPARATOR, LabelledText, read_table
 from zoo.batching import EncodedTexts, WordIndexer
 from zoo.stop_words import read_stop_words
-from zoo.text import Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
+from zoo.text import Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
 
 if TYPE_CHECKING:
     from zoo.classifier import TextClassifier
@@ -127,7 +127,7 @@ class ClassificationDataModule(CorpusDataModule):
         self._preprocessor: Preprocessor | None = None
         self._pieces: list[str] | None = None
         self._vocabulary: Vocabulary | None = None
-        self._labels: Vocabulary | None = None
+        self._labels: Inventory | None = None
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -139,7 +139,7 @@ class ClassificationDataModule(CorpusDataModule):
         return self._vocabulary
 
     @property
-    def labels(self) -> Vocabulary:
+    def labels(self) -> Inventory:
         """Labels of the training split, in alphabetical order."""
         if self._labels is None:
             labels = sorted({label for text in self.texts("train") for label in text.labels})
@@ -148,7 +148,7 @@ class ClassificationDataModule(CorpusDataModule):
                     f"{self._locate('train')[0]}: expected at least two labels to choose from, got "
                     f"{labels[0] + ' alone' if labels else 'none'}. Is this the column, or is a label missing in train?"
                 )
-            self._labels = Vocabulary(labels)
+            self._labels = Inventory(labels)
             if not self.multi_label:
                 self._hint_at_several(labels)
         return self._labels

@@ -254,6 +254,23 @@ def test_own_files(files):
     assert sorted(n for batch in batches for n in batch.lengths.tolist()) == [1, 2, 3, 3]
 
 
+@pytest.mark.parametrize("label", ["<pad>", "<unk>", "<s>", "<unseen>"])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_label_may_be_spelled_like_a_special_entry(tmp_path, label, multi_label):
+    path = str(write(tmp_path / "a.csv", [(label, "a film"), ("good", "a day"), (label, "b")]))
+    data = ClassificationDataModule(train=path, dev=path, multi_label=multi_label)
+    data.setup("fit")
+    assert list(data.labels) == [label, "good"]
+    gold = [(row, ids) for batch in data.val_dataloader() for row, ids in zip(batch.rows, batch.labels, strict=True)]
+    expected = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]] if multi_label else [0, 1, 0]
+    assert {int(row): ids.tolist() for row, ids in gold} == dict(enumerate(expected))
+    model = TextClassifier(data.vocabulary, data.labels, multi_label=multi_label, hidden_size=2).eval()
+    assert set(model.predict(["a film"])[0]["probabilities"]) == {label, "good"}
+    test = str(write(tmp_path / "b.csv", [("bad", "a film")]))
+    with pytest.raises(DataError, match="b.csv:2: expected one of the labels"):
+        ClassificationDataModule(train=path, test=test).setup("test")
+
+
 def test_vocabularies_come_from_train_alone(files, tmp_path):
     files["dev"] = str(write(tmp_path / "other.csv", [("good", "unheard")]))
     data = ClassificationDataModule(**files, min_count=1)

@@ -24,7 +24,7 @@ from zoo.errors import ZooError, unknown_name
 from zoo.inputs import check_texts
 from zoo.pooling import Pooled, Pooling
 from zoo.side_by_side import side_by_side
-from zoo.text import Preprocessor, Vocabulary, require_words
+from zoo.text import Inventory, Preprocessor, Vocabulary, require_words
 
 
 class TextClassifier(ZooModule):
@@ -134,7 +134,7 @@ class TextClassifier(ZooModule):
         if positive is not None and (not binary or positive not in labels):
             known = labels if binary else ["none, as there are not two labels to choose from: --model.positive null"]
             raise unknown_name("positive label (--model.positive)", positive, known)
-        self.labels, self.multi_label = Vocabulary(labels), multi_label
+        self.labels, self.multi_label = Inventory(labels), multi_label
         self.indexer = WordIndexer(Vocabulary(vocabulary), Vocabulary(vector_words), lowercase=lowercase)
         self.preprocess = Preprocessor(
             tokenizer,
