@@ -9,6 +9,7 @@ from datamodules.corpus import Corpus, RemoteFile
 from datamodules.dealing import abstracts, messages, reviews, titles
 
 SAMPLES = Path(__file__).parent / "samples"
+POLARITY = {"0": "negative", "1": "positive"}
 
 
 def _github(repository: str, commit: str, path: str, sha256: str) -> RemoteFile:
@@ -145,6 +146,7 @@ _CORPORA = (
             "test": _sst2("test", "831169c7e2e429d6026e1bdbb542f33b636e3e596caad9602ebc953c205928b7"),
         },
         text_column=0,
+        label_names=POLARITY,
     ),
     Corpus(
         name="shopping-zh",
@@ -160,6 +162,7 @@ _CORPORA = (
             "test": _reviews("test", "ae39746bce637c8e72f7577de675cb4be90a99a1f254d810b34e7a23e17b1f73"),
         },
         text_column="review",
+        label_names=POLARITY,
     ),
     Corpus(
         name="sms-spam",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -180,11 +181,11 @@ class ClassificationDataModule(CorpusDataModule):
         return sum(map(len, self._split("train")))
 
     def texts(self, split: str) -> list[LabelledText]:
-        """The texts of "train", "dev" or "test"."""
+        """The texts of "train", "dev" or "test", with labels as the catalog names them."""
         if split not in self._read:
             path, corpus = self._locate(split)
             known = (corpus.text_column, corpus.column) if corpus else ("text", "label")
-            self._read[split] = read_table(
+            texts = read_table(
                 path,
                 known[0] if self.text_column is None else self.text_column,
                 known[1] if self.label_column is None else self.label_column,
@@ -192,6 +193,7 @@ class ClassificationDataModule(CorpusDataModule):
                 header=self.header,
                 multi_label=self.multi_label,
             )
+            self._read[split] = _named(texts, corpus.label_names) if corpus and corpus.label_names else texts
         return self._read[split]
 
     def counts(self, split: str) -> TextCounts:
@@ -255,3 +257,8 @@ class ClassificationDataModule(CorpusDataModule):
         else:
             gold = torch.tensor([i for (i,) in ids])  # (N,)
         return EncodedTexts(tokens, WordIndexer(self.vocabulary, self.vector_words, lowercase=self.lowercase), gold)
+
+
+def _named(texts: Sequence[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:
+    """The texts with the names that their corpus has for its labels."""
+    return [replace(text, labels=tuple(names.get(label, label) for label in text.labels)) for text in texts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -30,6 +30,7 @@ class Corpus:
     `scheme` is how these tags mark spans (`BMES`), or None where each tag stands for itself.
     `splits` are files to download, or paths of files that come with the package. For pairs of texts `text_column`
     is the source and `column` the target; where they are files of their own, these are called `train/de`, for example.
+    `label_names` says what labels are called that the files write as numbers.
     """
 
     name: str
@@ -42,3 +43,4 @@ class Corpus:
     splits: Mapping[str, RemoteFile | Path]
     scheme: str | None = None
     text_column: str | int | None = None
+    label_names: Mapping[str, str] = field(default_factory=dict)

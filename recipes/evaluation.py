@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytorch_lightning as pl
 
 from datamodules.base import SPLITS
-from recipes.checkpoints import read_checkpoint, wrong_model
+from recipes.checkpoints import wrong_model
 from recipes.flags import Parser, add_search_flags, changed_search, default_precision
-from recipes.folder import MODEL
 from recipes.json_text import json_text
 from recipes.origins import origin_of
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from zoo.base import ZooModule
 from zoo.errors import ZooError
-from zoo.pretrained import from_pretrained, restore
+from zoo.pretrained import from_pretrained
 
 UNKNOWN_CORPUS = ""
 
 
 def load_model(reference: str, recipe: Recipe) -> ZooModule:
-    """A model by name, model folder, run folder or checkpoint.
+    """What `from_pretrained` loads, if a recipe can use it.
 
     Raises:
         ZooError: there is none, it is damaged, or it is of another task.
     """
-    path = Path(reference)
-    if path.suffix == ".ckpt" and path.is_file():
-        checkpoint = read_checkpoint(path, recipe)
-        return restore(path, checkpoint["model_class"], checkpoint["hyper_parameters"], checkpoint["state_dict"])
-    model = from_pretrained(path / MODEL if (path / MODEL).is_dir() else reference)
+    model = from_pretrained(reference)
     if not isinstance(model, recipe.model):
         raise wrong_model(reference, type(model).__name__, recipe)
     return model
@@ -63,7 +57,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     stage, split = ("test", "test") if command == "test" else ("val", "dev")
     if options.data.dataset == UNKNOWN_CORPUS and not any(options.data[name] for name in SPLITS):
         raise ZooError(
-            f"nothing says which corpus {options.model} is for: it is in no run folder and has no card. "
+            f"nothing says which corpus {options.model} is for: it is in no run folder, and no card says it. "
             f"Name the corpus with --data.dataset NAME, or a file with --data.{split} FILE"
         )
     config = parser.instantiate_classes(options)

@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from zoo.errors import ZooError
+from zoo.pretrained import IN_RUN as MODEL
 
-CONFIG, METRICS, CHECKPOINTS, MODEL = "config.yaml", "metrics.json", "checkpoints", "model"
+CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.json", "checkpoints"
 # All that a run of any recipe may write over, and so all that --overwrite may delete.
 FILES = (
     CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",

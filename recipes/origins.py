@@ -11,8 +11,8 @@ import yaml
 
 from datamodules.base import SPLITS
 from recipes.folder import CHECKPOINTS, CONFIG, MODEL
-from zoo.base import CARD
 from zoo.errors import ZooError
+from zoo.model_folder import CARD
 from zoo.pretrained import list_pretrained
 
 

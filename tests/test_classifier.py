@@ -235,7 +235,12 @@ def test_sentencepiece_travels_with_the_model(tmp_path):
     model = TextClassifier(vocabulary, LABELS, tokenizer="sentencepiece", pieces=pieces.state, **SMALL)
     folder = model.save_pretrained(tmp_path / "m")
     assert model.predict(["the cat \ud83d"])  # half of a character, which sentencepiece cannot read
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "vocabulary.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "card.json",
+        "config.json",
+        "model.safetensors",
+        "vocabulary.json",
+    ]
     assert zoo.from_pretrained(folder).predict(texts[:3]) == model.predict(texts[:3])
     assert pieces("THE CAT") == pieces("the cat")
 

@@ -21,6 +21,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from datamodules import ClassificationDataModule
 from recipes import pos_tagging, sentiment, spam
+from recipes.checkpoints import check_resumable
 from recipes.cli import main
 from recipes.evaluation import evaluate, load_model
 from recipes.folder import FILES, RunFolder
@@ -93,7 +94,7 @@ def test_a_run_leaves_exactly_its_files(trained):
     assert files == {
         "config.yaml", "metrics.json", "scores.txt", "learning-curve.png", "confusion.png", "mistakes.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-        "model/config.json", "model/vocabulary.json", "model/model.safetensors",
+        "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
     }  # fmt: skip
     assert files <= set(FILES)
     facts = json.loads((trained / "metrics.json").read_text())
@@ -296,12 +297,14 @@ def test_a_malformed_line_is_named(tmp_path):
     assert "bad.conllu:5: expected 10 columns" in done.stderr
 
 
-def test_a_checkpoint_of_another_task_is_named(trained, tmp_path):
-    checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
-    checkpoint["model_class"] = "TextClassifier"
-    torch.save(checkpoint, tmp_path / "other.ckpt")
-    done = run("pos_tagging", "test", "--model", "other.ckpt", cwd=tmp_path, fails=True)
-    assert "TextClassifier" in done.stderr and "SequenceTagger" in done.stderr
+def test_a_checkpoint_of_another_task_is_named(classified):
+    path = classified / "checkpoints/best.ckpt"
+    for read in (
+        lambda: load_model(str(path), pos_tagging.RECIPE),
+        lambda: check_resumable(path, pos_tagging.RECIPE, None),
+    ):
+        with pytest.raises(ZooError, match=f"{path} holds a TextClassifier, and .*pos_tagging needs a SequenceTagger"):
+            read()
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK", b"\x80\x02.", 1000], ids=str)
@@ -402,7 +405,7 @@ def test_a_checkpoint_that_describes_no_model_is_named(classified, tmp_path):
     for content, message in (
         ([1], "without hyper_parameters, model_class, state_dict"),
         ({"state_dict": {}}, "without hyper_parameters, model_class, state_dict"),
-        ({**whole, "hyper_parameters": None}, "expected arguments and weights of a TextClassifier"),
+        ({**whole, "hyper_parameters": None}, "without hyper_parameters, model_class, state_dict"),
         ({**whole, "state_dict": {}}, "expected arguments and weights of a TextClassifier"),
     ):
         torch.save(content, path)
@@ -481,7 +484,7 @@ def test_a_classifier_leaves_exactly_its_files(classified):
         "config.yaml", "metrics.json", "scores.txt", "mistakes.tsv",
         "learning-curve.png", "confusion.png", "reliability.png", "precision-recall.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-        "model/config.json", "model/vocabulary.json", "model/model.safetensors",
+        "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
     }  # fmt: skip
     assert files <= set(FILES)
     scores = json.loads((classified / "metrics.json").read_text())["scores"]

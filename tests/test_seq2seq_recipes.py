@@ -18,7 +18,7 @@ TINY = [
 FILES = {
     "config.yaml", "metrics.json", "scores.txt", "samples.txt", "outputs.jsonl", "learning-curve.png",
     "attention-1.png", "attention-2.png", "attention-3.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-    "model/config.json", "model/vocabulary.json", "model/model.safetensors",
+    "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
 }  # fmt: skip
 
 

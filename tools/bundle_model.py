@@ -6,7 +6,6 @@ python tools/bundle_model.py runs/pos_tagging/TIME pos-en-ewt
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ import yaml
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from zoo.base import CARD, WEIGHTS, ZooModule
+from zoo.base import ZooModule
+from zoo.model_folder import CARD, read_json
 from zoo.pretrained import BUNDLED
 from zoo.text_metrics import MONITORS, SCORES
 
@@ -62,7 +62,7 @@ def main() -> None:
     trained_on = {"dataset": corpus.name, gold: str(corpus.column if data.get(gold) is None else data[gold])}
     card = {
         "name": options.name,
-        "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+        **read_json(folder / CARD),  # the sums
         "language": corpus.language,
         "task": corpus.task,
         "data": trained_on,

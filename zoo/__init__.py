@@ -4,7 +4,7 @@ from zoo.backbone import Encoded, RecurrentBackbone
 from zoo.cells import CELLS, RecurrentOptions
 from zoo.classifier import TextClassifier
 from zoo.imports import import_keras, import_state_dict
-from zoo.pretrained import from_pretrained, list_pretrained
+from zoo.pretrained import from_pretrained, list_pretrained, register
 from zoo.seq2seq import Seq2Seq, Seq2SeqSummarizer
 from zoo.tagger import SequenceTagger
 from zoo.text import Vocabulary
@@ -25,4 +25,5 @@ __all__ = [
     "import_keras",
     "import_state_dict",
     "list_pretrained",
+    "register",
 ]

@@ -10,16 +10,15 @@ from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from typing_extensions import Self
 
+from zoo.arguments import remembering
 from zoo.embedding import ImportedVectors
 from zoo.errors import ZooError
 from zoo.evaluation import in_evaluation
-
-CONFIG, VOCABULARY, WEIGHTS, CARD = "config.json", "vocabulary.json", "model.safetensors", "card.json"
+from zoo.model_folder import write_model
 
 
 class ZooModule(pl.LightningModule):
@@ -29,6 +28,9 @@ class ZooModule(pl.LightningModule):
     chooses the best checkpoint, `monitor`, and a torchmetrics Metric for each of "val" and "test" in `metrics`,
     which its `_evaluate` updates with a batch. What its `training_step` returns is logged as "train/loss", in the steps
     that the Trainer records (`log_every_n_steps`).
+
+    A user's subclass may have arguments of its own: numbers, strings, lists and dictionaries are saved with the model.
+    `zoo.register` makes the class known to `zoo.from_pretrained`.
     """
 
     learning_rate: float
@@ -36,6 +38,11 @@ class ZooModule(pl.LightningModule):
     warmup: float
     monitor: str
     metrics: torch.nn.ModuleDict
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = remembering(cls, cls.__init__)
 
     def _evaluate(self, stage: str, batch: NamedTuple) -> None:
         raise NotImplementedError
@@ -126,38 +133,45 @@ class ZooModule(pl.LightningModule):
         """The hyperparameters that are no word lists: what a config file or an experiment tracker should show."""
         return {name: value for name, value in self.hparams.items() if not isinstance(value, list)}
 
+    @property
+    def arguments(self) -> dict[str, object]:
+        """What its class is called with to make this model once more, weights excepted."""
+        return dict(vars(self).get("_own_arguments", self.hparams))
+
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
         """Writes a folder that `zoo.from_pretrained` loads: JSON and safetensors, never a pickle.
 
         Args:
-            folder: made if it does not exist; files of an older model in it are replaced, and its card is deleted.
+            folder: made if it does not exist; the files of an older model in it are replaced, once the new ones are
+                written.
             half: whether to store the weights in fp16, in half the space.
 
         Raises:
-            ZooError: a weight that is too large for fp16.
+            ZooError: a weight that is too large for fp16, or an argument of a user's class that JSON does not have.
         """
         folder = Path(folder)
-        config = {"class": type(self).__name__, "hyperparameters": self.settings}
-        vocabulary = {name: value for name, value in self.hparams.items() if isinstance(value, list)}
-        # All is encoded before anything is written: what cannot be leaves no half of a model behind.
-        texts = {
-            name: (json.dumps(content, ensure_ascii=False, indent=indent) + "\n").encode()
-            for name, content, indent in ((CONFIG, config, 2), (VOCABULARY, vocabulary, 0))
-        }
+        for name, value in self.arguments.items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError) as error:
+                raise ZooError(
+                    f"the argument {name} of {type(self).__name__} cannot be saved: expected numbers, strings, lists "
+                    f"and dictionaries, got a {type(value).__name__} ({error})"
+                ) from error
+        settings = {name: value for name, value in self.arguments.items() if not isinstance(value, list)}
+        config = {"class": type(self).__name__, "hyperparameters": settings}
+        vocabulary = {name: value for name, value in self.arguments.items() if isinstance(value, list)}
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if half:
             weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
             if any(value.isinf().any() for value in weights.values()):
                 raise ZooError("a weight is too large for fp16, which ends at 65504: save the model with half=False")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CARD).unlink(missing_ok=True)
-        save_file(weights, folder / WEIGHTS)
-        for name, text in texts.items():
-            (folder / name).write_bytes(text)
+        write_model(folder, config, vocabulary, weights)
         return folder
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["model_class"] = type(self).__name__
+        checkpoint["hyper_parameters"] = self.arguments
         checkpoint["random_state"] = torch.get_rng_state()  # Lightning keeps none: a resume would not be exact
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:

@@ -32,7 +32,7 @@ class TextClassifier(ZooModule):
 
     >>> classifier = zoo.from_pretrained("sentiment-en-sst2")
     >>> [result["label"] for result in classifier.predict(["a gripping , tender film"])]
-    ['1']
+    ['positive']
 
     Args:
         vocabulary: the tokens of the training split, `<pad>` and `<unk>` first.
