@@ -14,6 +14,7 @@ from datamodules.corpus import Corpus
 from datamodules.downloads import locate
 from datamodules.readers import DataError
 from datamodules.vectors import read_vectors
+from zoo.codec import Codec, disagreement
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
 SPLITS = ("train", "dev", "test")
@@ -25,8 +26,8 @@ class CorpusDataModule(pl.LightningDataModule):
     """Batches of a corpus: buckets of like lengths within a token budget, dealt evenly to all processes.
 
     A subclass names its `task` in the catalog and the `largest_budget` that it would choose by itself, counts
-    its `training_tokens`, and encodes a split. To evaluate a trained model it can `adopt` it; that model then answers
-    the arguments that `adopts` names.
+    its `training_tokens`, and encodes a split. A model that is trained or scored on it must have its `codec`. To
+    evaluate or to tune a trained model it can `adopt` it; that model then answers the arguments that `adopts` names.
 
     Args:
         dataset: a name of the catalog; ignored where `train`, `dev` and `test` are given.
@@ -75,6 +76,11 @@ class CorpusDataModule(pl.LightningDataModule):
     def training_tokens(self) -> int:
         """Tokens of the training split."""
 
+    @property
+    @abstractmethod
+    def codec(self) -> Codec:
+        """What turns texts into ids and labels into numbers; a model must have the same."""
+
     @abstractmethod
     def _encode(self, split: str) -> EncodedSplit:
         """A split as tensors."""
@@ -109,7 +115,27 @@ class CorpusDataModule(pl.LightningDataModule):
         """Tokens in a training batch at most, padding included."""
         return self.max_tokens or max(SMALLEST_BUDGET, min(self.largest_budget, self.training_tokens // STEPS))
 
+    def check_model(self, model: pl.LightningModule) -> None:
+        """Refuses a model of the zoo that reads texts, or counts labels, in another way than this data.
+
+        Raises:
+            DataError: what differs, and what to type instead.
+        """
+        if not hasattr(type(model), "codec"):
+            return  # a user's own model, which knows what it does
+        ours, theirs, name = self.codec, model.codec, type(model).__name__
+        if ours.keys() != theirs.keys():
+            raise DataError(
+                f"{type(self).__name__} has data for {self.task}, and {name} is a model for something else: "
+                "see README for the pairs of data and model"
+            )
+        settable = [argument for argument in ours if hasattr(self, argument)]
+        if told := disagreement(ours, theirs, model_name=name, settable=settable):
+            raise DataError(told)
+
     def setup(self, stage: str) -> None:
+        if self.trainer:
+            self.check_model(self.trainer.lightning_module)
         if stage == "fit" and self.trainer and self.vector_table is not None:
             model = self.trainer.lightning_module
             if not model.has_vectors:  # else it comes with its own, which may be tuned

@@ -15,6 +15,7 @@ from datamodules.base import CorpusDataModule
 from datamodules.readers import DataError
 from datamodules.tables import FORMATS, SEPARATOR, LabelledText, read_table
 from zoo.batching import EncodedTexts, WordIndexer
+from zoo.codec import Codec, classifier_codec
 from zoo.stop_words import read_stop_words
 from zoo.text import Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
 
@@ -125,7 +126,8 @@ class ClassificationDataModule(CorpusDataModule):
         self._read: dict[str, list[LabelledText]] = {}
         self._tokens: dict[str, list[list[str]]] = {}
         self._counts: dict[str, TextCounts] = {}
-        self._preprocessor: Preprocessor | None = None
+        self._preprocess: Preprocessor | None = None
+        self._indexer: WordIndexer | None = None
         self._pieces: list[str] | None = None
         self._vocabulary: Vocabulary | None = None
         self._labels: Inventory | None = None
@@ -165,6 +167,30 @@ class ClassificationDataModule(CorpusDataModule):
         return self._pieces
 
     @property
+    def preprocess(self) -> Preprocessor:
+        """Texts to the tokens that are read."""
+        if self._preprocess is None:
+            self._preprocess = Preprocessor(
+                self.tokenizer,
+                pieces=self.pieces,
+                stop_words=self.stop_words,
+                max_length=self.max_length,
+                truncate=self.truncate,
+            )
+        return self._preprocess
+
+    @property
+    def indexer(self) -> WordIndexer:
+        """Tokens to ids."""
+        if self._indexer is None:
+            self._indexer = WordIndexer(self.vocabulary, self.vector_words, lowercase=self.lowercase)
+        return self._indexer
+
+    @property
+    def codec(self) -> Codec:
+        return classifier_codec(self.indexer, self.preprocess, self.labels, self.multi_label)
+
+    @property
     def class_weights(self) -> list[float]:
         """How much a text of each label counts in the loss; empty where all count alike."""
         if not self.balance:
@@ -202,8 +228,11 @@ class ClassificationDataModule(CorpusDataModule):
         return self._counts[split]
 
     def adopt(self, model: TextClassifier) -> None:
-        """Uses a trained classifier's tokens and labels, to evaluate it, in the place of the training split's."""
-        self._preprocessor, self._labels = model.preprocess, model.labels
+        """Uses a trained classifier's tokens and labels, to evaluate or to tune it, not those of the training split."""
+        self._preprocess, self._indexer, self._labels = model.preprocess, model.indexer, model.labels
+        self.tokenizer, self._pieces = model.preprocess.tokenizer, model.preprocess.pieces
+        self.stop_words = model.preprocess.stop_words
+        self.max_length, self.truncate = model.preprocess.max_length, model.preprocess.truncate
         self._vocabulary, self.lowercase = model.indexer.words, model.indexer.lowercase
         self.multi_label = model.multi_label
         self._vectors = (model.indexer.vectors, None)
@@ -225,17 +254,9 @@ class ClassificationDataModule(CorpusDataModule):
     def _split(self, split: str) -> list[list[str]]:
         """The tokens that are read of each text."""
         if split not in self._tokens:
-            if self._preprocessor is None:
-                self._preprocessor = Preprocessor(
-                    self.tokenizer,
-                    pieces=self.pieces,
-                    stop_words=self.stop_words,
-                    max_length=self.max_length,
-                    truncate=self.truncate,
-                )
-            texts = [self._preprocessor.split(text.text) for text in self.texts(split)]
-            self._counts[split] = self._preprocessor.count(texts)
-            self._tokens[split] = [self._preprocessor.cut(tokens) for tokens in texts]
+            texts = [self.preprocess.split(text.text) for text in self.texts(split)]
+            self._counts[split] = self.preprocess.count(texts)
+            self._tokens[split] = [self.preprocess.cut(tokens) for tokens in texts]
         return self._tokens[split]
 
     def _encode(self, split: str) -> EncodedTexts:
@@ -256,7 +277,7 @@ class ClassificationDataModule(CorpusDataModule):
             gold = torch.tensor([[float(i in present) for i in range(len(labels))] for present in ids])  # (N, K)
         else:
             gold = torch.tensor([i for (i,) in ids])  # (N,)
-        return EncodedTexts(tokens, WordIndexer(self.vocabulary, self.vector_words, lowercase=self.lowercase), gold)
+        return EncodedTexts(tokens, self.indexer, gold)
 
 
 def _named(texts: Sequence[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:

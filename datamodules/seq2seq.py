@@ -13,6 +13,7 @@ from datamodules.catalog import CATALOG
 from datamodules.pairs import read_pairs, read_parallel
 from datamodules.readers import DataError
 from datamodules.tables import FORMATS
+from zoo.codec import Codec, writer_codec
 from zoo.errors import ZooError
 from zoo.languages import guess_language, primary_language
 from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder
@@ -146,6 +147,10 @@ class Seq2SeqDataModule(CorpusDataModule):
         return self._indexer
 
     @property
+    def codec(self) -> Codec:
+        return writer_codec(self.indexer)
+
+    @property
     def source_words(self) -> Vocabulary:
         """The vocabulary of sources."""
         return self.indexer.source_vocabulary
@@ -186,8 +191,13 @@ class Seq2SeqDataModule(CorpusDataModule):
         return self._read[split]
 
     def adopt(self, model: Seq2Seq) -> None:
-        """Uses a trained model's pieces and vocabularies, to evaluate it, instead of those of the training split."""
-        self._indexer, self.lowercase = model.indexer, model.indexer.source.lowercase
+        """Uses a trained model's pieces and vocabularies, to evaluate or to tune it, not those of the training split."""
+        indexer = model.indexer
+        self._indexer, self._vectors = indexer, (indexer.vectors, None)
+        self.tokenizer, self.lowercase = indexer.source.tokenizer, indexer.source.lowercase
+        self.stop_words = indexer.source.stop_words
+        self.max_source, self.max_target = indexer.max_source, indexer.max_target
+        self.joint = indexer.source_vocabulary is indexer.target_vocabulary
         self._encoded.clear()
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from datamodules.base import CorpusDataModule
 from datamodules.readers import DataError, TaggedSentence, read_columns, read_conllu
 from zoo.batching import EncodedSentences, FormIndexer
+from zoo.codec import Codec, tagger_codec
 from zoo.spans import convert, detect_scheme, is_legal
 from zoo.text import Inventory, Vocabulary
 
@@ -91,11 +92,13 @@ class TaggingDataModule(CorpusDataModule):
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.column, self.format = column, format
-        self._source_scheme, self.convert_to = scheme, convert_to
+        self._given_scheme = self._source_scheme = scheme
+        self.convert_to = convert_to
         self.min_count, self.lowercase = min_count, lowercase
         self._read: dict[str, list[TaggedSentence]] = {}
         self._vocabularies: tuple[Vocabulary, Vocabulary, Inventory] | None = None
         self._scheme: str | None = None
+        self._tokenizer: str | None = None
 
     @property
     def words(self) -> Vocabulary:
@@ -121,8 +124,19 @@ class TaggingDataModule(CorpusDataModule):
     @property
     def tokenizer(self) -> str:
         """How text of this kind is split: "characters" where every training token is a single one."""
-        single = all(len(token) == 1 for sentence in self.sentences("train") for token in sentence.tokens)
-        return "characters" if single else "whitespace"
+        if self._tokenizer is None:
+            single = all(len(token) == 1 for sentence in self.sentences("train") for token in sentence.tokens)
+            self._tokenizer = "characters" if single else "whitespace"
+        return self._tokenizer
+
+    @property
+    def indexer(self) -> FormIndexer:
+        """Spellings to ids."""
+        return FormIndexer(self.words, self.characters, self.vector_words, lowercase=self.lowercase)
+
+    @property
+    def codec(self) -> Codec:
+        return tagger_codec(self.indexer, self.tags, self.scheme, self.tokenizer)
 
     @property
     def training_tokens(self) -> int:
@@ -138,12 +152,18 @@ class TaggingDataModule(CorpusDataModule):
         return self._read[split]
 
     def adopt(self, model: SequenceTagger) -> None:
-        """Uses a trained tagger's vocabularies, to evaluate it, in the place of those of the training split."""
+        """Uses a trained tagger's vocabularies, to evaluate or to tune it, not those of the training split.
+
+        Tags of spans are converted to its scheme; to a tagger without one they are tags as any other.
+        """
         indexer = model.indexer
         self._vocabularies = (indexer.words, indexer.characters, model.tags)
         self._vectors = (indexer.vectors, None)
-        self.lowercase = indexer.lowercase
-        self._encoded.clear()
+        self.lowercase, self._tokenizer = indexer.lowercase, model.tokenizer
+        self._source_scheme = "none" if model.scheme is None else self._given_scheme
+        self.convert_to = self._scheme = model.scheme
+        for made in (self._read, self._encoded):
+            made.clear()
 
     def _source(self, split: str) -> tuple[str | Path, str, str, str | None]:
         """Path, format, tag column and scheme of a split."""
@@ -203,9 +223,8 @@ class TaggingDataModule(CorpusDataModule):
             warnings.warn(f"{broken} sentences of {split} break the scheme {self.scheme}: no CRF learns from them")
         if split == "train" and (long := sum(len(s.tokens) > self.budget for s in sentences)):
             warnings.warn(f"{long} sentences are longer than max_tokens={self.budget}: each is a batch of its own")
-        indexer = FormIndexer(self.words, self.characters, self.vector_words, lowercase=self.lowercase)
         ids = [[tags.get(tag, len(tags)) for tag in sentence.tags] for sentence in sentences]
-        return EncodedSentences([sentence.tokens for sentence in sentences], indexer, ids)
+        return EncodedSentences([sentence.tokens for sentence in sentences], self.indexer, ids)
 
 
 def _listed(tags: Sequence[str], shown: int = 5) -> str:

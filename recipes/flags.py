@@ -107,6 +107,7 @@ class TrainingCLI(LightningCLI):
         self.test = self.test and "test" in self.datamodule.splits
         for stage in ("fit", "test") if self.test else ("fit",):  # every split that will be needed is read at once
             self.datamodule.setup(stage)
+        self.datamodule.check_model(self.model)
         self.model.check_schedule()
         if self.config.resume:  # before anything of the run is replaced
             check_resumable(self.folder.last, self.recipe, self.model)

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = ("zoo", "datamodules", "recipes")
 # What a datamodule may know of the models: text, tensors and spans, no network.
-DATA_SIDE = {"zoo.batching", "zoo.errors", "zoo.languages", "zoo.pairs", "zoo.spans", "zoo.stop_words", "zoo.text"}
+DATA_SIDE = {f"zoo.{name}" for name in ("batching", "codec", "errors", "languages", "pairs", "spans", "stop_words", "text")}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from typing_extensions import Self
 
 from zoo.arguments import remembering
+from zoo.codec import Codec
 from zoo.embedding import ImportedVectors
 from zoo.errors import ZooError
 from zoo.evaluation import in_evaluation
@@ -25,9 +26,9 @@ class ZooModule(pl.LightningModule):
     """A LightningModule with AdamW (Loshchilov & Hutter 2019), linear warm-up and a cosine down to zero.
 
     A subclass sets `learning_rate`, `weight_decay` and `warmup` (the share of all steps), the metric that
-    chooses the best checkpoint, `monitor`, and a torchmetrics Metric for each of "val" and "test" in `metrics`,
-    which its `_evaluate` updates with a batch. What its `training_step` returns is logged as "train/loss", in the steps
-    that the Trainer records (`log_every_n_steps`).
+    chooses the best checkpoint, `monitor`, a torchmetrics Metric for each of "val" and "test" in `metrics`, which its
+    `_evaluate` updates with a batch, and its `codec`, with which that of the data is compared. What its
+    `training_step` returns is logged as "train/loss", in the steps that the Trainer records (`log_every_n_steps`).
 
     A user's subclass may have arguments of its own: numbers, strings, lists and dictionaries are saved with the model.
     `zoo.register` makes the class known to `zoo.from_pretrained`.
@@ -38,6 +39,7 @@ class ZooModule(pl.LightningModule):
     warmup: float
     monitor: str
     metrics: torch.nn.ModuleDict
+    codec: Codec
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)

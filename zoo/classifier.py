@@ -18,6 +18,7 @@ from zoo.base import ZooModule
 from zoo.batching import EncodedTexts, TextBatch, WordIndexer, group_for_prediction
 from zoo.cells import RecurrentOptions
 from zoo.classification_metrics import ClassificationMetrics
+from zoo.codec import Codec, classifier_codec
 from zoo.dropout import LockedDropout, check_probability
 from zoo.embedding import WordEmbedding
 from zoo.errors import ZooError, unknown_name
@@ -180,6 +181,10 @@ class TextClassifier(ZooModule):
         self.metrics = nn.ModuleDict(
             {stage: ClassificationMetrics(labels, positive, multi_label=multi_label) for stage in ("val", "test")}
         )
+
+    @property
+    def codec(self) -> Codec:
+        return classifier_codec(self.indexer, self.preprocess, self.labels, self.multi_label)
 
     def import_vectors(self, table: Tensor) -> None:
         """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""

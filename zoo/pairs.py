@@ -56,7 +56,9 @@ class TextCoder:
         require_pieces(tokenizer, pieces)
         require_words(tokenizer, {"stop words": stop_words})
         self.subwords = SentencePieces(pieces) if pieces else None
-        self.tokenizer, self._stop_words, self.lowercase = tokenizer, frozenset(stop_words), lowercase
+        self.tokenizer, self.pieces, self.lowercase = tokenizer, list(pieces), lowercase
+        self.stop_words = sorted(set(stop_words))
+        self._left_out = frozenset(stop_words)
 
     def split(self, text: str) -> list[str]:
         """The pieces of a text but its stop words, white space before a piece marked at its front."""
@@ -70,7 +72,7 @@ class TextCoder:
             pieces = [piece for first, *others in words for piece in (SPACE + first, *others)]
         if self.tokenizer == "jieba" and pieces:
             pieces[0] = bare(pieces[0])
-        return [piece for piece in pieces if bare(piece).lower() not in self._stop_words]
+        return [piece for piece in pieces if bare(piece).lower() not in self._left_out]
 
     def join(self, pieces: Iterable[str]) -> str:
         """The text that these pieces spell."""

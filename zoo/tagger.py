@@ -20,6 +20,7 @@ from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
 from zoo.batching import FormIndexer, TaggingBatch, group_by_length, group_for_prediction, place_forms
 from zoo.cells import RecurrentOptions
+from zoo.codec import Codec, tagger_codec
 from zoo.crf import FORBIDDEN, LinearChainCRF
 from zoo.dropout import LockedDropout, check_probability
 from zoo.embedding import FormEmbedding, gather_forms
@@ -133,6 +134,7 @@ class SequenceTagger(ZooModule):
         if character_output is None:
             character_output = 0 if tokenizer == "characters" else 200
         self.tags = Inventory(tags)
+        self.scheme, self.tokenizer = scheme, tokenizer
         self.tokenize = TOKENIZERS[tokenizer]
         self.indexer = FormIndexer(
             Vocabulary(words), Vocabulary(characters), Vocabulary(vector_words), lowercase=lowercase
@@ -171,6 +173,10 @@ class SequenceTagger(ZooModule):
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.monitor = "val/span_f1" if scheme else "val/accuracy"
         self.metrics = nn.ModuleDict({stage: TaggingMetrics(tags, scheme) for stage in ("val", "test")})
+
+    @property
+    def codec(self) -> Codec:
+        return tagger_codec(self.indexer, self.tags, self.scheme, self.tokenizer)
 
     def import_vectors(self, table: Tensor) -> None:
         """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""

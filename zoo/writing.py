@@ -16,6 +16,7 @@ from torch import Tensor
 
 from zoo.base import ZooModule
 from zoo.batching import group_by_length
+from zoo.codec import Codec, writer_codec
 from zoo.decoder import DecoderState, Memory
 from zoo.generation import Hypothesis, Limits, Step, beam_search, check_search, greedy, sample
 from zoo.inputs import check_text, check_texts
@@ -89,6 +90,10 @@ class WritingModule(ZooModule):
 
     indexer: PairIndexer
     search: Search
+
+    @property
+    def codec(self) -> Codec:
+        return writer_codec(self.indexer)
 
     def losses(self, batch: Seq2SeqBatch) -> Losses:
         """Of known targets."""

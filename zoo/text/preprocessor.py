@@ -68,15 +68,24 @@ class Preprocessor:
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
         self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
-        self._stop_words, self._known = frozenset(stop_words), known
+        self._known = known
+        self.tokenizer, self.pieces = tokenizer, list(pieces)
+        self.stop_words = sorted(set(stop_words))
+        self._left_out = frozenset(stop_words)
         self.max_length, self.truncate = max_length, truncate
         self.start, self.fill, self.empty = start, fill, empty
+        self.counts = TextCounts()
+
+    @property
+    def skip_unknown(self) -> bool:
+        """Whether some tokens are not read because they are not known."""
+        return self._known is not None
 
     def split(self, text: str) -> list[str]:
         """All tokens of a text but those that are left out; none for an empty one."""
         tokens = self._split(text)
-        if self._stop_words:
-            tokens = [token for token in tokens if token.lower() not in self._stop_words]
+        if self._left_out:
+            tokens = [token for token in tokens if token.lower() not in self._left_out]
         return tokens if self._known is None else list(filter(self._known, tokens))
 
     def cut(self, tokens: list[str]) -> list[str]:
