@@ -191,7 +191,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         return self._read[split]
 
     def adopt(self, model: Seq2Seq) -> None:
-        """Uses a trained model's pieces and vocabularies, to evaluate or to tune it, not those of the training split."""
+        """Uses a trained model's pieces and vocabularies, to evaluate or to tune it, not those of train."""
         indexer = model.indexer
         self._indexer, self._vectors = indexer, (indexer.vectors, None)
         self.tokenizer, self.lowercase = indexer.source.tokenizer, indexer.source.lowercase
