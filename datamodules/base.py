@@ -145,17 +145,24 @@ class CorpusDataModule(pl.LightningDataModule):
                 self._encoded[split] = self._encode(split)
 
     def train_dataloader(self) -> BatchLoader:
-        self._train_loader = self._loader("train", self.budget, shuffle=True)
+        self._train_loader = BatchLoader(
+            self._encoded["train"],
+            self.budget,
+            repeat=bool(self.trainer and self.trainer.overfit_batches),
+            seed=self.seed,
+            trainer_epoch=self._trainer_epoch if self.trainer else None,
+            **self._share,
+        )
         if self._resume_from is not None:
             self._train_loader.load_state_dict(self._resume_from)
             self._resume_from = None
         return self._train_loader
 
     def val_dataloader(self) -> BatchLoader:
-        return self._loader("dev", self.evaluation_budget)
+        return self._evaluation_loader("dev")
 
     def test_dataloader(self) -> BatchLoader:
-        return self._loader("test", self.evaluation_budget)
+        return self._evaluation_loader("test")
 
     def state_dict(self) -> dict[str, int]:
         # Lightning saves a loader's state itself, but forgets to restore it where a schedule has asked how many
@@ -165,11 +172,18 @@ class CorpusDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self._resume_from = state_dict or None
 
-    def _loader(self, split: str, max_tokens: int, shuffle: bool = False) -> BatchLoader:
-        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return BatchLoader(
-            self._encoded[split], max_tokens, shuffle=shuffle, seed=self.seed, rank=rank, processes=processes
-        )
+    def _evaluation_loader(self, split: str) -> BatchLoader:
+        # Always the same batches, whatever the seed; of those that a Trainer may be limited to some are long.
+        return BatchLoader(self._encoded[split], self.evaluation_budget, repeat=True, **self._share)
+
+    def _trainer_epoch(self) -> int:
+        return self.trainer.current_epoch
+
+    @property
+    def _share(self) -> dict[str, int]:
+        """Which process this is, and of how many."""
+        trainer = self.trainer
+        return {"rank": trainer.global_rank, "processes": trainer.world_size} if trainer else {}
 
     def _locate(self, split: str) -> tuple[str | Path, Corpus | None]:
         """The file of a split, and what the catalog knows of it; None for a user's own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from zoo.batching import group_by_length
@@ -23,18 +23,18 @@ class EncodedSplit(Protocol[Batch]):
 
 
 def plan_epoch(
-    lengths: Lengths, max_tokens: int, *, processes: int = 1, shuffle: bool = False, seed: int = 0, epoch: int = 0
+    lengths: Lengths, max_tokens: int, *, processes: int = 1, seed: int = 0, epoch: int = 0
 ) -> list[list[list[int]]]:
     """The steps of an epoch: for each step, one batch of rows for each process.
 
     Every row occurs exactly once. The plan depends on its arguments alone, so each process makes the same one
-    and takes its own part; batches of one step have like lengths, so that no process waits for long.
+    and takes its own part; batches of one step have like lengths, so that no process waits for long. Rows of one
+    length, and the steps, change places from epoch to epoch; the number of steps stays: Lightning asks once.
 
     Args:
         lengths: tokens in each row.
         max_tokens: budget of a batch, padding included.
         processes: batches in each step.
-        shuffle: whether rows of like length, and the steps, change places from epoch to epoch.
         seed: of the shuffling.
         epoch: 0 for the first.
 
@@ -45,8 +45,7 @@ def plan_epoch(
         raise ZooError(f"{len(lengths)} rows cannot be dealt to {processes} processes: use fewer devices")
     dice = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
-    if shuffle:
-        dice.shuffle(order)
+    dice.shuffle(order)
     batches = group_by_length(lengths, max_tokens, order)
     # Every process needs a batch in every step: halve the largest ones, or join short ones where rows are too few.
     missing = -len(batches) % processes
@@ -59,8 +58,7 @@ def plan_epoch(
         for _ in range(len(batches) % processes):
             batches[:2] = [batches[0] + batches[1]]
     steps = [batches[i : i + processes] for i in range(0, len(batches), processes)]
-    if shuffle:
-        dice.shuffle(steps)
+    dice.shuffle(steps)
     return steps
 
 
@@ -73,10 +71,13 @@ class BatchLoader(Generic[Batch]):
     Args:
         data: the encoded split.
         max_tokens: budget of a batch, padding included.
-        shuffle: whether each epoch has an order of its own.
+        repeat: whether every epoch has the batches of the first one, in its order.
         seed: of the shuffling.
         rank: this process.
         processes: all processes.
+        trainer_epoch: tells, when a pass begins, which epoch it is; by default the loader counts by itself. A Trainer
+            must be asked: it may end a pass early (`limit_train_batches`) or ask for a new loader
+            (`reload_dataloaders_every_n_epochs`).
     """
 
     def __init__(
@@ -84,15 +85,17 @@ class BatchLoader(Generic[Batch]):
         data: EncodedSplit[Batch],
         max_tokens: int,
         *,
-        shuffle: bool = False,
+        repeat: bool = False,
         seed: int = 0,
         rank: int = 0,
         processes: int = 1,
+        trainer_epoch: Callable[[], int] | None = None,
     ):
         self.data, self.max_tokens = data, max_tokens
-        self.shuffle, self.seed = shuffle, seed
+        self.repeat, self.seed = repeat, seed
         self.rank, self.processes = rank, processes
-        self.epoch, self.position = 0, 0
+        self.trainer_epoch = trainer_epoch
+        self.epoch, self.position = 0, 0  # of the pass that is under way
         self._restored = False
         self._steps = len(self._plan())
 
@@ -100,8 +103,9 @@ class BatchLoader(Generic[Batch]):
         return self._steps
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.position and not self._restored or self.position == len(self):
-            self.epoch, self.position = self.epoch + 1, 0
+        epoch = self._next_epoch()
+        if epoch != self.epoch or not self._restored:
+            self.epoch, self.position = epoch, 0
         self._restored = False
         for step in self._plan()[self.position :]:
             self.position += 1
@@ -113,12 +117,18 @@ class BatchLoader(Generic[Batch]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.epoch, self.position, self._restored = state["epoch"], state["position"], True
 
+    def _next_epoch(self) -> int:
+        if self.trainer_epoch is not None:
+            return self.trainer_epoch()
+        begun = self.position > 0 and not self._restored
+        finished = self.position == len(self)
+        return self.epoch + 1 if begun or finished else self.epoch
+
     def _plan(self) -> list[list[list[int]]]:
         return plan_epoch(
             self.data.lengths,
             self.max_tokens,
             processes=self.processes,
-            shuffle=self.shuffle,
             seed=self.seed,
-            epoch=self.epoch,
+            epoch=0 if self.repeat else self.epoch,
         )

@@ -249,8 +249,9 @@ def group_by_length(
         return []
     sides = np.array(lengths, dtype=np.int64).reshape(len(lengths), -1)  # (N, S)
     rows = np.arange(len(lengths)) if order is None else np.array(list(order), dtype=np.int64)
-    # Of several sides only the last is in strict order: those before it, in buckets, leave it a choice.
-    keys = [*(side // BUCKET for side in sides[rows, :-1].T), *sides[rows, -1:].T]
+    # Of several sides the last is in strict order within buckets of those before it, which leave it a choice. Their
+    # exact lengths come last: so the order of the lengths, and with it the number of batches, never depends on `order`.
+    keys = [*(side // BUCKET for side in sides[rows, :-1].T), *sides[rows, -1:].T, *sides[rows, :-1].T]
     rows = rows[np.lexsort(keys[::-1])]
     batches = []
     while len(rows):
