@@ -74,7 +74,6 @@ class Preprocessor:
         self._left_out = frozenset(stop_words)
         self.max_length, self.truncate = max_length, truncate
         self.start, self.fill, self.empty = start, fill, empty
-        self.counts = TextCounts()
 
     @property
     def skip_unknown(self) -> bool:
