@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = ("zoo", "datamodules", "recipes")
 # What a datamodule may know of the models: text, tensors and spans, no network.
-DATA_SIDE = {f"zoo.{name}" for name in ("batching", "codec", "errors", "languages", "pairs", "spans", "stop_words", "text")}
+TEXT_SIDE = ("batching", "codec", "errors", "languages", "pairs", "spans", "stop_words", "text")
+DATA_SIDE = {f"zoo.{name}" for name in TEXT_SIDE}
 
 
 def imports_of(path: Path) -> set[str]:
