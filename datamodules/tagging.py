@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers import DataError, TaggedSentence, read_columns, read_conllu
+from datamodules.readers import TaggedSentence
+from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
+from datamodules.tagged_files import FORMATS, read_tagged
+from datamodules.text_files import DataError
 from zoo.batching import EncodedSentences, FormIndexer
 from zoo.codec import Codec, tagger_codec
-from zoo.spans import convert, detect_scheme, is_legal
+from zoo.spans import is_legal
 from zoo.text import Inventory, Vocabulary
 
 if TYPE_CHECKING:
     from zoo.tagger import SequenceTagger
 
-FORMATS = ("conllu", "columns")
 RARE_CHARACTER = 3  # rarer ones train the unknown character
 
 
@@ -35,13 +37,17 @@ class TaggingDataModule(CorpusDataModule):
     Args:
         dataset: a name of the catalog (`datamodules.CATALOG`); ignored where `train`, `dev` and `test` are given.
         column: where the tags are: in CoNLL-U "upos", "xpos" or any other column, or a key inside one such as
-            "misc:NER"; in column files a number, 0 the first and -1 the last. By default the corpus's own.
+            "misc:NER"; in column files a number, 0 the first and -1 the last; in JSON Lines a key. By default the
+            corpus's own, or "upos", -1 and "tags".
+        word_column: where the words are, likewise; by default "form", the first column that does not count the words
+            of a sentence, and "tokens".
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
         train: a file of one's own to train on; then `dataset` is not read.
         dev: likewise, to choose the best checkpoint on.
         test: likewise, scored once at the end.
-        format: "conllu" or "columns", of one's own files; by default what their ending says.
-        scheme: how the tags mark spans: "BIO", "IOB1", "BIOES", "BMES", or "none"; by default what they look like.
+        format: "conllu", "columns" or "jsonl", of one's own files; by default what their ending or first line says.
+        scheme: how the tags mark spans: "BIO", "IOB1", "BIOES", "BMES", "BILOU", or "none", each tag for itself; by
+            default what most of them look like.
         convert_to: a scheme to convert them to.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
         max_vectors: rows of it that are read, from the top.
@@ -64,6 +70,7 @@ class TaggingDataModule(CorpusDataModule):
         dataset: str = "sample-en",
         *,
         column: str | None = None,
+        word_column: str | None = None,
         root: str | None = None,
         train: str | None = None,
         dev: str | None = None,
@@ -91,7 +98,7 @@ class TaggingDataModule(CorpusDataModule):
         )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
-        self.column, self.format = column, format
+        self.column, self.word_column, self.format = column, word_column, format
         self._given_scheme = self._source_scheme = scheme
         self.convert_to = convert_to
         self.min_count, self.lowercase = min_count, lowercase
@@ -146,8 +153,14 @@ class TaggingDataModule(CorpusDataModule):
     def sentences(self, split: str) -> list[TaggedSentence]:
         """The sentences of "train", "dev" or "test", their tags converted where asked."""
         if split not in self._read:
-            path, format, column, scheme = self._source(split)
-            sentences = read_conllu(path, column) if format == "conllu" else read_columns(path, tag_column=int(column))
+            if split != "train" and "train" in self.splits and self._vocabularies is None:
+                self.sentences("train")  # its tags tell the scheme of all
+            path, corpus = self._locate(split)
+            column, format, scheme = self.column, self.format, None
+            if corpus is not None:
+                column, format = column or str(corpus.column), corpus.format
+                scheme = corpus.scheme if column == str(corpus.column) else None
+            sentences = read_tagged(path, column, format=format, word_column=self.word_column)
             self._read[split] = self._converted(sentences, scheme, path)
         return self._read[split]
 
@@ -165,44 +178,40 @@ class TaggingDataModule(CorpusDataModule):
         for made in (self._read, self._encoded):
             made.clear()
 
-    def _source(self, split: str) -> tuple[str | Path, str, str, str | None]:
-        """Path, format, tag column and scheme of a split."""
-        path, corpus = self._locate(split)
-        if corpus is None:
-            format = self.format or ("conllu" if str(path).endswith((".conllu", ".conllu.txt")) else "columns")
-            return path, format, self.column or ("upos" if format == "conllu" else "-1"), None
-        scheme = corpus.scheme if self.column in (None, str(corpus.column)) else None
-        return path, corpus.format, self.column or str(corpus.column), scheme
-
     def _converted(self, sentences: list[TaggedSentence], known: str | None, path: str | Path) -> list[TaggedSentence]:
-        if self._source_scheme is None:  # the first split that is read decides for all
-            self._source_scheme = known or detect_scheme(tag for s in sentences for tag in s.tags) or "none"
+        """The sentences in the scheme that is asked for."""
+        if self._source_scheme is None:
+            self._source_scheme = known or scheme_of(sentences, self.convert_to) or "none"
         scheme = None if self._source_scheme == "none" else self._source_scheme
-        self._scheme = scheme
-        if self.convert_to in (None, scheme):
-            return sentences
+        self._scheme = self.convert_to or scheme
         if scheme is None:
-            raise DataError(f"{path}: --data.convert_to {self.convert_to} needs tags of spans, and these are none")
-        converted = []
-        for number, sentence in enumerate(sentences, 1):
-            try:
-                tags = convert(sentence.tags, scheme, self.convert_to)
-            except ValueError as error:
-                raise DataError(f"{path}: sentence {number}: {error}") from error
-            converted.append(TaggedSentence(sentence.tokens, tuple(tags)))
-        self._scheme = self.convert_to
-        return converted
+            if self.convert_to is not None:
+                raise DataError(f"{path}: --data.convert_to {self.convert_to} needs tags of spans, and these are none")
+            return sentences
+        if self._is_keyed:
+            sentences = without_key_outside(sentences)
+        check_tags(sentences, scheme, path)
+        return sentences if self._scheme == scheme else convert_all(sentences, scheme, self._scheme, path)
+
+    @property
+    def _is_keyed(self) -> bool:
+        """Whether the tags are in a key of a CoNLL-U column, which a word need not have."""
+        return self.column is not None and ":" in self.column
 
     def _fitted(self) -> tuple[Vocabulary, Vocabulary, Inventory]:
         if self._vocabularies is None:
             sentences = self.sentences("train")
             tokens = [token for sentence in sentences for token in sentence.tokens]
+            tags = Inventory.fit(tag for sentence in sentences for tag in sentence.tags)
+            if len(tags) < 2:
+                raise DataError(
+                    f"{self._locate('train')[0]}: expected at least two tags to choose from, got {tags[0][:40]!r} "
+                    "alone. Is this the column? Choose another one with --data.column"
+                )
             keys = (token.lower() for token in tokens) if self.lowercase else tokens
-            self._vocabularies = (
-                Vocabulary.fit(keys, min_count=self.min_count),
-                Vocabulary.fit((c for token in tokens for c in token), min_count=RARE_CHARACTER),
-                Inventory.fit(tag for sentence in sentences for tag in sentence.tags),
-            )
+            words = Vocabulary.fit(keys, min_count=self.min_count)
+            characters = Vocabulary.fit((c for token in tokens for c in token), min_count=RARE_CHARACTER)
+            self._vocabularies = (words, characters, tags)
         return self._vocabularies
 
     def _encode(self, split: str) -> EncodedSentences:

@@ -14,6 +14,7 @@ from typing import TextIO
 from zoo.errors import ZooError
 
 LINE_END = "\r\n"
+MARK = "\ufeff"  # of byte order; `open_text` drops the first, and one in a later line is left over from files joined
 GZIP = b"\x1f\x8b"
 DAMAGED = (OSError, EOFError, zlib.error)  # what gzip raises for a file that was cut or changed
 SAMPLE = 4096  # bytes that show the encoding

@@ -19,9 +19,10 @@ import pytest
 
 from datamodules import downloads
 from datamodules.catalog import CATALOG
+from datamodules.columns import read_columns
 from datamodules.corpus import Corpus, RemoteFile
 from datamodules.downloads import default_root, locate
-from datamodules.readers import DataError, read_columns, read_conllu
+from datamodules.readers import DataError, read_conllu
 
 BODY = os.urandom(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()

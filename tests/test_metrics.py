@@ -162,8 +162,8 @@ def test_the_worst_confusions_come_first():
 def test_a_tag_that_is_not_of_the_scheme_is_refused_at_once():
     with pytest.raises(ValueError, match="'NOUN' at position 0 is not of scheme BIO"):
         TaggingMetrics(TAGS, "BIO")
-    with pytest.raises(ValueError, match="BILOU.*BIOES"):
-        TaggingMetrics(BIO, "BILOU")
+    with pytest.raises(ValueError, match="BILUO.*BIOES"):
+        TaggingMetrics(BIO, "BILUO")
 
 
 BATCHES = [  # three for the first process, one for the second

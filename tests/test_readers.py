@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datamodules.columns import read_columns
 from datamodules.readers import (
     CONLLU_COLUMNS,
     DataError,
     TaggedSentence,
-    read_columns,
     read_conllu,
     read_conllu_rows,
 )
@@ -265,8 +265,8 @@ def test_unknown_columns_are_answered_with_the_known_ones(write, column, close):
         ("a X O\nb O\n", (0, -1), 2, ["expected 3 columns as in line 1, got 2"]),
         ("\n\nabc\n", (0, -1), 3, ["got 1 columns", "space or a tab"]),
         ("a O\n\xa0\n", (0, -1), 2, ["expected 2 columns", "got 1"]),
-        ("a O\n", (0, 2), 1, ["tags in column 2", "got 2 columns"]),
-        ("a O\n", (-3, 1), 1, ["tokens in column -3", "got 2 columns"]),
+        ("a O\n", (0, 2), 1, ["column 2 for --data.column", "got 2 columns: 0 'a', 1 'O'"]),
+        ("a O\n", (-3, 1), 1, ["column -3 for --data.word_column", "got 2 columns"]),
         ("", (0, -1), None, ["without a word"]),
         (" \n-DOCSTART- O\n\t\n", (0, -1), None, ["without a word"]),
     ],

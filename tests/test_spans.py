@@ -7,12 +7,13 @@ from itertools import product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seqeval.scheme import IOB1, IOB2, IOBES, Tokens
+from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, Tokens
 
-from zoo.spans import SCHEMES, Span, convert, detect_scheme, is_legal, spans, transitions
+from zoo.errors import ZooError
+from zoo.spans import SCHEMES, Span, convert, detect_scheme, is_legal, spans, strange_tags, transitions
 
-LETTERS = {"BIO": "BI", "IOB1": "BI", "BIOES": "BIES", "BMES": "BMES"}
-REFERENCE = {"BIO": IOB2, "IOB1": IOB1, "BIOES": IOBES, "BMES": IOBES}
+LETTERS = {"BIO": "BI", "IOB1": "BI", "BIOES": "BIES", "BMES": "BMES", "BILOU": "BILU"}
+REFERENCE = {"BIO": IOB2, "IOB1": IOB1, "BIOES": IOBES, "BMES": IOBES, "BILOU": BILOU}
 
 
 def inventory(scheme: str, labels: tuple[str, ...] = ("x", "y-z")) -> list[str]:
@@ -32,7 +33,8 @@ def write(found: list[Span], length: int, scheme: str) -> list[str]:
         whole = {"BIO": "B" + "I" * 9, "IOB1": "I" * 10}.get(scheme)
         if whole is None:
             inside = "M" if scheme == "BMES" else "I"
-            whole = "S" if end - start == 1 else "B" + inside * (end - start - 2) + "E"
+            lone, last = ("U", "L") if scheme == "BILOU" else ("S", "E")
+            whole = lone if end - start == 1 else "B" + inside * (end - start - 2) + last
         elif touches:
             whole = "B" + whole[1:]
         tags[start:end] = [f"{prefix}-{label}" for prefix in whole[: end - start]]
@@ -105,8 +107,8 @@ def test_a_tag_of_no_scheme_is_refused_with_its_place(tag):
 
 
 def test_an_unknown_scheme_lists_the_known():
-    for function, schemes in ((spans, ["BILOU"]), (transitions, ["BILOU"]), (convert, ["BIO", "BILOU"])):
-        with pytest.raises(ValueError, match="BILOU.*BIO, BIOES, BMES, IOB1"):
+    for function, schemes in ((spans, ["BILUO"]), (transitions, ["BILUO"]), (convert, ["BIO", "BILUO"])):
+        with pytest.raises(ValueError, match="BILUO.*did you mean 'BILOU'.*BILOU, BIO, BIOES, BMES, IOB1"):
             function(["O"], *schemes)
 
 
@@ -124,12 +126,52 @@ def test_an_unknown_scheme_lists_the_known():
         (["O"], None),
         ([], None),
         (["NOUN", "VERB", "O"], None),
-        (["O", "B-x", "I-x", "NN"], None),
-        (["B-x", "I-x", "M-x"], None),
+        (["O", "B-x", "L-x", "U-y"], "BILOU"),
+        (["U-x", "O"], "BILOU"),
+        (["B", "I", "L", "U", "O"], "BILOU"),
+        (["O", "B-x", "I-x", "NN"], "BIO"),
+        (["O", "B_x", "I_x"], "BIO"),
+        (["B-x", "_", "_"], "BIO"),
+        ("NOUN VERB ADJ ADV PRON DET ADP NUM CCONJ SCONJ PART INTJ PROPN PUNCT SYM AUX X".split(), None),
+        (["NN", "M", "B", "S", "U"], None),
+        (["S", "V", "O"], None),
+        (["X", "X", "X"], None),
     ],
 )
 def test_the_scheme_of_an_inventory(tags, scheme):
     assert detect_scheme(iter(tags)) == scheme
+
+
+ODD = ["o", "X", "B-", "O\u00a0", "B_x", "I", "E-x", "L-y", "M-x", "S-x", "U-x", "NN", "-", "_", "", "I-z"]
+
+
+@settings(deadline=None)
+@given(st.lists(some_spans(), min_size=20, max_size=20), st.sampled_from(ODD), st.integers(0, 19))
+@pytest.mark.parametrize("scheme", ["BIO", "BIOES", "BILOU", "BMES"])
+def test_an_odd_tag_among_many_changes_no_scheme(scheme, cases, odd, place):
+    """Every span has three tokens, so that it shows its scheme."""
+    sentences = [write([Span(0, 3, label) for _, _, label in found], 3 + length, scheme) for found, length in cases]
+    sentences += [write([Span(0, 3, "x")], 4, scheme)] * 5
+    assert detect_scheme(tag for tags in sentences for tag in tags) == scheme
+    sentences[place] = [*sentences[place], odd]
+    assert detect_scheme(tag for tags in sentences for tag in tags) == scheme
+    if odd in inventory(scheme, ("x", "y", "z")):
+        assert strange_tags([tag for tags in sentences for tag in tags], scheme) == []
+    elif odd != "I":  # a span without a label
+        assert strange_tags([tag for tags in sentences for tag in tags], scheme) == [odd]
+
+
+@given(st.lists(st.sampled_from([*ODD, "O", "B-x", "NN"])))
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_strange_tags_are_those_that_are_refused(scheme, tags):
+    strange = strange_tags(tags, scheme)
+    for tag in tags:
+        try:
+            spans([tag], scheme)
+        except ZooError:
+            assert tag in strange
+        else:
+            assert tag not in strange
 
 
 def test_labels_may_be_missing():

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from datamodules.columns import read_columns
 from datamodules.pairs import read_pairs, read_parallel
-from datamodules.readers import read_columns, read_conllu
+from datamodules.readers import read_conllu
 from datamodules.tables import read_table
 from datamodules.text_files import DataError, numbered, open_text
 

@@ -6,6 +6,7 @@
 | IOB1   | `I-x`        | `I-x I-x ... I-x`     | `B-x` opens a span only right behind another of its label |
 | BIOES  | `S-x`        | `B-x I-x ... E-x`     | also called IOBES                                        |
 | BMES   | `S-x`        | `B-x M-x ... E-x`     | usual for Chinese                                        |
+| BILOU  | `U-x`        | `B-x I-x ... L-x`     | also called BILUO                                        |
 
 `O` is outside of any span. A label may hold hyphens, or be missing: word segmentation has bare
 `B`, `M`, `E`, `S`.
@@ -16,6 +17,8 @@ there are, what is legal and which transitions a CRF may take follow from them.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -58,10 +61,14 @@ _LETTERS = {
     "IOB1": _Letters(lone="I", first="I", inside="I", last="I", divider="B"),
     "BIOES": _Letters(lone="S", first="B", inside="I", last="E"),
     "BMES": _Letters(lone="S", first="B", inside="M", last="E"),
+    "BILOU": _Letters(lone="U", first="B", inside="I", last="L"),
 }
 _OUTSIDE = _Tag("O", "")
+_PREFIXES = frozenset(letter for letters in _LETTERS.values() for letter in letters if letter)
+_AS_HYPHEN = re.compile(f"^([{''.join(sorted(_PREFIXES))}])[_:/.–—](?=.)")  # what some write for the hyphen
 
 SCHEMES = tuple(_LETTERS)
+BARE = 0.95  # of all tokens: so many have bare letters where they mark spans, and a slip of the pen is left to the rest
 
 
 def spans(tags: Sequence[str], scheme: str) -> list[Span]:
@@ -129,21 +136,72 @@ def transitions(tags: Sequence[str], scheme: str) -> Transitions:
 
 
 def detect_scheme(tags: Iterable[str]) -> str | None:
-    """The scheme that an inventory of tags must be of, or None if they write no spans (parts of speech, say).
+    """The scheme that most tags of a corpus are of, or None if they write no spans (parts of speech, say).
 
-    `M-` makes BMES; `E-` or `S-` make BIOES. With `B-` and `I-` alone it is BIO, unless a label has an `I-`
-    and no `B-`, which no legal BIO sequence could hold: then it is IOB1 (CoNLL-2003 has no `B-PER`).
+    They write spans where half of the different tags, or half of all, look like those of spans, be it with another
+    sign in the place of the hyphen (`B_PER`). Some may be of no scheme, or of another one: `strange_tags` finds them.
+    Bare letters are also parts of speech (`M`, `S`): without any label they write spans only where nearly all do.
+
+    Args:
+        tags: the tag of each token. How often a tag occurs tells a slip of the pen from a scheme.
     """
-    parsed = [_split(tag) for tag in tags]
-    prefixes = {tag.prefix for tag in parsed if tag is not None} - {"O"}
-    if None in parsed or not prefixes or prefixes >= {"I", "M"}:
+    counts = Counter(tags)
+    lenient = {tag: _split(_AS_HYPHEN.sub(r"\1-", tag)) for tag in counts}
+    found = {tag: parsed for tag, parsed in lenient.items() if parsed is not None}
+    labelled = any(parsed.label for parsed in found.values())
+    if not any(parsed != _OUTSIDE for parsed in found.values()):
         return None
-    if "M" in prefixes:
+    tokens = sum(counts[tag] for tag in found)
+    if labelled:
+        are_spans = 2 * len(found) >= len(counts) or 2 * tokens >= counts.total()
+    else:
+        are_spans = tokens >= BARE * counts.total() and (len(found) == len(counts) or "B" in found)
+    if not are_spans:
+        return None
+    begun = {parsed.label for parsed in found.values() if parsed.prefix == "B"}
+    letters, unbegun = Counter(), 0
+    for tag, parsed in found.items():
+        letters[parsed.prefix] += counts[tag]
+        if parsed.prefix == "I" and parsed.label not in begun:
+            unbegun += counts[tag]
+    return _scheme_of(letters, unbegun)
+
+
+def _scheme_of(letters: Counter[str], unbegun: int) -> str:
+    """The scheme that these numbers of prefixes tell; `unbegun` of the `I-` are of labels that have no `B-`.
+
+    Where spans have an end, there are as many ends as beginnings: a few ends among many beginnings are mistakes.
+    BIO cannot hold a label without a `B-`, IOB1 has few of them (CoNLL-2003 has no `B-PER`).
+    """
+    family, last, lone = max((("E", "E", "S"), ("L", "L", "U")), key=lambda ends: letters[ends[1]] + letters[ends[2]])
+    ends, beginnings = letters[last] + letters[lone], letters["B"] + letters[lone]
+    if ends and 2 * ends >= beginnings:
+        if family == "L":
+            return "BILOU"
+        return "BMES" if letters["M"] > letters["I"] else "BIOES"
+    if letters["M"] > letters["I"]:
         return "BMES"
-    if prefixes & {"E", "S"}:
-        return "BIOES"
-    begun = {tag.label for tag in parsed if tag.prefix == "B"}
-    return "BIO" if all(tag.label in begun for tag in parsed if tag.prefix == "I") else "IOB1"
+    return "IOB1" if unbegun and unbegun >= letters["B"] else "BIO"
+
+
+def strange_tags(tags: Iterable[str], scheme: str) -> list[str]:
+    """Those of `tags` that cannot belong to `scheme`, each once, in the order in which they come.
+
+    Raises:
+        ValueError: the scheme is unknown.
+    """
+    known = _prefixes_of(_letters(scheme))
+    return [tag for tag in dict.fromkeys(tags) if (parsed := _split(tag)) is None or parsed.prefix not in known]
+
+
+def tags_of(scheme: str) -> str:
+    """What the tags of a scheme look like, for a message: `B-<label>, I-<label>, O`.
+
+    Raises:
+        ValueError: the scheme is unknown.
+    """
+    known = sorted(_prefixes_of(_letters(scheme)))
+    return ", ".join("O" if prefix == "O" else f"{prefix}-<label>" for prefix in known)
 
 
 def _opens(letters: _Letters, previous: _Tag, tag: _Tag) -> bool:
@@ -190,20 +248,22 @@ def _split(tag: str) -> _Tag | None:
     if tag == "O":
         return _OUTSIDE
     prefix, hyphen, label = tag.partition("-")
-    if prefix not in ("B", "I", "M", "E", "S") or (hyphen and not label):
+    if prefix not in _PREFIXES or (hyphen and not label):
         return None
     return _Tag(prefix, label)
 
 
+def _prefixes_of(letters: _Letters) -> set[str]:
+    return {*letters, "O"} - {""}
+
+
 def _parse(tags: Sequence[str], scheme: str) -> list[_Tag]:
-    letters = _letters(scheme)
-    known = {*letters, "O"} - {""}
+    known = _prefixes_of(_letters(scheme))
     parsed = [_split(tag) for tag in tags]
     for position, tag in enumerate(parsed):
         if tag is None or tag.prefix not in known:
-            expected = ", ".join("O" if prefix == "O" else f"{prefix}-<label>" for prefix in sorted(known))
             where = f"tag {tags[position]!r} at position {position}"
-            raise ZooError(f"{where} is not of scheme {scheme}, whose tags are {expected}")
+            raise ZooError(f"{where} is not of scheme {scheme}, whose tags are {tags_of(scheme)}")
     return parsed
 
 

@@ -49,7 +49,7 @@ class SequenceTagger(ZooModule):
         words: the word vocabulary of the training split, `<pad>` and `<unk>` first.
         characters: its character vocabulary, likewise.
         tags: its tags.
-        scheme: "BIO", "IOB1", "BIOES" or "BMES" where tags mark spans, which are then scored too; None elsewhere.
+        scheme: "BIO", "IOB1", "BIOES", "BMES" or "BILOU" where tags mark spans, which are then scored too; else None.
         tokenizer: how `predict` splits a string: "whitespace" or "characters".
         vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
         vector_size: their number of features.
