@@ -146,7 +146,7 @@ def read_records(path: str | Path, *, format: str | None = None, header: bool | 
 
 def _has_header(columns: tuple[str | int, str | int]) -> bool:
     """What is taken for granted of CSV and TSV where nobody says."""
-    return not all(map(_is_number, columns))
+    return not all(map(is_number, columns))
 
 
 def _refuse_header(texts: Sequence[LabelledText], path: str | Path) -> None:
@@ -359,7 +359,8 @@ def _parquet_values(file: ParquetFile, places: Sequence[int], path: str | Path) 
         number += len(rows)
 
 
-def _is_number(column: str | int) -> bool:
+def is_number(column: str | int) -> bool:
+    """Whether a column is given by its number, and not by its name."""
     return isinstance(column, int) or column.removeprefix("-").isdecimal()
 
 
@@ -369,7 +370,7 @@ def _place(column: str | int, header: Sequence[str], here: str, named: bool) -> 
         if header.count(column) > 1:
             raise DataError(f"{here}: expected one column {column}, got {', '.join(header)}: rename the others")
         return header.index(column)
-    if _is_number(column) and -len(header) <= int(column) < len(header):
+    if is_number(column) and -len(header) <= int(column) < len(header):
         return int(column)
     raise _no_column(column, header, here)
 

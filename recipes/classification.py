@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_average_precision, binary_precision_recall_curve
 
-from recipes.evaluation import load_model
 from recipes.figures import confusion_matrix, drawable, precision_recall, reliability
+from recipes.inputs import Item
 from recipes.json_text import json_text
+from recipes.prediction import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.recipe import Recipe, Report
-from recipes.streams import lines, prediction_parser, stream
+from recipes.streams import TsvRows
 from recipes.tables import label_scores, listed
 from zoo.classification_metrics import BINS
 from zoo.errors import ZooError
@@ -123,29 +124,36 @@ def _curve(ranking: Tensor, has_label: Tensor) -> tuple[Tensor, Tensor, float]:
 
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """Classifies a text a line, of a file or standard input; order is kept, memory bounded, an empty line is a text."""
+    """Classifies a text a line, or those of a table (CSV, TSV, JSON Lines, Parquet), whose columns stay beside the
+    answer. Order is kept, memory bounded, an empty line is a text."""
     parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("tsv", "jsonl"))
     parser.add_argument("--explain", action="store_true", help="tokens and their attention weights too, in JSON Lines")
     options = parser.parse_args(args)
-    if options.explain and options.format != "jsonl":
+    format = options.format or "tsv"
+    if options.explain and format != "jsonl":
         raise ZooError("--explain gives a list for each text: add --format jsonl")
-    model = load_model(options.model, recipe)
+    source = source_of(options)
+    model = load_predictor(options, recipe)
+    table = TsvRows(["labels" if model.multi_label else "label", *model.labels])
 
     counts = TextCounts()
 
-    def classified(chunk: Sequence[str]) -> Iterator[str]:
+    def classified(chunk: Sequence[Item]) -> Iterator[str]:
         nonlocal counts
-        read = model.preprocess.count(map(model.preprocess.split, chunk))
+        texts = [item.content for item in chunk]
+        read = model.preprocess.count(map(model.preprocess.split, texts))
         counts = TextCounts(*(before + now for before, now in zip(counts, read, strict=True)))
-        results = model.explain(chunk) if options.explain else model.predict(chunk)
-        for text, result in zip(chunk, results, strict=True):
-            if options.format == "jsonl":
-                yield json_text({"text": text, **result}) + "\n"
+        with computing(options, model):
+            results = model.explain(texts) if options.explain else model.predict(texts)
+        for item, result in zip(chunk, results, strict=True):
+            if format == "jsonl":
+                row = {"text": item.content, **result} if item.fields is None else item.beside(result)
+                yield json_text(row) + "\n"
             else:
                 label = "|".join(result["labels"]) if model.multi_label else result["label"]
-                yield "\t".join([label, *(f"{p:.4f}" for p in result["probabilities"].values())]) + "\n"
+                yield table.row(item, [label, *(f"{p:.4f}" for p in result["probabilities"].values())])
 
-    header = "\t".join(["labels" if model.multi_label else "label", *model.labels]) + "\n"
-    stream(options, lines, classified, "texts", header if options.format == "tsv" else "")
+    header = table.header() if format == "tsv" and not source.is_table else ""
+    answer(options, source, classified, "texts", header)
     if counts.empty or counts.truncated:
         print(listed(counts._asdict()), file=sys.stderr)

@@ -7,8 +7,11 @@ import math
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """A value as JSON text: what is no number (NaN, infinity) is `null`, as JSON has no word for it."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    """A value as JSON text: what is no number (NaN, infinity) is `null`, as JSON has no word for it.
+
+    What has no form in JSON, such as a date of a Parquet file, is written as its text.
+    """
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
 
 
 def _finite(value: object) -> object:

@@ -11,12 +11,12 @@ import pytorch_lightning as pl
 from sacrebleu import CHRF
 from sacrebleu.significance import PairedTest
 
-from recipes.evaluation import load_model
 from recipes.figures import attention
 from recipes.flags import add_search_flags, changed_search
+from recipes.inputs import Item
 from recipes.json_text import json_text
+from recipes.prediction import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.recipe import Recipe, Report
-from recipes.streams import lines, prediction_parser, stream
 from zoo.errors import ZooError
 from zoo.languages import is_unspaced
 from zoo.text_metrics import (
@@ -185,7 +185,8 @@ def _difference(difference: float, resampled: Sequence[float]) -> dict[str, floa
 
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """Writes an output for each line of a file or standard input; order is kept, memory bounded, empty lines stay."""
+    """Writes an output for each line, or for each text of a table (CSV, TSV, JSON Lines, Parquet), whose columns stay
+    beside the answer in JSON Lines. Order is kept, memory bounded, empty lines stay."""
     parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("text", "jsonl"))
     add_search_flags(parser, Search)
     parser.add_argument("--n_best", type=int, default=None, help="so many outputs a line with scores, in JSON Lines")
@@ -195,31 +196,37 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     parser.add_argument("--top_p", type=float, default=1.0, help="of --sample: from so much of the probability")
     parser.add_argument("--seed", type=int, default=0, help="of --sample")
     options = parser.parse_args(args)
-    if options.n_best is not None and options.format != "jsonl":
+    source = source_of(options)
+    format = options.format or ("jsonl" if source.is_table else "text")
+    if options.n_best is not None and format != "jsonl":
         raise ZooError("--n_best gives several outputs a line: add --format jsonl")
     if options.n_best is not None and options.sample:
         raise ZooError("--sample draws one output a line: leave --n_best out")
-    model = load_model(options.model, recipe)
+    model = load_predictor(options, recipe)
     model.search = changed_search(model.search, options)
     number = 0
 
-    def written(chunk: Sequence[str]) -> Iterator[str]:
+    def outputs(texts: Sequence[str]) -> list[list]:
         nonlocal number
-        if options.sample:
-            names = ("temperature", "top_k", "top_p")
-            # Each chunk has a seed of its own, or the first lines of all would draw the same.
-            seed = options.seed + 1_000_003 * number
-            number += 1
-            outputs = [[o] for o in model.sample(chunk, seed=seed, **{name: getattr(options, name) for name in names})]
-        else:
-            outputs = model.predict(chunk, n_best=options.n_best or 1)
-        for source, best in zip(chunk, outputs, strict=True):
-            if options.format == "text":
-                yield best[0].text + "\n"
-            elif options.n_best is None:
-                yield json_text({"source": source, "output": best[0].text}) + "\n"
-            else:
-                row = {"source": source, "outputs": [output._asdict() for output in best]}
-                yield json_text(row) + "\n"
+        if not options.sample:
+            return model.predict(texts, n_best=options.n_best or 1)
+        names = ("temperature", "top_k", "top_p")
+        # Each chunk has a seed of its own, or the first lines of all would draw the same.
+        seed = options.seed + 1_000_003 * number
+        number += 1
+        return [[o] for o in model.sample(texts, seed=seed, **{name: getattr(options, name) for name in names})]
 
-    stream(options, lines, written, "texts")
+    def written(chunk: Sequence[Item]) -> Iterator[str]:
+        with computing(options, model):
+            found = outputs([item.content for item in chunk])
+        for item, best in zip(chunk, found, strict=True):
+            if format == "text":
+                yield best[0].text + "\n"
+                continue
+            result = {"output": best[0].text}
+            if options.n_best is not None:
+                result = {"outputs": [output._asdict() for output in best]}
+            row = {"source": item.content, **result} if item.fields is None else item.beside(result)
+            yield json_text(row) + "\n"
+
+    answer(options, source, written, "texts")

@@ -1,81 +1,110 @@
-"""Text in, predictions out: files or standard streams, order kept, memory bounded."""
+"""Items in, predictions out: files or standard streams, order kept, memory bounded."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from datamodules.text_files import LINE_END, numbered
-from recipes.recipe import Recipe
+from datamodules.text_files import DataError
+from recipes.inputs import Item, Source, free_name
+from recipes.json_text import json_text
 from zoo.errors import ZooError
 
 # Items at a time, and characters or tokens after which it is enough: memory stays bounded however long the input is.
 CHUNK, LONG = 1000, 1_000_000
-Item = TypeVar("Item", bound=Sized)
-
-
-def prediction_parser(
-    recipe: Recipe, description: str, pretrained: str, formats: Sequence[str]
-) -> argparse.ArgumentParser:
-    """The arguments of every `predict`: input, model, output and its format, of which the first is the default."""
-    parser = argparse.ArgumentParser(prog=f"python -m recipes.{recipe.name} predict", description=description)
-    parser.add_argument("input", nargs="?", default="-", help="a file, - for standard input (default)")
-    which = f"name, model or run folder, checkpoint ({pretrained})"
-    parser.add_argument("--model", default=pretrained, help=which)
-    parser.add_argument("--format", choices=formats, default=formats[0], help=f"of the output ({formats[0]})")
-    parser.add_argument("--output", default="-", help="a new file, - for standard output (default)")
-    parser.add_argument("--overwrite", action="store_true", help="the output may replace a file")
-    return parser
-
-
-def lines(stream: TextIO, name: str) -> Iterator[str]:
-    """Lines without their ends; `name` is for error messages."""
-    return (line.rstrip(LINE_END) for _, line in numbered(stream, name))
 
 
 def stream(
-    options: argparse.Namespace,
-    read: Callable[[TextIO, str], Iterator[Item]],
+    source: Source,
     write: Callable[[Sequence[Item]], Iterable[str]],
     unit: str,
+    *,
+    output: str = "-",
+    overwrite: bool = False,
+    chunk_size: int = CHUNK,
     header: str = "",
 ) -> None:
-    """Reads items from the input and writes what becomes of them to the output, a chunk at a time.
+    """Reads items and writes what becomes of them to the output, a chunk at a time.
 
     Args:
-        options: those of a `prediction_parser`.
-        read: items of the input, which has a name.
+        source: where items come from.
         write: the text for a chunk of items.
         unit: what the items are called.
+        output: a new file, "-" for standard output.
+        overwrite: whether it may replace a file.
+        chunk_size: items in a chunk; one where somebody types them.
         header: what the output begins with.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(_open_input(options.input))
-        target = stack.enter_context(_open_output(options.output, options.overwrite))
-        typed = source.isatty()  # by somebody who waits for an answer to each
+        target = stack.enter_context(_open_output(output, overwrite))
         progress = stack.enter_context(
             Progress(
                 TextColumn("{task.completed} " + unit),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),
-                disable=typed or not sys.stderr.isatty(),
+                disable=source.typed or not sys.stderr.isatty(),
             )
         )
         task = progress.add_task("", total=None)
-        items = read(source, "standard input" if options.input == "-" else options.input)
+        items = source.items()
         target.write(header)
-        for chunk in _chunks(items, 1 if typed else CHUNK):
+        for chunk in _chunks(items, 1 if source.typed else chunk_size):
             target.writelines(write(chunk))
             target.flush()
             progress.advance(task, len(chunk))
+
+
+class TsvRows:
+    """Lines of a TSV file: the columns of the input's rows, where they have some, and the answer's.
+
+    A tab or line end inside a value of the input becomes a space. A header comes before the first row.
+
+    Args:
+        answers: names of the answer's columns.
+    """
+
+    def __init__(self, answers: Sequence[str]):
+        self.answers = answers
+        self.inputs: list[str] | None = None
+
+    def header(self, inputs: Sequence[str] = ()) -> str:
+        """The line that names the columns."""
+        self.inputs = list(inputs)
+        names = [_flat(name) for name in inputs]
+        for name in self.answers:
+            names.append(free_name(name, names))
+        return "\t".join(names) + "\n"
+
+    def row(self, item: Item, answer: Sequence[str]) -> str:
+        """The line of an item.
+
+        Raises:
+            DataError: it has a column that the first one has not.
+        """
+        fields = item.fields or {}
+        header = self.header(list(fields)) if self.inputs is None else ""
+        unknown = [name for name in fields if name not in self.inputs]
+        if unknown:
+            raise DataError(
+                f"expected the columns {', '.join(self.inputs)} as in the first row, got {unknown[0]} in another one: "
+                "add --format jsonl, where each row has its own"
+            )
+        return header + "\t".join([*(_flat(fields.get(name)) for name in self.inputs), *answer]) + "\n"
+
+
+def _flat(value: object) -> str:
+    """A value of the input in one field of a TSV file."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json_text(value)
+    return " ".join(text.split())
 
 
 def _chunks(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
@@ -89,18 +118,6 @@ def _chunks(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def _open_input(name: str):
-    if name == "-":
-        if sys.stdin is None:
-            raise ZooError("standard input is closed: give a file to read, or text through a pipe")
-        sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
-        return nullcontext(sys.stdin)
-    try:
-        return open(name, encoding="utf-8-sig", newline="\n")
-    except OSError as error:
-        raise ZooError(f"{name}: expected a file to read, got: {error.strerror}. Check the path") from error
 
 
 @contextmanager

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
 
-from datamodules.readers import ConlluSentence, parse_column, read_conllu_rows
-from recipes.evaluation import load_model
+from datamodules.readers import ConlluSentence, parse_column
 from recipes.figures import confusion_matrix, worst_confusions
+from recipes.inputs import Item
 from recipes.json_text import json_text
+from recipes.prediction import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.recipe import Recipe, Report
-from recipes.streams import lines, prediction_parser, stream
 from recipes.tables import label_scores
+from zoo.errors import ZooError
 from zoo.metrics import UNSEEN, LabelScore
 
 LINKS = (
@@ -27,6 +28,7 @@ LINKS = (
     "vector_words",
     "vector_size",
 )
+LINES = 50  # of a file whose format nobody tells, that are looked at
 
 
 @dataclass(frozen=True)
@@ -70,44 +72,57 @@ class TaggingReport(Report):
 
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """Tags text from a file or standard input; order is kept, memory bounded, an empty line stays empty."""
-    parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("tsv", "jsonl", "conllu"))
-    parser.add_argument("--input_format", choices=("text", "conllu"), help="default: by the file's ending, else text")
+    """Tags the sentences of a text, a line each, of CoNLL-U, of a column file, or of a table (JSON Lines, CSV, Parquet)
+    of tokens or texts, whose columns stay beside the answer. Order is kept, an empty line stays empty."""
+    formats = ("tsv", "jsonl", "conllu")
+    parser = prediction_parser(recipe, predict.__doc__, pretrained, formats, inputs=("conllu", "columns"))
     parser.add_argument("--column", default="upos", help="where CoNLL-U output has the tags (upos)")
     options = parser.parse_args(args)
     parse_column(options.column)
-    model = load_model(options.model, recipe)
-    conllu = (options.input_format or _format_of(options.input)) == "conllu"
+    source = source_of(options, tokens=True)
+    format = options.format or ("jsonl" if source.is_table else "tsv")
+    model = load_predictor(options, recipe)
+    begun = False
 
-    def tagged(chunk: Sequence[str | ConlluSentence]) -> Iterator[str]:
-        tokens = [list(item.tokens) if conllu else model.tokenize(item) for item in chunk]
-        return _written(chunk, tokens, model.predict(tokens), options.format, options.column)
+    def tagged(chunk: Sequence[Item]) -> Iterator[str]:
+        nonlocal begun
+        if source.guessed and not begun:
+            refuse_columns(chunk, model.tags)
+        begun = True
+        tokens = [model.tokenize(item.content) if isinstance(item.content, str) else item.content for item in chunk]
+        with computing(options, model):
+            found = model.predict(tokens)
+        for item, words, tags in zip(chunk, tokens, found, strict=True):
+            yield _written(item, words, tags, format, options.column)
 
-    stream(options, read_conllu_rows if conllu else lines, tagged, "sentences")
-
-
-def _format_of(name: str) -> str:
-    return "conllu" if name.endswith(".conllu") else "text"
-
-
-def _written(
-    chunk: Sequence[str | ConlluSentence],
-    tokens: Sequence[Sequence[str]],
-    tags: Sequence[Sequence[str]],
-    format: str,
-    column: str,
-) -> Iterator[str]:
-    for item, words, labels in zip(chunk, tokens, tags, strict=True):
-        if format == "jsonl":
-            yield json_text({"tokens": words, "tags": labels}) + "\n"
-        elif format == "tsv":
-            yield "".join(f"{word}\t{label}\n" for word, label in zip(words, labels, strict=True)) + "\n"
-        elif isinstance(item, ConlluSentence):
-            yield item.with_column(column, labels)
-        else:
-            yield _as_conllu(item, words).with_column(column, labels)
+    answer(options, source, tagged, "sentences")
 
 
-def _as_conllu(text: str, words: Sequence[str]) -> ConlluSentence:
+def refuse_columns(chunk: Sequence[Item], tags: Container[str]) -> None:
+    """Refuses lines of a column file as texts: each has a word and a tag that the model knows.
+
+    Raises:
+        ZooError: they look like that.
+    """
+    fields = [item.content.split() for item in list(chunk)[:LINES] if item.content.strip()]
+    if len(fields) >= 2 and all(len(line) > 1 and line[-1] in tags for line in fields):
+        raise ZooError(
+            f"expected a text a line, got lines that end in tags, such as {' '.join(fields[0])[:60]!r}, as a column "
+            "file has them. Add --input_format columns; or --input_format text, if these are texts"
+        )
+
+
+def _written(item: Item, words: Sequence[str], tags: Sequence[str], format: str, column: str) -> str:
+    if format == "jsonl":
+        answer = {"tags": tags} if isinstance(item.content, tuple) and item.fields else {"tokens": words, "tags": tags}
+        return json_text(item.beside(answer)) + "\n"
+    if format == "tsv":
+        return "".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)) + "\n"
+    sentence = item.sentence or _as_conllu(item.content, words)
+    return sentence.with_column(column, tags)
+
+
+def _as_conllu(content: str | Sequence[str], words: Sequence[str]) -> ConlluSentence:
+    text = content if isinstance(content, str) else " ".join(content)
     rows = [f"{number}\t{word}" + "\t_" * 8 + "\n" for number, word in enumerate(words, 1)]
     return ConlluSentence([f"# text = {text}\n", *rows, "\n"], list(range(1, len(rows) + 1)), "-", 1)

@@ -7,20 +7,22 @@ import json
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from recipes.inputs import Source
 from recipes.sentiment import RECIPE
-from recipes.streams import CHUNK, LONG, lines, stream
+from recipes.streams import CHUNK, LONG, stream
 from zoo import TextClassifier
 from zoo.errors import ZooError
 
 
 def shout(source: Path | str, target: Path | str, overwrite: bool = False) -> None:
-    options = Namespace(input=str(source), output=str(target), overwrite=overwrite)
-    stream(options, lines, lambda chunk: (line.upper() + "\n" for line in chunk), "texts")
+    def upper(chunk):
+        return (item.content.upper() + "\n" for item in chunk)
+
+    stream(Source(str(source), "text"), upper, "texts", output=str(target), overwrite=overwrite)
 
 
 def peak_megabytes(folder: Path, texts: int) -> float:
@@ -58,8 +60,12 @@ def test_the_output_may_be_the_input(tmp_path):
 def test_long_items_are_in_work_one_by_one(tmp_path):
     (tmp_path / "a.txt").write_text("b\n" + ("a" * LONG + "\n") * 3 + "b\n" * 3, encoding="utf-8")
     chunks = []
-    options = Namespace(input=str(tmp_path / "a.txt"), output="/dev/null", overwrite=True)
-    stream(options, lines, lambda chunk: chunks.append([len(line) for line in chunk]) or chunk, "texts")
+
+    def write(chunk):
+        chunks.append([len(item) for item in chunk])
+        return []
+
+    stream(Source(str(tmp_path / "a.txt"), "text"), write, "texts", output="/dev/null", overwrite=True)
     assert chunks == [[1, LONG], [LONG], [LONG], [1, 1, 1]]
 
 
