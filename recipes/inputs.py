@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from datamodules.readers import ConlluSentence, read_columns, read_conllu_rows
+from datamodules.columns import read_columns
+from datamodules.readers import ConlluSentence, read_conllu_rows
 from datamodules.tables import FORMATS, is_number, read_records
+from datamodules.tagged_files import ENDINGS
 from datamodules.text_files import LINE_END, DataError, numbered, open_text
 from zoo.errors import ZooError
 
 STANDARD = "standard input"
 TABLES = tuple(dict.fromkeys(FORMATS.values()))
 # A tagger takes TSV for columns: a word and its tag a line.
-TAGGED = {
-    ".conllu": "conllu", ".conllup": "conllu", **FORMATS,
-    **dict.fromkeys((".tsv", ".conll", ".col", ".bio", ".iob", ".iob2", ".bioes", ".bmes"), "columns"),
-}  # fmt: skip
+COLUMNS = (".tsv", ".conll", ".col", ".bio", ".iob", ".iob2", ".bioes", ".bilou", ".bmes")
+TAGGED = {**FORMATS, **ENDINGS, **dict.fromkeys(COLUMNS, "columns")}
 CONLLU_LINE = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b|1(-\d+)?\t([^\t]+\t){8}[^\t]+$")
 
 
@@ -84,7 +84,8 @@ class Source:
         if self.is_table:
             return self._rows()
         if self.format == "columns":
-            return (Item(sentence.tokens) for sentence in read_columns(self._path))
+            word_column = self.columns[0] if is_number(self.columns[0]) else None
+            return (Item(sentence.tokens) for sentence in read_columns(self._path, word_column))
         if self.format == "conllu":
             return self._sentences()
         return self._lines()
@@ -170,9 +171,10 @@ def free_name(name: str, taken: Mapping[str, object] | Sequence[str]) -> str:
     return name
 
 
-def ending_of(name: str) -> str:
-    """The ending that tells a file's format."""
-    return Path(name.lower().removesuffix(".gz")).suffix
+def format_by_ending(name: str, endings: Mapping[str, str]) -> str | None:
+    """The format that a file's ending tells, if it tells one."""
+    name = name.lower().removesuffix(".gz")
+    return next((format for ending, format in endings.items() if name.endswith(ending)), None)
 
 
 @contextmanager

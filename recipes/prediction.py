@@ -11,7 +11,7 @@ import torch
 from datamodules import CATALOG
 from datamodules.tables import FORMATS, is_number
 from recipes.evaluation import load_model
-from recipes.inputs import TABLES, TAGGED, Item, Source, ending_of
+from recipes.inputs import TABLES, TAGGED, Item, Source, format_by_ending
 from recipes.origins import origin_of
 from recipes.recipe import Recipe
 from recipes.streams import CHUNK, stream
@@ -67,14 +67,12 @@ def source_of(options: argparse.Namespace, *, tokens: bool = False) -> Source:
         options: those of a `prediction_parser`.
         tokens: whether the model reads tokens, so that there are files of them.
     """
-    endings = TAGGED if tokens else FORMATS
-    ending = ending_of(options.input)
-    format = options.input_format or endings.get(ending, "text")
+    format = options.input_format or format_by_ending(options.input, TAGGED if tokens else FORMATS)
     columns, header = _text_columns(options, tokens)
     if options.header is not None:
         header = options.header == "true"
-    guessed = options.input_format is None and ending not in endings
-    return Source(options.input, format, guessed=guessed, columns=columns, header=header, tokens=tokens)
+    guessed = format is None
+    return Source(options.input, format or "text", guessed=guessed, columns=columns, header=header, tokens=tokens)
 
 
 def _text_columns(options: argparse.Namespace, tokens: bool) -> tuple[list[str], bool | None]:
