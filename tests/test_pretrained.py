@@ -54,6 +54,19 @@ def test_reloaded_equals_saved(tmp_path, options):
     assert not again.training
 
 
+def test_what_a_run_leaves_is_loaded_as_the_command_line_does(tmp_path):
+    model = small()
+    model.save_pretrained(tmp_path / "run" / "model")
+    checkpoint = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "run" / "best.ckpt")
+    for source in ("run", "run/model", "run/best.ckpt"):
+        for kind in (str, Path):
+            again = zoo.from_pretrained(kind(tmp_path / source))
+            assert again.predict(["I saw her duck ."]) == model.predict(["I saw her duck ."])
+            assert not again.training
+
+
 def test_half_precision_takes_half_the_space(tmp_path):
     model = small(hidden_size=64)
     sizes = [

@@ -21,7 +21,7 @@ from zoo.errors import ZooError
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = "config.json", "vocabulary.json", "model.safetensors", "card.json"
 SUMMED = (CONFIG, VOCABULARY, WEIGHTS)  # the files that decide an answer
-LARGEST = {CONFIG: 1_000_000, CARD: 1_000_000, VOCABULARY: 1_000_000_000}  # bytes of JSON that are read
+LARGEST = {CONFIG: 1_000_000, CARD: 1_000_000, VOCABULARY: 200_000_000}  # bytes of JSON that are read
 
 
 class ModelFolder:
@@ -81,13 +81,12 @@ class ModelFolder:
     def _bytes(self, name: str) -> bytes:
         path = self._regular(name)
         try:
-            with open(path, "rb") as file:
-                content = file.read(LARGEST[name] + 1)
+            size = path.stat().st_size
+            if size > LARGEST[name]:
+                raise ZooError(f"{path}: expected at most {LARGEST[name]:,} bytes of JSON, got {size:,}")
+            return path.read_bytes()
         except OSError as error:
             raise ZooError(f"{path}: expected JSON, got: {error}") from error
-        if len(content) > LARGEST[name]:
-            raise ZooError(f"{path}: expected at most {LARGEST[name]:,} bytes of JSON, got more")
-        return content
 
     def _compare(self, name: str, found: str) -> None:
         if found != self._sums[name]:
