@@ -38,7 +38,7 @@ class Chain(NamedTuple):
     embedding: Tensor  # (V, E)
     cell: str  # a key of `zoo.CELLS`
     layers: list[list[Direction]]  # forward, or forward and backward
-    pooling: str  # one of `zoo.pooling.POOLINGS`
+    pooling: str | None  # one of `zoo.pooling.POOLINGS`; None for a tagger, which reads each state
     dense: list[tuple[Tensor, Tensor]]  # each (outputs, inputs) and (outputs,), with ReLU between them
     multi_label: bool = False
     masks_padding: bool = True  # whether the recurrent layers skip id 0; else it is a token like any other

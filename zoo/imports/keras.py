@@ -1,4 +1,4 @@
-"""Models that Keras 3 saved become classifiers. What is in their files, `zoo.imports.keras_file` knows."""
+"""Models that Keras 3 saved become classifiers and taggers. What is in their files, `zoo.imports.keras_file` knows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 
 from zoo.classifier import TextClassifier
 from zoo.errors import ZooError, unknown_name
-from zoo.imports.chain import UNLIMITED, Chain, make_classifier, read_index, vocabulary_of
+from zoo.imports.chain import UNLIMITED, Chain, make_classifier, make_tagger, read_index, vocabulary_of
 from zoo.imports.keras_file import read_keras
+from zoo.tagger import SequenceTagger
 from zoo.text import FILLING, START, UNKNOWN
 
 PADDINGS = {"pre": "before", "post": "after", "none": "nowhere"}  # where texts are filled up, in our words
@@ -25,18 +26,22 @@ def import_keras(
     unknown: str | None = None,
     num_words: int | None = None,
     index_from: int = 0,
-    tokenizer: str = "keras",
-    lowercase: bool = True,
+    tokenizer: str | None = None,
+    lowercase: bool | None = None,
     max_length: int | None = None,
     truncate: str = "tail",
     padding: str | None = None,
-) -> TextClassifier:
+) -> TextClassifier | SequenceTagger:
     """Makes a classifier of a saved Keras 3 model: the same probabilities, to five decimals.
 
     Supported are Sequential models and functional chains of one Embedding, any number of LSTM layers or of GRU
     layers (Bidirectional or not), a GlobalAveragePooling1D or GlobalMaxPooling1D if there is one, one hidden
     Dense with ReLU if there is one, and a Dense with sigmoid or softmax; without either, what it puts out is taken
-    for what stands before them. Dropout layers change no probability; the classifier has its own for training.
+    for what stands before them. Activation layers may stand after a Dense. Dropout and noise change no probability; the
+    classifier has its own for training.
+
+    A model whose last recurrent layer has `return_sequences=True`, with no pooling, and one Dense (or
+    TimeDistributed(Dense)) with softmax, becomes a tagger.
 
     >>> classifier = zoo.import_keras("reviews.keras", tokenizer.word_index, labels=["negative", "positive"])
     >>> classifier.predict(["what a film"])
@@ -56,13 +61,16 @@ def import_keras(
         labels: in the order of the last layer's units; of a single unit's two, the second is what it scores. By
             default numbers.
         unknown: the word of `word_index` that words it lacks are read as (Keras's `oov_token`); `<unk>` if it is
-            one. Without one they are left out, as `Tokenizer` does; a text of none but them is an empty one.
+            one. Without one a classifier leaves them out, as `Tokenizer` does, and a text of none but them is an empty
+            one; a tagger, which must tag them, reads a vector of zeros.
         num_words: words with this id or a higher one are unknown, as in `Tokenizer`; by default all whose id the
             Embedding lacks.
         index_from: what was added to the ids of `word_index`: 3 by `load_data` of `keras.datasets`, which also puts
             1 before each text and 2 in the place of unknown words. Unless it is 0, all of this is done here too.
-        tokenizer: how strings become words: "keras" as `Tokenizer` does by default, or another of `TextClassifier`.
-        lowercase: whether words are looked up in lower case.
+        tokenizer: how strings become words: for a classifier "keras", as `Tokenizer` does by default, or another of
+            `TextClassifier`; for a tagger "whitespace" or "characters".
+        lowercase: whether words are looked up in lower case; by default a classifier does, as `Tokenizer` does, and a
+            tagger where `word_index` has no capital letter.
         max_length: ids of a text that are read at most (`maxlen` of Keras's `pad_sequences`); by default what
             the model's input layer fixes, or all.
         truncate: which part of a longer text is read: "tail", the default of `pad_sequences`, "head" or "both".
@@ -72,27 +80,68 @@ def import_keras(
             GlobalAveragePooling1D makes zeros here and NaN there), but for GlobalMaxPooling1D, which knows no mask
             and has no counterpart here unless it is "none".
 
+    A tagger reads whole sentences without padding: `max_length`, `truncate` and `index_from` are not for it. One that
+    reads its padding needs `padding="none"`, or "post" where no layer reads backwards.
+
     Raises:
         ValueError: a layer or setting that is not supported (it is named), a model that reads padding where
             nothing says how its texts were padded, ids, labels or a length that do not fit it, or a file that is
             damaged.
     """
     chain, index = read_keras(Path(path)), read_index(word_index)
+    if chain.pooling is None:
+        if max_length is not None or index_from:
+            raise ZooError("this model is a tagger, which reads whole sentences: leave out max_length and index_from")
+        return _tagger(chain, index, labels, unknown, num_words, tokenizer, lowercase, padding)
     fill = _where_to_fill(chain, padding)
     if index_from:
         index = _shifted(index, index_from)
-    limit = num_words or len(chain.embedding)
-    index = {word: i for word, i in index.items() if i != 0 and i < limit}
-    if not index:
-        raise ZooError(f"expected a word_index with ids from 1 to {limit - 1}, which the model knows, got none")
+    index = _known(index, num_words or len(chain.embedding))
     if fill != "nowhere":
         index[FILLING] = 0
     unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
-    options = {"tokenizer": tokenizer, "lowercase": lowercase, "truncate": truncate, "skip_unknown": unknown is None}
+    options = {"tokenizer": tokenizer or "keras", "lowercase": lowercase is not False, "truncate": truncate}
+    options |= {"skip_unknown": unknown is None}
     options |= {"max_length": _length(chain, max_length, fill), "start": index_from > 0}
     options |= {"fill": fill, "empty": "nothing"}
     return make_classifier(chain, vocabulary, table, labels, options)
+
+
+def _tagger(
+    chain: Chain,
+    index: dict[str, int],
+    labels: Sequence[str] | None,
+    unknown: str | None,
+    num_words: int | None,
+    tokenizer: str | None,
+    lowercase: bool | None,
+    padding: str | None,
+) -> SequenceTagger:
+    if padding not in (None, *PADDINGS):
+        raise unknown_name("padding", padding, PADDINGS)
+    backwards = any(len(layer) == 2 for layer in chain.layers)
+    if not chain.masks_padding and padding != "none" and (backwards or padding != "post"):
+        raise ZooError(
+            "this tagger reads padding (mask_zero=False), so that its tags depend on how sentences were padded, which "
+            "has no counterpart here: pass padding='none' for the tags of each sentence by itself, or train it with "
+            "mask_zero=True"
+        )
+    index = _known(index, num_words or len(chain.embedding))
+    unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
+    vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
+    if lowercase is None:
+        lowercase = all(word == word.lower() for word in index if word != unknown)
+    options = {"tokenizer": tokenizer or "whitespace", "lowercase": lowercase}
+    return make_tagger(chain, vocabulary, table, labels, options)
+
+
+def _known(index: dict[str, int], limit: int) -> dict[str, int]:
+    """The words that the model knows: those with ids from 1 to `limit` - 1."""
+    known = {word: i for word, i in index.items() if i != 0 and i < limit}
+    if not known:
+        raise ZooError(f"expected a word_index with ids from 1 to {limit - 1}, which the model knows, got none")
+    return known
 
 
 def _where_to_fill(chain: Chain, padding: str | None) -> str:

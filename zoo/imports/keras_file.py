@@ -1,6 +1,6 @@
 """Reads a model that Keras 3 saved, `Embedding -> LSTM or GRU -> Dense`, without Keras and without running anything.
 
-A `.keras` file is a zip of `config.json`, the layers and their settings, and `model.weights.h5`, their weights.
+`config.json` has the layers and their settings, `model.weights.h5` their weights.
 
 Shapes: V words, E embedding features, I inputs, H units, G gates, K labels.
 """
@@ -8,8 +8,6 @@ Shapes: V words, E embedding features, I inputs, H units, G gates, K labels.
 from __future__ import annotations
 
 import io
-import json
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.imports.chain import Chain, Direction
+from zoo.imports.keras_archive import another_kind, read_weights, unpack
 
 
 class Layer(NamedTuple):
@@ -33,9 +32,14 @@ class Layer(NamedTuple):
 
 
 # What each supported kind is in the chain; "" computes nothing at prediction.
-ROLES = {"InputLayer": "", "Dropout": "", "SpatialDropout1D": "", "Embedding": "embedding"}
+ROLES = dict.fromkeys(
+    ("InputLayer", "Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"), ""
+)
+ROLES |= {"ActivityRegularization": "", "Embedding": "embedding"}
 ROLES |= {"LSTM": "recurrent", "GRU": "recurrent", "Bidirectional": "recurrent"}
 ROLES |= {"GlobalAveragePooling1D": "pooling", "GlobalMaxPooling1D": "pooling", "Dense": "dense"}
+ROLES |= {"TimeDistributed": "dense", "Activation": "activation"}
+GROUPS = {"TimeDistributed": "time_distributed"}  # where weights are, unless in the kind's name in lower case
 POOLING = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 
 RECURRENT = {"activation": "tanh", "recurrent_activation": "sigmoid", "return_state": False, "stateful": False}
@@ -56,17 +60,30 @@ def read_keras(path: Path) -> Chain:
         import h5py
     except ImportError as error:
         raise ZooError("reading a Keras model needs a package: pip install lstm-zoo[keras-import]") from error
+    hint = "save it in Keras 3 with model.save('name.keras')"
+    if came := another_kind(path):
+        raise ZooError(f"expected a .keras file, got {path}: {came} ({hint})")
     try:
-        with zipfile.ZipFile(path) as archive:
-            config, weights = json.loads(archive.read("config.json")), io.BytesIO(archive.read("model.weights.h5"))
-        layers = list(_layers(config["class_name"], config["config"]["layers"]))
-        with h5py.File(weights) as file:
-            return _chain(layers, file)
+        config, weights = unpack(path)
+        layers = list(_layers(config["class_name"], _items(config)))
+        with h5py.File(io.BytesIO(weights)) as file:
+            return _chain(_with_activations(layers), file)
     except ZooError as error:
         raise ZooError(f"{path}: {error}") from error
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
-        hint = "save it in Keras 3 with model.save('name.keras')"
-        raise ZooError(f"expected a .keras file, got {path}: {error} ({hint})") from error
+    except Exception as error:  # a damaged file can raise anything: zlib, HDF5 and JSON have errors of their own
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ZooError(f"expected a .keras file, got {path}: {reason} ({hint})") from error
+
+
+def _items(config: dict) -> list[dict]:
+    """The layers of a model that is nothing but its layers."""
+    kind = config["class_name"]
+    if kind not in ("Sequential", "Functional"):
+        raise ZooError(
+            f"a model of the class {kind!r}, whose code is not in the file: expected a Sequential or functional model. "
+            "Make one of the same layers, give it the weights with set_weights(model.get_weights()), and save that"
+        )
+    return config["config"]["layers"]
 
 
 def _layers(model: str, items: list[dict]) -> Iterator[Layer]:
@@ -89,8 +106,35 @@ def _layers(model: str, items: list[dict]) -> Iterator[Layer]:
         previous = name
         for key, value in REQUIRED.get(kind, {}).items():
             _expect(name, item["config"], key, value)
-        yield Layer(kind, name, item["config"], f"layers/{kind.lower()}" + f"_{seen[kind]}" * bool(seen[kind]))
+        group = f"layers/{GROUPS.get(kind, kind.lower())}" + f"_{seen[kind]}" * bool(seen[kind])
         seen[kind] += 1
+        settings = item["config"]
+        if kind == "TimeDistributed":  # a Dense does the same by itself
+            kind, settings, group = settings["layer"]["class_name"], settings["layer"]["config"], f"{group}/layer"
+            if kind != "Dense":
+                raise ZooError(f"layer {name!r} wraps the unsupported kind {kind}: supported is Dense")
+        yield Layer(kind, name, settings, group)
+
+
+def _with_activations(layers: list[Layer]) -> list[Layer]:
+    """The chain without its Activation layers: a Dense that one follows has that activation itself."""
+    found: list[Layer] = []
+    for layer in layers:
+        if layer.kind != "Activation":
+            found.append(layer)
+            continue
+        place = max((i for i, before in enumerate(found) if ROLES[before.kind]), default=None)
+        if layer.config["activation"] == "linear" or place is None:
+            continue
+        before = found[place]
+        if before.kind != "Dense" or before.config["activation"] != "linear":
+            came = before.config.get("activation", "none")
+            raise ZooError(
+                f"layer {layer.name!r}: expected Activation after a Dense without one, got it after {before.name!r}, a "
+                f"{before.kind} with activation={came!r}"
+            )
+        found[place] = before._replace(config={**before.config, "activation": layer.config["activation"]})
+    return found
 
 
 def _sources(node: object) -> Iterator[str]:
@@ -120,16 +164,21 @@ def _chain(layers: list[Layer], file) -> Chain:
         raise ZooError(f"expected {chain}, got {came}")
     first, pooling, dense = by_role["embedding"][0], by_role["pooling"], by_role["dense"]
     size = first.config["output_dim"]
-    embedding = _weights(file, first.group, 0, (first.config["input_dim"], size))
+    embedding = read_weights(file, first.group, 0, (first.config["input_dim"], size))
     recurrent, cells = [], set()
+    tags = not pooling and _returns_sequences(by_role["recurrent"][-1])
     for place, layer in enumerate(by_role["recurrent"], 1):
-        goes_on = bool(pooling) or place < len(by_role["recurrent"])
+        goes_on = tags or bool(pooling) or place < len(by_role["recurrent"])
         directions = list(_directions(layer, goes_on))
         recurrent.append([_direction(file, *direction, inputs=size) for direction in directions])
         cells |= {kind for _, kind, _ in directions}
         size = sum(config["units"] for _, _, config in directions)
     if len(cells) > 1:
         raise ZooError("expected LSTM layers or GRU layers, got both: a backbone has one kind of cell")
+    if tags and len(dense) > 1:
+        raise ZooError(
+            f"expected one Dense layer that gives each token its tag, got {len(dense)}: a tagger has no more"
+        )
     matrices = []
     for layer in dense:
         matrices.append(_dense(file, layer, size))
@@ -138,12 +187,18 @@ def _chain(layers: list[Layer], file) -> Chain:
         embedding,
         cells.pop().lower(),
         recurrent,
-        POOLING[pooling[0].kind] if pooling else "last",
+        POOLING[pooling[0].kind] if pooling else None if tags else "last",
         matrices,
-        multi_label=_head(dense),
+        multi_label=_head(dense, tags),
         masks_padding=first.config["mask_zero"],
         input_length=next(filter(None, map(_fixed_length, layers)), None),
     )
+
+
+def _returns_sequences(layer: Layer) -> bool:
+    """Whether a recurrent layer puts out all of its states, and not the last one alone."""
+    config = layer.config["layer"]["config"] if layer.kind == "Bidirectional" else layer.config
+    return config["return_sequences"]
 
 
 def _fixed_length(layer: Layer) -> int | None:
@@ -175,22 +230,22 @@ def _direction(file, group: str, kind: str, config: dict, *, inputs: int) -> Dir
         return x.unflatten(-1, (len(order), units))[..., order, :].flatten(-2)
 
     width = len(order) * units
-    weight_ih = in_torch_order(_weights(file, f"{group}/cell", 0, (inputs, width))).T
-    weight_hh = in_torch_order(_weights(file, f"{group}/cell", 1, (units, width))).T
+    weight_ih = in_torch_order(read_weights(file, f"{group}/cell", 0, (inputs, width))).T
+    weight_hh = in_torch_order(read_weights(file, f"{group}/cell", 1, (units, width))).T
     biases = torch.zeros(2, width)
     if config["use_bias"]:  # an LSTM has one, which goes with the input
         shape = (2, width) if kind == "GRU" else (width,)
-        biases[: 2 if kind == "GRU" else 1] = in_torch_order(_weights(file, f"{group}/cell", 2, shape))
+        biases[: 2 if kind == "GRU" else 1] = in_torch_order(read_weights(file, f"{group}/cell", 2, shape))
     return Direction(weight_ih, weight_hh, *biases)
 
 
 def _dense(file, layer: Layer, inputs: int) -> tuple[Tensor, Tensor]:
     units = layer.config["units"]
-    bias = _weights(file, layer.group, 1, (units,)) if layer.config["use_bias"] else torch.zeros(units)
-    return _weights(file, layer.group, 0, (inputs, units)).T, bias
+    weight = read_weights(file, layer.group, 0, (inputs, units)).T
+    return weight, read_weights(file, layer.group, 1, (units,)) if layer.config["use_bias"] else torch.zeros(units)
 
 
-def _head(dense: list[Layer]) -> bool:
+def _head(dense: list[Layer], tags: bool) -> bool:
     """Whether the last of the dense layers gives each of several labels a probability of its own."""
     *hidden, last = dense
     if len(hidden) > 1:
@@ -198,23 +253,10 @@ def _head(dense: list[Layer]) -> bool:
     for layer in hidden:
         _expect(layer.name, layer.config, "activation", "relu")
     allowed = ("sigmoid", "linear") if last.config["units"] == 1 else ("softmax", "sigmoid", "linear")
+    if tags:  # a token has one
+        allowed = () if last.config["units"] == 1 else ("softmax", "linear")
     if last.config["activation"] not in allowed:
         came = last.config["activation"]
-        raise ZooError(f"layer {last.name!r}: expected the activation {' or '.join(allowed)}, got {came!r}")
+        hint = " or ".join(allowed) or "softmax over two tags at least"
+        raise ZooError(f"layer {last.name!r}: expected the activation {hint}, got {came!r}")
     return last.config["activation"] == "sigmoid" and last.config["units"] > 1
-
-
-def _weights(file, group: str, number: int, shape: tuple[int, ...]) -> Tensor:
-    """One variable of a layer. HDF5 can point to other files: such links are not followed."""
-    import h5py
-
-    node, path = file, f"{group}/vars/{number}"
-    for part in path.split("/"):
-        if not isinstance(node, h5py.Group) or not isinstance(node.get(part, getlink=True), h5py.HardLink):
-            raise ZooError(f"model.weights.h5 has no {path}")
-        node = node[part]
-    if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external or node.dtype.kind != "f":
-        raise ZooError(f"expected floating-point weights at {path} of model.weights.h5, got {node}")
-    if node.shape != shape:
-        raise ZooError(f"expected weights of shape {shape} at {path} of model.weights.h5, got {node.shape}")
-    return torch.from_numpy(node[()]).float()

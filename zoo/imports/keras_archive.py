@@ -1,0 +1,73 @@
+"""The two parts of a `.keras` file, a zip of a configuration in JSON and of weights in HDF5, read with care.
+
+A small file of either kind can unpack to more than memory holds, and HDF5 can point to other files.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError
+
+HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
+# Weights hardly shrink: what would be so many times as large unpacked is no model, and may fill the memory.
+MOST_UNPACKED = 20
+
+
+def unpack(path: Path) -> tuple[dict, bytes]:
+    """The configuration of a `.keras` file, and its file of weights.
+
+    Raises:
+        ZooError: they would unpack to far more than a model's do. A damaged file can raise anything.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(_unpacked(archive, "config.json")), _unpacked(archive, "model.weights.h5")
+
+
+def another_kind(path: Path) -> str | None:
+    """What a path leads to that is clearly no `.keras` file; None where it may be one."""
+    if path.is_dir():
+        return "a folder, as TensorFlow's SavedModel is: load it where it was made"
+    if path.exists() and not path.is_file():
+        return "something that is no file"
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(HDF5))
+    except OSError:
+        return None  # the same error comes once more, and is told then
+    if start == HDF5:
+        return "an HDF5 file, either weights alone or the older format: load it with keras.models.load_model"
+    return None
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+    entry = archive.getinfo(name)
+    most = MOST_UNPACKED * Path(archive.filename).stat().st_size
+    if entry.file_size > most:
+        raise ZooError(
+            f"expected {name} of at most {most:,} bytes, unpacked, in a file of this size: {entry.file_size:,}"
+        )
+    return archive.read(entry)
+
+
+def read_weights(file, group: str, number: int, shape: tuple[int, ...]) -> Tensor:
+    """One variable of a layer. Links to other files are not followed."""
+    import h5py
+
+    node, path = file, f"{group}/vars/{number}"
+    for part in path.split("/"):
+        if not isinstance(node, h5py.Group) or not isinstance(node.get(part, getlink=True), h5py.HardLink):
+            raise ZooError(f"model.weights.h5 has no {path}")
+        node = node[part]
+    if not isinstance(node, h5py.Dataset) or node.is_virtual or node.external or node.dtype.kind != "f":
+        raise ZooError(f"expected floating-point weights at {path} of model.weights.h5, got {node}")
+    if node.shape != shape:
+        raise ZooError(f"expected weights of shape {shape} at {path} of model.weights.h5, got {node.shape}")
+    if node.nbytes > MOST_UNPACKED * file.id.get_filesize():  # HDF5 stores nothing of what is alike
+        raise ZooError(f"expected weights at {path} of model.weights.h5, got {node.nbytes:,} bytes, nearly all alike")
+    return torch.from_numpy(node[()]).float()
