@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -17,6 +19,8 @@ from recipes.recipe import Recipe
 from recipes.streams import CHUNK, stream
 from zoo.base import ZooModule
 from zoo.errors import ZooError
+from zoo.languages import guess_language, is_unspaced
+from zoo.pretrained import list_pretrained
 
 PRECISIONS: Mapping[str, torch.dtype | None] = {
     "32-true": None,
@@ -110,6 +114,21 @@ def load_predictor(options: argparse.Namespace, recipe: Recipe) -> ZooModule:
         raise ZooError(f"--device {options.device}: expected a device of this machine, got: {reason[:200]}") from error
 
 
+def warn_of_language(reference: str, chunk: Sequence[Item]) -> None:
+    """Warns of texts in another script than those that a bundled model was trained on, as far as letters tell."""
+    card = list_pretrained().get(reference)
+    texts = [item.content if isinstance(item.content, str) else " ".join(item.content) for item in chunk]
+    has_letters = any(character.isalpha() for text in texts for character in text)
+    if card is None or Path(reference).is_dir() or not has_letters:
+        return
+    found = guess_language(texts)
+    if is_unspaced(card["language"]) != is_unspaced(found):
+        warnings.warn(
+            f"{reference} is for texts like those of {card['data']['dataset']}, language {card['language']}, and these "
+            f"look like language {found}: its answers mean nothing here. Choose another model with --model"
+        )
+
+
 @contextmanager
 def computing(options: argparse.Namespace, model: ZooModule) -> Iterator[None]:
     """The precision that was asked for, inside."""
@@ -126,9 +145,18 @@ def answer(
     header: str = "",
 ) -> None:
     """Streams the input to the output; arguments as of `recipes.streams.stream`."""
+    begun = False
+
+    def checked(chunk: Sequence[Item]) -> Iterable[str]:
+        nonlocal begun
+        if not begun:
+            warn_of_language(options.model, chunk)
+        begun = True
+        return write(chunk)
+
     stream(
         source,
-        write,
+        checked,
         unit,
         output=options.output,
         overwrite=options.overwrite,

@@ -7,13 +7,14 @@ import gzip
 import io
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import pyarrow
 import pytest
 from pyarrow import parquet
 
-from recipes import pos_tagging, sentiment, spam, translation
+from recipes import ner, pos_tagging, sentiment, spam, translation
 from recipes.inputs import TABLES, Source
 from zoo import Seq2Seq, SequenceTagger, TextClassifier
 from zoo.errors import ZooError
@@ -225,3 +226,25 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path):
     (tmp_path / "a.csv").write_text("text\n" + "a\n" * 3 + '"\n')
     items = Source(str(tmp_path / "a.csv"), "csv").items()
     assert next(items).content == "a"
+
+
+@pytest.mark.parametrize(
+    "recipe, model, text, strange",
+    [
+        (ner, "ner-zh-resume", "John Smith lives in London.", True),
+        (ner, "ner-zh-resume", "王珺珊女士，中国国籍", False),
+        (ner, "ner-zh-resume", "12 345", False),
+        (pos_tagging, "pos-en-ewt", "王珺珊女士，中国国籍", True),
+        (pos_tagging, "pos-en-ewt", "I saw her duck .", False),
+        (translation, "translate-en-de-multi30k", "A dog runs.", False),
+    ],
+)
+def test_a_bundled_model_says_what_it_is_for_where_the_text_is_of_another_script(
+    tmp_path, capsys, recipe, model, text, strange
+):
+    (tmp_path / "a.txt").write_text(text + "\n", encoding="utf-8")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predict(recipe, capsys, tmp_path / "a.txt")
+    said = [str(one.message) for one in caught if "is for texts like" in str(one.message)]
+    assert len(said) == strange and all(said_of.startswith(model) for said_of in said)
