@@ -18,7 +18,7 @@ from zoo.errors import ZooError
 from zoo.languages import guess_language, primary_language
 from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder
 from zoo.stop_words import read_stop_words
-from zoo.text import SentencePieces, Vocabulary, require_words
+from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
 
 if TYPE_CHECKING:
     from zoo.seq2seq import Seq2Seq
@@ -176,6 +176,13 @@ class Seq2SeqDataModule(CorpusDataModule):
         if self._language is None:
             self._language = self._own_language()
         return self._language
+
+    @property
+    def unit(self) -> str:
+        """What a source is: a "text" where more than a tenth of the training split have several sentences."""
+        pairs = self.pairs("train")
+        several = sum(len(split_sentences(pair.source)) > 1 for pair in pairs)
+        return "text" if several > len(pairs) / 10 else "sentence"
 
     @property
     def training_tokens(self) -> int:

@@ -23,7 +23,7 @@ RECIPE = Recipe(
     name="translation",
     model=Seq2Seq,
     data=Seq2SeqDataModule,
-    links=seq2seq.LINKS,
+    links=(*seq2seq.LINKS, "unit"),
     defaults={"data.dataset": "sample-phrases"},
     report=seq2seq.WritingReport.of,
     predict=partial(seq2seq.predict, pretrained="translate-en-de-multi30k"),

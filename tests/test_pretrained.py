@@ -270,6 +270,9 @@ class TestBundled:
             assert not set(model.labels) & set(corpus.label_names)
             assert all(not label.isdecimal() for label in model.labels)
 
+    def test_its_card_says_what_it_reads_at_a_time(self, name):
+        assert zoo.list_pretrained()[name]["unit"] == zoo.from_pretrained(name).unit
+
     def test_its_card_names_the_data_that_it_is_scored_on(self, name):
         card = zoo.list_pretrained()[name]
         data = DATA[card["task"]](**card["data"])

@@ -64,6 +64,7 @@ def main() -> None:
         "name": options.name,
         **read_json(folder / CARD),  # the sums
         "language": corpus.language,
+        "unit": zoo.from_pretrained(folder).unit,
         "task": corpus.task,
         "data": trained_on,
         "source": corpus.source,

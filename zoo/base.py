@@ -27,8 +27,9 @@ class ZooModule(pl.LightningModule):
 
     A subclass sets `learning_rate`, `weight_decay` and `warmup` (the share of all steps), the metric that
     chooses the best checkpoint, `monitor`, a torchmetrics Metric for each of "val" and "test" in `metrics`, which its
-    `_evaluate` updates with a batch, and its `codec`, with which that of the data is compared. What its
-    `training_step` returns is logged as "train/loss", in the steps that the Trainer records (`log_every_n_steps`).
+    `_evaluate` updates with a batch, and its `codec`, with which that of the data is compared. Its `unit` says what it
+    reads at a time, a "sentence" or a "text" of several. What its `training_step` returns is logged as "train/loss", in
+    the steps that the Trainer records (`log_every_n_steps`).
 
     A user's subclass may have arguments of its own: numbers, strings, lists and dictionaries are saved with the model.
     `zoo.register` makes the class known to `zoo.from_pretrained`.
@@ -38,6 +39,7 @@ class ZooModule(pl.LightningModule):
     weight_decay: float
     warmup: float
     monitor: str
+    unit: str
     metrics: torch.nn.ModuleDict
     codec: Codec
 

@@ -78,6 +78,8 @@ class TextClassifier(ZooModule):
             listed), fewer than two labels, wrong weights, or stop words or vectors with sentencepiece.
     """
 
+    unit = "text"
+
     def __init__(
         self,
         vocabulary: Sequence[str],

@@ -29,6 +29,7 @@ from zoo.pairs import PairIndexer, Seq2SeqBatch, TextCoder
 from zoo.pointer import Pointer
 from zoo.text import PAD_ID, UNKNOWN_ID, Vocabulary
 from zoo.text_metrics import MONITORS, SCORES, TextMetrics
+from zoo.units import UNITS
 from zoo.writing import BEGIN_ID, Losses, Search, WritingModule
 
 NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
@@ -40,6 +41,8 @@ class Seq2Seq(WritingModule):
     >>> translator = zoo.from_pretrained("translate-en-de-multi30k")
     >>> translator.predict(["A dog runs on the beach."], beam=5)
     ['Ein Hund rennt am Strand.']
+
+    A model of sentences translates a text of several sentence by sentence.
 
     Args:
         source_words: the vocabulary of sources, `zoo.pairs.SPECIALS` first.
@@ -56,6 +59,8 @@ class Seq2Seq(WritingModule):
         language: of targets, a tag of BCP 47 such as "de" or "zh-CN": what has no spaces between words is scored by
             characters (`zoo.languages`).
         metric: "bleu", "rouge" or "keywords", what the best checkpoint is chosen by.
+        unit: what the sources of training were, a "sentence" or a "text" of several. Of a text `predict` gives a model
+            of sentences one after the other, and joins what it writes.
         max_source: pieces of a source that are read.
         max_target: pieces of an output at most.
         embedding_size: E.
@@ -88,14 +93,14 @@ class Seq2Seq(WritingModule):
         warmup: share of the steps in which the learning rate rises.
 
     An argument that is None has the default of its class: `Seq2Seq` neither copies nor covers, its attention is
-    multiplicative and its metric BLEU; see `Seq2SeqSummarizer`.
+    multiplicative, its metric BLEU and its unit a sentence; see `Seq2SeqSummarizer`.
 
     Raises:
-        ValueError: an unknown cell, attention, metric or tokenizer (the known ones are listed), or arguments that
+        ValueError: an unknown cell, attention, metric, unit or tokenizer (the known ones are listed), or arguments that
             contradict each other.
     """
 
-    defaults = {"attention": "multiplicative", "copy": False, "coverage": False, "metric": "bleu"}
+    defaults = {"attention": "multiplicative", "copy": False, "coverage": False, "metric": "bleu", "unit": "sentence"}
 
     def __init__(
         self,
@@ -112,6 +117,7 @@ class Seq2Seq(WritingModule):
         tune_vectors: bool = False,
         language: str = "en",
         metric: str | None = None,
+        unit: str | None = None,
         max_source: int = 400,
         max_target: int = 100,
         embedding_size: int = 256,
@@ -149,11 +155,14 @@ class Seq2Seq(WritingModule):
         copy = self.defaults["copy"] if copy is None else copy
         coverage = self.defaults["coverage"] if coverage is None else coverage
         metric = metric or self.defaults["metric"]
+        unit = unit or self.defaults["unit"]
         options = RecurrentOptions.of(recurrent)
         recurrent = asdict(options)
         self.save_hyperparameters(logger=False)
         if metric not in SCORES:
             raise unknown_name("metric", metric, SCORES)
+        if unit not in UNITS:
+            raise unknown_name("unit", unit, UNITS)
         if attention == "none" and (copy or coverage_penalty):
             raise ZooError("without attention nothing can be copied or covered: use another attention than 'none'")
         if not 0 <= label_smoothing < 1 or not 0 <= scheduled_sampling <= 1:
@@ -205,6 +214,7 @@ class Seq2Seq(WritingModule):
         self.dropout = LockedDropout(dropout)
         self.coverage_weight, self.coverage_after = coverage_weight, coverage_after
         self.label_smoothing, self.scheduled_sampling = label_smoothing, scheduled_sampling
+        self.unit = unit
         self.search = Search(beam, max_target, min_length, block_ngrams, length_penalty, coverage_penalty)
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.monitor = f"val/{MONITORS[metric]}"
@@ -309,7 +319,8 @@ class Seq2SeqSummarizer(Seq2Seq):
     >>> summarizer = zoo.from_pretrained("titles-en-acl")  # in lower case
     >>> titles = summarizer.predict(abstracts)
 
-    Its arguments are those of `Seq2Seq`; attention is additive.
+    Its arguments are those of `Seq2Seq`; attention is additive. It reads a text as one: a summary of each sentence
+    would be no summary.
     """
 
-    defaults = {"attention": "additive", "copy": True, "coverage": True, "metric": "rouge"}
+    defaults = {"attention": "additive", "copy": True, "coverage": True, "metric": "rouge", "unit": "text"}

@@ -83,6 +83,8 @@ class SequenceTagger(ZooModule):
             argument that the chosen head cannot honour.
     """
 
+    unit = "sentence"
+
     def __init__(
         self,
         words: Sequence[str],
@@ -238,7 +240,8 @@ class SequenceTagger(ZooModule):
         """Tags sentences, in the given order, on the device and under the autocast that are in force.
 
         Args:
-            inputs: sentences, as strings or as lists of tokens. An empty one gives an empty list in its place.
+            inputs: sentences, as strings or as lists of tokens. An empty one gives an empty list in its place. Several
+                sentences in one input are tagged as one long sentence, slightly worse than each by itself.
             max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
                 both, results do not change.
 

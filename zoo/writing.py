@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ from zoo.pairs import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBa
 from zoo.side_by_side import side_by_side
 from zoo.text import UNKNOWN
 from zoo.text_metrics import Written
+from zoo.units import Output, join_outputs, split_units
 
 BEGIN_ID, END_ID = SPECIALS.index(BEGIN), SPECIALS.index(END)
 UNSEEN = 1e-4  # a source position that was attended to less costs no more
@@ -35,14 +37,6 @@ class Losses(NamedTuple):
     nll: Tensor  # negative log-likelihood; its exponential is the perplexity
     smoothed: Tensor  # the same with label smoothing
     coverage: Tensor  # attention to where attention has been
-
-
-class Output(NamedTuple):
-    """A text with its score, and with the model's own log-probability of it."""
-
-    text: str
-    score: float
-    log_probability: float
 
 
 class Attended(NamedTuple):
@@ -90,6 +84,7 @@ class WritingModule(ZooModule):
 
     indexer: PairIndexer
     search: Search
+    unit: str
 
     @property
     def codec(self) -> Codec:
@@ -124,23 +119,25 @@ class WritingModule(ZooModule):
         """Writes an output for each input, in the given order; an empty input gives an empty one.
 
         Args:
-            inputs: texts. Of one that is longer than the model's `max_source` pieces the rest is not read, and a
-                warning tells of how many.
+            inputs: texts. A model whose `unit` is a sentence writes an output for each sentence of a text, and joins
+                them; one whose unit is a text reads it whole. Of a unit that is longer than the model's `max_source`
+                pieces the rest is not read, and a warning tells of how many.
             beam, min_length, max_length, block_ngrams, length_penalty, coverage_penalty: see `zoo.writing.Search`;
                 None for what the model was built with.
-            n_best: so many outputs for each input, best first, with scores; None for one, without.
+            n_best: so many outputs for each input, best first, with scores; None for one, without. Of several
+                sentences these are the combinations whose scores have the largest sums.
             max_tokens: pieces of sources in a batch, padding included; as many batches are in work as torch has
                 threads. Memory grows with both, results do not change.
 
         Returns:
-            A text for each input, or with `n_best` a list of `Output`.
+            A text for each input, or with `n_best` a list of `zoo.units.Output`.
         """
         given = dict(
             beam=beam, min_length=min_length, max_length=max_length, block_ngrams=block_ngrams,
             length_penalty=length_penalty, coverage_penalty=coverage_penalty,
         )  # fmt: skip
         search = replace(self.search, **{name: value for name, value in given.items() if value is not None})
-        outputs = self._each(inputs, max_tokens, lambda model, batch, _: model.find(batch, search, n_best))
+        outputs = self._each(inputs, max_tokens, lambda model, batch, _: model.find(batch, search, n_best), n_best or 1)
         return [best[0].text for best in outputs] if n_best is None else outputs
 
     @torch.no_grad()
@@ -161,8 +158,10 @@ class WritingModule(ZooModule):
             temperature, top_k, top_p: see `zoo.generation.sample`.
             seed: of the drawing.
         """
-        limits, inputs = self.search.limits, check_texts(inputs)
-        noise = torch.rand(len(inputs), limits.max_length + 1, generator=torch.Generator().manual_seed(seed))
+        limits, generator = self.search.limits, torch.Generator().manual_seed(seed)
+        inputs = check_texts(inputs)
+        count = sum(len(split_units(text, self.unit)) for text in inputs)
+        noise = torch.rand(count, limits.max_length + 1, generator=generator)
         options = dict(temperature=temperature, top_k=top_k, top_p=top_p)
 
         def draw(model: WritingModule, batch: Seq2SeqBatch, rows: list[int]) -> list[list[Hypothesis]]:
@@ -205,25 +204,26 @@ class WritingModule(ZooModule):
         inputs: Sequence[str],
         max_tokens: int,
         write: Callable[[WritingModule, Seq2SeqBatch, list[int]], list[list[Hypothesis]]],
+        n_best: int = 1,
     ) -> list[list[Output]]:
-        inputs = check_texts(inputs)
-        texts = [i for i, text in enumerate(inputs) if text.strip()]
-        data = EncodedPairs([inputs[i] for i in texts], self.indexer)
+        """Writes outputs for the units of all inputs, `write` is told their numbers, and joins those of each input."""
+        texts = [split_units(text, self.unit) for text in check_texts(inputs)]
+        data = EncodedPairs([unit for units in texts for unit in units], self.indexer)
         if data.cut[0]:
             warnings.warn(f"{data.cut[0]} inputs have more than max_source={self.indexer.max_source} pieces: cut there")
-        outputs = [[Output("", 0.0, 0.0)] for _ in inputs]
+        outputs: list[list[Output]] = [[] for _ in range(len(data))]
         model = self.in_evaluation()
 
         def work(rows: list[int]) -> None:
             batch = self.transfer_batch_to_device(data.batch(rows), self.device, 0)
-            places = [texts[row] for row in rows]
-            for place, found, unknown in zip(places, write(model, batch, places), batch.unknown, strict=True):
-                outputs[place] = [
+            for row, found, unknown in zip(rows, write(model, batch, rows), batch.unknown, strict=True):
+                outputs[row] = [
                     Output(self.indexer.decode(h.tokens, unknown), h.score, h.log_probability) for h in found
                 ]
 
         side_by_side(work, group_by_length(data.lengths, max_tokens), self.device)
-        return outputs
+        in_order = iter(outputs)
+        return [join_outputs(units, list(islice(in_order, len(units))), n_best) for units in texts]
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
         fitting = self.trainer.state.fn == TrainerFn.FITTING

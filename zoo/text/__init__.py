@@ -3,6 +3,7 @@
 from zoo.text.inventory import Inventory
 from zoo.text.pieces import SentencePieces
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
+from zoo.text.sentences import split_sentences
 from zoo.text.tokenizers import (
     TOKENIZERS,
     require_pieces,
@@ -33,6 +34,7 @@ __all__ = [
     "split_characters",
     "split_jieba",
     "split_keras",
+    "split_sentences",
     "split_whitespace",
     "split_words",
 ]
