@@ -189,7 +189,9 @@ def moving_average(decay: float):
     """
 
     def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
-        return torch.lerp(current, averaged, torch.clamp((1 + updates) / (10 + updates), max=decay).to(current.dtype))
+        # The average has a precision of its own: in bf16 a small step towards the current weights would be lost.
+        weight = torch.clamp((1 + updates) / (10 + updates), max=decay).to(averaged.dtype)
+        return torch.lerp(current.to(averaged.dtype), averaged, weight)
 
     return average
 

@@ -12,6 +12,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from zoo.base import batch_loss
+
 
 class Recorder(Callback):
     """Keeps a row for each validation: epochs so far, dev metrics, and loss, tokens and seconds since the last one.
@@ -55,9 +57,11 @@ class Recorder(Callback):
         self._since = time.perf_counter()  # a run resumed within an epoch sees no start of it
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        self._tokens += batch.lengths.sum()  # no value is read here: that would stall a GPU
-        self._losses += outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided by it
-        self._batches += 1
+        loss = batch_loss(outputs, trainer)
+        if loss is not None:  # else the batch was skipped
+            self._tokens += batch.lengths.sum()  # no value is read here: that would stall a GPU
+            self._losses += loss
+            self._batches += 1
         self._epochs = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
         if self.interrupted:
             self._seconds += time.perf_counter() - self._since
@@ -72,7 +76,7 @@ class Recorder(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        scores["train/loss"] = float(self._losses) / self._batches
+        scores["train/loss"] = float(self._losses) / max(1, self._batches)
         tokens = int(trainer.strategy.reduce(torch.as_tensor(self._tokens), reduce_op="sum"))
         row = {"epochs": self._epochs, **scores, "seconds": self._seconds, "tokens": tokens}
         self.rows.append(row)

@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def movable(x: Tensor) -> Tensor:
+    """Embeddings `x` that an adversary can move: where nothing of them is trained, `x` still has a gradient."""
+    return x if x.requires_grad else x.detach().requires_grad_()
+
+
 def steepest(loss: Tensor, x: Tensor, *, rows: bool = False) -> Tensor:
     """The direction in which a loss grows fastest, as long as what it moves (Miyato et al. 2017, eq. 5 and 6).
 
@@ -20,4 +25,7 @@ def steepest(loss: Tensor, x: Tensor, *, rows: bool = False) -> Tensor:
     (gradient,) = torch.autograd.grad(loss, x, retain_graph=True)
     over = tuple(range(1, x.ndim)) if rows else None
     length = x.detach().norm(dim=over, keepdim=True)
-    return (gradient * (length / gradient.norm(dim=over, keepdim=True).clamp(min=1e-12))).detach()
+    # In fp16 a small gradient has no norm above 0.
+    gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    direction = gradient / gradient.norm(dim=over, keepdim=True).clamp(min=1e-12)
+    return (direction * length).to(x.dtype).detach()

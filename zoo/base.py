@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from typing_extensions import Self
@@ -29,7 +31,11 @@ class ZooModule(pl.LightningModule):
     chooses the best checkpoint, `monitor`, a torchmetrics Metric for each of "val" and "test" in `metrics`, which its
     `_evaluate` updates with a batch, and its `codec`, with which that of the data is compared. Its `unit` says what it
     reads at a time, a "sentence" or a "text" of several. What its `training_step` returns is logged as "train/loss", in
-    the steps that the Trainer records (`log_every_n_steps`).
+    the steps that the Trainer records (`log_every_n_steps`); for callbacks it is the mean of the epoch so far, when the
+    model has been scored on dev and when the epoch ends.
+
+    Where a training has no end (`max_epochs=-1`) there is no share of all steps: the rate rises over that share of one
+    epoch, and stays.
 
     A user's subclass may have arguments of its own: numbers, strings, lists and dictionaries are saved with the model.
     `zoo.register` makes the class known to `zoo.from_pretrained`.
@@ -42,6 +48,7 @@ class ZooModule(pl.LightningModule):
     unit: str
     metrics: torch.nn.ModuleDict
     codec: Codec
+    _losses_so_far: tuple[Tensor | float, int] = (0.0, 0)  # in this epoch: their sum and their number
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -51,12 +58,26 @@ class ZooModule(pl.LightningModule):
     def _evaluate(self, stage: str, batch: NamedTuple) -> None:
         raise NotImplementedError
 
-    def on_train_batch_end(self, outputs: dict, batch: NamedTuple, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: dict | None, batch: NamedTuple, batch_idx: int) -> None:
+        loss = batch_loss(outputs, self.trainer)
+        if loss is None:
+            return
+        total, batches = self._losses_so_far
+        self._losses_so_far = (total + loss, batches + 1)
         # Lightning's `log` takes about 2 % of a step: only what the Trainer will record is worth it.
         every = self.trainer.log_every_n_steps
         if every and self.global_step % every == 0:
-            loss = outputs["loss"] * self.trainer.accumulate_grad_batches  # Lightning has divided by it
             self.log("train/loss", loss, prog_bar=True)
+
+    def on_train_epoch_end(self) -> None:
+        self._report_training()
+        self._losses_so_far = (0.0, 0)
+
+    def _report_training(self) -> None:
+        total, batches = self._losses_so_far
+        if batches and self.trainer.state.fn == TrainerFn.FITTING:
+            # For callbacks alone: loggers have the steps.
+            self.log("train/loss", total / batches, prog_bar=True, logger=False, on_epoch=True, sync_dist=True)
 
     def validation_step(self, batch: NamedTuple, _) -> None:
         self._evaluate("val", batch)
@@ -72,13 +93,15 @@ class ZooModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")
+        self._report_training()
 
     def on_test_epoch_end(self) -> None:
         self._report("test")
 
     def _report(self, stage: str) -> None:
         scores = self.metrics[stage].compute()
-        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()})
+        # They are those of all processes already; Lightning would warn of each that it is not told to share.
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
 
     def check_schedule(self) -> None:
         """Refuses settings that optimiser or schedule cannot use, before a training leaves anything behind.
@@ -102,11 +125,19 @@ class ZooModule(pl.LightningModule):
         kept = [p for p in trained if p.ndim <= 1 or p in embeddings]
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=self._fused)
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warmup_then_cosine(step, steps, int(self.warmup * steps))
-        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate_factor(self) -> Callable[[int], float]:
+        """Of the learning rate, at each step."""
+        steps = self.trainer.estimated_stepping_batches
+        if 0 < steps < math.inf:
+            return partial(warmup_then_cosine, steps=int(steps), warmup=int(self.warmup * steps))
+        # Without a limit, or with batches that nobody has counted, there is no end to fall to.
+        self.trainer.fit_loop.setup_data()  # Lightning counts no batches where there is no limit
+        epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        warmup = int(self.warmup * epoch) if epoch < math.inf else 0
+        return partial(warmup_then_constant, warmup=warmup)
 
     @property
     def _fused(self) -> bool:
@@ -199,5 +230,17 @@ def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> None:
 def warmup_then_cosine(step: int, steps: int, warmup: int) -> float:
     """The factor of the learning rate at `step`: linear up to 1 over `warmup` steps, then a cosine to 0."""
     if step < warmup:
-        return (step + 1) / (warmup + 1)
+        return warmup_then_constant(step, warmup)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def warmup_then_constant(step: int, warmup: int) -> float:
+    """The factor of the learning rate at `step`: linear up to 1 over `warmup` steps, and 1 from there on."""
+    return min(1.0, (step + 1) / (warmup + 1))
+
+
+def batch_loss(outputs: object, trainer: pl.Trainer) -> Tensor | None:
+    """The loss that a `training_step` returned, from what Lightning hands on; None where it skipped the batch."""
+    if not isinstance(outputs, Mapping) or outputs.get("loss") is None:
+        return None
+    return outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided by it

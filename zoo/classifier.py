@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.adversary import steepest
+from zoo.adversary import movable, steepest
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
 from zoo.batching import EncodedTexts, TextBatch, WordIndexer, group_for_prediction
@@ -212,10 +212,13 @@ class TextClassifier(ZooModule):
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy per text, binary for each label where a text may have several."""
         scores = scores.float()
+        # A Trainer may hold weights and labels in another precision.
+        weights = None if self.class_weights is None else self.class_weights.float()  # (K,)
         if not self.multi_label:
-            return F.cross_entropy(scores, labels, self.class_weights, label_smoothing=self.label_smoothing)
+            return F.cross_entropy(scores, labels, weights, label_smoothing=self.label_smoothing)
+        labels = labels.float()  # (B, K)
         labels = labels.lerp(torch.full_like(labels, 0.5), self.label_smoothing)
-        return F.binary_cross_entropy_with_logits(scores, labels, pos_weight=self.class_weights)
+        return F.binary_cross_entropy_with_logits(scores, labels, pos_weight=weights)
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Scores -> probabilities, both `(B, K)`, by the temperature that made dev most likely."""
@@ -224,6 +227,8 @@ class TextClassifier(ZooModule):
 
     def training_step(self, batch: TextBatch, _) -> Tensor:
         x = self.embedding(batch.words, batch.vectors)  # (B, T, X)
+        if self.adversarial:
+            x = movable(x)
         loss = self.loss(self.score(self.pool(x, batch.lengths).vectors), batch.labels)
         if self.adversarial:
             worse = x + self.adversarial * steepest(loss, x, rows=True)

@@ -273,7 +273,7 @@ class Seq2Seq(WritingModule):
         log_probability, mean_of_words = token_log_probability(scores, target.masked_fill(outside, UNKNOWN_ID))  # (N,)
         if self.pointer is not None:
             generated = log_probability.masked_fill(outside, torch.finfo(torch.float32).min / 2)
-            generated = torch.zeros(real.shape, device=real.device).masked_scatter(real, generated)  # (B, T)
+            generated = generated.new_zeros(real.shape).masked_scatter(real, generated)  # (B, T)
             log_probability = self.pointer(decoded, x, generated, memory.copies, batch.target)[real]  # (N,)
         nll = -log_probability.mean()
         smoothed = (1 - self.label_smoothing) * nll - self.label_smoothing * mean_of_words.mean()

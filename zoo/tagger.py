@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from zoo.adversary import steepest
+from zoo.adversary import movable, steepest
 from zoo.backbone import RecurrentBackbone
 from zoo.base import ZooModule
 from zoo.batching import FormIndexer, TaggingBatch, group_by_length, group_for_prediction, place_forms
@@ -216,6 +216,8 @@ class SequenceTagger(ZooModule):
 
     def training_step(self, batch: TaggingBatch, _) -> Tensor:
         forms = self.embedding(batch.forms)  # (U, X)
+        if self.adversarial:
+            forms = movable(forms)
         sequence = self.encode(forms, batch.tokens, batch.lengths)  # (B, T, D * H)
         loss = self.loss(self.head(sequence), batch.tags, batch.lengths)
         if self.adversarial:
