@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -13,7 +15,7 @@ from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.downloads import locate
 from datamodules.readers import DataError
-from datamodules.vectors import read_vectors
+from datamodules.vectors import coverage, read_vectors
 from zoo.codec import Codec, disagreement
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
@@ -44,6 +46,7 @@ class CorpusDataModule(pl.LightningDataModule):
     task: str
     largest_budget: int
     adopts = frozenset({"vectors", "max_vectors", "min_count", "lowercase"})
+    lowercase: bool
     evaluation_budget = 4800  # tokens in a batch; no score depends on it
 
     def __init__(
@@ -82,6 +85,10 @@ class CorpusDataModule(pl.LightningDataModule):
         """What turns texts into ids and labels into numbers; a model must have the same."""
 
     @abstractmethod
+    def _training_words(self) -> Iterable[str]:
+        """The tokens of the training split as vectors are looked up for them."""
+
+    @abstractmethod
     def _encode(self, split: str) -> EncodedSplit:
         """A split as tensors."""
 
@@ -95,6 +102,11 @@ class CorpusDataModule(pl.LightningDataModule):
         """Features of an imported vector; 0 where none are imported."""
         table = self._imported()[1]
         return 0 if table is None else table.shape[1]
+
+    @property
+    def folds_vectors(self) -> bool:
+        """Whether a word without a vector has that of its lower case."""
+        return self.lowercase
 
     @property
     def vector_table(self) -> Tensor | None:
@@ -140,6 +152,9 @@ class CorpusDataModule(pl.LightningDataModule):
             model = self.trainer.lightning_module
             if not model.has_vectors:  # else it comes with its own, which may be tuned
                 model.import_vectors(self.vector_table)
+            if self.trainer.is_global_zero:
+                known = coverage(self.vector_words, self._training_words(), fold=self.folds_vectors)
+                print(f"{self.vectors_file}: {known}", file=sys.stderr)
         for split in {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
             if split not in self._encoded:
                 self._encoded[split] = self._encode(split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -258,6 +258,9 @@ class ClassificationDataModule(CorpusDataModule):
             self._counts[split] = self.preprocess.count(texts)
             self._tokens[split] = [self.preprocess.cut(tokens) for tokens in texts]
         return self._tokens[split]
+
+    def _training_words(self) -> Iterable[str]:
+        return chain.from_iterable(self._split("train"))
 
     def _encode(self, split: str) -> EncodedTexts:
         labels, path = self.labels, self._locate(split)[0]

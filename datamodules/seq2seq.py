@@ -16,7 +16,7 @@ from datamodules.tables import FORMATS
 from zoo.codec import Codec, writer_codec
 from zoo.errors import ZooError
 from zoo.languages import guess_language, primary_language
-from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder
+from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder, bare
 from zoo.stop_words import read_stop_words
 from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
 
@@ -297,6 +297,15 @@ class Seq2SeqDataModule(CorpusDataModule):
                 f"{largest} is the largest possible number"
             )
         return Vocabulary(entries[: len(SPECIALS) + (self.vocabulary_size or largest)])
+
+    @property
+    def folds_vectors(self) -> bool:
+        """Always: a source's words may keep their capitals, and its vectors be in lower case."""
+        return True
+
+    def _training_words(self) -> Iterable[str]:
+        pieces = chain.from_iterable(self.indexer.source.split(source) for source, _ in self.pairs("train"))
+        return map(bare, pieces)
 
     def _encode(self, split: str) -> EncodedPairs:
         sources, targets = zip(*self.pairs(split), strict=True)

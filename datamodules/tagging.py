@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -213,6 +213,9 @@ class TaggingDataModule(CorpusDataModule):
             characters = Vocabulary.fit((c for token in tokens for c in token), min_count=RARE_CHARACTER)
             self._vocabularies = (words, characters, tags)
         return self._vocabularies
+
+    def _training_words(self) -> Iterable[str]:
+        return (token for sentence in self.sentences("train") for token in sentence.tokens)
 
     def _encode(self, split: str) -> EncodedSentences:
         sentences, tags = self.sentences(split), self.tags

@@ -123,7 +123,7 @@ def test_vectors_plain_and_compressed(tmp_path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "empty"),
+        (b"", "a file without any"),
         (b"the 1 2\na 1\n", r":2: expected a word and 2 finite numbers"),
         (b"the 1 x\n", r":1:"),
         (b"the 1 2\nof nan 2\n", r":2: expected a word and 2 finite numbers"),
