@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 run: $(VENV)/installed
 	$(BIN)/python -m recipes.pos_tagging
 	@echo
-	@echo 'The bundled model, trained on UD_English-EWT: echo "I saw her duck ." | python -m recipes.pos_tagging predict'
-	@echo 'I saw her duck .' | $(BIN)/python -m recipes.pos_tagging predict
+	@echo 'The bundled model, trained on UD_English-EWT: echo "I saw her duck ." | $(BIN)/lstm-zoo pos_tagging predict'
+	@echo 'I saw her duck .' | $(BIN)/lstm-zoo pos_tagging predict
+	@echo 'More of them: $(BIN)/lstm-zoo'
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto
@@ -24,6 +25,7 @@ clean:
 
 # torch first and by itself: an open range would bring gigabytes of CUDA.
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("lstm-zoo needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": name another one, such as make run PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'

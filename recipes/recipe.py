@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,3 +55,18 @@ class Recipe:
     predict: Callable[[Recipe, Sequence[str]], None]
     search: type | None = None
     compare: Callable[[Metric, Metric], Mapping[str, object]] | None = None
+
+    @property
+    def command(self) -> str:
+        """What starts it from here, with this Python: a shell need not know it, as after `make run`."""
+        return f"{python_here()} -m recipes.{self.name}"
+
+
+def python_here() -> str:
+    """This Python as a shell in this folder finds it: by its name if that means it, else by its path."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    path = Path(sys.executable)
+    if path.is_relative_to(Path.cwd()):
+        return shlex.quote(f"./{path.relative_to(Path.cwd())}")
+    return shlex.quote(str(path))

@@ -90,14 +90,14 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     finish(cli.logger, scores)
     split = cli.datamodule.described("test" if cli.test else "dev")
     print_scores(f"{folder.path}, the best of {facts['epochs']:g} epochs, on {split}", scores, facts)
-    print(f"next:  python -m recipes.{recipe.name} predict --model {shlex.quote(str(folder.model))}")
+    print(f"next:  {recipe.command} predict --model {shlex.quote(str(folder.model))}")
 
 
 def print_resume(recipe: Recipe, folder: RunFolder) -> None:
     """Tells people how to go on with an interrupted run."""
     if folder.last.is_file():
         flags = shlex.join(["--config", str(folder.config), "--out", str(folder.path), "--resume"])
-        command = f"python -m recipes.{recipe.name} {flags}"
+        command = f"{recipe.command} {flags}"
         print(f"\ninterrupted; nothing is lost. Go on with:\n{command}", file=sys.stderr)
     else:
         print("\ninterrupted before there was a checkpoint", file=sys.stderr)

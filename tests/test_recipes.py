@@ -68,7 +68,7 @@ def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
     epoch = last_checkpoint(cwd / "stopped")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     assert epoch["current"]["completed"] > 0
     resume = errors.strip().splitlines()[-1]
-    assert resume.startswith(f"python -m recipes.{recipe} --config stopped/config.yaml --out stopped --resume")
+    assert f" -m recipes.{recipe} --config stopped/config.yaml --out stopped --resume" in resume
     return shlex.split(resume)[3:]
 
 

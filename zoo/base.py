@@ -7,14 +7,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
-from typing_extensions import Self
 
 from zoo.arguments import remembering
 from zoo.codec import Codec

@@ -1,0 +1,69 @@
+"""All recipes under one command: `lstm-zoo`, or `python -m recipes`.
+
+lstm-zoo                            lists the recipes
+lstm-zoo RECIPE [...]               as python -m recipes.RECIPE [...]
+lstm-zoo models                     lists the bundled models
+lstm-zoo show NAME                  prints the card of one
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+MODELS = ("models", "show")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a recipe, or lists what there is."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    recipes = known_recipes()
+    if not args or args[0] in ("-h", "--help"):
+        print(usage(recipes))
+    elif args[0] in MODELS:
+        show_models(args)
+    elif args[0] in recipes:
+        import_module("recipes.cli").main(import_module(f"recipes.{args[0]}").RECIPE, args[1:])
+    else:
+        print(f"error: unknown recipe {args[0][:60]!r}\n\n{usage(recipes)}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def show_models(args: Sequence[str]) -> None:
+    """`models` and `show NAME`, as `python -m zoo` does them."""
+    command, *names = args
+    import_module("zoo.__main__").main(["show", *names] if command == "show" else names)
+
+
+def known_recipes() -> dict[str, str]:
+    """What each recipe does, in its file's first sentence; no recipe is imported, which takes seconds."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        if any(isinstance(target, ast.Name) and target.id == "RECIPE" for target in targets):
+            found[path.stem] = ast.get_docstring(tree).splitlines()[0]
+    return found
+
+
+def usage(recipes: dict[str, str]) -> str:
+    """What can be typed."""
+    lines = [f"  {name:<16}{does}" for name, does in recipes.items()]
+    return "\n".join(
+        [
+            "lstm-zoo RECIPE [fit | validate | test | predict] [flags]     --help, after them, lists the flags",
+            "",
+            "recipes:",
+            *lines,
+            "",
+            "lstm-zoo models        lists the models that come with this package",
+            "lstm-zoo show NAME     prints the card of one",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
