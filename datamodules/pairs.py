@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datamodules.tables import read_rows
+from datamodules.tables import read_rows, require_text
 from datamodules.text_files import LINE_END, DataError, numbered, open_text
 from zoo.pairs import Pair
 
@@ -47,8 +47,7 @@ def read_pairs(
     for row in read_rows(path, (source, target), format=format, header=header):
         here = f"{path}:{row.line}"
         for column, text in ((source, row.text), (target, row.value)):
-            if not isinstance(text, str):
-                raise DataError(f"{here}: expected a text in column {column}, got {text!r}")
+            require_text(text, column, here)
         pairs.append(_pair(Pair(row.text, row.value), (f"{here}, column {source}", f"{here}, column {target}")))
     if not pairs:
         raise DataError(f"{path}: expected pairs of texts, got none")

@@ -65,7 +65,7 @@ def test_columns_without_a_header_are_numbered(tmp_path):
     [
         ("a.csv", "a,a\n1,2\n", "a.csv:1: expected one column a, got a, a"),
         ("a.tsv", "a\tb\n1\n", "a.tsv:2: expected 2 columns as in line 1, got 1"),
-        ("a.jsonl", '{"a": 1}\n[]\n', "a.jsonl:2: expected a JSON object a line"),
+        ("a.jsonl", '{"a": 1}\n[]\n', "a.jsonl:2: expected JSON objects, one a line or in an array, got"),
         ("a.jsonl", '{"a": {"\\ud83d": 1}}\n', "a.jsonl:1: expected Unicode text in column a"),
         ("a.parquet", "PAR1", "a.parquet: expected a Parquet file"),
     ],
