@@ -227,7 +227,8 @@ class Seq2SeqDataModule(CorpusDataModule):
     def _own_pairs(self, split: str) -> list[Pair]:
         path, _ = self._locate(split)
         source, target = self._sides
-        format = self.format or ("parallel" if Path(path).suffix.lower() not in FORMATS else None)
+        ending = Path(str(path).removesuffix(".gz")).suffix.lower()
+        format = self.format or ("parallel" if ending not in FORMATS else None)
         if format == "parallel":
             return read_parallel(f"{path}.{source}", f"{path}.{target}")
         return read_pairs(path, source, target, format=format, header=self.header)

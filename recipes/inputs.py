@@ -133,7 +133,9 @@ class Source:
     def _rows(self) -> Iterator[Item]:
         column = None
         header = not is_number(self.columns[0]) if self.header is None else self.header
-        for record in read_records(self._path, format=self.format, header=header):
+        # Where the ending says the format, the reader may look for quotes in TSV, as in training.
+        told = None if format_by_ending(str(self._path), FORMATS) == self.format else self.format
+        for record in read_records(self._path, format=told, header=header):
             here = f"{self.name}:{record.line}"
             if column is None:
                 column = self._column(list(record.fields), here)
