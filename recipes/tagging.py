@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from datamodules.readers import ConlluSentence, parse_column
+from datamodules.readers import parse_column
+from recipes.conllu import conllu_of
 from recipes.figures import confusion_matrix, worst_confusions
 from recipes.inputs import Item
 from recipes.json_text import json_text
@@ -83,9 +84,10 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     format = options.format or ("jsonl" if source.is_table else "tsv")
     model = load_predictor(options, recipe)
     begun = False
+    sentences = 0
 
     def tagged(chunk: Sequence[Item]) -> Iterator[str]:
-        nonlocal begun
+        nonlocal begun, sentences
         if source.guessed and not begun:
             refuse_columns(chunk, model.tags)
         begun = True
@@ -93,7 +95,9 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         with computing(options, model):
             found = model.predict(tokens)
         for item, words, tags in zip(chunk, tokens, found, strict=True):
-            yield _written(item, words, tags, format, options.column)
+            if words:
+                sentences += 1
+            yield _written(item, words, tags, format, options.column, sentences)
 
     answer(options, source, tagged, "sentences")
 
@@ -112,17 +116,13 @@ def refuse_columns(chunk: Sequence[Item], tags: Container[str]) -> None:
         )
 
 
-def _written(item: Item, words: Sequence[str], tags: Sequence[str], format: str, column: str) -> str:
+def _written(item: Item, words: Sequence[str], tags: Sequence[str], format: str, column: str, number: int) -> str:
     if format == "jsonl":
         answer = {"tags": tags} if isinstance(item.content, tuple) and item.fields else {"tokens": words, "tags": tags}
         return json_text(item.beside(answer)) + "\n"
     if format == "tsv":
         return "".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)) + "\n"
-    sentence = item.sentence or _as_conllu(item.content, words)
+    if item.sentence is None and not words:
+        return ""  # CoNLL-U knows no sentence without a word
+    sentence = item.sentence or conllu_of(item.content, words, number)
     return sentence.with_column(column, tags)
-
-
-def _as_conllu(content: str | Sequence[str], words: Sequence[str]) -> ConlluSentence:
-    text = content if isinstance(content, str) else " ".join(content)
-    rows = [f"{number}\t{word}" + "\t_" * 8 + "\n" for number, word in enumerate(words, 1)]
-    return ConlluSentence([f"# text = {text}\n", *rows, "\n"], list(range(1, len(rows) + 1)), "-", 1)
