@@ -39,6 +39,8 @@ def written(rows, **dialect) -> str:
 @settings(deadline=None)
 @given(ROWS, st.sampled_from(",;\t"), st.sampled_from(QUOTINGS), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_what_python_writes_as_csv_comes_back(folder, rows, delimiter, quoting, lineterminator, told):
+    if lineterminator == "\n":  # the writer then leaves a carriage return unquoted
+        rows = [(label, text.replace("\r", "")) for label, text in rows]
     table = written([("label", "text"), *rows], delimiter=delimiter, quoting=quoting, lineterminator=lineterminator)
     path = folder / "a.csv"
     path.write_text(f"sep={delimiter}\r\n" * told + table, encoding="utf-8", newline="")
@@ -68,7 +70,7 @@ def test_a_comma_outside_quotes_is_the_separator_whatever_else_is_there(tmp_path
 @example([("a", "x"), ("b", 'say ""')], csv.QUOTE_MINIMAL)
 @example([("a", "x\ty\nz"), ("b", '"')], csv.QUOTE_MINIMAL)
 def test_tsv_that_pandas_quoted_comes_back(folder, rows, quoting):
-    table = written([("label", "text"), *rows], delimiter="\t", quoting=quoting, lineterminator="\n")
+    table = written([("label", "text"), *rows], delimiter="\t", quoting=quoting)
     (folder / "a.tsv").write_text(table, encoding="utf-8", newline="")
     assert read(folder / "a.tsv") == rows
 
