@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import io
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import datamodules
 import zoo
 from recipes import __main__ as commands
 from recipes.recipe import python_here
@@ -93,6 +95,24 @@ def test_what_is_printed_starts_this_python(tmp_path, monkeypatch, found):
         # A name without a slash would be looked for on the path alone.
         code = f"{python_here()} -c 'import sys; print(sys.executable)'"
         assert subprocess.run(code, shell=True, capture_output=True, text=True).stdout.strip() == str(python)
+
+
+@pytest.mark.parametrize("start", ["import recipes.cli", "import zoo.data"])
+@pytest.mark.parametrize("module", ["__init__.py", "mine.py"])
+def test_a_folder_that_hides_the_datamodules_is_named(tmp_path, start, module):
+    (tmp_path / "datamodules").mkdir()
+    (tmp_path / "datamodules" / module).touch()
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    hidden = module == "__init__.py"  # without it a folder is a package only where no other one is found
+    done = subprocess.run([sys.executable, "-c", start], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert (done.returncode != 0) == hidden, done.stderr
+    assert (f"Python finds {tmp_path / 'datamodules'} first" in done.stderr) == hidden
+
+
+def test_the_datamodules_have_a_second_name():
+    second = import_module("zoo.data")
+    assert second.__all__ == datamodules.__all__
+    assert all(getattr(second, name) is getattr(datamodules, name) for name in datamodules.__all__)
 
 
 def test_python_has_one_lowest_version():
