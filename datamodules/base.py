@@ -16,7 +16,9 @@ from datamodules.corpus import Corpus
 from datamodules.downloads import locate
 from datamodules.readers import DataError
 from datamodules.vectors import coverage, read_vectors
+from zoo.batching import check_budget
 from zoo.codec import Codec, disagreement
+from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
 SPLITS = ("train", "dev", "test")
@@ -63,8 +65,11 @@ class CorpusDataModule(pl.LightningDataModule):
         seed: int,
     ):
         super().__init__()
-        if max_tokens is not None and max_tokens < 1:
-            raise DataError(f"expected a token budget of at least 1, got --data.max_tokens {max_tokens}")
+        if max_tokens is not None:
+            try:
+                check_budget(max_tokens)
+            except ZooError as error:
+                raise DataError(f"--data.max_tokens: {error}") from None
         self.dataset, self.root = dataset, root
         self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
         self.vectors_file, self.max_vectors = vectors, max_vectors

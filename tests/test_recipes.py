@@ -28,7 +28,7 @@ from recipes.folder import FILES, RunFolder
 from recipes.training import print_resume, train
 from zoo import TextClassifier, from_pretrained
 from zoo.errors import ZooError
-from zoo.text import Vocabulary
+from zoo.text import Inventory
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -657,7 +657,7 @@ def test_a_model_is_told_all_that_its_data_knows(reads_words, tmp_path):
     assert set(known) >= set(sentiment.RECIPE.links)
     for name in known:
         told = getattr(data, name)
-        told = list(told) if isinstance(told, Vocabulary) else told
+        told = list(told) if isinstance(told, Inventory) else told
         assert model.hparams[name] == told, name
         assert (told == untold.hparams[name]) == (name in left), name
 

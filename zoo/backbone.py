@@ -7,6 +7,7 @@ Shapes: B rows, T time steps, I inputs, H hidden units, O outputs (H, but for a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from zoo.cells.precision import autocast_dtype
 from zoo.dropout import LockedDropout
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import known_complete, padding_mask, zero_padding
+from zoo.memory import count_weights, require_memory
 
 
 class Encoded(NamedTuple):
@@ -131,6 +133,9 @@ class RecurrentBackbone(nn.Module):
         self.layers = nn.ModuleList()
         self.output_size = input_size
         for _ in range(num_layers):
+            weights = count_weights(partial(make_cell, cell, self.output_size, hidden_size, options))
+            cause = f"{num_layers} recurrent layers of {hidden_size:,} units and {self.output_size:,} inputs"
+            require_memory(num_layers * self.directions * weights, cause)
             layer = [make_cell(cell, self.output_size, hidden_size, options) for _ in range(self.directions)]
             self.layers.append(nn.ModuleList(layer))
             self.output_size = layer[0].output_size * self.directions
@@ -145,12 +150,12 @@ class RecurrentBackbone(nn.Module):
         """The state before the first step of a batch of `rows`."""
         return tuple(cell.initial_state(rows) for cell in self.cells)
 
-    def forward(self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None = None) -> Encoded:
+    def forward(self, x: Tensor, lengths: Tensor | None = None, state: tuple[State, ...] | None = None) -> Encoded:
         """Encodes a padded batch.
 
         Args:
             x: `(B, T, I)`; whatever stands at padding is never read.
-            lengths: `(B,)`, real steps in each row, on the same device as `x`.
+            lengths: `(B,)`, real steps in each row, on the same device as `x`. They have to be given.
             state: where to start, as returned in `Encoded.state`; zeros when None.
 
         Raises:

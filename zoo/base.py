@@ -54,6 +54,10 @@ class ZooModule(pl.LightningModule):
         if "__init__" in vars(cls):
             cls.__init__ = remembering(cls, cls.__init__)
 
+    def __dir__(self) -> list[str]:
+        # torch.jit.trace asks for all that is listed, and outside a Trainer that property raises an error.
+        return [name for name in super().__dir__() if name != "trainer" or self._trainer is not None]
+
     def _evaluate(self, stage: str, batch: NamedTuple) -> None:
         raise NotImplementedError
 
@@ -123,7 +127,7 @@ class ZooModule(pl.LightningModule):
         decayed = [p for p in trained if p.ndim > 1 and p not in embeddings]
         kept = [p for p in trained if p.ndim <= 1 or p in embeddings]
         groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=self._fused)
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=self._fused())
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -138,13 +142,13 @@ class ZooModule(pl.LightningModule):
         warmup = int(self.warmup * epoch) if epoch < math.inf else 0
         return partial(warmup_then_constant, warmup=warmup)
 
-    @property
     def _fused(self) -> bool:
+        # No property: torch.jit.trace reads them all, and outside a Trainer there is none to ask.
         return self.trainer.precision != "16-mixed"  # fused, it would unscale gradients before they are clipped
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         # Lightning refuses to clip before any fused optimiser; without a gradient scaler there is no reason to.
-        if self._fused and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
+        if self._fused() and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
             clip_grad_norm(self.parameters(), gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import inf
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -229,6 +230,12 @@ class EncodedTexts:
         )
 
 
+def check_budget(max_tokens: object) -> None:
+    """Raises a ZooError unless `max_tokens` is a whole number of at least 1."""
+    if not isinstance(max_tokens, Integral) or isinstance(max_tokens, bool) or max_tokens < 1:
+        raise ZooError(f"expected max_tokens, the tokens of a batch, as a whole number from 1, got {max_tokens!r}")
+
+
 def group_by_length(
     lengths: Sequence[int] | Sequence[tuple[int, ...]],
     max_tokens: int,
@@ -245,6 +252,7 @@ def group_by_length(
         order: rows of equal length stay in this order; that of the rows themselves by default.
         max_padding: the padding of a batch, in rows: no more than so many times the longest row.
     """
+    check_budget(max_tokens)
     if not len(lengths):
         return []
     sides = np.array(lengths, dtype=np.int64).reshape(len(lengths), -1)  # (N, S)

@@ -207,7 +207,8 @@ class TextClassifier(ZooModule):
     def score(self, vectors: Tensor) -> Tensor:
         """Pooled vectors `(B, P * D * H)` -> as `forward`, without autocast, which slows so small a product down."""
         with torch.autocast(vectors.device.type, enabled=False):
-            return self.head(vectors.to(self.head[-1].weight.dtype))
+            # The buffer has the precision of the weights, which those of a quantized head no longer tell.
+            return self.head(vectors.to(self.temperature.dtype))
 
     def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy per text, binary for each label where a text may have several."""

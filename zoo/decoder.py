@@ -125,7 +125,8 @@ class AttentionDecoder(nn.Module):
         rows, steps = encoded.sequence.shape[:2]
         cells = []
         for depth, (bridges, empty) in enumerate(zip(self.bridge, self.backbone.initial_state(rows), strict=True)):
-            final = finals[min(depth, len(finals) - 1)].to(self.combine.weight.dtype)  # (B, M)
+            # Not the precision of `bridges`: quantized, they would not tell.
+            final = finals[min(depth, len(finals) - 1)].to(empty[0].dtype)  # (B, M)
             cells.append((*(torch.tanh(bridge(final)) for bridge in bridges), *empty[len(bridges) :]))
         nothing = encoded.sequence.new_zeros
         return DecoderState(

@@ -15,6 +15,7 @@ from zoo.cells import CELLS
 from zoo.dropout import check_probability
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import max_over_time, padding_mask, zero_padding
+from zoo.memory import require_memory
 from zoo.text import PAD_ID, UNKNOWN_ID
 
 GROUPS = 4  # in which a batch's forms are composed
@@ -125,6 +126,7 @@ class WordEmbedding(nn.Module):
         check_probability("word_dropout", word_dropout)
         if word_size < 1:
             raise ZooError(f"expected an embedding of at least 1 feature, got {word_size}")
+        require_memory(num_words * word_size, f"an embedding of {num_words:,} words and {word_size:,} features")
         self.words = nn.Embedding(num_words, word_size, padding_idx=PAD_ID)
         nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
         self.vectors = None

@@ -104,9 +104,10 @@ def _restore(
     with _explained(source, name):
         if model in OURS:  # the constructor of a user's class may need real memory
             _check_shapes(model, arguments, shapes)
-        module = model(**arguments)
+        with torch.inference_mode(False):  # else it could never be trained
+            module = model(**arguments)
     weights = read_weights()
-    with _explained(source, name):
+    with _explained(source, name), torch.inference_mode(False):
         module.load_state_dict(weights)
     return module.eval()
 

@@ -25,6 +25,7 @@ from zoo.errors import ZooError, unknown_name
 from zoo.generation import Step
 from zoo.likelihood import token_log_probability
 from zoo.masks import padding_mask
+from zoo.memory import require_memory
 from zoo.pairs import PairIndexer, Seq2SeqBatch, TextCoder
 from zoo.pointer import Pointer
 from zoo.text import PAD_ID, UNKNOWN_ID, Vocabulary
@@ -183,6 +184,7 @@ class Seq2Seq(WritingModule):
         )
         # One embedding where both sides have one vocabulary: the first is the target's, the last the source's.
         sizes = [len(targets)] + [len(vocabulary)] * bool(target_words)
+        require_memory(sum(sizes) * embedding_size, f"embeddings of {embedding_size:,} features")
         self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_size, padding_idx=PAD_ID) for size in sizes)
         for embedding in self.embeddings:
             nn.init.normal_(embedding.weight[1:].data, std=embedding_size**-0.5)
