@@ -15,6 +15,10 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 
+from datamodules.text_files import DataError
+
+UNPACKED = 1 << 30  # bytes that an archive may hold: more is none of these corpora
+
 
 def deal(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple[str, ...]]:
     """The rows of a split; the text is the last of a row."""
@@ -43,6 +47,7 @@ def reviews(archive: bytes, split: str) -> bytes:
     """A split of the shop reviews: the CSV in a zip archive, of category, polarity and text."""
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         (name,) = (name for name in files.namelist() if name.endswith(".csv") and "__MACOSX" not in name)
+        _check_size(files.getinfo(name).file_size)
         header, *rows = csv.reader(io.StringIO(files.read(name).decode("utf-8-sig"), newline=""))
     target = io.StringIO(newline="")
     writer = csv.writer(target)
@@ -66,7 +71,13 @@ def titles(archive: bytes, split: str) -> bytes:
     """
     seen, lines = set(), []
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        names = sorted(name for name in files.getnames() if "/data/xml/" in name and name.endswith(".xml"))
+        names, size = [], 0
+        for member in files:
+            size += member.size
+            _check_size(size)  # before what comes next is unpacked
+            if "/data/xml/" in member.name and member.name.endswith(".xml"):
+                names.append(member.name)
+        names.sort()
         for name in names:
             for row in _papers(ElementTree.parse(files.extractfile(name)).getroot()):
                 words = {field: len(row[field].split()) for field in ("title", "abstract")}
@@ -76,6 +87,16 @@ def titles(archive: bytes, split: str) -> bytes:
                     if split == _split_of(row["id"], 18):
                         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines).encode()
+
+
+def _check_size(size: int) -> None:
+    """Refuses an archive that unpacks to more than memory may hold.
+
+    Raises:
+        DataError: it does.
+    """
+    if size > UNPACKED:
+        raise DataError(f"expected an archive of at most {UNPACKED:,} bytes unpacked, got {size:,}: it is no corpus")
 
 
 def _papers(collection: ElementTree.Element) -> Iterator[dict]:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import sys
 import uuid
+import zlib
 from collections.abc import Callable, Iterable
 from http.client import HTTPException
 from pathlib import Path
@@ -29,6 +30,7 @@ from datamodules.corpus import RemoteFile
 from datamodules.readers import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
+LARGEST = 1 << 30  # bytes of a download: several times as many as any corpus of the catalog has
 
 
 def default_root() -> Path:
@@ -84,26 +86,42 @@ def _download(remote: RemoteFile, target: Path) -> None:
 
 def _fetch(addresses: Iterable[str], part: Path) -> str:
     """Write what is at `addresses` to the new file `part`, one after the other; return its sha256."""
-    digest = hashlib.sha256()
+    digest, room = hashlib.sha256(), LARGEST
     with part.open("xb") as file:
         for address in addresses:
             with urlopen(address, timeout=TIMEOUT) as response:
                 size = int(response.headers.get("Content-Length", 0))
+                if size > room:
+                    raise _too_large(address, f"{size:,} bytes")
                 name, console = address.rpartition("/")[2], Console(stderr=True)
                 quiet = not sys.stderr.isatty()
                 with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
                     while block := stream.read(1 << 16):
+                        room -= len(block)
+                        if room < 0:
+                            raise _too_large(address, "more")
                         digest.update(block)
                         file.write(block)
     return digest.hexdigest()
 
 
+def _too_large(address: str, size: str) -> DataError:
+    return DataError(
+        f"{address}: expected at most {LARGEST:,} bytes, got {size}. This is not the corpus: try again later, or fetch "
+        "it by other means"
+    )
+
+
 def _rewrite(part: Path, make: Callable[[bytes], bytes]) -> str:
     """Put what `make` makes of the file in its place; return the sha256."""
+    content = part.read_bytes()
     try:
-        part.write_bytes(make(part.read_bytes()))
-    except (ValueError, EOFError, BadZipFile, TarError, ParseError):
-        pass  # what was cut has another sum than what is expected too
+        made = make(content)
+    except DataError:  # more than a corpus has: it was not unpacked
+        raise
+    except (OSError, ValueError, EOFError, zlib.error, BadZipFile, TarError, ParseError):
+        made = content  # what was cut has another sum than what is expected too
+    part.write_bytes(made)
     return hashlib.sha256(part.read_bytes()).hexdigest()
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import signal
 import socket
 import sys
+import tarfile
 import threading
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from datamodules import downloads
+from datamodules import dealing, downloads
 from datamodules.catalog import CATALOG
 from datamodules.columns import read_columns
 from datamodules.corpus import Corpus, RemoteFile
@@ -144,6 +147,31 @@ def test_what_is_made_of_a_file_is_compared_and_kept(server, monkeypatch, tmp_pa
     monkeypatch.setitem(files, "train", cut)
     with pytest.raises(DataError, match="It was cut or changed on its way"):
         locate("toy", tmp_path / "again")
+
+
+@pytest.mark.parametrize("path, got", [("/file", "300,000 bytes"), ("/unmeasured", "more")])
+def test_a_download_that_is_too_large_stops(server, toy, tmp_path, monkeypatch, path, got):
+    monkeypatch.setattr(downloads, "LARGEST", 100_000)
+    toy(server.server_port, path)
+    with pytest.raises(DataError, match=f"{path}: expected at most 100,000 bytes, got {got}"):
+        locate("toy", tmp_path)
+    assert files_below(tmp_path) == []
+
+
+def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(monkeypatch):
+    monkeypatch.setattr(dealing, "UNPACKED", 1000)
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as files:
+        files.writestr("a.csv", "cat,label,review\n" + "a" * 5000)
+    with pytest.raises(DataError, match="at most 1,000 bytes unpacked, got 5,0"):
+        dealing.reviews(bomb.getvalue(), "train")
+    bomb = io.BytesIO()
+    with tarfile.open(fileobj=bomb, mode="w:gz") as files:
+        entry = tarfile.TarInfo("top/a")
+        entry.size = 5000
+        files.addfile(entry, io.BytesIO(bytes(5000)))
+    with pytest.raises(DataError, match="at most 1,000 bytes unpacked, got 5,000"):
+        dealing.titles(bomb.getvalue(), "train")
 
 
 def closed_port() -> int:
