@@ -1,0 +1,127 @@
+"""A tagger under load: four threads ask it, some for new words, while another tagger beside it is trained.
+
+    python benchmarks/soak.py --sentences 200000
+
+Each answer must be that of a lone tagger, asked in one thread while nothing else runs; a request with a new word must
+take as long at the end as at the beginning; memory must end where it began, once all is warm. The requests are
+sentences of the training split of a corpus, in each a word that nobody has seen before. The table has a row for each
+tenth of the run; the exit status is 1 where an answer differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from string import ascii_lowercase
+
+import pytorch_lightning as pl
+import torch
+
+import zoo
+from datamodules import TaggingDataModule
+
+THREADS, ROWS, REQUEST = 4, 10, 20  # threads that ask, rows of the table, sentences of a long request
+LEARNING = {"max_epochs": 1_000_000, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+
+
+def requests(sentences: Sequence[Sequence[str]], number: int) -> list[list[list[str]]]:
+    """Requests of one sentence and, each fifth, of many: `number` sentences together, in each a new word."""
+    dice = random.Random(0)
+    made, left = [], number
+    while left > 0:
+        size = min(left, REQUEST if len(made) % 5 == 4 else 1)
+        made.append([_with_new_word(dice, dice.choice(sentences)) for _ in range(size)])
+        left -= size
+    return made
+
+
+def _with_new_word(dice: random.Random, sentence: Sequence[str]) -> list[str]:
+    changed = list(sentence)
+    changed[dice.randrange(len(changed))] = "".join(dice.choices(ascii_lowercase, k=dice.randint(4, 12)))
+    return changed
+
+
+def resident() -> float:
+    """Memory of this process, in MB (Linux)."""
+    for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status has no VmRSS")
+
+
+def train_until(stop: threading.Event, steps: list[int]) -> Callable[[], None]:
+    """What trains a tagger on the bundled sample until it is told to stop, and predicts with it now and then."""
+
+    class Watch(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, module: zoo.SequenceTagger, *_) -> None:
+            steps[0] += 1
+            if steps[0] % 50 == 0:
+                module.predict([["A", "sentence", "beside", "its", "training"]])
+            trainer.should_stop = stop.is_set()
+
+    def train() -> None:
+        data = TaggingDataModule("sample-en")
+        tagger = zoo.SequenceTagger(data.words, data.characters, data.tags, hidden_size=64)
+        pl.Trainer(**LEARNING, enable_model_summary=False, callbacks=[Watch()], accelerator="cpu").fit(tagger, data)
+
+    return train
+
+
+def soak(asked: list[list[list[str]]], lone: list[list[list[str]]], model: str) -> int:
+    """Asks for all requests in threads beside a training, prints a row for each tenth; how many answers differ."""
+    tagger, stop, steps = zoo.from_pretrained(model), threading.Event(), [0]
+    learner = threading.Thread(target=train_until(stop, steps))
+
+    def ask(number: int) -> tuple[bool, float]:
+        start = time.perf_counter()
+        found = tagger.predict(asked[number])
+        return found == lone[number], time.perf_counter() - start
+
+    print("| sentences | other answers | one sentence, median ms | 99 of 100 below | memory, MB | steps trained |")
+    print("|---|---|---|---|---|---|")
+    wrong = sentences = 0
+    learner.start()
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            for row in range(ROWS):
+                numbers = range(len(asked) * row // ROWS, len(asked) * (row + 1) // ROWS)
+                results = list(pool.map(ask, numbers))
+                wrong += sum(not right for right, _ in results)
+                sentences += sum(len(asked[number]) for number in numbers)
+                short = sorted(s * 1e3 for n, (_, s) in zip(numbers, results, strict=True) if len(asked[n]) == 1)
+                late = short[int(len(short) * 0.99)]
+                figures = f"{median(short):.1f} | {late:.1f} | {resident():.0f} | {steps[0]}"
+                print(f"| {sentences:,} | {wrong} | {figures} |", flush=True)
+    finally:
+        stop.set()
+        learner.join()
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sentences", type=int, default=200_000)
+    parser.add_argument("--model", default="pos-en-ewt")
+    parser.add_argument("--data", default="sample-en", help="a tagging corpus, as --data.dataset has it")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    sentences = [sentence.tokens for sentence in TaggingDataModule(options.data).sentences("train")]
+    asked = requests(sentences, options.sentences)
+    reference = zoo.from_pretrained(options.model)
+    lone = [reference.predict(request) for request in asked]
+    print(f"{options.model}, torch {torch.__version__}, {torch.get_num_threads()} threads of torch\n")
+    sys.exit(1 if soak(asked, lone, options.model) else 0)
+
+
+if __name__ == "__main__":
+    main()
