@@ -41,6 +41,8 @@ class TaggingReport(Report):
     confusion: list[list[int]]
     names: list[str]
     mistakes: list[tuple[str, str, int]]
+    scheme: str | None
+    stray_tokens: tuple[int, int]
 
     @classmethod
     def of(cls, trainer: pl.Trainer, stage: str) -> TaggingReport:
@@ -52,6 +54,8 @@ class TaggingReport(Report):
             metrics.confusion().tolist(),
             metrics.tags,
             metrics.worst_confusions(20),
+            metrics.scheme,
+            metrics.stray_tokens(),
         )
 
     def write(self, folder: Path) -> list[Path]:
@@ -61,6 +65,13 @@ class TaggingReport(Report):
             for title, scores in (("span label", self.labels), ("tag", self.tags))
             if scores
         )
+        if self.scheme is not None:
+            predicted, gold = self.stray_tokens
+            text += (
+                f"Spans are strict: label and both ends are right, and tags that break the scheme {self.scheme} make "
+                f"none.\n{predicted} tokens predicted and {gold} tokens of gold are left out so. seqeval does the same "
+                "with mode='strict'; its default counts such spans too.\n\n"
+            )
         text += "most frequent mistakes: gold, predicted, tokens\n"
         text += "".join(f"{gold:<16}{predicted:<16}{count:>6}\n" for gold, predicted, count in self.mistakes)
         (folder / "scores.txt").write_text(text, encoding="utf-8")

@@ -117,6 +117,14 @@ def test_a_run_of_unseen_tags_is_one_missed_span():
     assert float(scores["accuracy"]) == pytest.approx(2 / 6)
 
 
+def test_tokens_whose_tags_break_the_scheme_are_counted():
+    """Gold O I-x B-x I-y has two strays, predicted I-x I-x O B-y has two."""
+    metrics = scored(BIO, "BIO", collate([[(2, 0, False), (2, 2, False), (0, 1, False), (3, 4, False)]]))
+    assert metrics.stray_tokens() == (2, 2)
+    assert scored(BIO, "BIO", collate([[(1, 1, False), (2, len(BIO), False)]])).stray_tokens() == (0, 0)
+    assert scored(TAGS, None, collate([[(0, 0, False)]])).stray_tokens() == (0, 0)
+
+
 @pytest.mark.parametrize("label", [UNSEEN, "<pad>", "<unk>"])
 def test_a_label_may_be_spelled_like_a_special_one(label):
     tags = ["O", f"B-{label}", f"I-{label}"]

@@ -206,7 +206,8 @@ def test_ner_scores_spans(tmp_path):
     run("ner", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=tmp_path)
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert "test/span_f1" in facts["scores"] and "val/span_f1" in facts["best_dev"]
-    assert "span label" in (tmp_path / "run/scores.txt").read_text()
+    scores = (tmp_path / "run/scores.txt").read_text()
+    assert "span label" in scores and "Spans are strict" in scores and "mode='strict'" in scores
 
 
 def test_predict_keeps_order_and_empty_lines(trained):

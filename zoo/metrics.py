@@ -55,6 +55,7 @@ class TaggingMetrics(Metric):
             spans(self.tags, scheme)  # refuses what is not of the scheme now, not in the middle of an epoch
             self.labels = list(dict.fromkeys(tag.partition("-")[2] for tag in tags if tag != "O"))
             shapes["span_counts"] = (len(self.labels) + 1, 3)
+            shapes["stray_counts"] = (2,)
         for name, shape in shapes.items():
             self.add_state(name, torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
 
@@ -76,7 +77,9 @@ class TaggingMetrics(Metric):
         right_rows = (correct | ~real).all(1)  # (B,)
         self.sentence_counts += torch.stack([right_rows.sum(), torch.ones_like(right_rows).sum()])
         if self.scheme is not None:
-            self.span_counts += self._count_spans(predicted, gold, lengths).to(self.span_counts.device)
+            counted, stray = self._count_spans(predicted, gold, lengths)
+            self.span_counts += counted.to(self.span_counts.device)
+            self.stray_counts += stray.to(self.stray_counts.device)
 
     def compute(self) -> dict[str, Tensor]:
         """All scores, each a scalar in 0..1.
@@ -108,6 +111,14 @@ class TaggingMetrics(Metric):
         with self.sync_context():
             return _table(self.labels, *self.span_counts.unbind(1))
 
+    def stray_tokens(self) -> tuple[int, int]:
+        """Tokens, predicted and gold, whose tags break the scheme and so are in no span. (0, 0) without a scheme."""
+        if self.scheme is None:
+            return 0, 0
+        with self.sync_context():
+            predicted, gold = self.stray_counts.tolist()
+        return predicted, gold
+
     def confusion(self) -> Tensor:
         """How often each gold tag (row, the last `UNSEEN`) was given each predicted (column), `(K+1, K)`."""
         with self.sync_context():
@@ -121,23 +132,27 @@ class TaggingMetrics(Metric):
         mistakes = [(names[i], self.tags[j], int(counts[i, j])) for i, j in counts.nonzero().tolist()]
         return sorted(mistakes, key=lambda mistake: -mistake[2])[:n]
 
-    def _count_spans(self, predicted: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
-        """Matched, predicted and gold spans of each label, `(labels + 1, 3)`.
+    def _count_spans(self, predicted: Tensor, gold: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Matched, predicted and gold spans of each label `(labels + 1, 3)`, and stray tokens `(2,)`.
 
         A run of unseen tags is one missed span of `UNSEEN`; to the tags around it, it is an `O`.
         """
         rows = {label: [0, 0, 0] for label in self.labels}
         unseen = [0, 0, 0]  # a row of its own, whatever the labels are called
+        stray = [0, 0]
         names = [*self.tags, "O"]
         for found, right, length in zip(predicted.tolist(), gold.tolist(), lengths.tolist(), strict=True):
-            in_found = set(spans([names[i] for i in found[:length]], self.scheme))
-            in_gold = set(spans([names[i] for i in right[:length]], self.scheme))
+            sides = [[names[i] for i in found[:length]], [names[i] for i in right[:length]]]
+            in_found, in_gold = (set(spans(tags, self.scheme)) for tags in sides)
+            for side, (tags, counted) in enumerate(zip(sides, (in_found, in_gold), strict=True)):
+                inside = sum(span.end - span.start for span in counted)
+                stray[side] += len(tags) - tags.count("O") - inside
             for column, counted in enumerate((in_found & in_gold, in_found, in_gold)):
                 for span in counted:
                     rows[span.label][column] += 1
             in_runs = groupby(right[:length], lambda i: i == len(self.tags))
             unseen[2] += sum(is_unseen for is_unseen, _ in in_runs)
-        return torch.tensor([*rows.values(), unseen])
+        return torch.tensor([*rows.values(), unseen]), torch.tensor(stray)
 
 
 def _matched_predicted_gold(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
