@@ -29,6 +29,27 @@ def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
     ]
 
 
+def parallel_file(path: str | Path, side: str | int) -> str:
+    """The file of a side: `train.de`, or of a name without an ending `train_de` or `train/de`; with `.gz` too.
+
+    Args:
+        path: the common part of the names, "my/train" or "my/train_" for example.
+        side: the rest, "de" for example.
+
+    Raises:
+        DataError: there is none; what was looked for is listed.
+    """
+    names = [f"{path}.{side}", f"{path}{side}", f"{path}/{side}"]
+    for name in [*names, *(f"{name}.gz" for name in names)]:
+        if Path(name).is_file():
+            return name
+    raise DataError(
+        f"{names[0]}: expected a file of {side}, one text a line, got none; nor {' or '.join(names[1:])}. Give the "
+        "common part of the names of parallel files, and the rest with --data.source and --data.target. For a table "
+        "name its format with --data.format"
+    )
+
+
 def read_pairs(
     path: str | Path, source: str | int, target: str | int, *, format: str | None = None, header: bool | None = None
 ) -> list[Pair]:

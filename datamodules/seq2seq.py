@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
-from datamodules.pairs import read_pairs, read_parallel
+from datamodules.pairs import parallel_file, read_pairs, read_parallel
 from datamodules.readers import DataError
 from datamodules.tables import FORMATS
 from zoo.codec import Codec, writer_codec
@@ -230,7 +230,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         ending = Path(str(path).removesuffix(".gz")).suffix.lower()
         format = self.format or ("parallel" if ending not in FORMATS else None)
         if format == "parallel":
-            return read_parallel(f"{path}.{source}", f"{path}.{target}")
+            return read_parallel(parallel_file(path, source), parallel_file(path, target))
         return read_pairs(path, source, target, format=format, header=self.header)
 
     def _named_pairs(self, split: str) -> list[Pair]:

@@ -62,6 +62,17 @@ def test_compressed_files(tmp_path):
     assert [tuple(pair) for pair in data.pairs("train")] == [("ein", "ein"), ("zwei", "zwei")]
 
 
+@pytest.mark.parametrize("common, names", [("t", "t.de t.en"), ("t_", "t_de t_en"), ("t", "t/de t/en.gz")])
+def test_names_of_parallel_files(tmp_path, common, names):
+    for name in names.split():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("ein\nzwei\n")
+    data = Seq2SeqDataModule(train=str(tmp_path / common), source="de", target="en")
+    assert [tuple(pair) for pair in data.pairs("train")] == [("ein", "ein"), ("zwei", "zwei")]
+    with pytest.raises(DataError, match=r"t.*\.fr: expected a file of fr, .*nor .*fr or .*/fr.*--data.source"):
+        Seq2SeqDataModule(train=str(tmp_path / common), source="fr", target="en").pairs("train")
+
+
 @pytest.mark.parametrize("joint", [True, False])
 @pytest.mark.parametrize("tokenizer", ["sentencepiece", "words", "characters"])
 @pytest.mark.parametrize("algorithm", ["unigram", "bpe"])
