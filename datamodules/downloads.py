@@ -34,11 +34,17 @@ LARGEST = 1 << 30  # bytes of a download: several times as many as any corpus of
 
 
 def default_root() -> Path:
-    """The folder of all corpora: `$ZOO_DATA`, or `lstm-zoo` in the user's cache folder."""
-    home, environ = Path.home(), os.environ
-    cache = environ.get("XDG_CACHE_HOME") or home / ".cache"
-    elsewhere = {"darwin": home / "Library/Caches", "win32": environ.get("LOCALAPPDATA", home)}
-    return Path(environ.get("ZOO_DATA") or Path(elsewhere.get(sys.platform, cache), "lstm-zoo"))
+    """The folder of all corpora: `$ZOO_DATA`, or `lstm-zoo` in the user's cache folder.
+
+    Raises:
+        DataError: neither is set, and the user has no home.
+    """
+    if os.environ.get("ZOO_DATA"):
+        return _expanded(os.environ["ZOO_DATA"])
+    variable = {"darwin": None, "win32": "LOCALAPPDATA"}.get(sys.platform, "XDG_CACHE_HOME")
+    cache = os.environ.get(variable) if variable else None
+    below_home = {"darwin": "~/Library/Caches", "win32": "~"}.get(sys.platform, "~/.cache")
+    return _expanded(cache or below_home) / "lstm-zoo"
 
 
 def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
@@ -51,13 +57,24 @@ def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
     """
     if name not in CATALOG:
         raise DataError(_unknown(name))
-    folder = Path(root or default_root()).expanduser() / name
     files = {}
     for split, origin in CATALOG[name].splits.items():
-        files[split] = origin if isinstance(origin, Path) else folder / origin.file
-        if isinstance(origin, RemoteFile) and not files[split].is_file():
+        if isinstance(origin, Path):  # bundled: it needs no folder, and so no home
+            files[split] = origin
+            continue
+        files[split] = (_expanded(root) if root else default_root()) / name / origin.file
+        if not files[split].is_file():
             _download(origin, files[split])
     return files
+
+
+def _expanded(folder: str | Path) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:  # as in many containers
+        raise DataError(
+            f"expected a folder for corpora, got {folder}, and this user has no home: set ZOO_DATA to a folder"
+        ) from error
 
 
 def _download(remote: RemoteFile, target: Path) -> None:

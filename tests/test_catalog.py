@@ -284,6 +284,23 @@ def test_the_default_root(monkeypatch, tmp_path):
     assert default_root() == tmp_path / "data"
 
 
+def test_a_user_without_a_home_has_the_bundled_samples_and_a_way_to_the_others(monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE", "ZOO_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of nobody in the list of users, as in many containers
+    with pytest.raises(RuntimeError):
+        Path.home()
+    for name, corpus in CATALOG.items():
+        if all(isinstance(origin, Path) for origin in corpus.splits.values()):
+            assert all(path.is_file() for path in locate(name).values())
+    for root in (None, "~/corpora"):
+        with pytest.raises(DataError, match="this user has no home: set ZOO_DATA to a folder"):
+            locate("ud-en-ewt", root)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_root() == tmp_path / "lstm-zoo"
+
+
 @pytest.mark.parametrize("name", CATALOG)
 def test_entries_are_complete(name):
     corpus = CATALOG[name]
