@@ -9,11 +9,15 @@ python -m recipes.RECIPE predict [FILE] --model MODEL           apply it to text
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
+
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from recipes.evaluation import evaluate
 from recipes.recipe import Recipe
@@ -25,6 +29,9 @@ COMMANDS = ("fit", "validate", "test", "predict")
 
 def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     """Runs a recipe's command line; an error that a user can mend is a message, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that its encoding lacks is no reason to end
+            stream.reconfigure(errors="backslashreplace")
     args = list(sys.argv[1:] if argv is None else argv)
     command = args.pop(0) if args and args[0] in COMMANDS else None
     for talkative in ("pytorch_lightning", "lightning_fabric"):
@@ -46,6 +53,8 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except SIGTERMException:  # which Lightning ends with 0
+        raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning ends with 1, as any error
             raise SystemExit(130) from None

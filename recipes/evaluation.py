@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
 
 from datamodules.base import SPLITS
 from recipes.checkpoints import wrong_model
-from recipes.flags import Parser, add_search_flags, changed_search, default_precision
+from recipes.flags import add_search_flags, changed_search, default_precision
 from recipes.json_text import json_text
 from recipes.origins import origin_of
+from recipes.parser import Parser
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from zoo.base import ZooModule
@@ -71,7 +73,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
         config.data.adopt(model)
         scores = run(model, config.data, verbose=False)[0]
         if trainer.is_global_zero:
-            print_scores(f"{reference} on {config.data.described(split)}", scores)
+            print_scores(f"{reference} on {config.data.described(split)}", scores, file=sys.stderr)
         return model, scores
 
     model, scores = score(config.model)

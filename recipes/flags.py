@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
-import re
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import NoReturn, get_type_hints
+from typing import get_type_hints
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from recipes.checkpoints import check_resumable
+from recipes.checkpoints import WholeCheckpoints, check_resumable
 from recipes.folder import RunFolder, run_folder
+from recipes.parser import Parser
+from recipes.permissions import without_permissions
 from recipes.recipe import Recipe
 from recipes.recorder import Recorder
-from recipes.tracking import wandb_logger, wandb_mode
+from recipes.tracking import is_online, wandb_logger, wandb_mode
+from recipes.trainer import check_shares, check_trainer, fitting
 from zoo.errors import ZooError
-
-
-class Parser(LightningArgumentParser):
-    """A parser that knows what a wrong flag may have meant."""
-
-    def knows(self, name: str) -> bool:
-        """Whether there is a flag of this name."""
-        return f"--{name}" in self._option_string_actions
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
-        if linked := re.match(r"argument (\S+) --> (\S+): ", message):
-            source, target = (f"--{name}" for name in linked.groups())
-            message = f"{target} is what the data says: set {source} or leave it out"
-            if source not in flags:
-                message = f"{target} comes from the training split: leave it out"
-        for word in re.findall(r"--\w[\w.]*", message):
-            if word not in flags:
-                close = difflib.get_close_matches(word, flags, n=3)
-                close = close or [flag for flag in flags if flag.startswith(word.split(".")[0] + ".")]
-                message += f"\nknown flags like {word}: {', '.join(close) or 'none, --help lists all'}"
-        super().error(message, ex)
 
 
 class TrainingCLI(LightningCLI):
@@ -69,6 +50,7 @@ class TrainingCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             trainer_defaults={
+                "logger": False,
                 "max_epochs": 20,
                 "gradient_clip_val": 5.0,
                 "precision": default_precision(),
@@ -83,7 +65,9 @@ class TrainingCLI(LightningCLI):
         parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
         parser.add_argument("--overwrite", type=bool, default=False, help="delete the files of a run in --out first")
         parser.add_argument("--ema", type=float, default=0.997, help="decay of the weight average, 0 for none")
-        parser.add_argument("--wandb", type=str | None, default=None, help="online, offline or disabled")
+        parser.add_argument("--trust", type=str | None, default=None, help="classes that a config file may name, a,b")
+        where = "online, offline or disabled (default: $WANDB_MODE, else online where W&B finds a key, else disabled)"
+        parser.add_argument("--wandb", type=str | None, default=None, help=where)
         parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="the project's name in W&B")
         for name in self.recipe.links:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
@@ -91,7 +75,26 @@ class TrainingCLI(LightningCLI):
         parser.set_defaults(dict(self.recipe.defaults))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
-        self.config = parser.parse_args(switches(args))
+        args = switches(args)
+        self.config = parser.parse_args(args)
+        if self.config.resume and not self.config.config:
+            own = run_folder(self.config.out, self.recipe.name).config
+            if own.is_file():  # else there is nothing to resume, as the folder will say
+                self.config = parser.parse_args(["--config", str(own), *args])
+
+    @property
+    def resume_command(self) -> str:
+        """How to go on with this run: its settings are in its folder, what it was allowed must be allowed again."""
+        allowed = ["--trust", ",".join(sorted(self.parser.trusted))] if self.parser.trusted else []
+        if is_online(self.config.wandb):
+            allowed += ["--wandb", "online"]
+        flags = ["--out", str(self.folder.path), "--resume", *allowed]
+        return f"{self.recipe.command} {shlex.join(flags)}"
+
+    def save_config(self) -> None:
+        """Writes the run's settings where a resume, or a repetition, will find them."""
+        settings = without_permissions(self.config)
+        self.parser.save(settings, self.folder.config, overwrite=True, skip_validation=True)
 
     def before_instantiate_classes(self) -> None:
         self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
@@ -103,6 +106,15 @@ class TrainingCLI(LightningCLI):
         if self.main_process:
             self.folder.check(resume=self.config.resume, overwrite=self.config.overwrite)
 
+    def instantiate_classes(self) -> None:
+        with fitting("a flag of --trainer needs what is not here", (ImportError, MisconfigurationException)):
+            try:
+                super().instantiate_classes()
+            except ValueError as error:  # how the parser says that a class cannot be made
+                if "class_path" not in str(error):
+                    raise
+                raise MisconfigurationException(str(error)) from error
+
     def instantiate_trainer(self) -> pl.Trainer:
         self.test = self.test and "test" in self.datamodule.splits
         for stage in ("fit", "test") if self.test else ("fit",):  # every split that will be needed is read at once
@@ -110,9 +122,9 @@ class TrainingCLI(LightningCLI):
         self.datamodule.check_model(self.model)
         self.model.check_schedule()
         if self.config.resume:  # before anything of the run is replaced
-            check_resumable(self.folder.last, self.recipe, self.model)
+            check_resumable(self.folder.last, self.recipe, self.model, self.config.trainer.max_epochs)
         mode = wandb_mode(self.config.wandb) if self.main_process else "disabled"
-        self.recorder = Recorder(self.folder.last)
+        self.recorder = Recorder(self.folder)
         best = ModelCheckpoint(
             self.folder.checkpoints,
             filename="best",
@@ -129,45 +141,23 @@ class TrainingCLI(LightningCLI):
         if interactive:
             callbacks.append(RichProgressBar())
         self.trainer_defaults["callbacks"] = callbacks
-        try:
+        with fitting("the flags of --trainer do not fit each other or this machine"):
             trainer = super().instantiate_trainer(
-                logger=False,
+                default_root_dir=self.config.trainer.default_root_dir or str(self.folder.path),
                 enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
             )
-        except (MisconfigurationException, ValueError) as error:
-            raise ZooError(f"the flags of --trainer do not fit each other or this machine: {error}") from error
+        check_shares(trainer, self.datamodule, test=self.test)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
         self.logger = None
         if self.main_process:  # only now: a mistake in the data, the model or the trainer leaves no folder behind
             self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
             # Settings only: what the data gives to the model is its vocabulary.
             settings = self.config.clone(with_meta=False).as_dict()
-            trainer.logger = self.logger = wandb_logger(mode, self.folder.path, self.config.wandb_project, settings)
+            self.logger = wandb_logger(mode, self.folder.path, self.config.wandb_project, settings)
+            if self.logger is not None:
+                trainer.loggers = [self.logger, *trainer.loggers]
         return trainer
-
-
-def check_trainer(options, *, test: bool) -> None:
-    """Refuses what would leave a run without a best checkpoint, or without the scores that it ends with."""
-    for name in ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", *["limit_test_batches"] * test):
-        if getattr(options, name) == 0:
-            raise ZooError(f"--trainer.{name} 0 leaves nothing to report: leave it out, or give more than 0")
-    for name, wrong in (("enable_checkpointing", False), ("barebones", True)):
-        if getattr(options, name) is wrong:
-            raise ZooError(f"--trainer.{name} {str(wrong).lower()} leaves no best checkpoint to report: leave it out")
-    if options.fast_dev_run:
-        few = " ".join(f"--trainer.{name} 2" for name in ("max_epochs", "limit_train_batches", "limit_val_batches"))
-        raise ZooError(f"--trainer.fast_dev_run leaves no checkpoint to report: to try things out give {few}")
-    batches = options.val_check_interval
-    if isinstance(batches, int) and batches > 1 and options.check_val_every_n_epoch is not None:
-        raise ZooError(
-            f"--trainer.val_check_interval {batches} is for batches of one epoch, which may have fewer: to count on "
-            "from epoch to epoch add --trainer.check_val_every_n_epoch null, or give a share of an epoch, such as 0.5"
-        )
-    epochs, every = options.max_epochs or 0, options.check_val_every_n_epoch or 1
-    if 0 < epochs < every:
-        raise ZooError(
-            f"--trainer.check_val_every_n_epoch {every} never scores a model on dev in --trainer.max_epochs {epochs}: "
-            "give more epochs, or score more often"
-        )
 
 
 def add_search_flags(parser, search: type) -> None:

@@ -15,9 +15,11 @@ CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.json", "checkpoints"
 # All that a run of any recipe may write over, and so all that --overwrite may delete.
 FILES = (
     CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",
-    "learning-curve.png", "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
+    "learning-curve.csv", "learning-curve.png",
+    "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
     "attention-1.png", "attention-2.png", "attention-3.png",
     f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt",
+    f"{CHECKPOINTS}/best.ckpt.part", f"{CHECKPOINTS}/last.ckpt.part",  # of a run that was killed while it wrote one
     f"{MODEL}/config.json", f"{MODEL}/vocabulary.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     "wandb/run-id",
 )  # fmt: skip
@@ -50,6 +52,10 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def curve(self) -> Path:
+        return self.path / "learning-curve.csv"
+
+    @property
     def model(self) -> Path:
         return self.path / MODEL
 
@@ -67,7 +73,10 @@ class RunFolder:
         if resume and overwrite:
             raise ZooError("--resume goes on with a run and --overwrite deletes it: give one of them")
         if resume and not self.last.is_file():
-            raise ZooError(f"nothing to resume: there is no {self.last}. Leave --resume out to start a new run")
+            raise ZooError(
+                f"nothing to resume: there is no {self.last}. Give the folder of a run with --out, or leave --resume "
+                "out to start a new one"
+            )
         found = self._found()
         if found and not resume and not overwrite:
             what, way = "has files that a run would replace", "keep them elsewhere, add --overwrite to delete them"

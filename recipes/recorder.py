@@ -1,35 +1,41 @@
-"""What a run remembers of its training, and how it ends when somebody presses Ctrl-C."""
+"""What a run remembers of its training, and how it ends when it is told to."""
 
 from __future__ import annotations
 
+import csv
 import signal
 import sys
 import time
-from pathlib import Path
 from threading import current_thread, main_thread
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from recipes.folder import RunFolder
 from zoo.base import batch_loss
+
+# Ctrl-C, and what `kill`, a scheduler or a shutdown send before they end a process for good.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Recorder(Callback):
     """Keeps a row for each validation: epochs so far, dev metrics, and loss, tokens and seconds since the last one.
 
-    The rows are part of the checkpoint, so that a resumed run has the whole learning curve. On the first Ctrl-C
-    the batch at hand is finished and `last.ckpt` written, so that a resume loses and repeats nothing.
+    The rows are part of the checkpoint, so that a resumed run has the whole learning curve. On the first Ctrl-C or
+    SIGTERM the batch at hand is finished and `last.ckpt` written, so that a resume loses and repeats nothing; the
+    process then ends with 130 or 143, as it would have by itself. A second signal ends it at once.
 
     Args:
-        last: where to write the checkpoint of an interrupted run.
+        folder: the run's, for the rows as a table and for the checkpoint of an interrupted run.
     """
 
-    def __init__(self, last: Path):
-        self.last = last
+    def __init__(self, folder: RunFolder):
+        self.folder = folder
         self.rows: list[dict] = []
         self._epochs = 0.0  # so far, this one's share included
-        self.interrupted = False
+        self._signal: int | None = None
+        self._previous: dict[int, object] = {}
         self._reset()
 
     @property
@@ -42,19 +48,19 @@ class Recorder(Callback):
         """Training tokens per second over all rows, of all processes together."""
         return sum(row["tokens"] for row in self.rows) / max(self.seconds, 1e-9)
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # With several processes only whole epochs are kept: they would not stop at the same batch.
-        if current_thread() is main_thread() and trainer.world_size == 1:
-            self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._restore_signal()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._restore_signal()
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()  # a run resumed within an epoch sees no start of it
+        # Only now, in the place of Lightning's own, which ends without a checkpoint and with 0. With several processes
+        # only whole epochs are kept: they would not stop at the same batch.
+        if current_thread() is main_thread() and trainer.world_size == 1:
+            self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._restore_signals()
+        self._end_if_told()  # told after the last batch, of which there is a checkpoint
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._restore_signals()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         loss = batch_loss(outputs, trainer)
@@ -63,10 +69,10 @@ class Recorder(Callback):
             self._losses += loss
             self._batches += 1
         self._epochs = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
-        if self.interrupted:
+        if self._signal is not None:
             self._seconds += time.perf_counter() - self._since
-            trainer.save_checkpoint(self.last)
-            raise KeyboardInterrupt
+            trainer.save_checkpoint(self.folder.last)
+            self._end_if_told()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._seconds += time.perf_counter() - self._since
@@ -81,6 +87,7 @@ class Recorder(Callback):
         row = {"epochs": self._epochs, **scores, "seconds": self._seconds, "tokens": tokens}
         self.rows.append(row)
         if trainer.is_global_zero:
+            self.write_rows()
             speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
             score = f"{pl_module.monitor} {100 * row[pl_module.monitor]:.2f}"
             limit = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # -1 for none
@@ -102,11 +109,23 @@ class Recorder(Callback):
         self._tokens, self._losses, self._batches = 0, 0.0, 0
         self._seconds, self._since = 0.0, time.perf_counter()
 
-    def _on_interrupt(self, signum, frame) -> None:
-        self.interrupted = True
-        self._restore_signal()  # a second Ctrl-C stops at once
+    def write_rows(self) -> None:
+        """Writes the learning curve as a table, a line for each validation."""
+        with self.folder.curve.open("w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
+            table.writeheader()
+            table.writerows(self.rows)
 
-    def _restore_signal(self) -> None:
-        if getattr(self, "_previous", None) is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+    def _on_signal(self, number: int, frame) -> None:
+        self._signal = number
+        self._restore_signals()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _end_if_told(self) -> None:
+        if self._signal is not None:
+            raise SystemExit(128 + self._signal)
+
+    def _restore_signals(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -11,7 +12,9 @@ from rich.table import Table
 from zoo.metrics import LabelScore
 
 
-def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None) -> None:
+def print_scores(
+    title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None, *, file: TextIO
+) -> None:
     """Scores between 0 and 1 as percentages, losses and perplexities as they are, and what they cost."""
     table = Table(show_header=False)
     table.add_column()
@@ -24,7 +27,7 @@ def print_scores(title: str, scores: Mapping[str, float], facts: Mapping[str, ob
             table.add_row(split, listed(counts))
         table.add_row("training", f"{facts['train_seconds']:.0f} s, {facts['train_tokens_per_second']:,} tokens/s")
         table.add_row("peak memory", f"{facts['peak_memory_mb']:,} MB" if facts["peak_memory_mb"] else "not measured")
-    console = Console(stderr=True)
+    console = Console(file=file)
     console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -13,18 +14,35 @@ from pytorch_lightning.loggers import WandbLogger
 
 from zoo.errors import ZooError
 
-MODES = ("online", "offline", "disabled")
+# What we do in each mode that W&B knows: "run" and "dryrun" are old names, "shared" is for several writers to one run.
+MODES = {
+    "online": "online",
+    "offline": "offline",
+    "disabled": "disabled",
+    "run": "online",
+    "dryrun": "offline",
+    "shared": "online",
+}
+UNASKED = "unasked"  # there is a key, and the mode is what `wandb offline` or `wandb disabled` have left, else online
+
+
+def is_online(asked: str | None) -> bool:
+    """Whether a mode asks to publish."""
+    return MODES.get(asked) == "online"
 
 
 def wandb_mode(asked: str | None) -> str:
-    """The mode asked for, else `$WANDB_MODE`, else online where there is a key, else disabled.
+    """The mode asked for, else `$WANDB_MODE`, else `UNASKED` where there is a key, else disabled.
 
     Raises:
         ZooError: an unknown mode.
     """
-    mode = asked or os.environ.get("WANDB_MODE") or ("online" if _has_key() else "disabled")
-    if mode not in MODES:
-        raise ZooError(f"unknown W&B mode {mode!r}: known are {', '.join(MODES)}")
+    word = asked or os.environ.get("WANDB_MODE")
+    if not word:
+        return UNASKED if _has_key() else "disabled"
+    if word not in MODES:
+        raise ZooError(f"unknown W&B mode {word!r}: known are {', '.join(MODES)}")
+    mode = MODES[word]
     if mode == "online" and not _has_key():
         warnings.warn("no W&B key: the run is kept offline. Type `wandb login`, then `wandb sync FOLDER`")
         return "offline"
@@ -35,7 +53,7 @@ def wandb_logger(mode: str, folder: Path, project: str, config: dict) -> WandbLo
     """A logger for one run, or None where it is disabled or cannot be started at all.
 
     Args:
-        mode: "online", "offline" or "disabled".
+        mode: "online", "offline", "disabled" or `UNASKED`.
         folder: the run's folder; W&B keeps its files in `folder/wandb`, and a resumed run its id.
         project: the project's name there.
         config: what to show of the run's settings.
@@ -51,11 +69,15 @@ def wandb_logger(mode: str, folder: Path, project: str, config: dict) -> WandbLo
                 project=project,
                 dir=folder,
                 id=run_id,
-                resume="allow" if run_id and attempt == "online" else None,
+                resume="allow" if run_id and attempt != "offline" else None,
                 config=config,
-                mode=attempt,
+                mode=None if attempt == UNASKED else attempt,
                 settings=wandb.Settings(init_timeout=10, silent=True),
             )
+            if run.disabled:
+                return None
+            if not run.offline:
+                print(f"W&B shows this run at {run.url} (--wandb disabled keeps it here)", file=sys.stderr)
             note.write_text(run.id)
             return WandbLogger(experiment=run)
         except Exception as error:  # whatever goes wrong there, the training goes on

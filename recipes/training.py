@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from recipes.figures import learning_curve
 from recipes.flags import TrainingCLI
@@ -21,6 +22,7 @@ from recipes.json_text import json_text
 from recipes.recipe import Recipe
 from recipes.tables import print_scores
 from recipes.tracking import finish, log_pictures
+from recipes.trainer import fitting
 from zoo.errors import ZooError
 
 
@@ -35,20 +37,29 @@ def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
 def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     started = time.perf_counter()
     cli = TrainingCLI(recipe, args, test=test)
-    folder, trainer, model = cli.folder, cli.trainer, cli.model
-    last = folder.last if cli.config.resume else None
     if cli.main_process:
-        cli.parser.save(cli.config, folder.config, overwrite=True, skip_validation=True)
-        print(f"{folder.path}: {type(model).__name__}, {_parameters(model):,} parameters", file=sys.stderr)
+        cli.save_config()
+        print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
         if test and not cli.test:
             print("there is no test split (--data.test FILE): dev alone will be reported", file=sys.stderr)
     try:
-        trainer.fit(model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
-    except SystemExit:  # how Lightning ends after Ctrl-C
+        _fit(cli)
+        _report(cli, args, started)
+    except (SystemExit, OSError):  # it was told to end, or the disk is full
         if cli.main_process:
-            print_resume(recipe, folder)
+            print_resume(cli.folder, cli.resume_command)
         raise
 
+
+def _fit(cli: TrainingCLI) -> None:
+    last = cli.folder.last if cli.config.resume else None
+    with fitting("the training cannot begin", MisconfigurationException):
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
+
+
+def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
+    """Scores the best checkpoint, and writes down all there is to know."""
+    recipe, folder, trainer, model = cli.recipe, cli.folder, cli.trainer, cli.model
     if not folder.best.is_file():
         raise ZooError(
             f"the training ended before the model was scored on dev, so there is no {folder.best}: give it more with "
@@ -89,16 +100,15 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     log_pictures(cli.logger, pictures)
     finish(cli.logger, scores)
     split = cli.datamodule.described("test" if cli.test else "dev")
-    print_scores(f"{folder.path}, the best of {facts['epochs']:g} epochs, on {split}", scores, facts)
+    title = f"{folder.path}, the best of {facts['epochs']:g} epochs, on {split}"
+    print_scores(title, scores, facts, file=sys.stdout)
     print(f"next:  {recipe.command} predict --model {shlex.quote(str(folder.model))}")
 
 
-def print_resume(recipe: Recipe, folder: RunFolder) -> None:
+def print_resume(folder: RunFolder, command: str) -> None:
     """Tells people how to go on with an interrupted run."""
     if folder.last.is_file():
-        flags = shlex.join(["--config", str(folder.config), "--out", str(folder.path), "--resume"])
-        command = f"{recipe.command} {flags}"
-        print(f"\ninterrupted; nothing is lost. Go on with:\n{command}", file=sys.stderr)
+        print(f"\ninterrupted. Go on from {folder.last} with:\n{command}", file=sys.stderr)
     else:
         print("\ninterrupted before there was a checkpoint", file=sys.stderr)
 

@@ -16,7 +16,8 @@ TINY = [
     "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",
 ]  # fmt: skip
 FILES = {
-    "config.yaml", "metrics.json", "scores.txt", "samples.txt", "outputs.jsonl", "learning-curve.png",
+    "config.yaml", "metrics.json", "scores.txt", "samples.txt", "outputs.jsonl",
+    "learning-curve.csv", "learning-curve.png",
     "attention-1.png", "attention-2.png", "attention-3.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
     "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
 }  # fmt: skip

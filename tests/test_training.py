@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 
 from datamodules import ClassificationDataModule
+from recipes.folder import RunFolder
 from recipes.recorder import Recorder
 from zoo import TextClassifier
 from zoo.base import clip_grad_norm
@@ -47,7 +48,7 @@ def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, caps
     data = ClassificationDataModule("sample-spam", min_count=1, max_tokens=200)
     model = Remembers(data.vocabulary, data.labels, embedding_size=4, hidden_size=4)
     model.losses = []
-    recorder = Recorder(tmp_path / "last.ckpt")
+    recorder = Recorder(RunFolder(tmp_path))
     trainer = pl.Trainer(
         max_steps=8, accelerator="cpu", logger=CSVLogger(tmp_path), log_every_n_steps=every, callbacks=[recorder],
         accumulate_grad_batches=accumulated, enable_checkpointing=False, enable_progress_bar=False,
