@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -161,6 +162,37 @@ def test_a_cache_that_is_full_or_fails_gives_what_no_cache_gives(requests, chang
             assert found[:, 0].tolist() == [
                 len(form) * (1 + sum(c <= number for c in changes)) for form in sorted(request)
             ]
+
+
+def test_an_interrupt_at_any_line_of_the_cache_leaves_it_right():
+    def compose(encoder: nn.Module, forms: list[str]) -> torch.Tensor:
+        return encoder.weight * torch.tensor([[float(len(form))] for form in forms])
+
+    def trace(frame, event, _):
+        nonlocal left
+        if frame.f_code.co_filename != zoo.form_cache.__file__:
+            return None
+        left -= event == "line"
+        if left < 0:
+            raise KeyboardInterrupt
+        return trace
+
+    encoder, number, done = Lengths(), 0, False
+    while not done:
+        cache, left = FormCache(), number
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            with torch.no_grad():
+                cache.vectors(encoder, ["a", "bb", "ccc"], compose)
+            done = True
+        except KeyboardInterrupt:
+            number += 1
+        finally:
+            sys.settrace(before)
+        for forms in (["ccc", "dddd"], ["a", "bb"]):
+            assert cache.vectors(encoder, forms, compose)[:, 0].tolist() == [len(form) for form in forms]
+    assert number > 20
 
 
 def test_a_known_form_is_not_composed_again():
