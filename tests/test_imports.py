@@ -596,7 +596,7 @@ def test_files_of_tensors_are_read_and_no_others(tmp_path):
     for name in ("whole.pt", "text.pt", "empty.pt", "text.safetensors", "absent.pt"):
         with pytest.raises(ZooError, match=f"expected a file of tensors alone.*{name}.*state_dict"):
             zoo.import_state_dict(tmp_path / name, TORCH_INDEX)
-    torch.save({"epoch": 3, "model": weights}, tmp_path / "checkpoint.pt")
+    torch.save({"epoch": 3, "net": weights}, tmp_path / "checkpoint.pt")
     with pytest.raises(ZooError, match="expected a state dict"):
         zoo.import_state_dict(tmp_path / "checkpoint.pt", TORCH_INDEX)
 

@@ -101,7 +101,7 @@ def make_classifier(
         weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
     model = TextClassifier(
         vocabulary,
-        _labels(labels, len(bias)),
+        labels_of(labels, len(bias)),
         multi_label=chain.multi_label,
         embedding_size=table.shape[1],
         pooling=chain.pooling,
@@ -121,7 +121,7 @@ def make_tagger(
     model = SequenceTagger(
         vocabulary,
         [PAD, UNKNOWN],
-        _labels(tags, len(chain.dense[0][1])),
+        labels_of(tags, len(chain.dense[0][1])),
         word_size=table.shape[1],
         character_output=0,
         **_sizes(chain),
@@ -173,7 +173,12 @@ def _sizes(chain: Chain) -> dict:
     }
 
 
-def _labels(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> list[str]:
+def labels_of(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> list[str]:
+    """The labels in the order of a model's outputs, whose numbers they are by default.
+
+    Raises:
+        ZooError: there are more or fewer than outputs, or they number others.
+    """
     if labels is None:
         return [str(i) for i in range(count)]
     if isinstance(labels, Mapping):

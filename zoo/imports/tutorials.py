@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
+from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo.classifier import TextClassifier
 from zoo.errors import ZooError
-from zoo.imports.chain import UNLIMITED, Chain, Direction, make_classifier, make_tagger, read_index, vocabulary_of
+from zoo.imports.chain import (
+    UNLIMITED,
+    Chain,
+    Direction,
+    labels_of,
+    make_classifier,
+    make_tagger,
+    read_index,
+    vocabulary_of,
+)
+from zoo.imports.state_dicts import read_state_dict, refuse_seq2seq
 from zoo.tagger import SequenceTagger
 from zoo.text import PAD, UNKNOWN
 
-# The parameters of the tutorials' classes: embedding and linear layer of the tagger, and of the classifier.
-TAGGER, CLASSIFIER = ("word_embeddings", "hidden2tag"), ("embedding", "fc")
+# What the layers of the tutorials' classes are called. The head's name tells a tagger from a classifier.
+EMBEDDINGS, RECURRENT = ("embedding", "word_embeddings", "word_embeds"), ("lstm", "gru", "rnn")
+TAGGER, CLASSIFIER, CRF = "hidden2tag", "fc", "transitions"
+CELLS = {4: "lstm", 3: "gru"}  # by their gates
+FORBIDDEN = -1000  # what the tutorial's CRF scores -10000 is impossible, whatever training has added
 
 
 @torch.no_grad()
@@ -35,13 +46,19 @@ def import_state_dict(
 
     A tagger has the parameters `word_embeddings.*`, `lstm.*` and `hidden2tag.*`; a classifier `embedding.*`,
     `lstm.*` and `fc.*`, and reads the LSTM's last hidden state, of both directions (forward, backward) if it has two.
-    One output of `fc` stands for the second of two labels, through a sigmoid; several for a softmax.
+    One output of `fc` stands for the second of two labels, through a sigmoid; several for a softmax. The LSTM may be
+    called `rnn`, and be a GRU, called `gru` or `rnn`.
+
+    The BiLSTM-CRF of the advanced tutorial has `word_embeds.*`, `lstm.*`, `hidden2tag.*` and `transitions`. Its START
+    and STOP, which no token can have, become the scores of a sentence's first and last tag. That class draws the LSTM's
+    first state anew for each sentence; here it is zero.
 
     >>> tagger = zoo.import_state_dict(model.state_dict(), word_to_ix, tag_to_ix)
 
     Args:
-        source: a state dict, or a file of one: `.safetensors`, or what `torch.save` wrote, of which tensors alone
-            are read.
+        source: a state dict, or a file of one: `.safetensors`, or what `torch.save` wrote, of which tensors and plain
+            values alone are read. It may be an entry of a checkpoint ("model_state_dict", "state_dict" or "model"),
+            and its names may begin as DataParallel, torch.compile and Lightning let them.
         word_index: word -> id, or a JSON file of it; `<pad>` is padding.
         labels: tags or labels in the order of the outputs, or each one's number; by default numbers.
         unknown: the word of `word_index` that words it lacks are read as; `<unk>` if it is one. Without one
@@ -53,61 +70,113 @@ def import_state_dict(
         ValueError: parameters of another class (they are named), ids or labels that do not fit the weights, or a
             file that holds more than tensors.
     """
-    weights = _read_weights(source)
-    names = TAGGER if f"{TAGGER[0]}.weight" in weights else CLASSIFIER
-    chain, index = _tutorial_chain(weights, *names), read_index(word_index)
+    weights = read_state_dict(source)
+    refuse_seq2seq(weights)
+    names = Names.of(weights)
+    chain, index = _tutorial_chain(weights, names), read_index(word_index)
     index.pop(PAD, None)
     unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
     options = {"tokenizer": tokenizer, "lowercase": lowercase}
-    if names == TAGGER:
+    if names.head == CLASSIFIER:
+        return make_classifier(chain, vocabulary, table, labels, options | {"max_length": UNLIMITED})
+    if CRF not in weights:
         return make_tagger(chain, vocabulary, table, labels, options)
-    return make_classifier(chain, vocabulary, table, labels, options | {"max_length": UNLIMITED})
+    return _with_crf(chain, weights[CRF], vocabulary, table, labels, options)
 
 
-def _read_weights(source: str | Path | Mapping[str, Tensor]) -> dict[str, Tensor]:
-    weights = source
-    if isinstance(source, str | Path):
-        try:
-            is_safetensors = Path(source).suffix == ".safetensors"
-            weights = load_file(source) if is_safetensors else torch.load(source, "cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, SafetensorError, UnpicklingError) as error:
-            # Torch's own message would tell its readers to load the file's code.
-            what = "something else than tensors" if isinstance(error, UnpicklingError) else error
-            hint = "save it with torch.save(model.state_dict(), path)"
-            raise ZooError(f"expected a file of tensors alone, got {source}: {what} ({hint})") from error
-    if not isinstance(weights, Mapping) or any(not isinstance(value, Tensor) for value in weights.values()):
-        raise ZooError("expected a state dict, names and tensors, got something else: give model.state_dict()")
-    return {name: value.detach().float().cpu() for name, value in weights.items()}
+class Names(NamedTuple):
+    """What the layers of a class are called."""
+
+    embedding: str
+    recurrent: str
+    head: str
+
+    @classmethod
+    def of(cls, weights: Mapping[str, Tensor]) -> Names:
+        """The names that occur; those of the plain classifier where none does."""
+        layers = {name.partition(".")[0] for name in weights}
+        kinds = (EMBEDDINGS, RECURRENT, (CLASSIFIER, TAGGER))
+        return cls(*(next((name for name in known if name in layers), known[0]) for known in kinds))
 
 
-def _tutorial_chain(weights: dict[str, Tensor], embedding: str, head: str) -> Chain:
-    ways = ("", "_reverse") if "lstm.weight_hh_l0_reverse" in weights else ("",)
-    depth = max(1, sum(name.startswith("lstm.weight_hh_l") for name in weights) // len(ways))
-    names = [[[f"lstm.{part}_l{n}{way}" for part in Direction._fields] for way in ways] for n in range(depth)]
-    expected = {name for layer in names for way in layer for name in way}
+def _tutorial_chain(weights: dict[str, Tensor], names: Names) -> Chain:
+    embedding, recurrent, head = names
+    ways = ("", "_reverse") if f"{recurrent}.weight_hh_l0_reverse" in weights else ("",)
+    depth = max(1, sum(name.startswith(f"{recurrent}.weight_hh_l") for name in weights) // len(ways))
+    parameters = [
+        [[f"{recurrent}.{part}_l{number}{way}" for part in Direction._fields] for way in ways]
+        for number in range(depth)
+    ]
+    expected = {name for layer in parameters for way in layer for name in way}
     expected |= {f"{embedding}.weight", f"{head}.weight", f"{head}.bias"}
+    if head == TAGGER and CRF in weights:
+        expected.add(CRF)
     if set(weights) != expected:
-        missing, extra = (", ".join(sorted(s)) or "nothing" for s in (expected - set(weights), set(weights) - expected))
-        known = " or ".join(f"{first}, lstm, {last}" for first, last in (TAGGER, CLASSIFIER))
-        raise ZooError(f"expected the parameters of {known}; {missing} is missing and {extra} is not expected")
-    _check_shapes(weights, names, embedding, head)
-    layers = [[Direction(*(weights[name] for name in way)) for way in layer] for layer in names]
+        missing = ", ".join(sorted(expected - set(weights))) or "nothing"
+        extra = ", ".join(sorted(set(weights) - expected)) or "nothing"
+        raise ZooError(
+            "expected the parameters of word_embeddings, lstm, hidden2tag or embedding, lstm, fc; "
+            f"{missing[:300]} is missing and {extra[:300]} is not expected. Known are also gru and rnn in the place of "
+            "lstm, and word_embeds, lstm, hidden2tag, transitions"
+        )
+    gates = _check_shapes(weights, parameters, names)
+    layers = [[Direction(*(weights[name] for name in way)) for way in layer] for layer in parameters]
     dense = [(weights[f"{head}.weight"], weights[f"{head}.bias"])]
-    return Chain(weights[f"{embedding}.weight"], "lstm", layers, "last", dense)
+    return Chain(weights[f"{embedding}.weight"], CELLS[gates], layers, "last", dense)
 
 
-def _check_shapes(weights: dict[str, Tensor], names: list[list[list[str]]], embedding: str, head: str) -> None:
-    matrices = [f"{embedding}.weight", "lstm.weight_hh_l0", f"{head}.weight"]
+def _with_crf(
+    chain: Chain,
+    transitions: Tensor,
+    vocabulary: list[str],
+    table: Tensor,
+    tags: Sequence[str] | Mapping[str, int] | None,
+    options: dict,
+) -> SequenceTagger:
+    """The BiLSTM-CRF, whose `transitions (K, K)` score going to the tag of a row from that of a column."""
+    ((weight, bias),) = chain.dense
+    if transitions.shape != (len(bias), len(bias)):
+        raise ZooError(f"expected {CRF} of shape {(len(bias), len(bias))}, got {tuple(transitions.shape)}")
+    impossible = transitions <= FORBIDDEN
+    start, stop = impossible.all(1).nonzero().flatten().tolist(), impossible.all(0).nonzero().flatten().tolist()
+    if len(start) != 1 or len(stop) != 1 or start == stop:
+        raise ZooError(
+            f"expected {CRF} that score going to START, and coming from STOP, with -10000, as the tutorial has them, "
+            f"got {len(start)} such rows and {len(stop)} such columns"
+        )
+    names = labels_of(tags, len(bias))
+    kept = [number for number in range(len(bias)) if number not in (*start, *stop)]
+    chain = chain._replace(dense=[(weight[kept], bias[kept])])
+    tagger = make_tagger(chain, vocabulary, table, [names[number] for number in kept], options | {"head": "crf"})
+    tagger.crf.start.copy_(transitions[kept, start[0]])
+    tagger.crf.end.copy_(transitions[stop[0], kept])
+    tagger.crf.transition.copy_(transitions[kept][:, kept].T)
+    return tagger
+
+
+def _check_shapes(weights: dict[str, Tensor], parameters: list[list[list[str]]], names: Names) -> int:
+    """The number of gates of the recurrent layers, if all weights fit each other."""
+    embedding, recurrent, head = names
+    matrices = [f"{embedding}.weight", f"{recurrent}.weight_hh_l0", f"{head}.weight"]
     if flat := [name for name in matrices if weights[name].ndim != 2]:
         raise ZooError(f"expected a matrix as {flat[0]}, got a tensor of shape {tuple(weights[flat[0]].shape)}")
-    (V, E), (_, H), (K, _) = (weights[name].shape for name in matrices)
-    outputs = len(names[0]) * H
+    (V, E), (rows, H), (K, _) = (weights[name].shape for name in matrices)
+    gates = rows // max(1, H)
+    if gates == 1 and rows == H:
+        raise ZooError(
+            f"{recurrent} is an nn.RNN, whose weights do not tell tanh from relu: only an LSTM or a GRU can be read"
+        )
+    if gates not in CELLS:
+        raise ZooError(f"expected {matrices[1]} of an LSTM (4 H, H) or a GRU (3 H, H), got {(rows, H)}")
+    outputs = len(parameters[0]) * H
     shapes = {f"{embedding}.weight": (V, E), f"{head}.weight": (K, outputs), f"{head}.bias": (K,)}
-    for depth, layer in enumerate(names):
+    for depth, layer in enumerate(parameters):
         for way in layer:
             inputs = outputs if depth else E
-            shapes |= dict(zip(way, ((4 * H, inputs), (4 * H, H), (4 * H,), (4 * H,)), strict=True))
+            sizes = ((gates * H, inputs), (gates * H, H), (gates * H,), (gates * H,))
+            shapes |= dict(zip(way, sizes, strict=True))
     for name, shape in shapes.items():
         if weights[name].shape != shape:
             raise ZooError(f"expected {name} of shape {shape} beside the others, got {tuple(weights[name].shape)}")
+    return gates

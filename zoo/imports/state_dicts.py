@@ -1,0 +1,88 @@
+"""State dicts as people save them: plain, as one entry of a checkpoint, or with the names of what wrapped the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from zoo.errors import ZooError
+
+ENTRIES = ("model_state_dict", "state_dict", "model")  # of a checkpoint
+PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, and of Lightning modules often
+# Parameters of the two decoders that the tutorial on translation has had.
+DECODERS = ("attention.Wa.", "attention.Ua.", "attention.Va.", "attn.", "attn_combine.")
+
+
+def read_state_dict(source: str | Path | Mapping[str, object]) -> dict[str, Tensor]:
+    """The parameters of a model by the names that its own class has for them, in float32.
+
+    Raises:
+        ZooError: the file cannot be read or holds a pickled class, or there is no state dict in it.
+    """
+    weights = _read_file(Path(source)) if isinstance(source, str | Path) else source
+    if isinstance(weights, Mapping) and "model_class" in weights:
+        raise ZooError("this is a checkpoint of a model of the zoo: load it with zoo.from_pretrained(path)")
+    if isinstance(weights, Mapping):
+        entry = next((name for name in ENTRIES if isinstance(weights.get(name), Mapping)), None)
+        weights = weights if entry is None else weights[entry]
+    if isinstance(weights, Mapping) and {"encoder", "decoder"} <= weights.keys():
+        raise _seq2seq("an encoder and a decoder")
+    wrong = not isinstance(weights, Mapping) or any(
+        not isinstance(name, str) or not isinstance(value, Tensor) for name, value in weights.items()
+    )
+    if wrong:
+        raise ZooError("expected a state dict, names and tensors, got something else: give model.state_dict()")
+    weights = dict(weights)
+    while prefix := next((p for p in PREFIXES if weights and all(name.startswith(p) for name in weights)), None):
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return {name: value.detach().float().cpu() for name, value in weights.items()}
+
+
+def refuse_seq2seq(weights: Mapping[str, Tensor]) -> None:
+    """Refuses the encoder-decoder of the tutorial on translation, whole or in part.
+
+    Raises:
+        ZooError: it is that.
+    """
+    layers = {name.partition(".")[0] for name in weights}
+    if {"encoder", "decoder"} <= layers:
+        raise _seq2seq("an encoder and a decoder")
+    if any(name.startswith(DECODERS) for name in weights):
+        raise _seq2seq("a decoder with attention")
+    if layers == {"embedding", "gru", "out"}:
+        raise _seq2seq("a decoder without attention")
+    if layers == {"embedding", "gru"}:
+        raise _seq2seq("an encoder")
+
+
+def _seq2seq(what: str) -> ZooError:
+    return ZooError(
+        f"this is {what}, as the PyTorch tutorial on translation has them: its decoder reads the attended source "
+        "before each step of its GRU, and zoo.Seq2Seq attends after it (Luong et al. 2015), so that no zoo.Seq2Seq "
+        "gives the same outputs. Train one on the same pairs: python -m recipes.translation"
+    )
+
+
+def _read_file(path: Path) -> object:
+    hint = "save it with torch.save(model.state_dict(), path)"
+    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+        raise ZooError(f"expected a file of tensors alone, got {path}, which is no file ({hint})")
+    try:
+        return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise anything
+        # Torch's own message would tell its readers to load the file's code.
+        known = isinstance(error, OSError | EOFError | SafetensorError)
+        what = (
+            "something else than tensors"
+            if isinstance(error, UnpicklingError)
+            else error
+            if known
+            else "a damaged file"
+        )
+        raise ZooError(f"expected a file of tensors alone, got {path}: {what} ({hint})") from error
