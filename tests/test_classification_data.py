@@ -179,6 +179,7 @@ def test_labels_may_be_numbers_or_several(tmp_path):
         ("a.csv", "label,text\n ,x\n", r"a.csv:2: expected a label in column label, got ' '"),
         ("a.csv", "label,text\n", r"a.csv: expected texts with a label each, got none"),
         ("a.csv", "", r"a.csv: expected texts"),
+        ("a.csv", "label,text\rgood,x\n", r"a.csv:1: expected CSV, got a carriage return inside a line"),
         ("a.jsonl", '{"label": "a", "text": NaN}\n', r"a.jsonl:1: expected a text in column text, got nan"),
         ("a.jsonl", '{"label": null, "text": "x"}\n', r"a.jsonl:1: expected a label in column label, got None"),
         ("a.jsonl", '{"label": ["a"], "text": "x"}\n', r"a.jsonl:1: .*--data.multi_label true"),

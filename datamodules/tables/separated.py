@@ -101,6 +101,7 @@ def _csv_fields(lines: _Lines) -> Iterator[tuple[int, list[str]]]:
 
 def _separator(line: str) -> str:
     """The first separator that a line has outside quotes; a comma if it has none."""
+    line = line.replace("\r", " ")  # one inside is an error of its own, which comes with its line
     for separator in SEPARATORS:
         if len(next(csv.reader([line], delimiter=separator), ())) > 1:
             return separator
