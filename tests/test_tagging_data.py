@@ -81,7 +81,7 @@ def test_vocabularies_come_from_train_alone(files):
         (dict(dataset="ud-en-ewd"), "ud-en-ewt.*--data.train FILE"),
         (dict(dataset="sample-en", column="upoz"), "upos"),
         (dict(format="conll"), "known are conllu, columns"),
-        (dict(max_tokens=0), "at least 1"),
+        (dict(max_tokens=0), "whole number from 1, got 0"),
         (dict(dataset="sample-en", convert_to="BIO"), "tags of spans"),
         (dict(dataset="sample-en", vectors="nowhere.txt"), "nowhere.txt"),
     ],
