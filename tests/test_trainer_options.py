@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from recipes.flags import moving_average
+from recipes.folder import RunFolder
 from recipes.recorder import Recorder
 from zoo.base import warmup_then_constant, warmup_then_cosine
 
@@ -199,7 +200,7 @@ class SkipsAll(Remembers):
 def test_batches_may_be_skipped(kind, every, tmp_path):
     model, data = classified(kind)
     model.losses = []
-    recorder = Recorder(tmp_path / "last.ckpt")
+    recorder = Recorder(RunFolder(tmp_path))
     fitted = trainer(log_every_n_steps=every, callbacks=[recorder])
     fitted.fit(model, data)
     mean = sum(model.losses) / max(1, len(model.losses))
