@@ -380,7 +380,7 @@ def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
         (dict(dataset="sample-en"), "sample-en is a corpus for tagging: for classification there are .*sst2"),
         (dict(dataset="sample-reviews-en", text_column="review"), "expected a column review, got label, text"),
         (dict(format="xls"), "known are csv, jsonl, parquet, tsv"),
-        (dict(max_tokens=0), "at least 1"),
+        (dict(max_tokens=0), "a whole number from 1, got 0"),
         (dict(vectors="nowhere.txt"), "nowhere.txt"),
     ],
     ids=str,

@@ -233,7 +233,7 @@ def test_what_is_too_long_is_cut_and_counted():
         (dict(vocabulary_size=50_000, algorithm="bpe"), r"\d+ is the largest possible number"),
         (dict(vocabulary_size=50_000, tokenizer="words"), r"50000 words are more than .* \d+ is the largest"),
         (dict(vocabulary_size=20), r"20 pieces are fewer than .*: \d+ is the smallest"),
-        (dict(max_tokens=0), "at least 1"),
+        (dict(max_tokens=0), "a whole number from 1, got 0"),
         (dict(max_source=0), "at least 1"),
         (dict(stop_words="english"), "stop words belong to words.*another tokenizer, words"),
         (dict(stop_words="klingon", tokenizer="words"), "english, chinese or a file"),
