@@ -39,7 +39,7 @@ def test_the_shell_prints_what_is_shown(block, tmp_path):
 
 def test_every_flag_that_is_shown_exists():
     known = ""
-    for recipe in (["pos_tagging"], ["sentiment"], ["translation", "test"]):
+    for recipe in (["pos_tagging"], ["sentiment"], ["sentiment", "predict"], ["translation", "test"]):
         command = [sys.executable, "-m", f"recipes.{recipe[0]}", *recipe[1:], "--help"]
         known += subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     shown = set(re.findall(r"--[a-z_.]+", README)) - {"--help"}
