@@ -36,7 +36,7 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     command = args.pop(0) if args and args[0] in COMMANDS else None
     for talkative in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
-    for noise in ("does not have many workers", "exists and is not empty", "outside the 'fit' stage", "isinstance"):
+    for noise in ("does not have many workers", "exists and is not empty", "outside the 'fit' stage"):
         warnings.filterwarnings("ignore", message=f".*{noise}")
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:

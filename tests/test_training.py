@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
+import subprocess
+import sys
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -16,6 +21,8 @@ from recipes.folder import RunFolder
 from recipes.recorder import Recorder
 from zoo import TextClassifier
 from zoo.base import clip_grad_norm
+
+ROOT = str(Path(__file__).parents[1])
 
 
 @pytest.mark.parametrize("share", [0.01, 0.9, 1.1])
@@ -63,3 +70,17 @@ def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, caps
     first = model.losses[: 3 * accumulated]
     assert recorder.rows[0]["train/loss"] == pytest.approx(sum(first) / len(first))
     assert "-1" not in capsys.readouterr().err  # of epochs there is no limit
+
+
+def test_a_plain_trainer_advertises_nothing(tmp_path):
+    script = (
+        "import pytorch_lightning as pl, zoo\n"
+        "from datamodules import ClassificationDataModule\n"
+        "data = ClassificationDataModule('sample-spam')\n"
+        "model = zoo.TextClassifier(data.vocabulary, data.labels, hidden_size=4, embedding_size=4)\n"
+        "pl.Trainer(max_steps=1, limit_val_batches=0).fit(model, data)\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True, text=True)
+    assert "Trainer.fit" in done.stderr, done.stderr  # what it says of the training itself stays
+    assert not re.search("tip|install|treespec", done.stdout + done.stderr, re.IGNORECASE)

@@ -15,12 +15,15 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from zoo.advertisements import silence_advertisements
 from zoo.arguments import remembering
 from zoo.codec import Codec
 from zoo.embedding import ImportedVectors
 from zoo.errors import ZooError
 from zoo.evaluation import in_evaluation
 from zoo.model_folder import write_model
+
+silence_advertisements()
 
 
 class ZooModule(pl.LightningModule):

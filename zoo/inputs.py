@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from zoo.errors import ZooError
-
-QUOTED = 60  # characters of a wrong input that an error shows
+from zoo.errors import ZooError, cut
 
 
 def check_text(text: Any, name: str = "text") -> str:
@@ -75,7 +73,4 @@ def _is_list(given: Any) -> bool:
 
 
 def _shown(given: Any) -> str:
-    shown = " ".join(repr(given).split())
-    if len(shown) > QUOTED:
-        shown = shown[:QUOTED] + "..."
-    return f"{shown} ({type(given).__name__})"
+    return f"{cut(' '.join(repr(given).split()))} ({type(given).__name__})"
