@@ -58,6 +58,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     options = parser.parse_args(list(args))
     stage, split = ("test", "test") if command == "test" else ("val", "dev")
     if options.data.dataset == UNKNOWN_CORPUS and not any(options.data[name] for name in SPLITS):
+        load_model(options.model, recipe)  # where there is no such model, that is what to say
         raise ZooError(
             f"nothing says which corpus {options.model} is for: it is in no run folder, and no card says it. "
             f"Name the corpus with --data.dataset NAME, or a file with --data.{split} FILE"

@@ -55,12 +55,13 @@ def check_shares(trainer: pl.Trainer, data: CorpusDataModule, *, test: bool) -> 
         limits["test"], loaders["test"] = trainer.limit_test_batches, data.test_dataloader
     for split, share in limits.items():
         if isinstance(share, float):
-            _check_share(f"limit_{split}_batches", share, len(loaders[split]()) // trainer.world_size)
+            batches = max(1, len(loaders[split]()) // trainer.world_size)  # each process gets one at least
+            _check_share(f"limit_{split}_batches", share, batches)
 
 
 def _check_share(name: str, share: float, batches: int) -> None:
     if int(share * batches) == 0:
-        enough = f"{1.01 / max(batches, 1):.3g}"
+        enough = f"{1.01 / batches:.3g}"
         raise ZooError(
             f"--trainer.{name} {share:g} is less than one of {batches} batches: give a number of batches, or at least "
             f"the share {enough}"

@@ -612,7 +612,7 @@ def test_without_a_test_split_dev_alone_is_reported(tmp_path):
     (tmp_path / "train.csv").write_text("\ufeff" + REVIEWS.replace("\n", "\r\n"), encoding="utf-8")
     (tmp_path / "dev.csv").write_text(REVIEWS + 'bad,""\n', encoding="utf-8")
     done = run("sentiment", *OWN, "--data.class_weights=[2,1]", "--data.max_length=2", cwd=tmp_path)
-    assert "there is no test split" in done.stderr and "17 texts, 1 empty, 16 truncated" in done.stderr
+    assert "there is no test split" in done.stderr and "17 texts, 1 empty, 16 truncated" in done.stdout
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert {name.split("/")[0] for name in facts["scores"]} == {"val"}
     assert facts["counts"]["train"] == {"texts": 16, "empty": 0, "truncated": 16}
