@@ -22,6 +22,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from recipes.evaluation import evaluate
 from recipes.recipe import Recipe
 from recipes.training import train
+from zoo.advertisements import silence_advertisements
 from zoo.errors import ZooError
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -36,6 +37,7 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     command = args.pop(0) if args and args[0] in COMMANDS else None
     for talkative in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    silence_advertisements()
     for noise in ("does not have many workers", "exists and is not empty", "outside the 'fit' stage"):
         warnings.filterwarnings("ignore", message=f".*{noise}")
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The recipes as people run them: as processes, on the bundled samples."""
+"""The recipes as people run them, on the bundled samples: in processes of their own where that is the point."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from command_line import ROOT, run, run_process
 from wandb.proto.wandb_internal_pb2 import Record
 
 from datamodules import ClassificationDataModule
@@ -30,7 +31,6 @@ from zoo import TextClassifier, from_pretrained
 from zoo.errors import ZooError
 from zoo.text import Inventory
 
-ROOT = Path(__file__).parents[1]
 TINY = [
     "--model.hidden_size=16", "--model.word_size=16", "--model.character_output=8", "--model.num_layers=1",
     "--trainer.precision=32-true", "--trainer.accelerator=cpu",
@@ -39,15 +39,6 @@ HEADER = "# newpar\n# sent_id = 1\n"
 CONLLU = HEADER + "1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n" + "".join(
     f"{i}\t{form}\t{form}\t_\t_\t_\t_\t_\t_\tx=1\n" for i, form in enumerate(["do", "n't", "go"], 1)
 ) + "\n"  # fmt: skip
-
-
-def run(recipe: str, *args, cwd: Path, text: str | None = None, fails: bool = False, env: dict | None = None):
-    command = [sys.executable, "-m", f"recipes.{recipe}", *map(str, args)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled", **(env or {})}
-    done = subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, env=environment)
-    assert (done.returncode != 0) == fails, done.stderr[-3000:]
-    assert "Traceback" not in done.stderr, done.stderr[-3000:]
-    return done
 
 
 def last_checkpoint(folder: Path) -> dict:
@@ -75,7 +66,7 @@ def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=folder)
+    done = run_process("pos_tagging", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=folder)
     assert "predict --model run/model" in done.stdout
     return folder / "run"
 
@@ -184,8 +175,8 @@ def test_fit_reads_no_test_split(tmp_path):
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     """Ctrl-C in the middle of an epoch, then the printed command: the weights are those of a run left alone."""
     args = ["--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
-    run("pos_tagging", "--out", "run", *args, cwd=tmp_path, env={"COLUMNS": "200"})
-    run("pos_tagging", *interrupt("pos_tagging", *args, cwd=tmp_path), cwd=tmp_path)
+    run_process("pos_tagging", "--out", "run", *args, cwd=tmp_path, env={"COLUMNS": "200"})
+    run_process("pos_tagging", *interrupt("pos_tagging", *args, cwd=tmp_path), cwd=tmp_path)
     alone, resumed = (last_checkpoint(tmp_path / name) for name in ("run", "stopped"))
     assert all(torch.equal(weights, resumed["state_dict"][name]) for name, weights in alone["state_dict"].items())
     assert [row["epochs"] for row in resumed["callbacks"]["Recorder"]["rows"]] == [1, 2, 3, 4]
@@ -194,7 +185,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 def test_two_processes_report_what_one_does(tmp_path):
     args = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
     args += ["--trainer.precision=bf16-mixed", "--trainer.max_epochs=2", "--out", "run"]
-    run("pos_tagging", *TINY[:4], *args, cwd=tmp_path)
+    run_process("pos_tagging", *TINY[:4], *args, cwd=tmp_path)
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert facts["processes"] == 2
     one = run("pos_tagging", "test", "--model", "run", "--trainer.precision=bf16-mixed", cwd=tmp_path)
@@ -443,7 +434,7 @@ def wandb_records(path: Path) -> Iterator[Record]:
 
 def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):
     args = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--wandb=offline"]
-    run("pos_tagging", "--out=run", *args, *TINY, cwd=tmp_path)
+    run_process("pos_tagging", "--out=run", *args, *TINY, cwd=tmp_path)
     (records,) = (tmp_path / "run/wandb").glob("offline-run-*/run-*.wandb")
     config, summary, history = {}, {}, set()
     for record in wandb_records(records):
@@ -460,11 +451,11 @@ def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):
 
 def test_wandb_without_key_or_network_stops_nothing(tmp_path):
     environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    done = run("pos_tagging", "--out=run", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
+    done = run_process("pos_tagging", "--out=run", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
     assert "test/accuracy" in json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
     assert "W&B" in done.stderr
     environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
-    done = run("pos_tagging", "--out=other", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
+    done = run_process("pos_tagging", "--out=other", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
     assert "no W&B key" in done.stderr
 
 
@@ -475,7 +466,7 @@ SMALL = ["--model.hidden_size=16", "--model.embedding_size=16", *TINY[-2:]]
 def classified(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("classified")
     args = ["--out=run", "--trainer.max_epochs=3", "--model.pooling=max+attention", "--model.learning_rate=0.01"]
-    done = run("sentiment", *args, *SMALL, cwd=folder)
+    done = run_process("sentiment", *args, *SMALL, cwd=folder)
     assert "recipes.sentiment predict --model run/model" in done.stdout
     return folder / "run"
 
@@ -533,7 +524,7 @@ def test_bare_classifiers(recipe, args, tmp_path):
 def test_two_processes_classify_as_one_does(tmp_path):
     two_processes = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
     half = "--trainer.precision=bf16-mixed"
-    run("spam", *SMALL[:2], *two_processes, half, "--trainer.max_epochs=2", "--out=run", cwd=tmp_path)
+    run_process("spam", *SMALL[:2], *two_processes, half, "--trainer.max_epochs=2", "--out=run", cwd=tmp_path)
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert facts["processes"] == 2
     one = json.loads(run("spam", "test", "--model=run", half, cwd=tmp_path).stdout)
@@ -543,7 +534,7 @@ def test_two_processes_classify_as_one_does(tmp_path):
         assert facts["scores"][name] == pytest.approx(value, abs=tolerance), name
     # In fp32 nothing excuses a difference, though batches are unequal.
     test = ["test", "--model=run", "--trainer.precision=32-true", "--data.max_tokens=100"]
-    one, two = (json.loads(run("spam", *test, *more, cwd=tmp_path).stdout) for more in ([], two_processes))
+    one, two = (json.loads(run_process("spam", *test, *more, cwd=tmp_path).stdout) for more in ([], two_processes))
     assert two == pytest.approx(one, abs=1e-6)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_recipes import interrupt, last_checkpoint, run
+from command_line import run, run_process
+from test_recipes import interrupt, last_checkpoint
 
 from recipes import folder
 
@@ -27,7 +28,7 @@ FILES = {
 def summarizer(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("summarizer")
     args = ["--trainer.precision=32-true", "--model.coverage_after=20", "--model.learning_rate=0.02"]
-    run("summarization", "--out", "run", *TINY, *args, cwd=folder)
+    run_process("summarization", "--out", "run", *TINY, *args, cwd=folder)
     return folder / "run"
 
 
@@ -66,7 +67,7 @@ COMPLETE = [
 def complete(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("complete")
     (folder / "v.txt").write_text("fire 1 2 -1\nbarn 0 -1 1\nMayor 3 0 1\n", encoding="utf-8")
-    run("summarization", "--out", "run", *COMPLETE, cwd=folder)
+    run_process("summarization", "--out", "run", *COMPLETE, cwd=folder)
     return folder / "run"
 
 
@@ -76,7 +77,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(complete):
     resume = interrupt("summarization", *COMPLETE, cwd=folder)
     stopped, alone = (last_checkpoint(folder / name) for name in ("stopped", "run"))
     assert stopped["global_step"] < 150 < alone["global_step"]
-    run("summarization", *resume, cwd=folder)
+    run_process("summarization", *resume, cwd=folder)
     resumed = last_checkpoint(folder / "stopped")
     assert resumed["global_step"] == alone["global_step"] and resumed["loops"] == alone["loops"]
     assert alone["state_dict"]["vectors.weight"].shape == (5, 3)
@@ -117,7 +118,7 @@ def test_predict_keeps_order_and_empty_lines(summarizer):
 
 def test_translation_with_two_processes_reports_what_one_does(tmp_path):
     args = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.precision=bf16-mixed", "--out", "run"]
-    run("translation", *TINY, *args, cwd=tmp_path)
+    run_process("translation", *TINY, *args, cwd=tmp_path)
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert facts["processes"] == 2
     one = json.loads(run("translation", "test", "--model", "run", cwd=tmp_path).stdout)
