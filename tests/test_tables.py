@@ -65,14 +65,25 @@ def test_a_comma_outside_quotes_is_the_separator_whatever_else_is_there(tmp_path
     assert read_table(tmp_path / "a.csv")[0].line == 3
 
 
+# Of a text that goes on in the next line, the first may be a whole row with a quote of its own: that one is refused.
+ROWS_OF_A_LINE = st.lists(st.tuples(st.sampled_from("ab"), TEXTS.filter(lambda text: "\n" not in text)), min_size=1)
+
+
 @settings(deadline=None)
-@given(ROWS, st.sampled_from(QUOTINGS))
+@given(ROWS_OF_A_LINE, st.sampled_from(QUOTINGS))
 @example([("a", "x"), ("b", 'say ""')], csv.QUOTE_MINIMAL)
 @example([("a", "x\ty\nz"), ("b", '"')], csv.QUOTE_MINIMAL)
+@example([("a", "\r")], csv.QUOTE_MINIMAL)
 def test_tsv_that_pandas_quoted_comes_back(folder, rows, quoting):
     table = written([("label", "text"), *rows], delimiter="\t", quoting=quoting)
     (folder / "a.tsv").write_text(table, encoding="utf-8", newline="")
     assert read(folder / "a.tsv") == rows
+
+
+def test_a_quoted_text_whose_first_line_is_a_row_is_refused_and_never_cut(folder):
+    (folder / "c.tsv").write_text('label\ttext\na\t"half\nof it"\n', encoding="utf-8")
+    with pytest.raises(DataError, match="c.tsv:3: expected 2 columns"):
+        read(folder / "c.tsv")
 
 
 @settings(deadline=None)

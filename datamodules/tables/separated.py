@@ -149,10 +149,11 @@ def _tsv_fields(lines: _Lines, *, decided: bool) -> Iterator[tuple[int, list[str
 def _is_quoted(fields: Sequence[str], width: int) -> bool:
     """Whether a line is quoted as pandas does it, and not a line of texts with quotes of their own.
 
-    It is if all of its fields are quoted; if one is that has quotes inside, each written twice; or if a quoted field
-    has a tab or a line end inside, so that without quoting the line has another width than those before.
+    It is if all of its fields are quoted; if one is that has quotes inside, each written twice, or a carriage return; or
+    if a quoted field has a tab or a line end inside, so that without quoting the line has another width than those
+    before.
     """
     quoted = [field for field in fields if QUOTED_FIELD.fullmatch(field)]
-    if len(quoted) == len(fields) or any('""' in field[1:-1] for field in quoted):
+    if len(quoted) == len(fields) or any('""' in field[1:-1] or "\r" in field for field in quoted):
         return True
     return width > 0 and len(fields) != width
