@@ -149,8 +149,8 @@ def _tsv_fields(lines: _Lines, *, decided: bool) -> Iterator[tuple[int, list[str
 def _is_quoted(fields: Sequence[str], width: int) -> bool:
     """Whether a line is quoted as pandas does it, and not a line of texts with quotes of their own.
 
-    It is if all of its fields are quoted; if one is that has quotes inside, each written twice, or a carriage return; or
-    if a quoted field has a tab or a line end inside, so that without quoting the line has another width than those
+    It is if all of its fields are quoted; if one is that has quotes inside, each written twice, or a carriage return;
+    or if a quoted field has a tab or a line end inside, so that without quoting the line has another width than those
     before.
     """
     quoted = [field for field in fields if QUOTED_FIELD.fullmatch(field)]

@@ -17,8 +17,8 @@ class ForwardAlgorithm(torch.autograd.Function):
     """Scores of tags `(B, T, K)` and of pairs `(K, K)` -> `alpha (B, T, K)`: log of the summed exp scores of all
     prefixes that end in a tag; and for backward the weights p(y_t | y_t+1, x_1..t), `(T - 1, B, K, K)`.
 
-    Autograd over `torch.logsumexp` takes longer, most where transitions are forbidden: exp of hugely negative numbers is
-    slow, and here no argument leaves the range where exp is quick. Each tag is shifted by its own maximum; the quicker
+    Autograd over `torch.logsumexp` takes longer, most where transitions are forbidden: exp of hugely negative numbers
+    is slow, and here no argument leaves the range where exp is quick. Each tag is shifted by its own maximum; the quicker
     `log(exp(alpha - max) @ exp(pairwise))` underflows at 100 nats apart.
     """
 
