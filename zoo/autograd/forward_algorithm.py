@@ -18,8 +18,8 @@ class ForwardAlgorithm(torch.autograd.Function):
     prefixes that end in a tag; and for backward the weights p(y_t | y_t+1, x_1..t), `(T - 1, B, K, K)`.
 
     Autograd over `torch.logsumexp` takes longer, most where transitions are forbidden: exp of hugely negative numbers
-    is slow, and here no argument leaves the range where exp is quick. Each tag is shifted by its own maximum; the quicker
-    `log(exp(alpha - max) @ exp(pairwise))` underflows at 100 nats apart.
+    is slow, and here no argument leaves the range where exp is quick. Each tag is shifted by its own maximum; the
+    quicker `log(exp(alpha - max) @ exp(pairwise))` underflows at 100 nats apart.
     """
 
     @staticmethod
