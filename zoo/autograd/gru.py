@@ -28,7 +28,7 @@ class GRUScan(torch.autograd.Function):
     """`gru_scan` with gradients: outputs `(B, T, D * H)`, last states `(D, B, H)`, and what backward needs.
 
     It saves the gates, scores, candidates and states of all steps; all other buffers cover one span only. Backward is
-    a loop of seven operations a step. torch's own GRU records some twenty, with a copy of the weights' gradient each.
+    a loop of seven operations a step; the gradients of the weights are products over a whole span.
     """
 
     @staticmethod

@@ -14,8 +14,7 @@ from zoo.autograd.first_derivative import first_derivative
 class LinearScan(torch.autograd.Function):
     """All states `(B, T, H)` of h' = h + take * (candidate - h), from `start (B, H)`.
 
-    Forward and backward are one operation a time step, into memory that is there already. Autograd would record some
-    four operations a step, and keep a copy of every state.
+    Forward and backward are one operation a time step, which writes where its result belongs: no state is copied.
     """
 
     @staticmethod
