@@ -36,8 +36,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from datamodules import TaggingDataModule
 from zoo import CELLS, RecurrentBackbone, SequenceTagger
-from zoo.cells import choose_kernel
-from zoo.cells.base import Cell
+from zoo.nn.cells import choose_kernel
+from zoo.nn.cells.base import Cell
 
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

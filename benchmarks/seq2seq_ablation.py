@@ -27,9 +27,9 @@ from peers.plain_trainer import plain_trainer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from recipes.flags import default_precision
-from zoo.seq2seq import Seq2SeqSummarizer
-from zoo.text_metrics import repetition, rouge
+from recipes.runner.flags import default_precision
+from zoo.metrics.generation import repetition, rouge
+from zoo.models.seq2seq import Seq2SeqSummarizer
 
 PARTS = {
     "no attention": {"attention": "none", "copy": False, "coverage": False},

@@ -36,8 +36,8 @@ from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train
 from peers.turns import Worker
 from rich.progress import Progress
 
-from zoo.pairs import TextCoder
-from zoo.text_metrics import bleu
+from zoo.batches.seq2seq import TextCoder
+from zoo.metrics.generation import bleu
 
 WORKERS = Path(__file__).parent / "peers"
 SIZES = {"encoder_size": 256, "decoder_size": 512, "dropout": 0.3, "label_smoothing": 0.1}

@@ -33,7 +33,7 @@ from rich.progress import Progress
 
 from datamodules.base import SPLITS
 from datamodules.tagging import TaggingDataModule
-from zoo.pretrained import from_pretrained
+from zoo.hub.pretrained import from_pretrained
 
 WORKERS = Path(__file__).parent / "peers"
 SIZES = {"word_size": 128, "character_size": 32, "character_output": 128, "character_encoder": "lstm"}

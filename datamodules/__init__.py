@@ -2,8 +2,8 @@
 
 from datamodules.catalog import CATALOG
 from datamodules.classification import ClassificationDataModule
-from datamodules.downloads import locate
-from datamodules.readers import DataError
+from datamodules.download import locate
+from datamodules.readers.conllu import DataError
 from datamodules.seq2seq import Seq2SeqDataModule
 from datamodules.tagging import TaggingDataModule
 

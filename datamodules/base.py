@@ -10,13 +10,13 @@ from pathlib import Path
 import pytorch_lightning as pl
 from torch import Tensor
 
-from datamodules.batching import BatchLoader, EncodedSplit
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
-from datamodules.downloads import locate
-from datamodules.readers import DataError
-from datamodules.vectors import coverage, read_vectors
-from zoo.batching import check_budget
+from datamodules.download import locate
+from datamodules.readers.conllu import DataError
+from datamodules.readers.vectors import coverage, read_vectors
+from datamodules.sampler import BatchLoader, EncodedSplit
+from zoo.batches.batching import check_budget
 from zoo.codec import Codec, disagreement
 from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN, Vocabulary

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from datamodules.corpus import Corpus, RemoteFile
-from datamodules.dealing import abstracts, messages, reviews, titles
+from datamodules.preparation import abstracts, messages, reviews, titles
 
 SAMPLES = Path(__file__).parent / "samples"
 POLARITY = {"0": "negative", "1": "positive"}

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers import DataError
-from datamodules.tables import FORMATS, SEPARATOR, LabelledText, read_table
-from zoo.batching import EncodedTexts, WordIndexer
+from datamodules.readers.conllu import DataError
+from datamodules.readers.tables import FORMATS, SEPARATOR, LabelledText, read_table
+from zoo.batches.batching import EncodedTexts, WordIndexer
 from zoo.codec import Codec, classifier_codec
-from zoo.stop_words import read_stop_words
 from zoo.text import Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
+from zoo.text.stop_words import read_stop_words
 
 if TYPE_CHECKING:
-    from zoo.classifier import TextClassifier
+    from zoo.models.classifier import TextClassifier
 
 
 class ClassificationDataModule(CorpusDataModule):

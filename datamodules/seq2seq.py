@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
-from datamodules.pairs import parallel_file, read_pairs, read_parallel
-from datamodules.readers import DataError
-from datamodules.tables import FORMATS
+from datamodules.readers.conllu import DataError
+from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
+from datamodules.readers.tables import FORMATS
+from zoo.batches.seq2seq import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder, bare
 from zoo.codec import Codec, writer_codec
 from zoo.errors import ZooError
-from zoo.languages import guess_language, primary_language
-from zoo.pairs import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder, bare
-from zoo.stop_words import read_stop_words
 from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
+from zoo.text.languages import guess_language, primary_language
+from zoo.text.stop_words import read_stop_words
 
 if TYPE_CHECKING:
-    from zoo.seq2seq import Seq2Seq
+    from zoo.models.seq2seq import Seq2Seq
 
 PIECES = 8000  # sentencepieces, where the user sets no number and the text allows as many
 THOUSANDS = ("zh", "ja")  # languages of so many characters: the rarest are spelled in bytes
@@ -51,7 +51,7 @@ class Seq2SeqDataModule(CorpusDataModule):
             and parallel where that is none of these.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.
         language: of the targets, a tag of BCP 47 such as "de" or "zh-CN"; by default the corpus's own, and in one's own
-            files what the script of the training targets tells (`zoo.languages.guess_language`).
+            files what the script of the training targets tells (`zoo.text.languages.guess_language`).
         tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words, an optional package).
         stop_words: words of sources that are not read, and so cannot be copied: "english", "chinese" or a file with
             one a line. Targets keep all of theirs. Not with sentencepiece, whose pieces are not words.

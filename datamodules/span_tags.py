@@ -8,10 +8,10 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from datamodules.readers import TaggedSentence
-from datamodules.text_files import DataError
+from datamodules.readers.conllu import TaggedSentence
+from datamodules.readers.text_files import DataError
 from zoo.errors import ZooError
-from zoo.spans import SCHEMES, convert, detect_scheme, strange_tags, tags_of
+from zoo.text.tag_schemes import SCHEMES, convert, detect_scheme, strange_tags, tags_of
 
 SHOWN = 5  # tags in a message
 

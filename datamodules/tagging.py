@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers import TaggedSentence
+from datamodules.readers.conllu import TaggedSentence
+from datamodules.readers.tagged_files import FORMATS, read_tagged
+from datamodules.readers.text_files import DataError
 from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
-from datamodules.tagged_files import FORMATS, read_tagged
-from datamodules.text_files import DataError
-from zoo.batching import EncodedSentences, FormIndexer
+from zoo.batches.batching import EncodedSentences, FormIndexer
 from zoo.codec import Codec, tagger_codec
-from zoo.spans import is_legal
 from zoo.text import Inventory, Vocabulary
+from zoo.text.tag_schemes import is_legal
 
 if TYPE_CHECKING:
-    from zoo.tagger import SequenceTagger
+    from zoo.models.tagger import SequenceTagger
 
 RARE_CHARACTER = 3  # rarer ones train the unknown character
 

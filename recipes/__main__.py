@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args[0] in MODELS:
         show_models(args)
     elif args[0] in recipes:
-        import_module("recipes.cli").main(import_module(f"recipes.{args[0]}").RECIPE, args[1:])
+        import_module("recipes.runner.cli").main(import_module(f"recipes.{args[0]}").RECIPE, args[1:])
     else:
         print(f"error: unknown recipe {args[0][:60]!r}\n\n{usage(recipes)}", file=sys.stderr)
         raise SystemExit(2)

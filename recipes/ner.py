@@ -10,10 +10,10 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.tagging import TaggingDataModule
-from recipes import tagging
-from recipes.cli import main
-from recipes.recipe import Recipe
-from zoo.tagger import SequenceTagger
+from recipes.reports import tagging
+from recipes.runner.cli import main
+from recipes.runner.recipe import Recipe
+from zoo.models.tagger import SequenceTagger
 
 RECIPE = Recipe(
     name="ner",

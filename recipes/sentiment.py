@@ -12,10 +12,10 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.classification import ClassificationDataModule
-from recipes import classification
-from recipes.cli import main
-from recipes.recipe import Recipe
-from zoo.classifier import TextClassifier
+from recipes.reports import classification
+from recipes.runner.cli import main
+from recipes.runner.recipe import Recipe
+from zoo.models.classifier import TextClassifier
 
 RECIPE = Recipe(
     name="sentiment",

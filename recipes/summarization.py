@@ -13,22 +13,22 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.seq2seq import Seq2SeqDataModule
-from recipes import seq2seq
-from recipes.cli import main
-from recipes.recipe import Recipe
-from zoo.seq2seq import Seq2SeqSummarizer
-from zoo.writing import Search
+from recipes.reports import generation
+from recipes.runner.cli import main
+from recipes.runner.recipe import Recipe
+from zoo.models.generator import Search
+from zoo.models.seq2seq import Seq2SeqSummarizer
 
 RECIPE = Recipe(
     name="summarization",
     model=Seq2SeqSummarizer,
     data=Seq2SeqDataModule,
-    links=seq2seq.LINKS,
+    links=generation.LINKS,
     defaults={"data.dataset": "sample-headlines", "data.max_source": 250, "data.max_target": 50},
-    report=seq2seq.WritingReport.of,
-    predict=partial(seq2seq.predict, pretrained="titles-en-acl"),
+    report=generation.WritingReport.of,
+    predict=partial(generation.predict, pretrained="titles-en-acl"),
     search=Search,
-    compare=seq2seq.compare,
+    compare=generation.compare,
 )
 
 if __name__ == "__main__":

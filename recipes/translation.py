@@ -13,22 +13,22 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.seq2seq import Seq2SeqDataModule
-from recipes import seq2seq
-from recipes.cli import main
-from recipes.recipe import Recipe
-from zoo.seq2seq import Seq2Seq
-from zoo.writing import Search
+from recipes.reports import generation
+from recipes.runner.cli import main
+from recipes.runner.recipe import Recipe
+from zoo.models.generator import Search
+from zoo.models.seq2seq import Seq2Seq
 
 RECIPE = Recipe(
     name="translation",
     model=Seq2Seq,
     data=Seq2SeqDataModule,
-    links=(*seq2seq.LINKS, "unit"),
+    links=(*generation.LINKS, "unit"),
     defaults={"data.dataset": "sample-phrases"},
-    report=seq2seq.WritingReport.of,
-    predict=partial(seq2seq.predict, pretrained="translate-en-de-multi30k"),
+    report=generation.WritingReport.of,
+    predict=partial(generation.predict, pretrained="translate-en-de-multi30k"),
     search=Search,
-    compare=seq2seq.compare,
+    compare=generation.compare,
 )
 
 if __name__ == "__main__":

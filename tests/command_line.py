@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
-from recipes.cli import main
+from recipes.runner.cli import main
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,9 +9,22 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("zoo", "datamodules", "recipes")
-# What a datamodule may know of the models: text, tensors and spans, no network.
-TEXT_SIDE = ("batching", "codec", "errors", "languages", "pairs", "spans", "stop_words", "text")
-DATA_SIDE = {f"zoo.{name}" for name in TEXT_SIDE}
+# The floors of `zoo`, lowest first: a module imports from its own folder and from lower floors alone.
+FLOORS = (
+    ("errors",),
+    ("autograd", "memory", "packages", "threads", "model_folder"),
+    ("masks",),
+    ("text", "generation"),
+    ("batches",),
+    ("nn", "metrics"),
+    ("codec",),
+    ("models",),
+    ("hub", "interop"),
+    ("data", "__main__", ""),
+)
+FLOOR = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+# What a datamodule may know of the models: text, ids and batches, no network.
+DATA_SIDE = ("batches", "codec", "errors", "text")
 
 # The one exception: a second name of the datamodules, for users alone.
 ALIAS = "zoo.data"
@@ -49,7 +62,27 @@ def test_imports_point_one_way(module):
     assert all(target.split(".")[0] in below for target in GRAPH[module])
     assert ALIAS not in GRAPH[module]
     if room == "datamodules":
-        assert {target for target in GRAPH[module] if target.startswith("zoo")} <= DATA_SIDE
+        assert {folder_of(target) for target in GRAPH[module] if target.startswith("zoo")} <= set(DATA_SIDE)
+
+
+def folder_of(module: str) -> str:
+    """The folder of a module of `zoo`, or its name where it is in none; "" for `zoo` itself."""
+    return f"{module}..".split(".")[1]
+
+
+@pytest.mark.parametrize("module", [name for name in GRAPH if name.split(".")[0] == "zoo"])
+def test_folders_of_zoo_import_from_lower_floors_alone(module):
+    folder = folder_of(module)
+    for target in GRAPH[module]:
+        other = folder_of(target)
+        if target.startswith("zoo") and other != folder:
+            assert FLOOR[other] < FLOOR[folder], f"{module} imports {target}"
+
+
+def test_every_file_of_recipes_is_a_recipe():
+    for path in sorted((ROOT / "recipes").glob("*.py")):
+        if not path.name.startswith("__"):
+            assert "RECIPE = Recipe(" in path.read_text("utf-8"), f"{path}: machinery belongs into a folder"
 
 
 def test_no_cycles():

@@ -8,7 +8,7 @@ import torch
 
 from datamodules import ClassificationDataModule
 from zoo import CELLS, Encoded, RecurrentBackbone, RecurrentOptions, TextClassifier
-from zoo.cells import kernel_names
+from zoo.nn.cells import kernel_names
 
 DEVICE = "cuda"
 if not torch.cuda.is_available():

@@ -15,10 +15,10 @@ import yaml
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from zoo.base import ZooModule
+from zoo.hub.pretrained import BUNDLED
+from zoo.metrics.generation import MONITORS, SCORES
 from zoo.model_folder import CARD, read_json
-from zoo.pretrained import BUNDLED
-from zoo.text_metrics import MONITORS, SCORES
+from zoo.models.base import ZooModule
 
 # The argument of a task's datamodule that says where the tags, labels or targets are.
 GOLD = {"tagging": "column", "classification": "label_column", "seq2seq": "target"}

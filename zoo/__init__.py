@@ -1,12 +1,12 @@
 """Recurrent models for natural language processing, as PyTorch Lightning modules."""
 
-from zoo.backbone import Encoded, RecurrentBackbone
-from zoo.cells import CELLS, RecurrentOptions
-from zoo.classifier import TextClassifier
-from zoo.imports import import_keras, import_state_dict
-from zoo.pretrained import from_pretrained, list_pretrained, register
-from zoo.seq2seq import Seq2Seq, Seq2SeqSummarizer
-from zoo.tagger import SequenceTagger
+from zoo.hub.pretrained import from_pretrained, list_pretrained, register
+from zoo.interop import import_keras, import_state_dict
+from zoo.models.classifier import TextClassifier
+from zoo.models.seq2seq import Seq2Seq, Seq2SeqSummarizer
+from zoo.models.tagger import SequenceTagger
+from zoo.nn.backbone import Encoded, RecurrentBackbone
+from zoo.nn.cells import CELLS, RecurrentOptions
 from zoo.text import Vocabulary
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from zoo.errors import ZooError, unknown_name
-from zoo.pretrained import list_pretrained
+from zoo.hub.pretrained import list_pretrained
 
 HEAD = ("name", "task", "language", "corpus", "score on test")
 USAGE = "expected `python -m zoo` or `python -m zoo show NAME`"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
-from zoo.batching import FormIndexer, WordIndexer
-from zoo.pairs import PairIndexer
+from zoo.batches.batching import FormIndexer, WordIndexer
+from zoo.batches.seq2seq import PairIndexer
 from zoo.text import Preprocessor, Vocabulary
 
 Codec = Mapping[str, object]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datamodules.seq2seq import Seq2SeqDataModule
-from zoo.pairs import Pair
+from zoo.batches.seq2seq import Pair
 
 
 class FirstPairs(Seq2SeqDataModule):

@@ -9,9 +9,9 @@ from turns import Pace, Turns
 from zoo_training import VERSIONS, take_settings, train
 
 from datamodules.classification import ClassificationDataModule
-from datamodules.tables import LabelledText
-from zoo.classifier import TextClassifier
-from zoo.pretrained import from_pretrained
+from datamodules.readers.tables import LabelledText
+from zoo.hub.pretrained import from_pretrained
+from zoo.models.classifier import TextClassifier
 
 
 class Thinned(ClassificationDataModule):

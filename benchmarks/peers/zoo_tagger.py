@@ -8,10 +8,10 @@ import torch
 from turns import Turns
 from zoo_training import VERSIONS, take_settings, train
 
-from datamodules.readers import TaggedSentence
+from datamodules.readers.conllu import TaggedSentence
 from datamodules.tagging import TaggingDataModule
-from zoo.pretrained import from_pretrained
-from zoo.tagger import SequenceTagger
+from zoo.hub.pretrained import from_pretrained
+from zoo.models.tagger import SequenceTagger
 
 CLIP = 5.0  # as flair's trainer
 

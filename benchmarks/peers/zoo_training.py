@@ -11,7 +11,7 @@ import torch
 from plain_trainer import plain_trainer
 from turns import Pace, Turns
 
-from zoo.base import ZooModule
+from zoo.models.base import ZooModule
 
 VERSIONS = f"lstm-zoo on torch {torch.__version__} and pytorch-lightning {pl.__version__}"
 

@@ -10,9 +10,9 @@ from pairs import FirstPairs
 from turns import Turns
 from zoo_training import VERSIONS, take_settings, train
 
-from zoo.pairs import SPECIALS
-from zoo.pretrained import from_pretrained
-from zoo.seq2seq import Seq2Seq
+from zoo.batches.seq2seq import SPECIALS
+from zoo.hub.pretrained import from_pretrained
+from zoo.models.seq2seq import Seq2Seq
 
 CLIP = 5.0  # as JoeyNMT's trainer here
 

@@ -1,9 +1,9 @@
 """Text to ids and back: vocabularies, inventories of tags, tokenizers, and what a classifier reads of a text."""
 
 from zoo.text.inventory import Inventory
-from zoo.text.pieces import SentencePieces
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
 from zoo.text.sentences import split_sentences
+from zoo.text.subwords import SentencePieces
 from zoo.text.tokenizers import (
     TOKENIZERS,
     require_pieces,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
-from zoo.text.pieces import SentencePieces
+from zoo.text.subwords import SentencePieces
 from zoo.text.tokenizers import TOKENIZERS, require_pieces, require_words
 from zoo.text.vocabulary import UNKNOWN
 

@@ -1,0 +1,121 @@
+"""Tables in JSON: an object a line (JSON Lines), or an array of objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+
+from datamodules.readers.tables.columns import Record, Row, no_column, place_of
+from datamodules.readers.text_files import DataError, numbered, open_text
+from zoo.errors import shown
+
+WHITE_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def json_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
+    """Two columns of each object; numbers are those of the first object's keys."""
+    names: list[str] = []
+    for number, row in _objects(path):
+        header, here = list(row), f"{path}:{number}"
+        names = names or [header[place_of(column, header, here, named=True)] for column in columns]
+        for name in names:
+            if name not in row:
+                raise no_column(name, header, here)
+            _check_characters(row[name], name, here)
+        yield Row(number, *(row[name] for name in names))
+
+
+def json_records(path: str | Path) -> Iterator[Record]:
+    """All columns of each object."""
+    for number, row in _objects(path):
+        for name, value in row.items():
+            _check_characters([name, value], name, f"{path}:{number}")
+        yield Record(number, row)
+
+
+def _objects(path: str | Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """The objects, with the lines that they begin in."""
+    with open_text(path) as stream:
+        for number, row in _values(numbered(stream, str(path)), path):
+            if not isinstance(row, Mapping):
+                raise DataError(f"{path}:{number}: expected JSON objects, one a line or in an array, got {shown(row)}")
+            yield number, row
+
+
+def _values(lines: Iterator[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, object]]:
+    """The values of JSON Lines or of an array, with line numbers: a bracket before all else begins an array."""
+    blank = ""
+    for number, line in lines:
+        if not line.strip():
+            blank += line
+        elif line.lstrip().startswith("["):
+            others = (line for _, line in lines)
+            yield from _array_values("".join(chain([blank, line], others)), path)
+        else:
+            yield from _line_values(chain([(number, line)], lines), path)
+
+
+def _line_values(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, object]]:
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line, object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{path}:{number}: expected a JSON object a line, got: {error}. An object over several lines must be "
+                "part of an array"
+            ) from error
+        yield number, value
+
+
+def _array_values(text: str, path: str | Path) -> Iterator[tuple[int, object]]:
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    place = _after_space(text, text.index("[") + 1)
+    line = 1 + text.count("\n", 0, place)
+    closed = text.startswith("]", place)
+    while not closed:
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            line, reason = getattr(error, "lineno", line), getattr(error, "msg", error)
+            raise DataError(f"{path}:{line}: expected an array of JSON objects, got: {reason}") from error
+        yield line, value
+        end = _after_space(text, end)
+        closed = text.startswith("]", end)
+        if not closed and not text.startswith(",", end):
+            raise DataError(f"{path}:{line}: expected an array of JSON objects, got no comma after the one here")
+        following = end if closed else _after_space(text, end + 1)
+        line += text.count("\n", place, following)
+        place = following
+    if text[place + 1 :].strip():
+        raise DataError(f"{path}:{line}: expected one array of JSON objects, got more after its end")
+
+
+def _after_space(text: str, place: int) -> int:
+    return WHITE_SPACE.match(text, place).end()
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object, each of whose names means one value: of two, JSON does not say which."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"an object with two values of {name!r}")
+    return row
+
+
+def _check_characters(value: object, column: str, here: str) -> None:
+    """JSON can spell halves of characters, which no file can keep."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise DataError(
+            f"{here}: expected Unicode text in column {column}, got {half!r}, half of a character that is written "
+            "as two escapes. Its text was cut inside the character: remove this half, or put the other one back"
+        ) from error

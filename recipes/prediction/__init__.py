@@ -1,0 +1,1 @@
+"""`predict` on the command line: what it reads and what it writes."""

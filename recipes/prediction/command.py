@@ -1,0 +1,165 @@
+"""What all `predict` commands share: their flags, which input is meant, and where the model computes."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from datamodules import CATALOG
+from datamodules.readers.tables import FORMATS, is_number
+from recipes.prediction.inputs import TABLES, TAGGED, Item, Source, format_by_ending
+from recipes.prediction.streams import CHUNK, stream
+from recipes.runner.evaluation import load_model
+from recipes.runner.origins import origin_of
+from recipes.runner.recipe import Recipe
+from zoo.errors import ZooError
+from zoo.hub.pretrained import list_pretrained
+from zoo.models.base import ZooModule
+from zoo.text.languages import guess_language, is_unspaced
+
+PRECISIONS: Mapping[str, torch.dtype | None] = {
+    "32-true": None,
+    "bf16-mixed": torch.bfloat16,
+    "16-mixed": torch.float16,
+}
+
+
+def prediction_parser(
+    recipe: Recipe, description: str, pretrained: str, formats: Sequence[str], *, inputs: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """The arguments of every `predict`: input, model, output, and where to compute.
+
+    Args:
+        recipe: whose command it is.
+        description: what it does.
+        pretrained: the default model.
+        formats: of the output.
+        inputs: formats of the input beside text and tables.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m recipes.{recipe.name} predict", description=description)
+    parser.add_argument("input", nargs="?", default="-", help="a file, - for standard input (default)")
+    which = f"name, model or run folder, checkpoint ({pretrained})"
+    parser.add_argument("--model", default=pretrained, help=which)
+    kinds = ("text", *inputs, *(table for table in TABLES if table not in inputs))
+    parser.add_argument(
+        "--input_format", choices=kinds, help="default: what the file's ending says, else a text a line"
+    )
+    where = "of a table: where the texts are, a name or a number (as in training, else text)"
+    parser.add_argument("--text_column", help=where)
+    header = "whether the first line of CSV or TSV names the columns (true, unless --text_column is a number)"
+    parser.add_argument("--header", choices=("true", "false"), help=header)
+    parser.add_argument("--format", choices=formats, default=None, help=f"of the output ({formats[0]})")
+    parser.add_argument("--output", default="-", help="a new file, - for standard output (default)")
+    parser.add_argument("--overwrite", action="store_true", help="the output may replace a file")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, ... (a GPU where there is one)")
+    precision = "32-true, or faster and less exact"
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="32-true", help=precision)
+    at_a_time = f"items that are read and answered at a time ({CHUNK}): fewer take less memory"
+    parser.add_argument("--batch_size", type=int, default=CHUNK, help=at_a_time)
+    return parser
+
+
+def source_of(options: argparse.Namespace, *, tokens: bool = False) -> Source:
+    """The input that was asked for.
+
+    Args:
+        options: those of a `prediction_parser`.
+        tokens: whether the model reads tokens, so that there are files of them.
+    """
+    format = options.input_format or format_by_ending(options.input, TAGGED if tokens else FORMATS)
+    columns, header = _text_columns(options, tokens)
+    if options.header is not None:
+        header = options.header == "true"
+    guessed = format is None
+    return Source(options.input, format or "text", guessed=guessed, columns=columns, header=header, tokens=tokens)
+
+
+def _text_columns(options: argparse.Namespace, tokens: bool) -> tuple[list[str], bool | None]:
+    """Columns that may have the texts, and whether there is a header: as asked for, else as in the training."""
+    if options.text_column is not None:
+        return [options.text_column], None
+    if tokens:
+        return ["tokens", "text"], None
+    origin = origin_of(options.model)
+    trained = origin.data.get("text_column") or origin.data.get("source")
+    if origin.own_files and trained is not None:
+        return [str(trained), "text"], origin.data.get("header")
+    corpus = CATALOG.get(origin.data.get("dataset"))
+    known = [trained, corpus.text_column if corpus else None, "text", "source"]
+    # A number says nothing of other files than those of that corpus.
+    return [name for name in known if isinstance(name, str) and not is_number(name)], None
+
+
+def load_predictor(options: argparse.Namespace, recipe: Recipe) -> ZooModule:
+    """The model, on its device.
+
+    Raises:
+        ZooError: there is none, it is damaged, or it is of another task; or there is no such device.
+    """
+    if options.batch_size < 1:
+        raise ZooError(f"expected a --batch_size of at least 1, got {options.batch_size}")
+    model = load_model(options.model, recipe)
+    name = options.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return model.to(torch.device(name))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ZooError(f"--device {options.device}: expected a device of this machine, got: {reason[:200]}") from error
+
+
+def warn_of_language(reference: str, chunk: Sequence[Item]) -> None:
+    """Warns of texts in another script than those that a bundled model was trained on, as far as letters tell."""
+    card = list_pretrained().get(reference)
+    texts = [item.content if isinstance(item.content, str) else " ".join(item.content) for item in chunk]
+    has_letters = any(character.isalpha() for text in texts for character in text)
+    if card is None or Path(reference).is_dir() or not has_letters:
+        return
+    found = guess_language(texts)
+    if is_unspaced(card["language"]) != is_unspaced(found):
+        warnings.warn(
+            f"{reference} is for texts like those of {card['data']['dataset']}, language {card['language']}, and these "
+            f"look like language {found}: its answers mean nothing here. Choose another model with --model"
+        )
+
+
+@contextmanager
+def computing(options: argparse.Namespace, model: ZooModule) -> Iterator[None]:
+    """The precision that was asked for, inside."""
+    dtype = PRECISIONS[options.precision]
+    with torch.autocast(model.device.type, dtype, enabled=dtype is not None):
+        yield
+
+
+def answer(
+    options: argparse.Namespace,
+    source: Source,
+    write: Callable[[Sequence[Item]], Iterable[str]],
+    unit: str,
+    header: str = "",
+) -> None:
+    """Streams the input to the output; arguments as of `recipes.prediction.streams.stream`."""
+    begun = False
+
+    def checked(chunk: Sequence[Item]) -> Iterable[str]:
+        nonlocal begun
+        if not begun:
+            warn_of_language(options.model, chunk)
+        begun = True
+        return write(chunk)
+
+    stream(
+        source,
+        checked,
+        unit,
+        output=options.output,
+        overwrite=options.overwrite,
+        chunk_size=options.batch_size,
+        header=header,
+    )

@@ -1,0 +1,1 @@
+"""Reports of a run: tables, figures and examples of each task."""

@@ -1,0 +1,51 @@
+"""Short tables for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+
+from zoo.metrics.tagging import LabelScore
+
+
+def print_scores(
+    title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None, *, file: TextIO
+) -> None:
+    """Scores between 0 and 1 as percentages, losses and perplexities as they are, and what they cost."""
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in scores.items():
+        table.add_row(name, _shown(name, value))
+    if facts:
+        table.add_section()
+        for split, counts in facts["counts"].items():
+            table.add_row(split, listed(counts))
+        table.add_row("training", f"{facts['train_seconds']:.0f} s, {facts['train_tokens_per_second']:,} tokens/s")
+        table.add_row("peak memory", f"{facts['peak_memory_mb']:,} MB" if facts["peak_memory_mb"] else "not measured")
+    console = Console(file=file)
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def _shown(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "none"
+    return f"{value:.4f}" if name.endswith(("loss", "perplexity")) else f"{100 * value:.2f} %"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Counts in a line: `40 texts, 0 empty, 2 truncated`."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def label_scores(title: str, scores: Sequence[LabelScore]) -> str:
+    """Precision, recall and F1 of each label, a line each."""
+    head = f"{title:<16}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}\n"
+    return head + "".join(
+        f"{s.label:<16}{s.precision:>10.4f}{s.recall:>10.4f}{s.f1:>10.4f}{s.support:>10}\n" for s in scores
+    )

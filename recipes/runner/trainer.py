@@ -1,0 +1,79 @@
+"""What the Trainer's flags may be: refused is, before anything is read or written, what would end in nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytorch_lightning as pl
+
+from datamodules.base import CorpusDataModule
+from recipes.runner.parser import one_line
+from zoo.errors import ZooError
+
+
+def check_trainer(options, *, test: bool) -> None:
+    """Refuses what would leave a run without a best checkpoint, or without the scores that it ends with."""
+    for name in ("max_epochs", "max_steps", "limit_train_batches", "limit_val_batches", *["limit_test_batches"] * test):
+        if getattr(options, name) == 0:
+            raise ZooError(f"--trainer.{name} 0 leaves nothing to report: leave it out, or give more than 0")
+    for name, wrong in (("enable_checkpointing", False), ("barebones", True)):
+        if getattr(options, name) is wrong:
+            raise ZooError(f"--trainer.{name} {str(wrong).lower()} leaves no best checkpoint to report: leave it out")
+    if options.accumulate_grad_batches < 1:
+        raise ZooError(
+            f"expected --trainer.accumulate_grad_batches of at least 1, got {options.accumulate_grad_batches}"
+        )
+    if options.fast_dev_run:
+        few = " ".join(f"--trainer.{name} 2" for name in ("max_epochs", "limit_train_batches", "limit_val_batches"))
+        raise ZooError(f"--trainer.fast_dev_run leaves no checkpoint to report: to try things out give {few}")
+    batches = options.val_check_interval
+    if isinstance(batches, int) and batches > 1 and options.check_val_every_n_epoch is not None:
+        raise ZooError(
+            f"--trainer.val_check_interval {batches} is for batches of one epoch, which may have fewer: to count on "
+            "from epoch to epoch add --trainer.check_val_every_n_epoch null, or give a share of an epoch, such as 0.5"
+        )
+    epochs, every = options.max_epochs or 0, options.check_val_every_n_epoch or 1
+    if 0 < epochs < every:
+        raise ZooError(
+            f"--trainer.check_val_every_n_epoch {every} never scores a model on dev in --trainer.max_epochs {epochs}: "
+            "give more epochs, or score more often"
+        )
+
+
+def check_shares(trainer: pl.Trainer, data: CorpusDataModule, *, test: bool) -> None:
+    """Refuses shares of a split that are less than one batch of it.
+
+    Args:
+        trainer: not yet with the data.
+        data: set up for all splits that will be read.
+        test: whether test is one of them.
+    """
+    limits = {"train": trainer.limit_train_batches, "val": trainer.limit_val_batches}
+    loaders = {"train": data.train_dataloader, "val": data.val_dataloader}
+    if test:
+        limits["test"], loaders["test"] = trainer.limit_test_batches, data.test_dataloader
+    for split, share in limits.items():
+        if isinstance(share, float):
+            batches = max(1, len(loaders[split]()) // trainer.world_size)  # each process gets one at least
+            _check_share(f"limit_{split}_batches", share, batches)
+
+
+def _check_share(name: str, share: float, batches: int) -> None:
+    if int(share * batches) == 0:
+        enough = f"{1.01 / batches:.3g}"
+        raise ZooError(
+            f"--trainer.{name} {share:g} is less than one of {batches} batches: give a number of batches, or at least "
+            f"the share {enough}"
+        )
+
+
+@contextmanager
+def fitting(problem: str, kinds: type[Exception] | tuple[type[Exception], ...] = Exception) -> Iterator[None]:
+    """An error of Lightning inside comes from a flag, and is a message for people: `problem`, and its own words."""
+    try:
+        yield
+    except ZooError:
+        raise
+    except kinds as error:
+        raise ZooError(f"{problem}: {one_line(str(error)) or type(error).__name__}") from error

@@ -1,0 +1,147 @@
+"""Trains a model, tests the best checkpoint, and writes down what came out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import WeightAveraging
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from recipes.reports.figures import learning_curve
+from recipes.reports.json_text import json_text
+from recipes.reports.tables import print_scores
+from recipes.runner.flags import TrainingCLI
+from recipes.runner.recipe import Recipe
+from recipes.runner.run_folder import RunFolder
+from recipes.runner.trainer import fitting
+from recipes.runner.wandb_run import finish, log_pictures
+from zoo.errors import ZooError
+
+
+def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
+    """Fits, then reports on test, or on dev where `test` is False or there is no test split."""
+    try:
+        _train(recipe, args, test=test)
+    finally:
+        os.environ.pop("LSTM_ZOO_RUN", None)
+
+
+def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
+    started = time.perf_counter()
+    cli = TrainingCLI(recipe, args, test=test)
+    if cli.main_process:
+        cli.save_config()
+        print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
+        if test and not cli.test:
+            print("there is no test split (--data.test FILE): dev alone will be reported", file=sys.stderr)
+    try:
+        _fit(cli)
+        _report(cli, args, started)
+    except (SystemExit, OSError):  # it was told to end, or the disk is full
+        if cli.main_process:
+            print_resume(cli.folder, cli.resume_command)
+        raise
+
+
+def _fit(cli: TrainingCLI) -> None:
+    last = cli.folder.last if cli.config.resume else None
+    with fitting("the training cannot begin", MisconfigurationException):
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
+
+
+def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
+    """Scores the best checkpoint, and writes down all there is to know."""
+    recipe, folder, trainer, model = cli.recipe, cli.folder, cli.trainer, cli.model
+    if not folder.best.is_file():
+        raise ZooError(
+            f"the training ended before the model was scored on dev, so there is no {folder.best}: give it more with "
+            "--trainer.max_steps or --trainer.max_time, or score more often with --trainer.val_check_interval"
+        )
+    # Weight averaging would put its own last weights in the place of the best ones.
+    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
+    best = torch.load(folder.best, map_location="cpu", weights_only=True)
+    model.load_state_dict(best["state_dict"])
+    if cli.main_process:
+        model.save_pretrained(folder.model)
+    stage = "test" if cli.test else "val"
+    evaluate = trainer.test if cli.test else trainer.validate
+    scores = evaluate(model, cli.datamodule, verbose=False)[0]
+    report = recipe.report(trainer, stage)
+    if not cli.main_process:
+        return
+    rows = cli.recorder.rows
+    facts = {
+        "scores": scores,
+        "best_dev": {model.monitor: max(row[model.monitor] for row in rows)},
+        "counts": report.counts(),
+        "epochs": round(rows[-1]["epochs"], 2),
+        "train_seconds": round(cli.recorder.seconds, 1),
+        "total_seconds": round(time.perf_counter() - started, 1),
+        "train_tokens_per_second": round(cli.recorder.tokens_per_second),
+        "parameters": _parameters(model),
+        "peak_memory_mb": peak_memory_mb(),
+        "seed": cli.config.seed_everything,
+        "precision": cli.config.trainer.precision,
+        "processes": trainer.world_size,
+        "command": f"python -m recipes.{recipe.name} {shlex.join(args)}".strip(),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+    folder.metrics.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
+    pictures = [learning_curve(rows, model.monitor, folder.path / "learning-curve.png"), *report.write(folder.path)]
+    log_pictures(cli.logger, pictures)
+    finish(cli.logger, scores)
+    split = cli.datamodule.described("test" if cli.test else "dev")
+    title = f"{folder.path}, the best of {facts['epochs']:g} epochs, on {split}"
+    print_scores(title, scores, facts, file=sys.stdout)
+    print(f"next:  {recipe.command} predict --model {shlex.quote(str(folder.model))}")
+
+
+def print_resume(folder: RunFolder, command: str) -> None:
+    """Tells people how to go on with an interrupted run."""
+    if folder.last.is_file():
+        print(f"\ninterrupted. Go on from {folder.last} with:\n{command}", file=sys.stderr)
+    else:
+        print("\ninterrupted before there was a checkpoint", file=sys.stderr)
+
+
+def _parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory this process ever held, in MB: of the GPU where one is used, else of the process."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e6)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+def hardware() -> str:
+    """The processor or GPU, and the number of threads."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor() or platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """What the result may depend on."""
+    found = {"python": platform.python_version(), "torch": torch.__version__, "pytorch-lightning": pl.__version__}
+    try:
+        found["lstm-zoo"] = version("lstm-zoo")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        pass
+    return found

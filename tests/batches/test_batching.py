@@ -1,0 +1,155 @@
+"""Batches: every row once, within the budget, alike on every process, and the ids in their places."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from datamodules.sampler import BatchLoader, plan_epoch
+from zoo.batches.batching import SPARE_ROWS, EncodedSentences, FormIndexer, group_by_length, group_for_prediction
+from zoo.errors import ZooError
+from zoo.text import Vocabulary
+
+LENGTHS = st.lists(st.integers(1, 30), min_size=8, max_size=60)
+
+
+def encoded(sentences: list[list[str]], tags=None, lowercase: bool = True) -> EncodedSentences:
+    words = Vocabulary.fit(t.lower() if lowercase else t for s in sentences for t in s)
+    characters = Vocabulary.fit(c for s in sentences for t in s for c in t)
+    return EncodedSentences(sentences, FormIndexer(words, characters, Vocabulary(()), lowercase=lowercase), tags)
+
+
+@given(LENGTHS, st.integers(1, 80))
+def test_groups_hold_every_row_once_within_the_budget(lengths, budget):
+    batches = group_by_length(lengths, budget)
+    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
+    for rows in batches:
+        assert len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= budget
+    longest = [max(lengths[row] for row in rows) for rows in batches]
+    assert longest == sorted(longest)
+
+
+def test_rows_of_equal_length_stay_in_the_order_given():
+    assert group_by_length([5, 3, 5, 5], 100, [2, 0, 1, 3]) == [[1, 2, 0, 3]]
+
+
+@given(LENGTHS, st.integers(1, 80), st.integers(0, 4))
+def test_groups_have_no_more_padding_than_asked_for(lengths, budget, max_padding):
+    batches = group_by_length(lengths, budget, max_padding=max_padding)
+    assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
+    sizes = [[lengths[row] for row in rows] for rows in batches]
+    for size in sizes:
+        assert len(size) == 1 or len(size) * max(size) <= budget
+        assert len(size) * max(size) - sum(size) <= max_padding * max(size)
+    for size, after in itertools.pairwise(sizes):  # none ends before it has to
+        more = [*size, after[0]]
+        full = len(more) * max(more) > budget
+        assert full or len(more) * max(more) - sum(more) > max_padding * max(more)
+
+
+@given(LENGTHS.map(lambda lengths: lengths * 9), st.integers(300, 900))
+def test_predictions_on_a_cpu_have_little_padding(lengths, budget):
+    some = range(0, len(lengths), 2)  # the tagger leaves empty sentences out
+    batches = group_for_prediction(lengths, budget, torch.device("cpu"), some)
+    assert sorted(itertools.chain(*batches)) == list(some)
+    for rows in batches:
+        longest = max(lengths[row] for row in rows)
+        assert sum(longest - lengths[row] for row in rows) <= SPARE_ROWS * longest
+    elsewhere = group_for_prediction(lengths, budget, torch.device("cuda"), some)
+    assert elsewhere == group_by_length(lengths, budget, some)
+
+
+PAIRS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), min_size=8, max_size=60)
+
+
+@example([(2, 2), (2, 1), (2, 1), (4, 2), (2, 3), (4, 1), (1, 3), (3, 2)], 10, 1, 5)
+@given(st.one_of(LENGTHS, PAIRS), st.integers(1, 80), st.integers(1, 4), st.integers(0, 5))
+def test_an_epoch_is_dealt_out_evenly(lengths, budget, processes, epoch):
+    plan = plan_epoch(lengths, budget, processes=processes, seed=3, epoch=epoch)
+    assert all(len(step) == processes and all(step) for step in plan)
+    assert sorted(row for step in plan for rows in step for row in rows) == list(range(len(lengths)))
+    assert plan == plan_epoch(lengths, budget, processes=processes, seed=3, epoch=epoch)
+    first = plan_epoch(lengths, budget, processes=processes, seed=3)
+    assert len(first) == len(plan)  # Lightning asks once how long an epoch is
+
+
+def test_epochs_and_seeds_differ():
+    lengths = [5] * 40
+    plans = [plan_epoch(lengths, 20, seed=s, epoch=e) for s in (0, 1) for e in (0, 1)]
+    assert all(a != b for a, b in itertools.combinations(plans, 2))
+
+
+def test_fewer_rows_than_processes_are_refused():
+    with pytest.raises(ZooError, match="use fewer devices"):
+        plan_epoch([3, 4], 10, processes=3)
+
+
+SENTENCES = [["The", "cat", "sat"], ["the", "Dog"], ["cats"], ["A", "the", "cat", "A"], ["sat"]]
+
+
+def test_a_batch_spells_what_its_sentences_say():
+    data = encoded(SENTENCES, tags=[[0, 1, 2], [0, 1], [1], [0, 0, 1, 0], [2]])
+    batch = data.batch([3, 1])
+    assert batch.lengths.tolist() == [4, 2]
+    assert batch.tags.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
+    forms = batch.forms
+    assert len(forms.words) == 4  # A, the, cat, Dog: each once
+    rebuilt = Vocabulary.fit(c for s in SENTENCES for t in s for c in t)
+    for row, sentence in zip(batch.tokens, (SENTENCES[3], SENTENCES[1]), strict=True):
+        for form, token in zip(row, sentence, strict=False):
+            ids = forms.characters[form, : forms.lengths[form]].tolist()
+            assert "".join(rebuilt[i] for i in ids) == token
+    assert forms.characters.shape[1] == 3  # cut to the longest form of this batch
+
+
+def test_words_share_an_id_across_case_and_characters_do_not():
+    data = encoded([["The", "the"]])
+    assert data.forms.words.tolist() == [2, 2]
+    assert data.forms.characters[0].tolist() != data.forms.characters[1].tolist()
+    assert encoded([["The", "the"]], lowercase=False).forms.words.tolist() != [2, 2]
+
+
+def test_long_forms_keep_both_ends():
+    indexer = FormIndexer(Vocabulary.fit([]), Vocabulary.fit("abc"), Vocabulary(()), max_characters=6)
+    forms = indexer(["aaabbbbbbccc", "abc"])
+    assert forms.lengths.tolist() == [6, 3]
+    assert forms.characters[0].tolist() == Vocabulary.fit("abc").ids("aaaccc")
+
+
+def test_a_restored_loader_goes_on_where_it_was():
+    data = encoded([[f"w{i}"] * (i % 5 + 1) for i in range(40)])
+    loader = BatchLoader(data, 10, seed=4)
+    epochs = [[b.lengths.tolist() for b in loader] for _ in range(3)]
+    assert epochs[0] != epochs[1]
+    other = BatchLoader(data, 10, seed=4)
+    list(other)
+    second = iter(other)
+    begun = [next(second).lengths.tolist() for _ in range(3)]
+    third = BatchLoader(data, 10, seed=4)
+    third.load_state_dict(other.state_dict())
+    assert begun + [b.lengths.tolist() for b in third] == epochs[1]
+    assert [b.lengths.tolist() for b in third] == epochs[2]
+
+
+def test_a_loader_restored_at_the_end_of_an_epoch_begins_the_next():
+    data = encoded([[f"w{i}"] for i in range(12)])
+    loader = BatchLoader(data, 2)
+    epochs = [[b.forms.words.tolist() for b in loader] for _ in range(2)]
+    other = BatchLoader(data, 2)
+    for _ in zip(range(len(other)), other, strict=False):
+        pass
+    third = BatchLoader(data, 2)
+    third.load_state_dict({"epoch": 0, "position": len(third)})
+    assert [b.forms.words.tolist() for b in third] == epochs[1]
+
+
+def test_processes_share_an_epoch():
+    data = encoded([[f"w{i}"] * (i % 4 + 1) for i in range(30)])
+    loaders = [BatchLoader(data, 8, rank=rank, processes=2) for rank in (0, 1)]
+    assert len(loaders[0]) == len(loaders[1])
+    rows = [n for loader in loaders for batch in loader for n in batch.lengths.tolist()]
+    assert sorted(rows) == sorted(data.lengths)

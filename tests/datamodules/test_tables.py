@@ -1,0 +1,177 @@
+"""Tables come back as spreadsheets, pandas and scripts wrote them; what does not is refused, and quoted short."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import random
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from datamodules.readers.conllu import DataError
+from datamodules.readers.tables import read_records, read_table
+from zoo.errors import QUOTED, cut, shown
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\",;\t\n\r |'\u2028漢"), max_size=12)
+ROWS = st.lists(st.tuples(st.sampled_from("ab"), TEXTS), min_size=1, max_size=5)
+QUOTINGS = [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("tables")
+
+
+def read(path, **options) -> list[tuple[str, str]]:
+    return [(text.labels[0], text.text) for text in read_table(path, **options)]
+
+
+def written(rows, **dialect) -> str:
+    target = io.StringIO(newline="")
+    csv.writer(target, **dialect).writerows(rows)
+    return target.getvalue()
+
+
+@settings(deadline=None)
+@given(ROWS, st.sampled_from(",;\t"), st.sampled_from(QUOTINGS), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_what_python_writes_as_csv_comes_back(folder, rows, delimiter, quoting, lineterminator, told):
+    if lineterminator == "\n":  # the writer then leaves a carriage return unquoted
+        rows = [(label, text.replace("\r", "")) for label, text in rows]
+    table = written([("label", "text"), *rows], delimiter=delimiter, quoting=quoting, lineterminator=lineterminator)
+    path = folder / "a.csv"
+    path.write_text(f"sep={delimiter}\r\n" * told + table, encoding="utf-8", newline="")
+    assert read(path) == rows
+    records = [tuple(record.fields.values()) for record in read_records(path)]
+    assert records == rows
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", ",;\t")
+def test_what_spreadsheets_write_comes_back(tmp_path, encoding, delimiter):
+    rows = [("gut", 'Ein "feiner" Film; wirklich, ja\nZeile'), ("schlecht", "漢字")]
+    table = written([("label", "text"), *rows], delimiter=delimiter)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(table.encode(encoding)))
+    assert read(tmp_path / "a.csv.gz") == rows
+
+
+def test_a_comma_outside_quotes_is_the_separator_whatever_else_is_there(tmp_path):
+    (tmp_path / "a.csv").write_text("good,I like; it; really\nbad,no\n")
+    assert read(tmp_path / "a.csv", text_column=1, label_column=0) == [("good", "I like; it; really"), ("bad", "no")]
+    (tmp_path / "a.csv").write_text('"sep=;"\nlabel;text\ngood;a, b\n')
+    assert read_table(tmp_path / "a.csv")[0].line == 3
+
+
+# Of a text that goes on in the next line, the first may be a whole row with a quote of its own: that one is refused.
+ROWS_OF_A_LINE = st.lists(st.tuples(st.sampled_from("ab"), TEXTS.filter(lambda text: "\n" not in text)), min_size=1)
+
+
+@settings(deadline=None)
+@given(ROWS_OF_A_LINE, st.sampled_from(QUOTINGS))
+@example([("a", "x"), ("b", 'say ""')], csv.QUOTE_MINIMAL)
+@example([("a", "x\ty\nz"), ("b", '"')], csv.QUOTE_MINIMAL)
+@example([("a", "\r")], csv.QUOTE_MINIMAL)
+def test_tsv_that_pandas_quoted_comes_back(folder, rows, quoting):
+    table = written([("label", "text"), *rows], delimiter="\t", quoting=quoting)
+    (folder / "a.tsv").write_text(table, encoding="utf-8", newline="")
+    assert read(folder / "a.tsv") == rows
+
+
+def test_a_quoted_text_whose_first_line_is_a_row_is_refused_and_never_cut(folder):
+    (folder / "c.tsv").write_text('label\ttext\na\t"half\nof it"\n', encoding="utf-8")
+    with pytest.raises(DataError, match="c.tsv:3: expected 2 columns"):
+        read(folder / "c.tsv")
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), TEXTS.filter(lambda text: not set(text) & set("\t\n\r"))), min_size=1))
+def test_tsv_that_is_named_has_no_quotes(folder, rows):
+    table = "label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows)
+    (folder / "b.tsv").write_text(table, encoding="utf-8", newline="")
+    assert read(folder / "b.tsv", format="tsv") == rows
+
+
+def test_quotes_of_the_texts_own_stay_in_tsv(tmp_path):
+    rows = [("good", '"Fine" film'), ("bad", '"half'), ("bad", '"quoted"'), ("good", '"it ""is"""')]
+    (tmp_path / "a.tsv").write_text("label\ttext\n" + "".join("\t".join(row) + "\n" for row in rows))
+    assert read(tmp_path / "a.tsv") == rows
+
+
+@settings(deadline=None)
+@given(ROWS, st.sampled_from([None, 2]), st.booleans(), st.sampled_from([".json", ".jsonl"]))
+def test_json_comes_back_as_lines_and_as_an_array(folder, rows, indent, ascii, ending):
+    objects = [{"label": label, "text": text} for label, text in rows]
+    path = folder / f"a{ending}"
+    path.write_text(" \n" + json.dumps(objects, indent=indent, ensure_ascii=ascii), encoding="utf-8", newline="")
+    assert read(path) == rows
+    lines = [text.line for text in read_table(path)]
+    assert lines == ([2 + 1 + 4 * i for i in range(len(rows))] if indent else [2] * len(rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in objects), encoding="utf-8")
+    assert read(path) == rows
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('[{"label": "a", "text": "x"}\n {"label"', "a.json:1: expected an array .*, got no comma after the one here"),
+        ('[{"label": "a", "text": "x"},\n {"label"', "a.json:2: expected an array of JSON objects, got: Expecting ':'"),
+        ('[{"label": "a", "text": "x"},\n]', "a.json:2: expected an array of JSON objects, got: Expecting value"),
+        ('[{"label": "a", "text": "x"}', "a.json:1: .*no comma after"),
+        ('[{"label": "a", "text": "x"}]\n[]', "a.json:1: expected one array of JSON objects, got more after its end"),
+        ('[\n{"text": "x", "text": "y"}]', "a.json:2: .*two values of 'text'"),
+        ('[\n["a"]]', r"a.json:2: expected JSON objects, one a line or in an array, got \['a'\]"),
+        ("[]", "a.json: expected texts with a label each, got none"),
+        ('{\n"label": "a"}', "a.json:1: .*An object over several lines must be part of an array"),
+        ('{"text": {"0": "x"}, "label": {"0": "a"}}', "a.json:1: .*write rows: to_json"),
+        ('[{"label": "a", "text": ["x", "y"]}]', r"a.json:1: expected a text .*got \['x', 'y'\].*join the parts"),
+        ("[" * 100_000, "a.json:1: expected an array of JSON objects, got: .*recursion"),
+    ],
+    ids=str,
+)
+def test_json_that_is_no_table_is_explained(tmp_path, content, message):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.jsonl", json.dumps({"label": "a", "text": ["word " * 500]})),
+        ("a.jsonl", json.dumps({"label": ["word " * 500], "text": "a"})),
+        ("a.jsonl", json.dumps({"label": {"word " * 500: 1}, "text": "a"})),
+        ("a.jsonl", json.dumps("word " * 500)),
+        ("a.csv", "word " * 500 + "," + "more " * 500 + "\n"),
+        ("a.tsv", "\t".join(["word " * 500] * 200) + "\n"),
+        ("a.csv", "label,text\n" + "word\u2028" * 500 + "\n"),
+    ],
+)
+def test_messages_cut_what_they_quote(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        read(tmp_path / name)
+    assert len(str(error.value)) < len(str(tmp_path)) + 700
+
+
+def test_what_is_short_is_quoted_whole():
+    assert shown("a" * (QUOTED - 2)) == f"'{'a' * (QUOTED - 2)}'"
+    assert cut("a" * (QUOTED + 1)) == "a" * QUOTED + "..."
+
+
+def test_damaged_parquet_is_read_or_refused(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path, source, refused = tmp_path / "a.parquet", random.Random(1), 0
+    parquet.write_table(arrow.table({"label": ["a", "b"] * 5, "text": ["x y", "é"] * 5}), path)
+    whole = path.read_bytes()
+    names = [place for place in range(len(whole)) if whole[place : place + 4] in (b"text", b"labe")]
+    for place in [*names, *(source.randrange(len(whole)) for _ in range(200))]:
+        path.write_bytes(whole[:place] + bytes([source.randrange(128, 256)]) + whole[place + 1 :])
+        try:
+            read(path)
+        except DataError as error:
+            refused += 1
+            assert "a.parquet" in str(error)
+    assert refused > 100

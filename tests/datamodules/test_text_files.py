@@ -1,0 +1,113 @@
+"""Files of text: every encoding and gzip file is read whole, or refused with its name; no bytes raise anything else."""
+
+from __future__ import annotations
+
+import gzip
+import random
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from datamodules.readers.columns import read_columns
+from datamodules.readers.conllu import read_conllu
+from datamodules.readers.parallel import read_pairs, read_parallel
+from datamodules.readers.tables import read_table
+from datamodules.readers.text_files import DataError, numbered, open_text
+
+LINES = ["Köln 漢字 🙂\n", "\n", "no\u2028break\r\n", "the end"]
+
+
+def lines_of(path) -> list[str]:
+    with open_text(path) as stream:
+        return [line for _, line in numbered(stream, str(path))]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("name", ["text", "text.gz"])
+def test_encodings_and_gzip_are_told_by_the_first_bytes(tmp_path, encoding, pack, name):
+    path = tmp_path / name
+    path.write_bytes(pack("".join(LINES).encode(encoding)))
+    assert lines_of(path) == LINES
+    path.write_bytes(pack(b""))
+    assert lines_of(path) == []
+
+
+@pytest.mark.parametrize(
+    "encoding, said",
+    [
+        ("utf-32", "got UTF-32. Convert the file: iconv -f UTF-32 -t UTF-8"),
+        ("utf-16-le", "got UTF-16 without a byte-order mark. Convert the file: iconv -f UTF-16LE -t UTF-8"),
+        ("utf-16-be", "got UTF-16 without a byte-order mark. Convert the file: iconv -f UTF-16BE -t UTF-8"),
+        ("latin-1", ":1: expected UTF-8 text, got the byte 0xf6. Convert the file: iconv"),
+    ],
+)
+def test_other_encodings_are_named(tmp_path, encoding, said):
+    (tmp_path / "a.csv").write_text("label,text in Köln\ngood,film\n", encoding=encoding)
+    with pytest.raises(DataError, match="a.csv") as error:
+        lines_of(tmp_path / "a.csv")
+    assert said in str(error.value)
+
+
+def test_half_a_character_of_utf16_is_no_latin1(tmp_path):
+    (tmp_path / "a").write_bytes("one\ntwo\n".encode("utf-16")[:-1])
+    with pytest.raises(DataError, match=r"a:\d: expected UTF-16 text, as its first bytes say, got: truncated data"):
+        lines_of(tmp_path / "a")
+
+
+CORPORA = {
+    "a.conllu": ("1\ta\ta\tX\tX\t_\t0\troot\t_\t_\n\n" * 3, read_conllu),
+    "a.txt": ("a O\nb B-X\n\n" * 3, read_columns),
+    "a.csv": ('text,label\n"a, b",x\nc,y\n' * 3, read_table),
+    "a.tsv": ("text\tlabel\na\tx\nc\ty\n" * 3, read_table),
+    "a.jsonl": ('{"text": "a", "label": "x"}\n' * 3, read_table),
+    "a.pairs.csv": ("text,label\na,x\nc,y\n" * 3, lambda path: read_pairs(path, "text", "label", format="csv")),
+    "a.en": ("a dog\na cat\n" * 3, lambda path: read_parallel(path, path)),
+}
+
+
+def mutated(content: bytes, source: random.Random) -> bytes:
+    """Bytes that were changed, removed, repeated or cut somewhere."""
+    content = bytearray(content)
+    for _ in range(source.randint(1, 3)):
+        place = source.randrange(len(content) + 1)
+        kind = source.randrange(4)
+        if kind == 0:
+            content[place : place + 1] = bytes([source.randrange(256)])
+        elif kind == 1:
+            del content[place : place + source.randint(1, 4)]
+        elif kind == 2:
+            content[place:place] = content[place : place + 8]
+        else:
+            del content[place:]
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_damaged_file_is_read_or_refused(tmp_path, name):
+    content, read = CORPORA[name]
+    plain, packed = content.encode(), gzip.compress(content.encode() * 20)
+    path, source, refused = tmp_path / name, random.Random(name), 0
+    path.write_bytes(packed)
+    read(path)
+    for _ in range(150):
+        path.write_bytes(mutated(source.choice([plain, packed]), source))
+        try:
+            read(path)
+        except DataError as error:
+            refused += 1
+            assert str(path) in str(error)
+    assert refused > 50
+
+
+@given(st.binary(max_size=60), st.sampled_from(sorted(CORPORA)))
+@example(gzip.compress(b"text,label\na,x\n")[:-3], "a.csv")
+@example(b"\x1f\x8b", "a.en")
+def test_any_bytes_are_read_or_refused(tmp_path_factory, content, name):
+    path = tmp_path_factory.mktemp("bytes") / name
+    path.write_bytes(content)
+    try:
+        CORPORA[name][1](path)
+    except DataError as error:
+        assert str(path) in str(error)

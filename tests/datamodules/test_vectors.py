@@ -1,0 +1,142 @@
+"""Word vectors as they are published: headers, marks, tabs, spaces in words, broken bytes; and what they cover."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from datamodules import ClassificationDataModule, DataError, TaggingDataModule
+from datamodules.readers.vectors import coverage, read_vectors
+from zoo import SequenceTagger
+from zoo.text import PAD, UNKNOWN, Vocabulary
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vectors")
+
+    def write(content: str | bytes, name: str = "v.vec"):
+        path = folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "size"),
+    [
+        ("2 3\n. . . 0.4 0.5 0.6\nthe 0.1 0.2 0.3\n", [". . .", "the"], 3),
+        (". . . 0.4 0.5 0.6\nthe 0.1 0.2 0.3\n", [". . .", "the"], 3),
+        ("2 2\nthe 0.1 0.2\nno 1 0.4 0.5\n", ["the", "no 1"], 2),
+        ("\ufeffthe 0.1 0.2\na 0.3 0.4\n", ["the", "a"], 2),
+        ("\ufeff2 2\nthe 0.1 0.2\na 0.3 0.4\n", ["the", "a"], 2),
+        ("the\t0.1 0.2\na\t0.3\t0.4\n", ["the", "a"], 2),
+        ("2 2\r\nthe\t0.1 0.2 \r\na\t0.3 0.4\r\n", ["the", "a"], 2),
+        ("1900 0.1 0.2\na\u00a0b\u2028c 0.3 0.4\n", ["1900", "a\u00a0b\u2028c"], 2),
+    ],
+)
+def test_published_forms_are_read(write, content, words, size):
+    for path in (write(content), write(gzip.compress(content.encode()), "v.gz")):
+        read, table = read_vectors(path)
+        assert (read, tuple(table.shape)) == (words, (len(words), size))
+        last = content.replace("\t", " ").strip().split("\n")[-1].split(" ")[-size:]
+        assert table[-1].tolist() == torch.tensor(list(map(float, last))).tolist()
+
+
+WORD = st.text(st.characters(exclude_characters="\t\r\n ", exclude_categories=["Cs"]), min_size=1, max_size=5).filter(
+    lambda word: word not in (PAD, UNKNOWN) and not word.startswith("\ufeff")
+)
+
+
+@settings(deadline=None)
+@given(st.lists(WORD, min_size=1, max_size=6, unique=True), st.integers(2, 4), st.booleans(), st.sampled_from(" \t"))
+def test_what_is_written_is_read(write, words, size, header, separator):
+    table = torch.randn(len(words), size)
+    lines = [f"{len(words)} {size}"] * header
+    lines += [separator.join([word, *map(repr, row)]) for word, row in zip(words, table.tolist(), strict=True)]
+    read, vectors = read_vectors(write("\n".join(lines)))
+    assert read == words
+    assert torch.equal(vectors, table)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60) | st.text(st.sampled_from("a1. \t\n-e\ufeff"), max_size=60).map(str.encode))
+@example(b"3 -1\na 1\n")
+@example(b"1 0\na 1\n")
+@example(b"\xff\xfea\x00 \x001\x00\n\x00b")
+def test_any_bytes_are_vectors_or_an_error_of_ours(write, content):
+    try:
+        words, table = read_vectors(write(content))
+    except DataError as error:
+        assert str(error)
+    else:
+        assert len(words) == len(table) > 0
+        assert table.isfinite().all()
+
+
+def test_a_row_whose_word_is_broken_is_left_out_and_counted(write):
+    with pytest.warns(UserWarning, match="1 rows are left out.*the first is line 2"):
+        assert read_vectors(write(b"the 0.1 0.2\nb\xc3 0.3 0.4\na 1 2\n"))[0] == ["the", "a"]
+    with pytest.raises(DataError, match=r"v.vec:1: expected UTF-8 text.*2 of 3 rows.*iconv"):
+        read_vectors(write("für 0.1 0.2\ndie 0.3 0.4\nTür 1 2\n".encode("latin1")))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("2 2\nthe 0.1 0.2 0.3\n", ":2: expected a word and 2 numbers, as the first line says, got 3"),
+        ("2 3\nthe 0.1 0.2\n", ":2: expected a word and 3 finite numbers"),
+        ("2 3\n", "a file without any"),
+        (b"2 2\nthe \x01\xf0\x80\x3f\n", ":2: expected a word and its numbers in UTF-8, got a binary file"),
+    ],
+)
+def test_what_are_no_vectors_is_explained(write, content, said):
+    with pytest.raises(DataError, match=said):
+        read_vectors(write(content))
+
+
+def test_coverage_counts_words_and_tokens():
+    vectors = Vocabulary([PAD, UNKNOWN, "the", "cat", "Bonn"])
+    tokens = ["The", "the", "the", "Bonn", "bonn", UNKNOWN, PAD, "x"]
+    line = coverage(vectors, tokens, fold=True)
+    assert line == "3 of 7 (42.9 %) words and 4 of 8 (50.0 %) tokens of train have a vector"
+    assert coverage(vectors, tokens, fold=False).startswith("2 of 7 (28.6 %) words and 3 of 8 (37.5 %) tokens")
+    assert coverage(vectors, tokens, fold=False).endswith("do they write capitals as the text does?")
+
+
+def test_a_training_says_once_what_its_vectors_cover(write, capsys):
+    path = str(write("the 1 2\nof 3 -4\n"))
+    data = TaggingDataModule("sample-en", vectors=path)
+    model = SequenceTagger(
+        data.words,
+        data.characters,
+        data.tags,
+        vector_words=data.vector_words,
+        vector_size=data.vector_size,
+        hidden_size=4,
+        character_output=0,
+    )
+    trainer = pl.Trainer(
+        max_steps=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, data)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(path)]
+    assert len(lines) == 1
+    tokens = [token.lower() for sentence in data.sentences("train") for token in sentence.tokens]
+    assert f"{tokens.count('the') + tokens.count('of'):,} of {len(tokens):,}" in lines[0]
+
+
+def test_texts_know_their_coverage_too(write):
+    data = ClassificationDataModule("sample-spam", vectors=str(write("you 1 2\n")))
+    assert "you" in set(data._training_words())

@@ -1,0 +1,126 @@
+"""Damaged model folders: each gives the same answers, or an error that says so; none hangs or takes memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from zoo.errors import ZooError
+
+FILES = ["config.json", "vocabulary.json", "model.safetensors"]
+TEXTS = ["free prize now", "see you at home", "so it is"]
+MUTANTS = int(os.environ.get("ZOO_MUTANTS", "60"))
+ODD = [None, True, -1, 0, 1.5, 10**6, 10**12, 10**30, float("nan"), "", "x", "<pad>", "\ud800", [], [[]], {}, ["a"]]
+
+
+def tagger() -> zoo.SequenceTagger:
+    words = ["<pad>", "<unk>", *"free prize now see you at home so it is".split()]
+    options = {"hidden_size": 4, "word_size": 3, "character_size": 3, "character_output": 4, "num_layers": 1}
+    return zoo.SequenceTagger(
+        words, ["<pad>", "<unk>", *"abcdefghi"], ["O", "B-X", "I-X"], scheme="BIO", head="crf", **options
+    )
+
+
+def classifier() -> zoo.TextClassifier:
+    words = ["<pad>", "<unk>", *"free prize now see you at home so it is".split()]
+    return zoo.TextClassifier(words, ["ham", "spam"], hidden_size=4, embedding_size=3, pooling="mean+attention")
+
+
+def writer() -> zoo.Seq2Seq:
+    words = [*zoo.batches.seq2seq.SPECIALS, *"free prize now see you at home so it is".split()]
+    options = {"encoder_size": 3, "decoder_size": 4, "embedding_size": 3, "attention_size": 3, "max_target": 5}
+    return zoo.Seq2SeqSummarizer(words, tokenizer="words", beam=1, **options)
+
+
+def damage_bytes(content: bytes, dice: random.Random) -> bytes:
+    """Some bytes changed, cut out, put in, or said twice."""
+    content = bytearray(content)
+    for _ in range(dice.choice([1, 1, 2, 8])):
+        start = dice.randrange(len(content) + 1)
+        end = min(len(content), start + dice.choice([1, 4, 100]))
+        other = bytes(dice.randrange(256) for _ in range(end - start))
+        content[start:end] = dice.choice([other, b"", content[start:end] * 2, b"[" * 100_000, b"\0"])
+    return bytes(content)
+
+
+def damage_json(content: bytes, dice: random.Random) -> bytes:
+    """Well-formed still: a value that is another one, is missing, or changes places with its neighbour."""
+    value = json.loads(content)
+    parent = value
+    while True:
+        keys = list(parent) if isinstance(parent, dict) else list(range(len(parent)))
+        if not keys:
+            return content
+        key = dice.choice(keys)
+        if not isinstance(parent[key], dict | list) or dice.random() < 0.1:
+            break
+        parent = parent[key]
+    other = dice.choice(keys)
+    change = dice.choice(["odd", "swap", "drop", "rename"])
+    if change == "odd":
+        parent[key] = dice.choice(ODD)
+    elif change == "swap":
+        parent[key], parent[other] = parent[other], parent[key]
+    elif change == "drop" or isinstance(parent, list):
+        del parent[key]
+    else:
+        parent[f"{key}s"] = parent.pop(key)
+    return json.dumps(value).encode()
+
+
+def damage_entry(path: Path) -> list:
+    """Ways for a file to be none."""
+    return [
+        path.unlink,
+        lambda: (path.unlink(), os.mkfifo(path)),
+        lambda: (path.unlink(), path.mkdir()),
+        lambda: (path.unlink(), path.symlink_to(path)),
+        lambda: (path.unlink(), path.symlink_to("/dev/zero")),
+        lambda: os.truncate(path, 10**9),  # with nothing in it
+    ]
+
+
+def sign(folder: Path) -> None:
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    (folder / "card.json").write_text(json.dumps({"sha256": sums}))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices")
+@pytest.mark.parametrize("make", [tagger, classifier, writer], ids=lambda make: make.__name__)
+def test_a_damaged_folder_answers_alike_or_is_refused(make, tmp_path):
+    torch.manual_seed(0)
+    whole = make().save_pretrained(tmp_path / "whole")
+    expected = zoo.from_pretrained(whole).predict(TEXTS)
+    dice = random.Random(make.__name__)
+    outcomes = {"alike": 0, "refused": 0, "loaded": 0}
+    for number in range(MUTANTS):
+        folder = shutil.copytree(whole, tmp_path / "mutant")
+        name = dice.choice([*FILES, "card.json"])
+        path, signed = folder / name, False
+        if dice.random() < 0.1:
+            dice.choice(damage_entry(path))()
+        else:
+            is_json = name.endswith(".json") and dice.random() < 0.7
+            path.write_bytes((damage_json if is_json else damage_bytes)(path.read_bytes(), dice))
+            if name != "card.json" and dice.random() < 0.5:  # by somebody who knows about the sums
+                sign(folder)
+                signed = True
+        try:
+            model = zoo.from_pretrained(folder)
+        except ZooError as error:
+            assert str(folder) in str(error) and len(str(error)) < 2000, number
+            outcomes["refused"] += 1
+        else:
+            if not signed:
+                assert model.predict(TEXTS) == expected, number
+            outcomes["loaded" if signed else "alike"] += 1
+        shutil.rmtree(folder)
+    assert all(outcomes.values()), outcomes

@@ -1,0 +1,292 @@
+"""Model folders: reloaded equals saved, without pickle; damage is noticed; the bundled models are what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+from zoo.errors import ZooError
+from zoo.hub.pretrained import BUNDLED
+from zoo.text import Vocabulary
+
+DATA = {module.task: module for module in (ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule)}
+FILES = ["config.json", "vocabulary.json", "model.safetensors"]
+BUNDLE = runpy.run_path(Path(__file__).parents[2] / "tools" / "bundle_model.py")
+
+
+def small(tags=("A", "B-X", "I-X"), **options) -> zoo.SequenceTagger:
+    torch.manual_seed(0)
+    characters = Vocabulary.fit("Isawherduck.")
+    words = Vocabulary.fit(["i", "saw", "."])
+    options = {"hidden_size": 6, "word_size": 5, "character_output": 4, **options}
+    return zoo.SequenceTagger(words, characters, tags, **options)
+
+
+def sign(folder: Path) -> None:
+    """Puts the sums of the files as they are into the card."""
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    (folder / "card.json").write_text(json.dumps({"sha256": sums}))
+
+
+@pytest.mark.parametrize("options", [{}, {"head": "crf"}, {"cell": "gru", "character_encoder": "cnn"}], ids=str)
+def test_reloaded_equals_saved(tmp_path, options):
+    model = small(**options)
+    model.save_pretrained(tmp_path / "m")
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "card.json",
+        "config.json",
+        "model.safetensors",
+        "vocabulary.json",
+    ]
+    again = zoo.from_pretrained(tmp_path / "m")
+    for (name, value), (other, restored) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
+        assert name == other and torch.equal(value, restored)
+    assert again.hparams == model.hparams
+    assert again.predict(["I saw her duck ."]) == model.predict(["I saw her duck ."])
+    assert not again.training
+
+
+def test_what_a_run_leaves_is_loaded_as_the_command_line_does(tmp_path):
+    model = small()
+    model.save_pretrained(tmp_path / "run" / "model")
+    checkpoint = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, tmp_path / "run" / "best.ckpt")
+    for source in ("run", "run/model", "run/best.ckpt"):
+        for kind in (str, Path):
+            again = zoo.from_pretrained(kind(tmp_path / source))
+            assert again.predict(["I saw her duck ."]) == model.predict(["I saw her duck ."])
+            assert not again.training
+
+
+def test_half_precision_takes_half_the_space(tmp_path):
+    model = small(hidden_size=64)
+    sizes = [
+        (model.save_pretrained(tmp_path / str(half), half=half) / "model.safetensors").stat().st_size
+        for half in (False, True)
+    ]
+    assert sizes[1] < 0.6 * sizes[0]
+    again = zoo.from_pretrained(tmp_path / "True")
+    for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_a_model_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    model = zoo.TextClassifier(["<pad>", "<unk>", "\ud83d"], ["no", "yes"], hidden_size=2, embedding_size=2)
+    with pytest.raises(UnicodeEncodeError):
+        model.save_pretrained(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_model_that_finds_no_room_leaves_the_old_one(tmp_path):
+    resource = pytest.importorskip("resource")
+    folder = small().save_pretrained(tmp_path / "m")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(files["model.safetensors"]) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            small(cell="gru").save_pretrained(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_every_file_has_the_mode_that_the_user_s_mask_gives(tmp_path):
+    before = os.umask(0o027)
+    try:
+        folder = small().save_pretrained(tmp_path / "m")
+    finally:
+        os.umask(before)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == dict.fromkeys(
+        ["card.json", "config.json", "model.safetensors", "vocabulary.json"], "0o640"
+    )
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_any_change_of_a_file_is_noticed(tmp_path, file):
+    folder = small().save_pretrained(tmp_path / "m")
+    content = (folder / file).read_bytes()
+    # Two letters change places, so that the file stays as long, and JSON stays JSON.
+    place = content.rindex(b"A") if file == "vocabulary.json" else len(content) // 2
+    (folder / file).write_bytes(content[:place] + bytes([content[place] ^ 3]) + content[place + 1 :])
+    with pytest.raises(ZooError, match=f"{folder / file}.*(card expects sha256|expected JSON)"):
+        zoo.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("file", [*FILES, "card.json"])
+@pytest.mark.parametrize("what", ["missing", "a pipe", "a folder", "cut", "nested"])
+def test_a_file_that_is_none_is_refused(tmp_path, file, what):
+    folder = small().save_pretrained(tmp_path / "m")
+    content = (folder / file).read_bytes()
+    (folder / file).unlink()
+    if what == "a pipe":
+        os.mkfifo(folder / file)  # to open it would wait for a writer
+    elif what == "a folder":
+        (folder / file).mkdir()
+    elif what == "cut":
+        (folder / file).write_bytes(content[:-10])
+    elif what == "nested":
+        (folder / file).write_bytes(b"[" * 100_000)
+    with pytest.raises(ZooError, match=str(folder)):
+        zoo.from_pretrained(folder)
+
+
+def test_a_file_that_was_changed_on_purpose_is_loaded_with_its_new_sum(tmp_path):
+    folder = small().save_pretrained(tmp_path / "m")
+    vocabulary = folder / "vocabulary.json"
+    vocabulary.write_text(vocabulary.read_text().replace('"A"', '"NOUN"'))
+    with pytest.raises(ZooError, match="got ([0-9a-f]{64}):.*put its new sum into card.json"):
+        zoo.from_pretrained(folder)
+    sign(folder)
+    assert list(zoo.from_pretrained(folder).tags) == ["NOUN", "B-X", "I-X"]
+
+
+def test_a_model_saved_over_one_with_a_card_is_loaded(tmp_path):
+    folder = small(cell="gru").save_pretrained(tmp_path / "m")
+    (folder / "card.json").write_text(json.dumps({"sha256": "0" * 64}))
+    small().save_pretrained(folder)
+    assert zoo.from_pretrained(folder).hparams["cell"] == "lstm"
+
+
+@pytest.mark.parametrize("file", ["config.json", "vocabulary.json", "card.json"])
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"class": [], "hyperparameters": []}', '{"sha256": 1}'])
+def test_json_that_describes_no_model_is_refused(tmp_path, file, content):
+    folder = small().save_pretrained(tmp_path)
+    (folder / file).write_text(content)
+    if file != "card.json":
+        sign(folder)
+    with pytest.raises(ZooError, match=str(folder)):
+        zoo.from_pretrained(folder)
+
+
+def reconfigured(folder: Path, **changes) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    config["hyperparameters"].update(changes)
+    (folder / "config.json").write_text(json.dumps(config))
+    sign(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name, value", [("hiden_size", 3), ("hidden_size", "six"), ("words", 5), ("tags", [[]]), ("recurrent", 1.5)]
+)
+def test_a_value_that_no_model_has_is_refused(tmp_path, name, value):
+    folder = reconfigured(small().save_pretrained(tmp_path), **{name: value})
+    with pytest.raises(ZooError, match=f"{folder}: expected arguments and weights of a SequenceTagger, got: "):
+        zoo.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("hidden_size", 7), ("hidden_size", 10**9), ("word_size", 10**12), ("num_layers", 10**9), ("num_layers", 1),
+     ("character_output", 10**9), ("head", "crf"), ("bidirectional", False), ("vector_size", 10**15),
+     ("tags", [f"B-{i}" for i in range(20_000)]), ("hidden_size", 10**30)],
+)  # fmt: skip
+def test_arguments_of_another_size_are_refused_before_anything_takes_memory(tmp_path, name, value):
+    folder = reconfigured(small().save_pretrained(tmp_path), **{"scheme": "BIO", name: value})
+    if name == "tags":  # all pairs of which a CRF would look at
+        reconfigured(folder, head="crf")
+    with pytest.raises(ZooError, match=f"{folder}: expected arguments and weights of a SequenceTagger, got: "):
+        zoo.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("cell", zoo.CELLS)
+@pytest.mark.parametrize(
+    "options", [{"head": "crf", "scheme": "BIO"}, {"num_layers": 1, "language_model": 0.5}], ids=str
+)
+def test_every_tagger_is_loaded(tmp_path, cell, options):
+    model = small(cell=cell, tags=["O", "B-X", "I-X"], **options)
+    again = zoo.from_pretrained(model.save_pretrained(tmp_path))
+    assert again.predict(["I saw her duck ."]) == model.predict(["I saw her duck ."])
+
+
+def test_a_folder_of_another_class_is_refused(tmp_path):
+    folder = small().save_pretrained(tmp_path)
+    (folder / "config.json").write_text(json.dumps({"class": "Parser", "hyperparameters": {}}))
+    sign(folder)
+    with pytest.raises(ZooError, match="zoo.register.*known are .*SequenceTagger"):
+        zoo.from_pretrained(folder)
+
+
+def test_unknown_names_list_the_known(tmp_path):
+    with pytest.raises(ZooError, match="did you mean 'pos-en-ewt'.*ner-zh-resume"):
+        zoo.from_pretrained("pos-en-ewd")
+    with pytest.raises(ZooError, match="no model folder"):
+        zoo.from_pretrained(tmp_path)
+
+
+# What each bundled model makes of a text.
+SHOWN = {
+    "sentiment-zh-shopping": ("质量很差，用了两天就坏了", "negative"),
+    "topic-zh-shopping": ("苹果很脆很甜，物流也快", "水果"),
+    "sentiment-en-sst2": ("two hours that i will never get back", "negative"),
+    "spam-en-sms": ("WINNER!! Claim your free prize now", "spam"),
+    "pos-en-ewt": ("I saw her duck .", ["PRON", "VERB", "PRON", "NOUN", "PUNCT"]),
+    "ner-zh-resume": (
+        "王珺珊女士，中国国籍",
+        ["B-NAME", "M-NAME", "E-NAME", "O", "O", "O", "B-CONT", "M-CONT", "M-CONT", "E-CONT"],
+    ),
+    "titles-en-acl": (
+        "Padding wastes computation in recurrent neural networks. We present a padded batching method for LSTM taggers "
+        "that is exact, and show that it is faster than packed sequences on a CPU.",
+        "a padded batching method for lstm taggers",
+    ),
+    "translate-en-de-multi30k": (
+        "A man in a blue shirt is standing on a ladder cleaning a window.",
+        "Ein Mann in einem blauen Hemd steht auf einer Leiter und reinigt ein Fenster.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in BUNDLED.glob("*/card.json")))
+class TestBundled:
+    def test_is_small_and_described(self, name):
+        card, folder = zoo.list_pretrained()[name], BUNDLED / name
+        fields = {"name": str, "sha256": dict, "language": str, "task": str, "data": dict}
+        fields |= {"source": str, "licence": str, "scores": dict, "best_dev": dict, "dev_slice_score": float}
+        fields |= {"command": str, "commit": str, "seed": int, "hardware": str, "minutes": float, "versions": dict}
+        wrong = [field for field, kind in fields.items() if not isinstance(card.get(field), kind)]
+        assert not wrong and set(card) == set().union(*zoo.list_pretrained().values())  # all cards have the same fields
+        corpus = CATALOG[card["data"]["dataset"]]
+        assert card["name"] == name and card["sha256"].keys() == {path.name for path in folder.iterdir()} - {
+            "card.json"
+        }
+        assert (card["task"], card["language"], card["licence"]) == (corpus.task, corpus.language, corpus.licence)
+        assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
+
+    def test_answers_with_the_labels_of_its_corpus(self, name):
+        corpus, model = CATALOG[zoo.list_pretrained()[name]["data"]["dataset"]], zoo.from_pretrained(name)
+        if isinstance(model, zoo.TextClassifier):
+            assert not set(model.labels) & set(corpus.label_names)
+            assert all(not label.isdecimal() for label in model.labels)
+
+    def test_its_card_says_what_it_reads_at_a_time(self, name):
+        assert zoo.list_pretrained()[name]["unit"] == zoo.from_pretrained(name).unit
+
+    def test_its_card_names_the_data_that_it_is_scored_on(self, name):
+        card = zoo.list_pretrained()[name]
+        data = DATA[card["task"]](**card["data"])
+        assert data.dataset in CATALOG and CATALOG[data.dataset].task == card["task"]
+
+    def test_scores_a_slice_of_dev_as_its_card_says(self, name):
+        if not os.environ.get("ZOO_DATA"):
+            pytest.skip("ZOO_DATA is not set: the real corpora are not at hand")
+        card = zoo.list_pretrained()[name]
+        score = BUNDLE["slice_score"](zoo.from_pretrained(name), card["data"])
+        assert score == pytest.approx(card["dev_slice_score"], abs=5e-4)
+
+    def test_works_offline_and_from_any_folder(self, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        text, expected = SHOWN[name]
+        (found,) = zoo.from_pretrained(name).predict([text])
+        assert (found["label"] if isinstance(found, dict) else found) == expected

@@ -1,0 +1,196 @@
+"""What every `predict` keeps to: it refuses what is no text, and neither threads nor interrupts change an answer."""
+
+from __future__ import annotations
+
+import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from string import ascii_lowercase
+
+import pytest
+import torch
+
+import zoo
+from zoo.batches.seq2seq import SPECIALS
+from zoo.errors import ZooError
+from zoo.text import PAD, UNKNOWN
+
+LETTERS = [PAD, UNKNOWN, *ascii_lowercase]
+WORDS = [PAD, UNKNOWN, "the", "dog", "cat", "sleeps", "eats"]
+PIECES = [*SPECIALS, *(f"▁{word}" for word in WORDS[2:])]
+ZOO = str(Path(zoo.__file__).parent)
+
+
+def tagger() -> zoo.SequenceTagger:
+    return zoo.SequenceTagger(WORDS, LETTERS, list("NVXYZ"), character_output=16, hidden_size=8, word_size=8)
+
+
+def classifier() -> zoo.TextClassifier:
+    return zoo.TextClassifier(WORDS, ["bad", "good"], embedding_size=8, hidden_size=8, pooling="attention")
+
+
+def writer(kind: type[zoo.Seq2Seq]) -> zoo.Seq2Seq:
+    sizes = dict(embedding_size=8, encoder_size=8, decoder_size=8, attention_size=8, max_target=4, beam=2)
+    return kind(PIECES, tokenizer="words", **sizes)
+
+
+MODELS = {
+    "tagger": tagger,
+    "classifier": classifier,
+    "translator": lambda: writer(zoo.Seq2Seq),
+    "summarizer": lambda: writer(zoo.Seq2SeqSummarizer),
+}
+CALLS = [
+    *(pytest.param(make, "predict", id=name) for name, make in MODELS.items()),
+    pytest.param(classifier, "explain", id="explain"),
+    pytest.param(MODELS["translator"], "sample", id="sample"),
+]
+
+
+def made(make) -> zoo.ZooModule:
+    """A model as it is made: it trains, and forgets half of what it sees."""
+    torch.manual_seed(0)
+    model = make()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+    return model.train()
+
+
+def texts(seed: int) -> list[str]:
+    dice = random.Random(seed)
+    return [" ".join("".join(dice.choices(ascii_lowercase, k=5)) for _ in range(dice.randint(1, 6))) for _ in range(5)]
+
+
+@pytest.mark.parametrize("make, call", CALLS)
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ("the dog", r"'the dog' \(str\): put it into a list"),
+        (b"the dog", "list of .* got b'the dog'"),
+        (None, "list of .* got None"),
+        (3, "list of .* got 3"),
+        ({"the dog": 1}, "list of .*dict"),
+        ({"the dog"}, "list of .*set"),
+        (torch.zeros(2, 2), "list of .*Tensor"),
+        (["the", None], "None .NoneType. at place 1"),
+        (["the", float("nan")], "nan .float. at place 1"),
+        ([3], "3 .int. at place 0"),
+        ([b"dog"], "b'dog' .bytes. at place 0"),
+        ([{"text": "dog"}], "dict. at place 0"),
+        (["a" * 9999, ["dog", ["eats"]]], "list.* at place 1"),
+        ([None, "x" * 9999], "^.{1,200}$"),
+        (["x"] * 3 + [["y" * 9999, 0]], "^.{1,200}$"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_text_is_refused(make, call, given, message):
+    with pytest.raises(ZooError, match=message):
+        getattr(made(make), call)(given)
+
+
+@pytest.mark.parametrize("make, call", CALLS)
+def test_any_sequence_of_texts_will_do(make, call):
+    predict, given = getattr(made(make).eval(), call), ["the dog", "", "a cat eats"]
+    assert predict(tuple(given)) == predict(iter(given)) == predict(given)
+    assert predict([]) == []
+
+
+def test_a_tagger_reads_tokens_in_any_sequence_but_no_empty_one():
+    model = made(tagger)
+    assert model.predict([("the", "dog"), iter(["the", "dog"]), []]) == [*model.predict(["the dog"] * 2), []]
+    for wrong in (["a", ""], ["a", None], ["a", 3.5], ["a", ["b"]], {"a": 1}):
+        with pytest.raises(ZooError, match="at place 1"):
+            model.predict(["the dog", wrong])
+
+
+@pytest.mark.parametrize("make", [classifier, MODELS["translator"]])
+def test_a_list_of_tokens_is_a_text_to_a_tagger_alone(make):
+    with pytest.raises(ZooError, match="at place 0"):
+        made(make).predict([["the", "dog"]])
+
+
+def test_attention_is_asked_for_one_source_and_one_target():
+    model = made(MODELS["translator"])
+    with pytest.raises(ZooError, match=r"one source as a string, got \['the dog'\]"):
+        model.attend(["the dog"], "the")
+    with pytest.raises(ZooError, match="one target as a string, got None"):
+        model.attend("the dog", None)
+
+
+@pytest.mark.parametrize("make, call", CALLS)
+def test_threads_change_no_answer(make, call):
+    model, number = made(make), torch.get_num_threads()
+    lone = [getattr(made(make), call)(texts(seed)) for seed in range(40)]
+
+    def ask(seed: int) -> tuple[list, int]:
+        return getattr(model, call)(texts(seed)), torch.get_num_threads()
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ask, range(40)))
+    assert [answer for answer, _ in found] == lone
+    assert {threads for _, threads in found} == {number}
+    assert all(part.training for part in model.modules())
+    assert [getattr(model, call)(texts(seed)) for seed in range(40)] == lone
+
+
+@pytest.mark.parametrize("make, call", CALLS)
+def test_an_interrupt_at_any_line_changes_no_later_answer(make, call):
+    lone = [getattr(made(make), call)(texts(seed)) for seed in range(4)]
+    model, lines = made(make), _lines(getattr(made(make), call), texts(0))
+    getattr(model, call)(texts(1))
+    for number in range(0, lines, 1 + lines // 60):
+        _interrupted(getattr(model, call), texts(number % 4), number)
+        assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        assert getattr(model, call)(texts(number % 3)) == lone[number % 3]
+    assert all(part.training for part in model.modules())
+
+
+def _lines(predict, given) -> int:
+    """How many lines of the zoo a call runs."""
+    return _interrupted(predict, given, sys.maxsize)
+
+
+def _interrupted(predict, given, at: int) -> int:
+    """Lines of the zoo that ran, until Ctrl-C came at line number `at`."""
+    count = 0
+
+    def trace(frame, event, _):
+        nonlocal count
+        if not frame.f_code.co_filename.startswith(ZOO):
+            return None
+        if event == "line":
+            count += 1
+            if count > at:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        predict(given)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_a_model_that_trains_keeps_its_parts_modes(make):
+    model = made(make)
+    model.dropout.eval()  # frozen by its user
+    modes = [part.training for part in model.modules()]
+    model.predict(["the dog"])
+    assert [part.training for part in model.modules()] == modes
+    view = model.in_evaluation()
+    assert not any(part.training for part in view.modules())
+    assert [id(weight) for weight in view.parameters()] == [id(weight) for weight in model.parameters()]
+    assert model.eval().in_evaluation() is model
+
+
+def test_a_part_with_a_forward_of_its_own_is_evaluated_too():
+    model = made(classifier)
+    model.dropout.p = 0.5
+    model.dropout.forward = model.dropout.forward  # as wrappers of modules leave it: bound to the part that trains
+    assert model.predict(["the dog"]) == model.predict(["the dog"])

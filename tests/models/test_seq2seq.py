@@ -1,0 +1,355 @@
+"""Sequence to sequence: company changes nothing, steps equal the whole, every parameter learns, every option acts."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import zoo
+from zoo import CELLS, Seq2Seq, Seq2SeqSummarizer
+from zoo.batches.seq2seq import BEGIN, END, SPECIALS, EncodedPairs, TextCoder
+from zoo.errors import ZooError
+from zoo.models.generator import log_coverage
+from zoo.nn.decoder import DecoderState, Memory
+from zoo.text import SentencePieces, Vocabulary
+
+SOURCES = ["the old dog sleeps", "a cat", "the quick zebra eats a quagga today", "dog eats dog"]
+TARGETS = ["dog sleeps", "cat !", "zebra eats", "dogs"]
+KNOWN = "the old dog sleeps a cat quick eats today zebra !".split()  # not quagga, not dogs
+SMALL = dict(
+    tokenizer="words", embedding_size=6, encoder_size=5, decoder_size=7, attention_size=6, max_target=8,
+    coverage_after=0, label_smoothing=0.0, dropout=0.0,
+)  # fmt: skip
+VARIANTS = [
+    dict(),
+    dict(attention="additive", input_feeding=True, cell="gru"),
+    dict(attention="none", tie_embeddings=False),
+    dict(attention="additive", copy=True, coverage=True, encoder_layers=2),
+    dict(attention="additive", copy=True, coverage=True, input_feeding=True, decoder_layers=2),
+    dict(copy=True, target_words=[*SPECIALS, "▁dog", "▁cat", "!"]),
+    dict(vector_words=["<pad>", "<unk>", "dog", "Cat"], vector_size=3, tune_vectors=True),
+    dict(copy=True, stop_words=["the", "a", "cat"]),
+]
+
+
+def vocabulary() -> list[str]:
+    return list(Vocabulary.fit((f"▁{word}" if word.isalpha() else word for word in KNOWN), specials=SPECIALS))
+
+
+def model_of(kind=Seq2Seq, **options):
+    torch.manual_seed(0)
+    model = kind(vocabulary(), **{**SMALL, **options})
+    for parameter in model.parameters():  # coverage and biases begin at zero: nothing would be seen of them
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def batch_of(model, rows=range(4), sources=SOURCES, targets=TARGETS):
+    return EncodedPairs(sources, model.indexer, targets).batch(list(rows))
+
+
+def log_likelihoods(model, batch) -> list[float]:
+    """Of each pair, alone, by the loss of training."""
+    return [-model.losses(batch_of(model, [row])).nll.item() for row in batch.rows.tolist()]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+@given(order=st.permutations(range(4)))
+@settings(max_examples=5)
+def test_company_and_order_change_nothing(options, order):
+    model = model_of(**options).eval()
+    batch = batch_of(model, order)
+    alone = log_likelihoods(model, batch)
+    together = -model.losses(batch).nll.item()
+    weights = batch.lengths.tolist()
+    assert together == pytest.approx(sum(p * n for p, n in zip(alone, weights, strict=True)) / sum(weights), abs=1e-5)
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_steps_equal_the_whole(options):
+    """What decoding adds up token by token is what training computes for a whole target at once."""
+    model = model_of(**options).eval()
+    batch, search = batch_of(model), replace(model.search, beam=3, length_penalty=0.0)
+    with torch.inference_mode():
+        found = model.find(batch, search, n_best=3)
+        for row, best in enumerate(found):
+            assert len(best) == 3
+            for hypothesis in best:
+                target = torch.tensor([[*hypothesis.tokens, SPECIALS.index(END)]])
+                pair = batch_of(model, [row])._replace(target=target, lengths=torch.tensor([target.shape[1]]))
+                own = -model.losses(pair).nll.item() * target.shape[1]
+                assert hypothesis.log_probability == pytest.approx(own, abs=1e-4) == hypothesis.score
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("feeding", [False, True])
+def test_every_cell_and_every_parameter_learns(cell, feeding):
+    model = model_of(Seq2SeqSummarizer, cell=cell, input_feeding=feeding, tie_embeddings=False, label_smoothing=0.1)
+    batch = batch_of(model)
+    losses = model.losses(batch)
+    (losses.smoothed + losses.coverage).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+    assert all(math.isfinite(loss.item()) for loss in losses)
+
+
+def test_the_loss_is_the_textbooks():
+    model = model_of(label_smoothing=0.1).eval()
+    batch = batch_of(model)
+    decoded, *_ = model(batch)
+    target = batch.target.masked_fill(batch.target >= len(vocabulary()), SPECIALS.index("<unk>"))
+    target = target.masked_fill(torch.arange(target.shape[1]) >= batch.lengths[:, None], -100)
+    scores = model.project(decoded.output).transpose(1, 2)
+    losses = model.losses(batch)
+    torch.testing.assert_close(losses.nll, F.cross_entropy(scores, target))
+    torch.testing.assert_close(losses.smoothed, F.cross_entropy(scores, target, label_smoothing=0.1))
+
+
+def test_a_pointer_copies_what_no_vocabulary_has():
+    model = model_of(Seq2SeqSummarizer).eval()
+    with torch.no_grad():
+        model.pointer.gate.bias.fill_(-50.0)  # never generates ...
+        model.pointer.gate.weight.zero_()
+    (best,) = model.predict(["quagga"], n_best=1, beam=1, min_length=1, max_length=1)
+    assert best[0].text == "quagga"
+    copied = model.losses(batch_of(model, [0], ["quagga"], ["quagga"])).nll
+    absent = model.losses(batch_of(model, [0], ["dog"], ["quagga"])).nll
+    assert copied < absent  # ... and what it cannot copy is improbable
+    step, batch = model.step_function(1), batch_of(model, [0], ["the quagga"], ["dog"])
+    memory, state = model.encode(batch)
+    scores, _ = step(torch.tensor([SPECIALS.index(BEGIN)]), state, memory)
+    assert scores.shape[1] == len(vocabulary()) + 1
+    assert float(scores.exp().sum()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_nothing_that_is_no_text_is_written():
+    model = model_of(copy=True, attention="additive").eval()
+    with torch.no_grad():
+        model.output_bias[:3] = 50.0  # shouts for padding, the unknown word and the begin
+    for output in model.predict(SOURCES, beam=2):
+        assert not any(special in output for special in SPECIALS)
+
+
+def test_predictions_keep_order_whatever_the_batches():
+    model = model_of(Seq2SeqSummarizer).train()
+    inputs = [*SOURCES, "", "   ", "zebra zebra"]
+    expected = [model.predict([text])[0] for text in inputs]
+    assert expected[4] == expected[5] == "" and all(expected[:4])
+    assert model.predict(inputs) == expected
+    assert model.predict(inputs, max_tokens=1) == expected
+    assert model.predict(inputs[::-1]) == expected[::-1]
+    assert model.predict([]) == [] and model.training
+    best = model.predict(inputs, n_best=3, beam=3)
+    assert [len(outputs) for outputs in best] == [3, 3, 3, 3, 1, 1, 3]
+    assert len({output.text for output in best[0]}) > 1
+
+
+def test_a_search_is_what_was_asked_for():
+    model = model_of(Seq2SeqSummarizer).eval()
+    assert model.predict(SOURCES, beam=1) == [best[0].text for best in model.predict(SOURCES, beam=1, n_best=1)]
+    for text in model.predict(SOURCES, min_length=5, max_length=6):
+        assert 5 <= len(model.indexer.target.split(text)) <= 6
+    texts = [model.indexer.target.split(t) for t in model.predict(SOURCES, min_length=6, block_ngrams=2)]
+    assert all(len(set(zip(t, t[1:], strict=False))) == len(t) - 1 for t in texts)
+    plain, covered = (model.predict(SOURCES, n_best=5, coverage_penalty=c, max_length=2) for c in (0.0, 5.0))
+    assert max(o.score for o in covered[2]) < max(o.score for o in plain[2])
+    with pytest.raises(ZooError, match="beam of at least 1.*got 0"):
+        model.predict(SOURCES, beam=0)
+
+
+def test_coverage_of_a_search_is_that_of_wu():
+    memory = Memory(torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.tensor([[True, True, False]]), torch.zeros(1, 3))
+    seen = torch.tensor([[0.5, 0.2, 0.0], [1.7, 0.0, 0.0]])  # two hypotheses to one source
+    expected = torch.tensor([math.log(0.5) + math.log(0.2), math.log(1e-4)])
+    torch.testing.assert_close(log_coverage(DecoderState((), seen, seen), memory), expected)
+
+
+def test_samples_depend_on_the_seed_alone():
+    model = model_of(Seq2SeqSummarizer).eval()
+    one = model.sample(SOURCES, seed=3)
+    assert [o.text for o in model.sample(SOURCES, seed=3, max_tokens=1)] == [o.text for o in one]
+    assert [o.text for o in model.sample(SOURCES, seed=4)] != [o.text for o in one]
+    assert [o.text for o in model.sample(SOURCES, top_k=1)] == model.predict(SOURCES, beam=1)
+
+
+def test_a_long_source_is_cut_and_told_of():
+    model = model_of(max_source=3).eval()
+    with pytest.warns(UserWarning, match="2 inputs have more than max_source=3 pieces"):
+        outputs = model.predict(["the old dog sleeps", "the old dog eats", "cat"])
+    assert outputs[0] == outputs[1] == model.predict(["the old dog"])[0]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        dict(dropout=0.5),
+        dict(label_smoothing=0.2),
+        dict(scheduled_sampling=1.0),
+        dict(coverage_after=10),
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_what_belongs_to_training_acts_there_alone(option):
+    plain, model = model_of(Seq2SeqSummarizer), model_of(Seq2SeqSummarizer, **option)
+    model.load_state_dict(plain.state_dict())
+    batch = batch_of(plain)
+    torch.manual_seed(1)
+    assert not torch.equal(model.train().losses(batch).smoothed, plain.train().losses(batch).smoothed)
+    torch.testing.assert_close(model.eval().losses(batch).nll, plain.eval().losses(batch).nll)
+
+
+@pytest.mark.parametrize("feeding", [False, True])
+def test_coverage_is_the_sum_of_the_attention_before(feeding):
+    model = model_of(Seq2SeqSummarizer, input_feeding=feeding)
+    decoded, *_ = model(batch_of(model))
+    torch.testing.assert_close(decoded.coverage, decoded.weights.cumsum(1) - decoded.weights)
+    model.coverage_after = 1  # until then attention works as if it had been nowhere
+    before, *_ = model(batch_of(model))
+    torch.testing.assert_close(before.weights[:, 0], decoded.weights[:, 0])
+    assert not torch.allclose(before.weights[:, 1], decoded.weights[:, 1], atol=1e-3)
+
+
+def test_one_vocabulary_is_one_embedding():
+    joint, separate = model_of(), model_of(target_words=[*SPECIALS, "▁dog"])
+    assert len(joint.embeddings) == 1 and len(separate.embeddings) == 2
+    assert "output.weight" not in joint.state_dict()
+    assert "output.weight" in model_of(tie_embeddings=False).state_dict()
+    text = separate.predict(["the old dog"], beam=2, min_length=2, max_length=2)
+    assert text == ["dog dog"]
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Seq2SeqSummarizer])
+def test_reloaded_equals_saved(kind, tmp_path):
+    model = model_of(kind).eval()
+    again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    assert type(again) is kind and again.hparams == model.hparams
+    assert again.predict(SOURCES, n_best=2) == model.predict(SOURCES, n_best=2)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(cell="ltsm"), "did you mean 'lstm'"),
+        (dict(attention="aditive"), "did you mean 'additive'"),
+        (dict(metric="bleau"), "did you mean 'bleu'"),
+        (dict(tokenizer="word"), "did you mean 'words'"),
+        (dict(tokenizer="sentencepiece"), "needs pieces"),
+        (dict(coverage=True), "attention='additive'"),
+        (dict(copy=True, attention="none"), "without attention nothing can be copied"),
+        (
+            dict(input_feeding=True, recurrent={"zoneout": 0.1, "weight_drop": 0.1}),
+            "where weight_drop, zoneout would do",
+        ),
+        (dict(label_smoothing=1.0), "label_smoothing"),
+        (dict(beam=0), "a beam of at least 1"),
+        (dict(length_penalty=-1.0), "penalties of 0 or more"),
+        (dict(min_length=9, max_target=5), "min_length <= max_length"),
+        (dict(block_ngrams=-1), "block_ngrams of 1 or more"),
+        (dict(max_source=0), "at least 1"),
+        (dict(target_words=["a"]), "begins with <pad>"),
+    ],
+    ids=str,
+)
+def test_wrong_options_name_the_right_ones(options, message):
+    with pytest.raises(ZooError, match=message):
+        model_of(**options)
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "characters", "jieba"])
+@given(text=st.text(alphabet="ab é龘🙂,.-\t 9<>x0我来到北京的，\u3000", max_size=20))
+def test_no_tokenizer_loses_anything(tokenizer, text):
+    if tokenizer == "jieba":
+        pytest.importorskip("jieba")
+    coder = TextCoder(tokenizer)
+    assert coder.join(coder.split(text)) == " ".join(text.split())
+
+
+def test_pieces_are_not_words():
+    pieces = dict(tokenizer="sentencepiece", source_pieces=SentencePieces.fit(SOURCES, 25).state)
+    with pytest.raises(ZooError, match="stop words belong to words"):
+        model_of(stop_words=["a"], **pieces)
+    with pytest.raises(ZooError, match="imported vectors belong to words"):
+        model_of(vector_words=["<pad>", "<unk>"], vector_size=2, **pieces)
+
+
+def test_jieba_marks_the_spaces_that_there_are():
+    pytest.importorskip("jieba")
+    pieces = TextCoder("jieba").split("我来到北京，用 Python和 deep learning")
+    assert pieces == ["我", "来到", "北京", "，", "用", "▁Python", "和", "▁deep", "▁learning"]
+    assert TextCoder("jieba").join(pieces[1:5]) == "来到北京，用"
+    assert TextCoder("jieba").split(" ") == []
+
+
+def test_without_jieba_the_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    with pytest.raises(ZooError, match=r"pip install lstm-zoo\[jieba\]"):
+        model_of(tokenizer="jieba").predict(["我来到北京"])
+
+
+def test_stop_words_travel_with_the_model(tmp_path):
+    model = model_of(Seq2SeqSummarizer, stop_words=["the", "dog"]).eval()
+    plain = model_of(Seq2SeqSummarizer).eval()
+    texts = ["The old dog sleeps", "the a the cat dog"]
+    expected = plain.predict(["old sleeps", "a cat"], n_best=2)
+    assert model.predict(texts, n_best=2) == expected != plain.predict(texts, n_best=2)
+    again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    assert again.predict(texts, n_best=2) == expected
+    target = batch_of(model, [0], ["the old dog"], ["the old dog"]).target[0]
+    assert model.indexer.decode(target[:-1].tolist(), []) == "the old dog"
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Seq2SeqSummarizer])
+def test_a_source_of_stop_words_is_one_unknown_word(kind):
+    model = model_of(kind, stop_words=["the"]).eval()
+    batch = batch_of(model, [0, 1], ["the The", "quick cat"], ["dog", "the cat"])
+    assert batch.source[0].tolist() == [1, 0] and batch.source_lengths.tolist() == [1, 2]
+    assert batch.copies[0].tolist() == [0, 0] and batch.unknown[0] == []
+    assert math.isfinite(model.losses(batch).nll.item())
+    inputs = ["the The", "quick cat", "the"]
+    outputs = model.predict(inputs)
+    assert outputs == [model.predict([text])[0] for text in inputs] and outputs[0] == outputs[2] != ""
+    assert not any(special in outputs[0] for special in SPECIALS)
+    seen = model.attend("the", "dog")
+    assert seen.source == ["<unk>"] and seen.weights.shape == (2, 1)
+
+
+def test_imported_vectors_are_used_kept_and_frozen(tmp_path):
+    vectors = dict(vector_words=["<pad>", "<unk>", "dog", "Dog", "cat"], vector_size=2)
+    model = model_of(**vectors).eval()
+    batch = batch_of(model, [0], ["dog Dog cat Cat DOG zebra"], ["dog"])
+    assert batch.vectors.tolist() == [[2, 3, 4, 4, 2, 1]]
+    before = model.losses(batch).nll
+    table = torch.tensor([[1.0, 2.0], [-1.0, 0.0], [3.0, 1.0]])
+    model.import_vectors(table)
+    torch.testing.assert_close(model.vectors.weight[2:], table / table.std())
+    assert not torch.equal(model.losses(batch).nll, before)
+    assert not model.vectors.weight.requires_grad
+    assert model_of(tune_vectors=True, **vectors).vectors.weight.requires_grad
+    again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
+    assert torch.equal(again.losses(batch).nll, model.losses(batch).nll)
+    with pytest.raises(ZooError, match=r"expected vectors of shape \(3, 2\), got \(3, 3\)"):
+        model.import_vectors(torch.zeros(3, 3))
+    with pytest.raises(ZooError, match="this model has no imported vectors"):
+        model_of().import_vectors(table)
+
+
+def test_unknown_pieces_have_ids_of_their_own():
+    model = model_of(copy=True)
+    batch = batch_of(model, [0, 1], ["the quagga , the quagga", "okapi"], ["quagga okapi dog", "okapi"])
+    size = len(vocabulary())
+    assert batch.unknown == [["▁quagga", "▁,"], ["▁okapi"]]
+    the = vocabulary().index("▁the")
+    assert batch.copies[0].tolist() == [the, size, size + 1, the, size]
+    assert batch.source[0].tolist() == [the, 1, 1, the, 1]
+    assert batch.target[0].tolist() == [size, 1, vocabulary().index("▁dog"), SPECIALS.index(END)]
+    assert batch.target[1, :2].tolist() == [size, SPECIALS.index(END)]
+    assert batch.extra == 2
+    assert model.indexer.decode([size, the], batch.unknown[1]) == "okapi the"

@@ -1,0 +1,281 @@
+"""The tagger: padding, order and company change nothing; every parameter learns; every option acts."""
+
+from __future__ import annotations
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from datamodules import TaggingDataModule
+from zoo import CELLS, SequenceTagger
+from zoo.batches.batching import EncodedSentences
+from zoo.errors import ZooError
+from zoo.nn.neighbours import FREQUENT, SCORED_IN_FULL, NeighbourPrediction
+from zoo.text import Vocabulary
+from zoo.text.tag_schemes import transitions
+
+SENTENCES = [["I", "saw", "her", "duck"], ["Go", "!"], ["Zürich", "is", "a", "very", "nice", "place"], ["Hm"]]
+TAGS = ["O", "B-X", "I-X"]
+SMALL = dict(word_size=6, character_size=4, character_output=8, hidden_size=5, num_layers=2)
+VARIANTS = [
+    *(dict(cell=cell, character_encoder=cell) for cell in CELLS),
+    dict(character_encoder="cnn", lowercase=False),
+    dict(character_output=0),
+    dict(head="crf", scheme="BIO"),
+]
+
+
+def tagger(**options) -> SequenceTagger:
+    torch.manual_seed(0)
+    words = Vocabulary.fit(t.lower() for s in SENTENCES[:3] for t in s)
+    characters = Vocabulary.fit(c for s in SENTENCES[:3] for t in s for c in t)
+    return SequenceTagger(words, characters, TAGS, **{**SMALL, **options})
+
+
+def batch_of(model: SequenceTagger, sentences, tags=None):
+    return EncodedSentences(sentences, model.indexer, tags).batch(range(len(sentences)))
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+@given(order=st.permutations(range(len(SENTENCES))))
+@settings(max_examples=8)
+def test_company_and_order_change_no_score(options, order):
+    model = tagger(**options).eval()
+    together = model(batch_of(model, SENTENCES))
+    shuffled = model(batch_of(model, [SENTENCES[i] for i in order]))
+    for place, i in enumerate(order):
+        alone = model(batch_of(model, [SENTENCES[i]]))[0]
+        n = len(SENTENCES[i])
+        torch.testing.assert_close(together[i, :n], alone, atol=1e-5, rtol=0)
+        torch.testing.assert_close(shuffled[place, :n], alone, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_every_parameter_gets_a_gradient(options):
+    model = tagger(**options)
+    batch = batch_of(model, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
+    model.loss(model(batch), batch.tags, batch.lengths).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+def test_predictions_depend_on_neither_budget_nor_order_nor_cache(head):
+    model = tagger(head=head)
+    expected = [model.predict([sentence])[0] for sentence in SENTENCES]
+    assert [len(tags) for tags in expected] == [4, 2, 6, 1]
+    fresh = tagger(head=head)
+    assert fresh.predict(SENTENCES) == expected
+    assert fresh.predict(SENTENCES, max_tokens=1) == expected
+    assert fresh.predict(SENTENCES[::-1]) == expected[::-1]
+    assert fresh.predict([" ".join(s) for s in SENTENCES]) == expected
+    assert fresh.predict([[], "  ", SENTENCES[0]]) == [[], [], expected[0]]
+    assert fresh.predict([]) == []
+
+
+def test_predict_leaves_the_mode_as_it_was_and_is_deterministic():
+    model = tagger(dropout=0.5, word_dropout=0.5).train()
+    assert model.predict(SENTENCES) == model.predict(SENTENCES)
+    assert model.training
+
+
+def test_the_crf_never_leaves_its_scheme():
+    model = tagger(head="crf", scheme="BIO")
+    with torch.no_grad():
+        model.head.bias.copy_(torch.tensor([0.0, -50.0, 50.0]))  # shouts for I-X, which nothing begins with
+    allowed = transitions(TAGS, "BIO")
+    for tags in model.predict(SENTENCES):
+        ids = [TAGS.index(tag) for tag in tags]
+        assert allowed.start[ids[0]]
+        assert all(allowed.pairs[a][b] for a, b in zip(ids, ids[1:], strict=False))
+
+
+def test_a_tag_that_training_never_had_changes_no_loss():
+    model = tagger().eval()
+    known = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 0]])
+    unseen = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 3]])
+    scores = model(known)
+    two = model.loss(scores, known.tags, known.lengths)
+    one = model.loss(scores, unseen.tags, unseen.lengths)
+    assert one.isfinite() and not torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    "option", [dict(dropout=0.5), dict(word_dropout=0.9), dict(label_smoothing=0.2)], ids=lambda o: next(iter(o))
+)
+def test_every_regulariser_acts_in_training_alone(option):
+    plain = tagger(**{"dropout": 0.0, "word_dropout": 0.0})
+    model = tagger(**{"dropout": 0.0, "word_dropout": 0.0, **option})
+    batch = batch_of(plain, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
+
+    def loss(m):
+        return m.loss(m(batch), batch.tags, batch.lengths)
+
+    assert not torch.equal(loss(model.train()), loss(plain.train()))
+    assert torch.equal(model.eval()(batch), plain.eval()(batch))
+
+
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+def test_the_adversary_makes_the_loss_larger(head, monkeypatch):
+    options = dict(dropout=0.0, word_dropout=0.0, head=head)
+    losses = []
+    for size in (0.0, 0.05, 0.2):
+        model = tagger(**options, adversarial=size).train()
+        monkeypatch.setattr(model, "log", lambda *_, **__: None)  # there is no trainer to log to
+        batch = batch_of(model, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
+        losses.append(model.training_step(batch, 0))
+        losses[-1].backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert losses[0] < losses[1] < losses[2]
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_a_neighbour_is_said_before_it_is_read(bidirectional):
+    """The loss is that of each direction's own words, padding left out, and no direction has read its answer."""
+    model = tagger(num_layers=1, language_model=0.1, bidirectional=bidirectional).eval()
+    batch = batch_of(model, SENTENCES)
+    words = batch.forms.words[batch.tokens]
+    embedding = model.embedding.words.weight
+
+    def loss(read, said):
+        sequence = model.encode(model.embedding(batch.forms), read, batch.lengths)
+        return model.neighbours(sequence, said, batch.lengths, embedding)
+
+    sequence = model.encode(model.embedding(batch.forms), batch.tokens, batch.lengths)
+    terms = []
+    for row, length in enumerate(batch.lengths):
+        forward, *backward = sequence[row, :length].split(model.hparams["hidden_size"], dim=-1)
+        for t in range(length - 1):
+            scores = embedding @ model.neighbours.next(forward[t]).tanh() + model.neighbours.bias
+            terms.append(-scores.log_softmax(-1)[words[row, t + 1]])
+            if bidirectional:
+                scores = embedding @ model.neighbours.previous(backward[0][t + 1]).tanh() + model.neighbours.bias
+                terms.append(-scores.log_softmax(-1)[words[row, t]])
+    torch.testing.assert_close(loss(batch.tokens, words), torch.stack(terms).mean())
+
+
+def neighbours_of_many_words() -> tuple[NeighbourPrediction, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """The second task over a vocabulary that is too large to be scored in full, and its inputs."""
+    torch.manual_seed(0)
+    V, E, H = SCORED_IN_FULL + 500, 3, 4
+    neighbours = NeighbourPrediction(H, V, E, bidirectional=True)
+    torch.nn.init.normal_(neighbours.bias)
+    words = torch.randint(V, (2, 5))
+    return neighbours, (torch.randn(2, 5, 2 * H), words, torch.tensor([5, 3]), torch.randn(V, E))
+
+
+def test_a_sample_stands_for_all_words_of_a_large_vocabulary(monkeypatch):
+    neighbours, inputs = neighbours_of_many_words()
+    sampled = torch.stack([neighbours(*inputs) for _ in range(100)])
+    monkeypatch.setattr("zoo.nn.neighbours.SCORED_IN_FULL", len(neighbours.bias))
+    in_full = neighbours(*inputs)
+    assert sampled.std() > 0
+    assert abs(sampled.mean() - in_full) < 4 * sampled.std() / len(sampled) ** 0.5
+
+
+def test_a_sample_is_a_small_part_of_a_large_vocabulary_and_has_the_words_of_the_batch():
+    neighbours, inputs = neighbours_of_many_words()
+    neighbours(*inputs).backward()
+    scored = neighbours.bias.grad != 0  # (V,)
+    assert scored[inputs[1][0]].all()
+    assert FREQUENT < scored.sum() < len(scored) / 2
+
+
+def test_no_direction_has_read_the_word_that_it_says():
+    model = tagger(num_layers=1, language_model=0.1).eval()
+    H = model.hparams["hidden_size"]
+    batch = batch_of(model, [SENTENCES[2], SENTENCES[2][:-1] + ["saw"], ["her"] + SENTENCES[2][1:]])
+    one, other_end, other_begin = model.encode(model.embedding(batch.forms), batch.tokens, batch.lengths)
+    torch.testing.assert_close(one[:-1, :H], other_end[:-1, :H])
+    torch.testing.assert_close(one[1:, H:], other_begin[1:, H:])
+    assert not torch.allclose(one[-1, :H], other_end[-1, :H])
+    single = batch_of(model, [["her"], ["saw"]])
+    sequence = model.encode(model.embedding(single.forms), single.tokens, single.lengths)
+    words = single.forms.words[single.tokens]
+    assert model.neighbours(sequence, words, single.lengths, model.embedding.words.weight) == 0
+
+
+def test_imported_vectors_are_used_kept_and_frozen():
+    words = ["<pad>", "<unk>", "saw", "Zürich"]
+    model = tagger(vector_words=words, vector_size=3).eval()
+    table = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]])
+    before = model(batch_of(model, SENTENCES))
+    model.import_vectors(table)
+    assert not torch.equal(model(batch_of(model, SENTENCES)), before)
+    assert not model.embedding.vectors.weight.requires_grad
+    assert tagger(vector_words=words, vector_size=3, tune_vectors=True).embedding.vectors.weight.requires_grad
+    assert model.indexer(["SAW", "Zürich", "x"]).vectors.tolist() == [2, 3, 1]
+    with pytest.raises(ZooError, match=r"\(2, 3\), got \(3, 3\)"):
+        model.import_vectors(torch.zeros(3, 3))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(cell="ltsm"), f"known are {', '.join(sorted(CELLS))}"),
+        (dict(head="sofmax"), "did you mean 'softmax'"),
+        (dict(tokenizer="word"), "characters, jieba, keras, whitespace, words"),
+        (dict(character_encoder="conv"), "cnn, gru, layer_norm_lstm, lstm"),
+        (dict(head="crf", label_smoothing=0.1), "softmax head"),
+        (dict(language_model=0.1, num_layers=2), "num_layers=1"),
+        (dict(dropout=1.5), "dropout"),
+        (dict(label_smoothing=3), "label_smoothing probability"),
+        (dict(adversarial=-1), "at least 0, got -1 and 0.0"),
+        (dict(language_model=-1, num_layers=1), "at least 0, got 0.0 and -1"),
+    ],
+    ids=str,
+)
+def test_wrong_options_name_the_right_ones(options, message):
+    with pytest.raises(ZooError, match=message):
+        tagger(**options)
+
+
+def test_tokens_that_are_characters_are_not_spelled_by_default():
+    words, characters = Vocabulary(["<pad>", "<unk>", "王"]), Vocabulary(["<pad>", "<unk>", "王"])
+    sizes = [
+        SequenceTagger(words, characters, TAGS, tokenizer=tokenizer, word_size=10, hidden_size=4).embedding.output_size
+        for tokenizer in ("characters", "whitespace")
+    ]
+    assert sizes == [10, 210]
+
+
+def test_a_misspelt_option_raises():
+    with pytest.raises(TypeError):
+        tagger(hiden_size=3)
+
+
+def test_learns_the_sample_in_a_bare_trainer(tmp_path):
+    pl.seed_everything(0)
+    data = TaggingDataModule("sample-en", max_tokens=400)
+    sizes = {**SMALL, "hidden_size": 32, "word_size": 32, "num_layers": 1, "learning_rate": 1e-2}
+    model = SequenceTagger(data.words, data.characters, data.tags, **sizes)
+    trainer = pl.Trainer(
+        max_epochs=12, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, gradient_clip_val=5.0,
+    )  # fmt: skip
+    trainer.fit(model, data)
+    scores = trainer.test(model, data, verbose=False)[0]
+    assert scores["test/accuracy"] > 0.6
+    words = [token for s in data.sentences("test") for token in s.tokens]
+    gold = [tag for s in data.sentences("test") for tag in s.tags]
+    found = [tag for tags in model.predict([s.tokens for s in data.sentences("test")]) for tag in tags]
+    assert len(words) == len(found)
+    right = sum(a == b for a, b in zip(gold, found, strict=True)) / len(gold)
+    assert right == pytest.approx(scores["test/accuracy"], abs=1e-6)
+    unknown = [i for i, word in enumerate(words) if word.lower() not in data.words]
+    share = sum(gold[i] == found[i] for i in unknown) / len(unknown)
+    assert share == pytest.approx(scores["test/unknown_accuracy"], abs=1e-6)
+
+
+def test_gold_that_breaks_its_scheme_spoils_no_loss():
+    model = tagger(head="crf", scheme="BIO").eval()
+    legal = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 0]])
+    broken = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 2]])
+    alone = batch_of(model, SENTENCES[:1], [[0, 1, 2, 0]])
+    scores = model(legal)
+    expected = model.loss(model(alone), alone.tags, alone.lengths)
+    torch.testing.assert_close(model.loss(scores, broken.tags, broken.lengths), expected)
+    assert not torch.equal(model.loss(scores, legal.tags, legal.lengths), expected)

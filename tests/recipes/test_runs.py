@@ -1,0 +1,425 @@
+"""What a run may do, what it keeps, and how it ends."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonargparse import Namespace
+
+from recipes import pos_tagging, spam
+from recipes.runner.checkpoints import WholeCheckpoints
+from recipes.runner.cli import main
+from recipes.runner.flags import TrainingCLI
+from recipes.runner.permissions import UNSAVED, permissions, without_permissions
+from recipes.runner.run_folder import FILES
+from recipes.runner.training import train
+from recipes.runner.wandb_run import MODES, UNASKED, wandb_mode
+from zoo.errors import ZooError
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "--model.hidden_size=8", "--model.embedding_size=8", "--data.tokenizer=words", "--trainer.precision=32-true",
+    "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.limit_train_batches=2",
+]  # fmt: skip
+ONE = [*TINY, "--trainer.max_epochs=1"]
+
+
+def config_of(path: Path, content: object) -> str:
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return str(path)
+
+
+def fit(folder: Path, *args: str) -> None:
+    train(spam.RECIPE, [f"--out={folder}", *args, *ONE], test=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run of one epoch that was allowed to delete an older one, and asked for a logger of its own."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints/last.ckpt").write_text("an older run")
+    logger = ["--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={folder.parent / 'logs'}"]
+    fit(folder, "--overwrite", *logger)
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Permissions
+
+
+def test_a_config_says_what_a_run_is_and_allows_nothing(finished):
+    settings = yaml.safe_load((finished / "config.yaml").read_text())
+    assert settings["model"]["hidden_size"] == 8 and settings["trainer"]["max_epochs"] == 1
+    assert not settings.keys() & set(UNSAVED)
+
+
+def test_the_config_of_a_finished_run_makes_another_run(finished, tmp_path, monkeypatch):
+    before = files_of(finished)
+    monkeypatch.chdir(tmp_path)
+    train(spam.RECIPE, ["--config", str(finished / "config.yaml"), "--seed_everything=5"], test=False)
+    (again,) = (tmp_path / "runs/spam").iterdir()
+    assert (again / "metrics.json").is_file() and files_of(finished) == before
+
+
+@pytest.mark.parametrize(
+    "content, flag",
+    [
+        ({"overwrite": True}, "--overwrite"),
+        ({"resume": True}, "--resume"),
+        ({"resume": True, "overwrite": True}, "--overwrite --resume"),
+        ({"trust": "os.system"}, "--trust os.system"),
+        *(({"wandb": mode}, "--wandb online") for mode in ("online", "run", "shared")),
+    ],
+    ids=str,
+)
+def test_no_file_allows_anything(tmp_path, content, flag):
+    path = config_of(tmp_path / "shared.yaml", content)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.json").write_text("mine")
+    with pytest.raises(ZooError, match=f"shared.yaml: .* by a command and never by a file: .* add {flag} to"):
+        fit(run, "--config", path)
+    assert (run / "metrics.json").read_text() == "mine"
+
+
+def test_a_file_that_allows_nothing_is_read(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        TrainingCLI(spam.RECIPE, ["--print_config"], test=True)
+    (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+    fit(tmp_path / "run", "--config", str(tmp_path / "printed.yaml"))
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "overwrite": st.booleans(),
+            "resume": st.booleans(),
+            "trust": st.none() | st.just("a.B"),
+            "wandb": st.none() | st.sampled_from(sorted(MODES)),
+            "out": st.none() | st.just("runs/x"),
+            "ema": st.just(0.9),
+        },
+    )
+)
+def test_what_is_saved_of_settings_holds_no_permission_and_the_rest(settings):
+    kept = without_permissions(Namespace(settings))
+    assert permissions(kept) == [] and "out" not in kept
+    assert kept.get("ema") == settings.get("ema")
+    harmless = settings.get("wandb") in ("offline", "dryrun", "disabled")
+    assert kept.get("wandb") == (settings["wandb"] if harmless else None)
+
+
+# Code in a shared folder
+
+
+@pytest.fixture
+def evil(tmp_path, monkeypatch) -> Path:
+    """A folder with modules that note when somebody imports them, as a shared folder may have them."""
+    code = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\n"
+    code += "from pytorch_lightning.callbacks import Callback\nclass Evil(Callback): pass\n"
+    for name in ("evil_module", "evil", "config", "trusted_module"):
+        (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in ("evil_module", "evil", "config", "trusted_module"):
+        sys.modules.pop(name, None)
+
+
+CALLS_EVIL = {"class_path": "LambdaCallback", "init_args": {"on_fit_start": "evil_module.Evil"}}
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        {"callbacks": [{"class_path": "evil_module.Evil"}]},
+        {"callbacks": {"class_path": "evil_module.Evil"}},
+        {"callbacks": ["evil_module.Evil"]},
+        {"callbacks": "evil_module.Evil"},
+        {"callbacks": CALLS_EVIL},
+        {"callbacks": "nested.yaml"},
+        {"callbacks": "evil.yaml"},
+        {"callbacks": "config.yaml"},
+        {"logger": "evil_module.Evil"},
+        {"logger": [{"class_path": "evil_module.Evil"}]},
+        {"strategy": {"class_path": "evil_module.Evil"}},
+        {"accelerator": {"class_path": "evil_module.Evil"}},
+        {"profiler": {"class_path": "evil_module.Evil"}},
+        {"plugins": [{"class_path": "evil_module.Evil"}]},
+        {"callbacks": [{"class_path": "pytorch_lightning.callbacks.callback.os.system"}]},
+        {"callbacks": {"class_path": "LambdaCallback", "init_args": {"on_fit_start": "os.getcwd"}}},
+    ],
+    ids=str,
+)
+def test_a_config_runs_no_code_of_others(evil, trainer):
+    config_of(evil / "nested.yaml", {"class_path": "evil_module.Evil"})
+    config_of(evil / "evil.yaml", {"class_path": "evil.yaml"})
+    path = config_of(evil / "config.yaml", {"trainer": trainer})
+    for more in ([], ["--trainer.logger=config.yaml"], ["--data.train=evil_module.Evil"]):
+        with pytest.raises(ZooError) as raised:
+            fit(evil / "run", "--config", path, *more)
+        assert "\n" not in str(raised.value)
+    assert not list(evil.glob("*.ran")) and not (evil / "run").exists()
+
+
+@pytest.mark.parametrize("part", ["data", "model"])
+def test_a_config_replaces_neither_model_nor_data(evil, part):
+    path = config_of(evil / "config.yaml", {part: {"class_path": "evil_module.Evil"}})
+    with pytest.raises(ZooError):
+        fit(evil / "run", "--config", path)
+    assert not list(evil.glob("*.ran"))
+
+
+def test_a_class_that_is_not_trusted_is_named_with_the_way_out(evil):
+    path = config_of(evil / "config.yaml", {"trainer": {"callbacks": [{"class_path": "evil_module.Evil"}]}})
+    with pytest.raises(ZooError, match="names evil_module.Evil, .*: if you trust it add --trust evil_module.Evil$"):
+        fit(evil / "run", "--config", path)
+
+
+def test_a_class_that_the_command_names_is_trusted_and_must_be_named_again(evil):
+    fit(evil / "run", "--trainer.callbacks=trusted_module.Evil")
+    assert (evil / "trusted_module.ran").exists()
+    path = str(evil / "run/config.yaml")
+    cli = TrainingCLI(spam.RECIPE, ["--config", path, "--trust=trusted_module.Evil", "--out=other"], test=False)
+    assert [type(callback).__name__ for callback in cli.trainer.callbacks].count("Evil") == 1
+    assert shlex.split(cli.resume_command)[3:] == ["--out", "other", "--resume", "--trust", "trusted_module.Evil"]
+
+
+# How a run ends, and goes on
+
+
+def started(cwd: Path, *args: str) -> subprocess.Popen:
+    """A training without an end, into its second epoch."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
+    command = [sys.executable, "-m", "recipes.spam", "--out=run", "--trainer.max_epochs=9999", *TINY, *args]
+    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, env=environment)
+    while not (cwd / "run/checkpoints/last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    return process
+
+
+def test_a_run_that_is_killed_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/metrics.json").write_text("an older run")
+    process = started(tmp_path, "--overwrite", "--model.dropout=0.3")
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, errors[-2000:]
+    command = shlex.split(errors.splitlines()[-1])
+    assert command[1:] == "-m recipes.spam --out run --resume".split()
+    monkeypatch.chdir(tmp_path)
+    done = torch.load("run/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["epochs"]
+    before = files_of(tmp_path)
+    with pytest.raises(ZooError, match=f"max_epochs 1 is less than the {done:.3g} epochs that"):
+        train(spam.RECIPE, [*command[3:], "--trainer.max_epochs=1"], test=True)
+    assert files_of(tmp_path) == before
+    # The settings are those of the run, the flags beside them win, and the older run is not asked after.
+    train(spam.RECIPE, [*command[3:], f"--trainer.max_epochs={int(done) + 2}"], test=True)
+    settings = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert settings["model"]["dropout"] == 0.3 and settings["trainer"]["max_epochs"] == int(done) + 2
+    assert json.loads(Path("run/metrics.json").read_text())["epochs"] == int(done) + 2
+
+
+def test_a_signal_after_the_last_batch_ends_the_run_too(tmp_path, monkeypatch, capsys):
+    """Told to end while the last epoch is scored, a run saves that epoch, and a resume has only to report."""
+    monkeypatch.setattr(spam.RECIPE.model, "on_validation_start", lambda _: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main(spam.RECIPE, ["fit", f"--out={tmp_path / 'run'}", *ONE])
+    assert ended.value.code == 143 and "--resume" in capsys.readouterr().err.splitlines()[-1]
+    assert signal.getsignal(signal.SIGTERM) == before
+    monkeypatch.undo()
+    train(spam.RECIPE, [f"--out={tmp_path / 'run'}", "--resume"], test=False)
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 1
+
+
+def test_a_run_that_is_killed_while_it_is_tested_does_not_end_well(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(spam.RECIPE.data, "evaluation_budget", 50)  # in several batches
+    monkeypatch.setattr(spam.RECIPE.model, "on_test_start", lambda _: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        main(spam.RECIPE, [f"--out={tmp_path / 'run'}", *ONE])
+    printed = capsys.readouterr()
+    assert ended.value.code == 143 and "next:" not in printed.out and "--resume" in printed.err
+
+
+def test_a_cut_checkpoint_replaces_no_whole_one(tmp_path):
+    resource = pytest.importorskip("resource")
+    path, writer = tmp_path / "last.ckpt", WholeCheckpoints()
+    writer.save_checkpoint({"weights": torch.ones(10)}, path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # as a full disk, from the middle on
+        with pytest.raises(OSError, match=f"'{path}'"):
+            writer.save_checkpoint({"weights": torch.ones(20_000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert torch.load(path, weights_only=True)["weights"].numel() == 10
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_is_said_in_a_line_and_keeps_the_checkpoint_of_before(tmp_path, monkeypatch, capsys):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def fill(module) -> None:  # the disk, before the second epoch ends
+        if module.current_epoch == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+
+    monkeypatch.setattr(spam.RECIPE.model, "on_train_epoch_start", fill)
+    out = tmp_path / "run"
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{out}/checkpoints/.*.ckpt'"):
+            train(spam.RECIPE, [f"--out={out}", *TINY, "--trainer.max_epochs=3"], test=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    resume = capsys.readouterr().err.splitlines()[-1]
+    assert resume.endswith(f" -m recipes.spam --out {out} --resume")
+    monkeypatch.undo()
+    assert torch.load(out / "checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["epochs"] == 1
+    train(spam.RECIPE, shlex.split(resume)[3:], test=False)
+    assert json.loads((out / "metrics.json").read_text())["epochs"] == 3
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_name_that_the_output_cannot_show_is_no_reason_to_fail(tmp_path, monkeypatch, encoding):
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    main(spam.RECIPE, ["fit", f"--out={tmp_path / '训练'}", *ONE])
+    with pytest.raises(SystemExit):
+        main(spam.RECIPE, ["test", f"--model={tmp_path / '没有'}"])
+    for stream in streams.values():
+        stream.flush()
+    printed = {name: stream.buffer.getvalue() for name, stream in streams.items()}
+    monkeypatch.undo()
+    assert b"\\u8bad\\u7ec3" in printed["stdout"] and b"\\u6ca1" in printed["stderr"]
+
+
+# What a run writes
+
+
+def test_loggers_that_are_asked_for_work(finished):
+    with (finished.parent / "logs/lightning_logs/version_0/metrics.csv").open() as file:
+        assert any(row.get("val/macro_f1") for row in csv.DictReader(file))
+
+
+def test_a_logger_without_a_place_writes_into_the_run(tmp_path):
+    fit(tmp_path / "run", "--trainer.logger=true")
+    assert any(path.is_file() for path in (tmp_path / "run/lightning_logs").rglob("*"))
+
+
+def test_the_learning_curve_is_a_table(finished):
+    assert "learning-curve.csv" in FILES
+    with (finished / "learning-curve.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    best = json.loads((finished / "metrics.json").read_text())["best_dev"]
+    assert {name: float(row[name]) for name in best} == best
+    assert float(row["epochs"]) == 1 and float(row["train/loss"]) > 0 and float(row["seconds"]) > 0
+
+
+def test_the_table_of_a_training_is_its_output_and_json_that_of_a_test(finished, tmp_path, capsys):
+    train(spam.RECIPE, [f"--out={tmp_path / 'run'}", *ONE], test=True)
+    assert "test/accuracy" in capsys.readouterr().out
+    main(spam.RECIPE, ["test", f"--model={finished}"])
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) and "test/accuracy" in printed.err
+
+
+# W&B
+
+
+@pytest.mark.parametrize("key", ["", "0" * 40])
+@pytest.mark.parametrize("mode", [*MODES, "", "nonsense"])
+def test_modes_as_wandb_knows_them(mode, key, monkeypatch, recwarn):
+    for name, value in {"WANDB_MODE": mode, "WANDB_API_KEY": key, "NETRC": os.devnull}.items():
+        monkeypatch.setenv(name, value)
+    if mode == "nonsense":
+        with pytest.raises(ZooError, match="unknown W&B mode 'nonsense': known are online, offline, disabled, run"):
+            wandb_mode(None)
+        return
+    online = {"": UNASKED if key else "disabled"}.get(mode, "online" if key else "offline")
+    expected = {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}.get(mode, online)
+    assert wandb_mode(None) == wandb_mode(mode) == expected
+
+
+# Flags that the Trainer has no use for
+
+
+def test_a_typo_is_answered_in_two_lines(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(pos_tagging.RECIPE, ["--model.hiden_size=3"])
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(lines) == 2
+    assert lines[0].startswith("error: ") and "--model.hiden_size" in lines[0]
+    assert "--model.hidden_size" in lines[1] and "--help lists all" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("devices=abc", "devices"),
+        ("devices=0", "devices"),
+        ("devices=[]", "devices"),
+        ("num_nodes=0", "num_nodes"),
+        ("accelerator=tpu", "torch_xla"),
+        ("accelerator=abc", "abc"),
+        ("accelerator=cuda", "CUDA|GPU|accelerator"),
+        ("strategy=abc", "abc"),
+        ("strategy=deepspeed", "deepspeed|DeepSpeed"),
+        ("strategy=fsdp", "FSDP"),
+        ("precision=abc", "expected one of .*16-mixed"),
+        ("precision=transformer-engine", "transformer"),
+        ("profiler=abc", "profiler"),
+        ("plugins=abc", "abc"),
+        ("logger=abc", "abc"),
+        ("logger=MLFlowLogger", "mlflow"),
+        ("callbacks=abc", "abc"),
+        ("max_epochs=two", "expected int, got two"),
+        ("max_time=abc", "abc|max_time"),
+        ("max_steps=-5", "max_steps"),
+        ("limit_train_batches=0.0001", "limit_train_batches 0.0001 is less than one of .* batches"),
+        ("limit_train_batches=-1", "limit_train_batches|-1"),
+        ("limit_train_batches=1.5", "1.5"),
+        ("limit_val_batches=0.001", "limit_val_batches 0.001 is less than one of"),
+        ("limit_test_batches=0.001", "limit_test_batches 0.001 is less than one of"),
+        ("overfit_batches=0.0001", "less than one of"),
+        ("val_check_interval=abc", "val_check_interval"),
+        ("val_check_interval=-1", "val_check_interval|-1"),
+        ("val_check_interval=1.5", "1.5"),
+        ("check_val_every_n_epoch=abc", "expected int, got abc"),
+        ("gradient_clip_algorithm=abc", "abc"),
+        ("gradient_clip_val=abc", "abc"),
+        ("accumulate_grad_batches=0", "accumulate_grad_batches|0"),
+        ("reload_dataloaders_every_n_epochs=-1", "reload_dataloaders_every_n_epochs"),
+        ("deterministic=abc", "abc"),
+        ("log_every_n_steps=abc", "abc"),
+    ],
+)
+def test_a_bad_value_of_a_trainer_flag_is_an_error_of_one_line(tmp_path, flag, message):
+    with pytest.raises(ZooError, match=message) as raised:
+        train(spam.RECIPE, [f"--out={tmp_path / 'run'}", *ONE, f"--trainer.{flag}"], test=True)
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 700
+    assert not (tmp_path / "run").exists()

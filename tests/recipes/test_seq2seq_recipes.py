@@ -1,0 +1,162 @@
+"""Summarization and translation as people run them: as processes, on the bundled samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import run, run_process
+from test_recipes import interrupt, last_checkpoint
+
+from recipes.runner import run_folder as folder
+
+TINY = [
+    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention_size=16",
+    "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",
+]  # fmt: skip
+FILES = {
+    "config.yaml", "metrics.json", "scores.txt", "samples.txt", "outputs.jsonl",
+    "learning-curve.csv", "learning-curve.png",
+    "attention-1.png", "attention-2.png", "attention-3.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
+    "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def summarizer(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("summarizer")
+    args = ["--trainer.precision=32-true", "--model.coverage_after=20", "--model.learning_rate=0.02"]
+    run_process("summarization", "--out", "run", *TINY, *args, cwd=folder)
+    return folder / "run"
+
+
+def test_a_run_leaves_exactly_its_files(summarizer):
+    assert {str(path.relative_to(summarizer)) for path in summarizer.rglob("*") if path.is_file()} == FILES
+    assert FILES <= set(folder.FILES)
+    facts = json.loads((summarizer / "metrics.json").read_text())
+    assert set(facts["scores"]) == {f"test/{n}" for n in ("rouge1", "rouge2", "rougeL", "loss", "perplexity")}
+    table = (summarizer / "scores.txt").read_text()
+    assert "lead" in table and "copied 2-grams" in table and "novel 2-grams" in table and "length ratio" in table
+    rows = [json.loads(line) for line in (summarizer / "outputs.jsonl").read_text("utf-8").splitlines()]
+    assert len(rows) == 25 and set(rows[0]) == {"source", "target", "output"}
+    samples = (summarizer / "samples.txt").read_text("utf-8").split("\n\n")
+    assert len(samples) == 20
+    assert [line.split()[0] for line in samples[0].splitlines()] == ["source", "reference", "output", "lead"]
+
+
+def test_the_saved_model_is_the_tested_one(summarizer):
+    again = json.loads(run("summarization", "test", "--model", "run", cwd=summarizer.parent).stdout)
+    facts = json.loads((summarizer / "metrics.json").read_text())
+    assert again == pytest.approx(facts["scores"], abs=1e-5)
+    other = json.loads(run("summarization", "test", "--model=run", "--max_length=2", cwd=summarizer.parent).stdout)
+    assert other["test/rouge1"] != again["test/rouge1"] and other["test/loss"] == again["test/loss"]
+
+
+# Whatever a resume could lose: draws of dropout and of the model's own guesses, coverage that begins at a step, and
+# vectors that training has changed.
+COMPLETE = [
+    *TINY, "--trainer.precision=32-true", "--trainer.max_epochs=3", "--data.max_tokens=40",
+    "--model.scheduled_sampling=0.3", "--model.coverage_after=150", "--data.stop_words=english",
+    "--data.vectors=v.txt", "--model.tune_vectors=true",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("complete")
+    (folder / "v.txt").write_text("fire 1 2 -1\nbarn 0 -1 1\nMayor 3 0 1\n", encoding="utf-8")
+    run_process("summarization", "--out", "run", *COMPLETE, cwd=folder)
+    return folder / "run"
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(complete):
+    """Ctrl-C in the middle of an epoch, before coverage begins: the weights are those of a run left alone."""
+    folder = complete.parent
+    resume = interrupt("summarization", *COMPLETE, cwd=folder)
+    stopped, alone = (last_checkpoint(folder / name) for name in ("stopped", "run"))
+    assert stopped["global_step"] < 150 < alone["global_step"]
+    run_process("summarization", *resume, cwd=folder)
+    resumed = last_checkpoint(folder / "stopped")
+    assert resumed["global_step"] == alone["global_step"] and resumed["loops"] == alone["loops"]
+    assert alone["state_dict"]["vectors.weight"].shape == (5, 3)
+    for name, weights in alone["state_dict"].items():
+        assert torch.equal(weights, resumed["state_dict"][name]), name
+
+
+def test_stop_words_and_vectors_are_part_of_the_model(complete, tmp_path):
+    words = json.loads((complete / "model/vocabulary.json").read_text("utf-8"))
+    assert "the" in words["stop_words"] and words["vector_words"] == ["<pad>", "<unk>", "fire", "barn", "Mayor"]
+    args = ["test", "--model", complete / "model", "--trainer.precision=32-true"]
+    again = json.loads(run("summarization", *args, cwd=tmp_path).stdout)
+    assert again == pytest.approx(json.loads((complete / "metrics.json").read_text())["scores"], abs=1e-5)
+
+
+def test_two_models_are_compared(summarizer):
+    args = ["test", "--model", "run", "--compare", "run"]
+    difference = json.loads(run("summarization", *args, cwd=summarizer.parent).stdout)["difference"]
+    assert difference["rouge1"] == {"difference": 0.0, "p": 1.0}
+
+
+def test_predict_keeps_order_and_empty_lines(summarizer):
+    text = "A fire destroyed a barn near Orley .\n\nThe mayor has resigned .\n"
+
+    def predict(*args) -> list[str]:
+        done = run("summarization", "predict", "--model", "run", *args, cwd=summarizer.parent, text=text)
+        return done.stdout.split("\n")
+
+    lines = predict()
+    assert len(lines) == 4 and lines[0] and lines[1] == "" and lines[2] and lines[3] == ""
+    rows = [json.loads(line) for line in predict("--format=jsonl", "--n_best=3", "--beam=4")[:3]]
+    assert [row["source"] for row in rows] == text.split("\n")[:3]
+    assert [len(row["outputs"]) for row in rows] == [3, 1, 3]
+    scores = [output["score"] for output in rows[0]["outputs"]]
+    assert scores == sorted(scores, reverse=True)
+    assert predict("--sample", "--seed=1") != predict("--sample", "--seed=2")
+
+
+def test_translation_with_two_processes_reports_what_one_does(tmp_path):
+    args = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.precision=bf16-mixed", "--out", "run"]
+    run_process("translation", *TINY, *args, cwd=tmp_path)
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert facts["processes"] == 2
+    one = json.loads(run("translation", "test", "--model", "run", cwd=tmp_path).stdout)
+    for name, value in facts["scores"].items():
+        tolerance = 2e-2 * max(1.0, value) if name.endswith(("loss", "perplexity")) else 1e-6
+        assert one[name] == pytest.approx(value, abs=tolerance), name  # bf16 rounds other batches otherwise
+    assert len((tmp_path / "run/outputs.jsonl").read_text("utf-8").splitlines()) == 20
+    assert "nrefs:1|case:mixed" in (tmp_path / "run/scores.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "recipe, args, message",
+    [
+        ("translation", ["--data.dataset=multi30"], "Did you mean multi30k"),
+        ("translation", ["--data.source=fr"], "has no fr: known are de, en"),
+        ("translation", ["--data.vocabulary_size=90000"], "is the largest possible number"),
+        ("translation", ["--model.attention=dot"], "additive, multiplicative, none"),
+        ("summarization", ["--model.attention=multiplicative"], "attention='additive'"),
+        ("summarization", ["--data.dataset=sample-en"], "for seq2seq there are"),
+        ("summarization", ["predict", "--model=nowhere"], "nowhere"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_mistakes_are_explained(tmp_path, recipe, args, message):
+    done = run(recipe, *args, cwd=tmp_path, text="A text.\n", fails=True)
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--beam=0"], "beam of at least 1"),
+        (["--n_best=9", "--format=jsonl"], "n_best from 1 to the beam"),
+        (["--n_best=2"], "--format jsonl"),
+        (["--min_length=9", "--max_length=3"], "min_length=9 and max_length=3"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_search_for_nothing_is_refused(summarizer, args, message):
+    done = run("summarization", "predict", "--model=run", *args, cwd=summarizer.parent, text="A text.\n", fails=True)
+    assert message in done.stderr

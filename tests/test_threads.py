@@ -1,0 +1,73 @@
+"""Batches side by side: the same results in the same order, whatever the number of threads."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from zoo import from_pretrained
+from zoo.threads import side_by_side
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[1, 2, 5])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def in_a_new_thread(work):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
+def test_results_come_in_order_from_as_many_threads_as_torch_has(threads):
+    meeting = threading.Barrier(min(threads, 4))  # passed only by as many as are at work at once
+
+    def work(item: int) -> tuple[int, int]:
+        meeting.wait(timeout=30)
+        return item * item, torch.get_num_threads()
+
+    results = side_by_side(work, range(4 * meeting.parties), CPU)
+    assert results == [(item * item, 1) for item in range(4 * meeting.parties)]
+    assert torch.get_num_threads() == threads == in_a_new_thread(torch.get_num_threads)
+
+
+def test_few_items_have_several_threads_each(threads):
+    found = side_by_side(lambda _: torch.get_num_threads(), range(2), CPU)
+    assert found == [max(1, threads // 2)] * 2
+
+
+@pytest.mark.parametrize("items", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_autocast_in_force_holds_and_no_gradient_is_kept(threads, dtype, items):
+    weight = torch.nn.Parameter(torch.eye(3))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        products = side_by_side(lambda x: x @ weight, torch.ones(items, 2, 3).unbind(), CPU)
+    assert all(product.dtype == dtype and not product.requires_grad for product in products)
+
+
+def test_an_error_comes_through_and_the_threads_are_as_before(threads):
+    def work(item: int) -> None:
+        raise ValueError(f"item {item}")
+
+    with pytest.raises(ValueError, match="item 0"):
+        side_by_side(work, range(3), CPU)
+    assert torch.get_num_threads() == threads == in_a_new_thread(torch.get_num_threads)
+    assert side_by_side(work, [], CPU) == []
+
+
+@pytest.mark.parametrize("name", ["sentiment-en-sst2", "pos-en-ewt", "titles-en-acl"])
+def test_threads_change_no_prediction(threads, name):
+    model = from_pretrained(name)
+    texts = ["A gripping film .", "It is dull", "We tag words with recurrent networks , slowly", "", "Why not ?"]
+    together, alone = model.predict(texts, max_tokens=8), [model.predict([text])[0] for text in texts]
+    if isinstance(alone[0], dict):  # probabilities are only nearly the same
+        together, alone = [[result["label"] for result in results] for results in (together, alone)]
+    assert together == alone

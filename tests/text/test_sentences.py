@@ -1,0 +1,137 @@
+"""Texts to sentences, and a model of sentences that is given texts."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import zoo
+from datamodules import Seq2SeqDataModule
+from zoo.batches.seq2seq import SPECIALS
+from zoo.errors import ZooError
+from zoo.text import split_sentences
+from zoo.text.units import Output, join_outputs, split_units
+
+SENTENCES = [
+    "A dog runs on the beach.|A man is sleeping.|Two children play!",
+    "Dr. Li paid $3.50 to Mrs. Smith.|Why?|She asked.",
+    "J. R. R. Tolkien wrote it.|I agree.|It is I.|He came.",
+    "He lives on a U.S. Army base.|He works in the U.S.|She knows.",
+    "See Fig. 3 and p. 5.|It costs 3.5 pounds, e.g. at example.com.|No. 7 is sold.|He said no.|Then he left.",
+    '"Really?" he asked.|"Yes."|She left (with him.)|Next one.',
+    "Wait... what?|Wait...|What?!|Yes!!!|Ok",
+    "where did you go?|i was at home.|it was 3 p.m. and dark.",
+    "1. Go home.|2. Stay there.",
+    "Am 3. Oktober kam Hr. Müller, z. B. mit Fr. Meyer.|Es regnete…|Dann nicht.|Er wurde 12.|Dann 13.",
+    "Im 19. Jahrhundert, d. h. vor ca. 150 Jahren, war das so.|„Ja!“|Sie ging usw.",
+    "我来了。|你呢？|“好吧！”|他说：3.5万。|《你好！》|是书吗……不是！",
+    "你好!|我是小明.|他走了?|走了",
+    "今日は。|「はい。」|元気ですか？",
+    "यह है।|वह था॥|और?",
+    "هل أنت هنا؟|نعم.",
+    "A title without a stop\n\n|Its first line\ngoes on here.\n|And the second.",
+    "no mark at all",
+    "Ends in space.  |Twice.\t",
+]
+
+
+def joined(marked: str) -> tuple[str, list[str]]:
+    """A text whose sentences end at each |, and these: a space is put between those that have one before a letter."""
+    parts = marked.split("|")
+    spaced = [part if part[-1] in "。！？”」》\n\t " or is_asian(parts) else part + " " for part in parts[:-1]]
+    return "".join([*spaced, parts[-1]]), [part.strip() for part in parts]
+
+
+def is_asian(parts: list[str]) -> bool:
+    return "\u4e00" <= parts[0][0] <= "\u9fff"
+
+
+@pytest.mark.parametrize("marked", SENTENCES)
+def test_sentences_end_where_a_reader_says(marked):
+    text, expected = joined(marked)
+    assert [sentence.strip() for sentence in split_sentences(text)] == expected
+
+
+@given(st.text() | st.text(alphabet="aB1. !?\"'()。！”「\n…é", max_size=40))
+def test_sentences_are_the_text(text):
+    sentences = split_sentences(text)
+    assert "".join(sentences) == text and all(sentences)
+    assert sum(map(any, [map(str.isalpha, sentence) for sentence in sentences])) >= len(sentences) - 1
+
+
+def test_a_long_text_takes_no_longer_than_its_length():
+    for part in ("a. ", "B.", "...", '."', "a.\n\n", "\n"):
+        assert "".join(split_sentences(part * 100_000)) == part * 100_000
+
+
+WORDS = [f"▁{word}" for word in "dog cat eats runs The A".split()]
+
+
+def translator(kind=zoo.Seq2Seq, **options) -> zoo.Seq2Seq:
+    torch.manual_seed(0)
+    sizes = dict(embedding_size=8, encoder_size=8, decoder_size=8, attention_size=8, max_target=4, beam=4)
+    model = kind([*SPECIALS, *WORDS, "."], tokenizer="words", **sizes, **options)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+    return model
+
+
+def test_each_sentence_of_a_text_is_written():
+    model, sentences = translator(), ["The dog runs.", "A cat eats.", "A dog."]
+    alone = model.predict(sentences)
+    assert len(set(alone)) > 1
+    assert model.predict([" ".join(sentences), "", sentences[1]]) == [" ".join(alone), "", alone[1]]
+    assert model.predict([f"{sentences[0]}\n\n {sentences[1]}"]) == [f"{alone[0]}\n\n {alone[1]}"]
+    assert [output.text for output in model.sample([" ".join(sentences)], top_k=1)] == [
+        " ".join(output.text for output in model.sample(sentences, top_k=1))
+    ]
+
+
+def test_several_outputs_of_several_sentences_are_the_best_sums():
+    model = translator()
+    first, second = model.predict(["The dog runs.", "A cat eats."], n_best=4)
+    sums = sorted((one.score + other.score for one, other in product(first, second)), reverse=True)
+    (found,) = model.predict(["The dog runs. A cat eats."], n_best=4)
+    assert [output.score for output in found] == pytest.approx(sums[:4])
+    assert found[0].log_probability == pytest.approx(first[0].log_probability + second[0].log_probability)
+
+
+def test_a_model_of_texts_reads_them_whole():
+    text = "The dog runs. A cat eats."
+    for model in (translator(unit="text"), translator(zoo.Seq2SeqSummarizer)):
+        assert model.unit == model.hparams["unit"] == "text"
+        assert split_units(text, model.unit) == [text]
+        pieces = []
+        encode = model.indexer.encode_source
+        model.indexer.encode_source = lambda given, encode=encode, pieces=pieces: pieces.append(given) or encode(given)
+        model.predict([text])
+        assert len(pieces) == 1 and len(pieces[0]) == 8
+    with pytest.raises(ZooError, match="unknown unit 'page': known are sentence, text"):
+        translator(unit="page")
+
+
+def test_no_space_is_put_between_chinese_sentences():
+    def outputs(*texts: str) -> list[list[Output]]:
+        return [[Output(text, 0.0, 0.0)] for text in texts]
+
+    for texts, expected in (
+        (("他走了。", "她说：“好。”", "你呢？"), "他走了。她说：“好。”你呢？"),
+        (("He left.", "", "You?"), "He left. You?"),
+        (("他走了", "You?"), "他走了You?"),
+    ):
+        units = ["Eins. ", "Zwei. ", "Drei."][: len(texts)]
+        assert join_outputs(units, outputs(*texts), 1)[0].text == expected
+    assert join_outputs(["他走了。", "你呢？"], outputs("He left.", "You?"), 1)[0].text == "He left. You?"
+
+
+@pytest.mark.parametrize("sources, unit", [(["A dog.", "Two cats!"], "sentence"), (["A dog. A cat.", "Cats!"], "text")])
+def test_the_training_split_says_what_a_source_is(tmp_path, sources, unit):
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.en").write_text("\n".join(sources * 20) + "\n", encoding="utf-8")
+        (tmp_path / f"{split}.de").write_text("Hund\nKatze\n" * 20, encoding="utf-8")
+    files = {split: str(tmp_path / split) for split in ("train", "dev", "test")}
+    assert Seq2SeqDataModule(**files, source="en", target="de", tokenizer="words").unit == unit

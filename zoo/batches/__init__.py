@@ -1,0 +1,1 @@
+"""Ids and padded tensors: how texts become ids, and what a batch of each task is."""

@@ -1,0 +1,190 @@
+"""What all imports go through: a foreign model as a chain of layers, and the chain as a model of the zoo.
+
+Shapes: V words, E embedding features, I inputs, H units, G gates, D directions, K labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ZooError
+from zoo.models.classifier import TextClassifier
+from zoo.models.tagger import SequenceTagger
+from zoo.nn.backbone import RecurrentBackbone
+from zoo.text import PAD, UNKNOWN
+
+UNLIMITED = 1_000_000  # tokens of a text
+
+
+class Direction(NamedTuple):
+    """One direction of a recurrent layer, its gates in torch's order."""
+
+    weight_ih: Tensor  # (G * H, I)
+    weight_hh: Tensor  # (G * H, H)
+    bias_ih: Tensor  # (G * H,)
+    bias_hh: Tensor  # (G * H,)
+
+
+class Chain(NamedTuple):
+    """A foreign model: embedding, recurrent layers, pooling, dense layers."""
+
+    embedding: Tensor  # (V, E)
+    cell: str  # a key of `zoo.CELLS`
+    layers: list[list[Direction]]  # forward, or forward and backward
+    pooling: str | None  # one of `zoo.nn.pooling.POOLINGS`; None for a tagger, which reads each state
+    dense: list[tuple[Tensor, Tensor]]  # each (outputs, inputs) and (outputs,), with ReLU between them
+    multi_label: bool = False
+    masks_padding: bool = True  # whether the recurrent layers skip id 0; else it is a token like any other
+    input_length: int | None = None  # the one length that it accepts
+
+
+def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
+    """A word index, or the one in a JSON file, if its ids are integers that differ.
+
+    Raises:
+        ZooError: they are not, or the file is none.
+    """
+    index = source
+    if isinstance(source, str | Path):
+        try:
+            index = json.loads(Path(source).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ZooError(f"expected a JSON file of words and ids, got {source}: {error}") from error
+    kinds = set(map(type, index.values())) if isinstance(index, Mapping) else {str}
+    if bool in kinds or not all(issubclass(kind, Integral) for kind in kinds):
+        raise ZooError('expected a word_index of words and ids such as {"the": 1, "film": 2}, got something else')
+    if len(set(index.values())) != len(index):
+        raise ZooError("expected a word_index that gives each word an id of its own, got two words with the same one")
+    return {word: int(i) for word, i in index.items()}
+
+
+def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor) -> tuple[list[str], Tensor]:
+    """Our vocabulary, padding and unknown word first, and a row of features for each of its entries `(V, E)`.
+
+    Raises:
+        ZooError: the index lacks the unknown word, or has ids that the embedding lacks.
+    """
+    if unknown is not None and unknown not in index:
+        raise ZooError(f"word_index has no {unknown!r} to read unknown words as: give one of its words, or None")
+    words = sorted((word for word in index if word != unknown), key=index.__getitem__)
+    if special := [word for word in words if word in (PAD, UNKNOWN)]:
+        raise ZooError(
+            f"word_index gives {special[0]} the id {index[special[0]]}, which here is no word but padding or the "
+            "unknown word: take it out, or say unknown='<unk>'"
+        )
+    outside = next((word for word in index if not 0 <= index[word] < len(embedding)), None)
+    if outside is not None:
+        rows = len(embedding)
+        raise ZooError(
+            f"word_index gives {outside!r} the id {index[outside]}, but the model's embedding has {rows} rows"
+        )
+    table = torch.zeros(len(words) + 2, embedding.shape[1])
+    table[2:] = embedding[[index[word] for word in words]]
+    if unknown is not None:
+        table[1] = embedding[index[unknown]]
+    return [PAD, UNKNOWN, *words], table
+
+
+def make_classifier(
+    chain: Chain, vocabulary: list[str], table: Tensor, labels: Sequence[str] | Mapping[str, int] | None, options: dict
+) -> TextClassifier:
+    """The chain as a classifier that reads `vocabulary`, with these features of it, and has these further options."""
+    *hidden, (weight, bias) = chain.dense
+    if len(bias) == 1:  # sigmoid(z) is what softmax gives the second of 0 and z
+        weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
+    model = TextClassifier(
+        vocabulary,
+        labels_of(labels, len(bias)),
+        multi_label=chain.multi_label,
+        embedding_size=table.shape[1],
+        pooling=chain.pooling,
+        head_size=len(hidden[0][1]) if hidden else 0,
+        **_sizes(chain),
+        **options,
+    )
+    linear = [layer for layer in model.head if isinstance(layer, nn.Linear)]
+    _fill(model, chain._replace(dense=[*hidden, (weight, bias)]), table, linear)
+    return model.eval()
+
+
+def make_tagger(
+    chain: Chain, vocabulary: list[str], table: Tensor, tags: Sequence[str] | Mapping[str, int] | None, options: dict
+) -> SequenceTagger:
+    """The chain as a tagger, likewise."""
+    model = SequenceTagger(
+        vocabulary,
+        [PAD, UNKNOWN],
+        labels_of(tags, len(chain.dense[0][1])),
+        word_size=table.shape[1],
+        character_output=0,
+        **_sizes(chain),
+        **options,
+    )
+    _fill(model, chain, table, [model.head])
+    return model.eval()
+
+
+def _fill(model: SequenceTagger | TextClassifier, chain: Chain, table: Tensor, linear: Sequence[nn.Linear]) -> None:
+    model.embedding.words.weight.copy_(table)
+    columns = _fill_backbone(model.backbone, chain.layers)
+    for layer, (weight, bias) in zip(linear, chain.dense, strict=True):
+        layer.weight.zero_()
+        layer.weight[:, columns] = weight
+        layer.bias.copy_(bias)
+        columns = torch.arange(len(bias))
+
+
+def _fill_backbone(backbone: RecurrentBackbone, layers: list[list[Direction]]) -> Tensor:
+    """Copies the layers; returns which of the backbone's outputs `(D * H)` are theirs.
+
+    A backbone's layers are alike. Where a layer is narrower than the widest, or reads one way only, units whose
+    weights are all zero fill it up: in an LSTM and in a GRU their state stays zero, and the others know nothing of
+    them.
+    """
+    columns = torch.arange(layers[0][0].weight_ih.shape[1])
+    for cells, layer in zip(backbone.layers, layers, strict=True):
+        for parameter in cells.parameters():
+            parameter.zero_()
+        outputs = []
+        for place, (cell, direction) in enumerate(zip(cells, layer, strict=False)):
+            units = torch.arange(direction.weight_hh.shape[1])
+            rows = torch.arange(len(cell.bias_ih)).view(-1, cell.hidden_size)[:, units].flatten()  # (G * units)
+            cell.weight_ih[rows[:, None], columns] = direction.weight_ih
+            cell.weight_hh[rows[:, None], units] = direction.weight_hh
+            cell.bias_ih[rows], cell.bias_hh[rows] = direction.bias_ih, direction.bias_hh
+            outputs.append(units + place * cell.hidden_size)
+        columns = torch.cat(outputs)
+    return columns
+
+
+def _sizes(chain: Chain) -> dict:
+    return {
+        "cell": chain.cell,
+        "hidden_size": max(direction.weight_hh.shape[1] for layer in chain.layers for direction in layer),
+        "num_layers": len(chain.layers),
+        "bidirectional": any(len(layer) == 2 for layer in chain.layers),
+    }
+
+
+def labels_of(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> list[str]:
+    """The labels in the order of a model's outputs, whose numbers they are by default.
+
+    Raises:
+        ZooError: there are more or fewer than outputs, or they number others.
+    """
+    if labels is None:
+        return [str(i) for i in range(count)]
+    if isinstance(labels, Mapping):
+        if any(number not in labels.values() for number in range(count)) or len(labels) != count:
+            raise ZooError(f"expected labels and the numbers 0 to {count - 1} of the model's outputs, got {labels}")
+        labels = sorted(labels, key=labels.__getitem__)
+    if len(labels) != count:
+        raise ZooError(f"the model tells {count} labels apart, got {len(labels)}: {', '.join(map(str, labels))}")
+    return [str(label) for label in labels]

@@ -1,0 +1,262 @@
+"""Reads a model that Keras 3 saved, `Embedding -> LSTM or GRU -> Dense`, without Keras and without running anything.
+
+`config.json` has the layers and their settings, `model.weights.h5` their weights.
+
+Shapes: V words, E embedding features, I inputs, H units, G gates, K labels.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ZooError
+from zoo.interop.foreign import Chain, Direction
+from zoo.interop.keras_archive import another_kind, read_weights, unpack
+
+
+class Layer(NamedTuple):
+    """A layer of the file."""
+
+    kind: str
+    name: str
+    config: dict
+    group: str  # where its weights are
+
+
+# What each supported kind is in the chain; "" computes nothing at prediction.
+ROLES = dict.fromkeys(
+    ("InputLayer", "Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"), ""
+)
+ROLES |= {"ActivityRegularization": "", "Embedding": "embedding"}
+ROLES |= {"LSTM": "recurrent", "GRU": "recurrent", "Bidirectional": "recurrent"}
+ROLES |= {"GlobalAveragePooling1D": "pooling", "GlobalMaxPooling1D": "pooling", "Dense": "dense"}
+ROLES |= {"TimeDistributed": "dense", "Activation": "activation"}
+GROUPS = {"TimeDistributed": "time_distributed"}  # where weights are, unless in the kind's name in lower case
+POOLING = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
+
+RECURRENT = {"activation": "tanh", "recurrent_activation": "sigmoid", "return_state": False, "stateful": False}
+REQUIRED = {"LSTM": RECURRENT, "GRU": {**RECURRENT, "reset_after": True}, "Bidirectional": {"merge_mode": "concat"}}
+REQUIRED |= {kind: {"keepdims": False, "data_format": "channels_last"} for kind in POOLING}
+
+# Keras has input, forget, cell, output as torch does, but update, reset, new where torch has reset, update, new.
+GATES = {"LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}
+
+
+def read_keras(path: Path) -> Chain:
+    """Reads a `.keras` file.
+
+    Raises:
+        ZooError: no such file, a layer or setting that has no counterpart here (it is named), or a damaged file.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise ZooError("reading a Keras model needs a package: pip install lstm-zoo[keras-import]") from error
+    hint = "save it in Keras 3 with model.save('name.keras')"
+    if came := another_kind(path):
+        raise ZooError(f"expected a .keras file, got {path}: {came} ({hint})")
+    try:
+        config, weights = unpack(path)
+        layers = list(_layers(config["class_name"], _items(config)))
+        with h5py.File(io.BytesIO(weights)) as file:
+            return _chain(_with_activations(layers), file)
+    except ZooError as error:
+        raise ZooError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged file can raise anything: zlib, HDF5 and JSON have errors of their own
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ZooError(f"expected a .keras file, got {path}: {reason} ({hint})") from error
+
+
+def _items(config: dict) -> list[dict]:
+    """The layers of a model that is nothing but its layers."""
+    kind = config["class_name"]
+    if kind not in ("Sequential", "Functional"):
+        raise ZooError(
+            f"a model of the class {kind!r}, whose code is not in the file: expected a Sequential or functional model. "
+            "Make one of the same layers, give it the weights with set_weights(model.get_weights()), and save that"
+        )
+    return config["config"]["layers"]
+
+
+def _layers(model: str, items: list[dict]) -> Iterator[Layer]:
+    """The layers in the order of the chain that they must be."""
+    seen: Counter[str] = Counter()
+    previous, masks = None, set()
+    for item in items:
+        kind, name = item["class_name"], item["config"]["name"]
+        if kind == "NotEqual" and item["inbound_nodes"][0]["args"][1] == 0:  # how mask_zero makes its mask
+            masks.add(name)
+            continue
+        if kind not in ROLES:
+            known = ", ".join(sorted(ROLES))
+            raise ZooError(f"layer {name!r} is of the unsupported kind {kind}: supported are {known}")
+        if model == "Functional" and previous is not None:
+            inputs = set(_sources(item["inbound_nodes"])) - masks
+            if inputs != {previous} or len(item["inbound_nodes"]) != 1:
+                came = ", ".join(sorted(inputs)) or "nothing"
+                raise ZooError(f"expected a chain, but layer {name!r} does not read {previous!r} alone: {came}")
+        previous = name
+        for key, value in REQUIRED.get(kind, {}).items():
+            _expect(name, item["config"], key, value)
+        group = f"layers/{GROUPS.get(kind, kind.lower())}" + f"_{seen[kind]}" * bool(seen[kind])
+        seen[kind] += 1
+        settings = item["config"]
+        if kind == "TimeDistributed":  # a Dense does the same by itself
+            kind, settings, group = settings["layer"]["class_name"], settings["layer"]["config"], f"{group}/layer"
+            if kind != "Dense":
+                raise ZooError(f"layer {name!r} wraps the unsupported kind {kind}: supported is Dense")
+        yield Layer(kind, name, settings, group)
+
+
+def _with_activations(layers: list[Layer]) -> list[Layer]:
+    """The chain without its Activation layers: a Dense that one follows has that activation itself."""
+    found: list[Layer] = []
+    for layer in layers:
+        if layer.kind != "Activation":
+            found.append(layer)
+            continue
+        place = max((i for i, before in enumerate(found) if ROLES[before.kind]), default=None)
+        if layer.config["activation"] == "linear" or place is None:
+            continue
+        before = found[place]
+        if before.kind != "Dense" or before.config["activation"] != "linear":
+            came = before.config.get("activation", "none")
+            raise ZooError(
+                f"layer {layer.name!r}: expected Activation after a Dense without one, got it after {before.name!r}, a "
+                f"{before.kind} with activation={came!r}"
+            )
+        found[place] = before._replace(config={**before.config, "activation": layer.config["activation"]})
+    return found
+
+
+def _sources(node: object) -> Iterator[str]:
+    """The names of the layers whose outputs are mentioned anywhere in a functional model's node."""
+    if isinstance(node, dict):
+        if "keras_history" in node:
+            yield node["keras_history"][0]
+        node = list(node.values())
+    for child in node if isinstance(node, list) else []:
+        yield from _sources(child)
+
+
+def _expect(name: str, config: dict, key: str, value: object) -> None:
+    if config.get(key, value) != value:
+        raise ZooError(f"layer {name!r}: expected {key}={value!r}, got {config[key]!r}, which has no counterpart here")
+
+
+def _chain(layers: list[Layer], file) -> Chain:
+    by_role: dict[str, list[Layer]] = {"": [], "embedding": [], "recurrent": [], "pooling": [], "dense": []}
+    for layer in layers:
+        by_role[ROLES[layer.kind]].append(layer)
+    order = [role for role, _ in groupby(ROLES[layer.kind] for layer in layers if ROLES[layer.kind])]
+    expected = ["embedding", "recurrent", *["pooling"] * bool(by_role["pooling"]), "dense"]
+    if order != expected or len(by_role["embedding"]) > 1 or len(by_role["pooling"]) > 1:
+        came = " -> ".join(layer.kind for layer in layers)
+        chain = "Embedding -> (Bidirectional) LSTM or GRU ... -> (one pooling) -> Dense"
+        raise ZooError(f"expected {chain}, got {came}")
+    first, pooling, dense = by_role["embedding"][0], by_role["pooling"], by_role["dense"]
+    size = first.config["output_dim"]
+    embedding = read_weights(file, first.group, 0, (first.config["input_dim"], size))
+    recurrent, cells = [], set()
+    tags = not pooling and _returns_sequences(by_role["recurrent"][-1])
+    for place, layer in enumerate(by_role["recurrent"], 1):
+        goes_on = tags or bool(pooling) or place < len(by_role["recurrent"])
+        directions = list(_directions(layer, goes_on))
+        recurrent.append([_direction(file, *direction, inputs=size) for direction in directions])
+        cells |= {kind for _, kind, _ in directions}
+        size = sum(config["units"] for _, _, config in directions)
+    if len(cells) > 1:
+        raise ZooError("expected LSTM layers or GRU layers, got both: a backbone has one kind of cell")
+    if tags and len(dense) > 1:
+        raise ZooError(
+            f"expected one Dense layer that gives each token its tag, got {len(dense)}: a tagger has no more"
+        )
+    matrices = []
+    for layer in dense:
+        matrices.append(_dense(file, layer, size))
+        size = layer.config["units"]
+    return Chain(
+        embedding,
+        cells.pop().lower(),
+        recurrent,
+        POOLING[pooling[0].kind] if pooling else None if tags else "last",
+        matrices,
+        multi_label=_head(dense, tags),
+        masks_padding=first.config["mask_zero"],
+        input_length=next(filter(None, map(_fixed_length, layers)), None),
+    )
+
+
+def _returns_sequences(layer: Layer) -> bool:
+    """Whether a recurrent layer puts out all of its states, and not the last one alone."""
+    config = layer.config["layer"]["config"] if layer.kind == "Bidirectional" else layer.config
+    return config["return_sequences"]
+
+
+def _fixed_length(layer: Layer) -> int | None:
+    """What an input layer insists on. With a number of rows its shape is that of the batch it first saw, no demand."""
+    rows, length = layer.config["batch_shape"] if layer.kind == "InputLayer" else (None, None)
+    return length if rows is None else None
+
+
+def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict]]:
+    """For each direction the group of its weights, its kind and its settings, which are checked."""
+    parts = [(layer.group, layer.kind, layer.config)]
+    if layer.kind == "Bidirectional":
+        forward, backward = layer.config["layer"], layer.config["backward_layer"]
+        parts = [(f"{layer.group}/forward_layer", forward["class_name"], forward["config"])]
+        parts += [(f"{layer.group}/backward_layer", backward["class_name"], backward["config"])]
+    for backwards, (group, kind, config) in enumerate(parts):
+        if kind not in GATES:
+            raise ZooError(f"layer {layer.name!r} wraps the unsupported kind {kind}: supported are {', '.join(GATES)}")
+        required = {**REQUIRED[kind], "go_backwards": bool(backwards), "return_sequences": goes_on}
+        for key, value in required.items():
+            _expect(layer.name, config, key, value)
+        yield group, kind, config
+
+
+def _direction(file, group: str, kind: str, config: dict, *, inputs: int) -> Direction:
+    order, units = GATES[kind], config["units"]
+
+    def in_torch_order(x: Tensor) -> Tensor:  # (*, G * H)
+        return x.unflatten(-1, (len(order), units))[..., order, :].flatten(-2)
+
+    width = len(order) * units
+    weight_ih = in_torch_order(read_weights(file, f"{group}/cell", 0, (inputs, width))).T
+    weight_hh = in_torch_order(read_weights(file, f"{group}/cell", 1, (units, width))).T
+    biases = torch.zeros(2, width)
+    if config["use_bias"]:  # an LSTM has one, which goes with the input
+        shape = (2, width) if kind == "GRU" else (width,)
+        biases[: 2 if kind == "GRU" else 1] = in_torch_order(read_weights(file, f"{group}/cell", 2, shape))
+    return Direction(weight_ih, weight_hh, *biases)
+
+
+def _dense(file, layer: Layer, inputs: int) -> tuple[Tensor, Tensor]:
+    units = layer.config["units"]
+    weight = read_weights(file, layer.group, 0, (inputs, units)).T
+    return weight, read_weights(file, layer.group, 1, (units,)) if layer.config["use_bias"] else torch.zeros(units)
+
+
+def _head(dense: list[Layer], tags: bool) -> bool:
+    """Whether the last of the dense layers gives each of several labels a probability of its own."""
+    *hidden, last = dense
+    if len(hidden) > 1:
+        raise ZooError(f"expected at most one Dense layer before the last, got {len(hidden)}")
+    for layer in hidden:
+        _expect(layer.name, layer.config, "activation", "relu")
+    allowed = ("sigmoid", "linear") if last.config["units"] == 1 else ("softmax", "sigmoid", "linear")
+    if tags:  # a token has one
+        allowed = () if last.config["units"] == 1 else ("softmax", "linear")
+    if last.config["activation"] not in allowed:
+        came = last.config["activation"]
+        hint = " or ".join(allowed) or "softmax over two tags at least"
+        raise ZooError(f"layer {last.name!r}: expected the activation {hint}, got {came!r}")
+    return last.config["activation"] == "sigmoid" and last.config["units"] > 1

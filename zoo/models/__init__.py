@@ -1,0 +1,1 @@
+"""The models, one LightningModule a task, and what they share."""

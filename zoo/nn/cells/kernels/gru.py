@@ -1,0 +1,56 @@
+"""The GRU with a loop and a backward pass by hand, on a CPU.
+
+Shapes: D directions, B rows, T time steps, I inputs, H hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.autograd import GRUScan, gru_scan
+from zoo.masks import is_traced, known_complete, padding_mask
+from zoo.nn.cells.kernels.base import SATURATION, Kernel, State, starts
+from zoo.nn.cells.kernels.torch_rnn import inference_is_faster_packed
+from zoo.nn.cells.precision import autocast_dtype
+from zoo.nn.dropout import dropout
+
+if TYPE_CHECKING:
+    from zoo.nn.cells.classic import GRU
+
+
+class GRUByHand(Kernel):
+    """`zoo.autograd.gru`: torch has no fused GRU for CPUs. It is not for a compiler."""
+
+    name = "by_hand"
+
+    def suits(self, cell: GRU, lengths: Tensor | None, steps: int) -> bool:
+        if is_traced() or cell.weight_ih.device.type != "cpu":
+            return False
+        return not inference_is_faster_packed(cell, lengths, steps)
+
+    def run(
+        self, cells: Sequence[GRU], x: Tensor, lengths: Tensor, states: Sequence[State] | None
+    ) -> tuple[Tensor, list[State]]:
+        H, options = cells[0].hidden_size, cells[0].options
+        # The recurrent bias of r and z is added once to all steps' inputs; that of n is multiplied by r first.
+        biases = [cell.bias_ih + F.pad(cell.bias_hh[: 2 * H], (0, H)) for cell in cells]
+        bias = torch.stack([cell.bias_hh[2 * H :] for cell in cells])  # (D, H)
+        weight = torch.stack([cell.weight_hh for cell in cells])  # (D, 3H, H)
+        weight = dropout(weight, options.weight_drop, cells[0].training)
+        weights_ih = [cell.weight_ih for cell in cells]  # (3H, I) each
+        start = torch.stack([h for (h,) in starts(cells, x.shape[0], states)])  # (D, B, H)
+        x = x.to(autocast_dtype(x))
+        closing = None
+        if not known_complete(lengths, x.shape[1]):
+            closing = (~padding_mask(lengths, x.shape[1]))[..., None] * SATURATION  # (B, T, 1)
+        if torch.is_grad_enabled():
+            stacked = torch.stack(weights_ih), torch.stack(biases)
+            outputs, ends, *_ = GRUScan.apply(x, closing, *stacked, weight, bias, start)
+        else:
+            outputs, ends, _ = gru_scan(x, closing, weights_ih, biases, weight, bias, start)
+        return outputs, [(end,) for end in ends]
