@@ -36,8 +36,8 @@ from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train
 from peers.turns import Worker
 from rich.progress import Progress
 
-from zoo.batches.seq2seq import TextCoder
 from zoo.metrics.generation import bleu
+from zoo.text.reversible import ReversibleTokenizer
 
 WORKERS = Path(__file__).parent / "peers"
 SIZES = {"encoder_size": 256, "decoder_size": 512, "dropout": 0.3, "label_smoothing": 0.1}
@@ -98,7 +98,7 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
 
 def decode_in_turn(jobs: list[Job], corpus: dict, rounds: int, progress: Progress) -> None:
     """Fills in the decodings, after a round that does not count; `corpus` has references and how pieces are joined."""
-    coder = TextCoder("sentencepiece", corpus["source_pieces"])
+    coder = ReversibleTokenizer("sentencepiece", corpus["source_pieces"])
     references = corpus["references"]
     for number, job, reply in ask_in_turn(jobs, rounds, "decoding", progress):
         for beam, row in job.rows.items():

@@ -15,8 +15,8 @@ from datamodules.corpus import Corpus
 from datamodules.download import locate
 from datamodules.readers.conllu import DataError
 from datamodules.readers.vectors import coverage, read_vectors
-from datamodules.sampler import BatchLoader, EncodedSplit
-from zoo.batches.batching import check_budget
+from datamodules.sampler import BatchDataset, BatchLoader
+from zoo.batches.bucketing import check_budget
 from zoo.codec import Codec, disagreement
 from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN, Vocabulary
@@ -74,7 +74,7 @@ class CorpusDataModule(pl.LightningDataModule):
         self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
         self.vectors_file, self.max_vectors = vectors, max_vectors
         self.max_tokens, self.seed = max_tokens, seed
-        self._encoded: dict[str, EncodedSplit] = {}
+        self._encoded: dict[str, BatchDataset] = {}
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
         self._train_loader: BatchLoader | None = None
         self._resume_from: dict[str, int] | None = None
@@ -94,7 +94,7 @@ class CorpusDataModule(pl.LightningDataModule):
         """The tokens of the training split as vectors are looked up for them."""
 
     @abstractmethod
-    def _encode(self, split: str) -> EncodedSplit:
+    def _encode(self, split: str) -> BatchDataset:
         """A split as tensors."""
 
     @property

@@ -14,7 +14,8 @@ import torch
 from datamodules.base import CorpusDataModule
 from datamodules.readers.conllu import DataError
 from datamodules.readers.tables import FORMATS, SEPARATOR, LabelledText, read_table
-from zoo.batches.batching import EncodedTexts, WordIndexer
+from zoo.batches.classification import ClassificationDataset
+from zoo.batches.indexers import WordIndexer
 from zoo.codec import Codec, classifier_codec
 from zoo.text import Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
 from zoo.text.stop_words import read_stop_words
@@ -262,7 +263,7 @@ class ClassificationDataModule(CorpusDataModule):
     def _training_words(self) -> Iterable[str]:
         return chain.from_iterable(self._split("train"))
 
-    def _encode(self, split: str) -> EncodedTexts:
+    def _encode(self, split: str) -> ClassificationDataset:
         labels, path = self.labels, self._locate(split)[0]
         for text in self.texts(split):
             for label in text.labels:
@@ -280,7 +281,7 @@ class ClassificationDataModule(CorpusDataModule):
             gold = torch.tensor([[float(i in present) for i in range(len(labels))] for present in ids])  # (N, K)
         else:
             gold = torch.tensor([i for (i,) in ids])  # (N,)
-        return EncodedTexts(tokens, self.indexer, gold)
+        return ClassificationDataset(tokens, self.indexer, gold)
 
 
 def _named(texts: Sequence[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:

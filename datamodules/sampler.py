@@ -6,15 +6,15 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from zoo.batches.batching import group_by_length
+from zoo.batches.bucketing import group_by_length
 from zoo.errors import ZooError
 
 Batch = TypeVar("Batch", covariant=True)
 Lengths = Sequence[int] | Sequence[tuple[int, ...]]  # tokens in each row, or of each of its sides
 
 
-class EncodedSplit(Protocol[Batch]):
-    """A split as tensors, of any task: `zoo.batches.batching.EncodedSentences` is one."""
+class BatchDataset(Protocol[Batch]):
+    """A split as tensors, of any task: `zoo.batches.TaggingDataset` is one."""
 
     lengths: Lengths
 
@@ -82,7 +82,7 @@ class BatchLoader(Generic[Batch]):
 
     def __init__(
         self,
-        data: EncodedSplit[Batch],
+        data: BatchDataset[Batch],
         max_tokens: int,
         *,
         repeat: bool = False,

@@ -13,11 +13,13 @@ from datamodules.catalog import CATALOG
 from datamodules.readers.conllu import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
 from datamodules.readers.tables import FORMATS
-from zoo.batches.seq2seq import SPECIALS, EncodedPairs, Pair, PairIndexer, TextCoder, bare
+from zoo.batches.indexers import PairIndexer
+from zoo.batches.seq2seq import Pair, Seq2SeqDataset
 from zoo.codec import Codec, writer_codec
 from zoo.errors import ZooError
 from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
 from zoo.text.languages import guess_language, primary_language
+from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
 
 if TYPE_CHECKING:
@@ -252,8 +254,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         sources, targets = zip(*self.pairs("train"), strict=True)
         texts = [[*sources, *targets]] if self.joint else [sources, targets]
         states = [self._learned(side) for side in texts]
-        source = TextCoder(self.tokenizer, states[0], stop_words=self.stop_words, lowercase=self.lowercase)
-        target = TextCoder(self.tokenizer, states[-1], lowercase=self.lowercase)
+        source = ReversibleTokenizer(self.tokenizer, states[0], stop_words=self.stop_words, lowercase=self.lowercase)
+        target = ReversibleTokenizer(self.tokenizer, states[-1], lowercase=self.lowercase)
         pieces = [chain.from_iterable(map(source.split, sources)), chain.from_iterable(map(target.split, targets))]
         if self.joint:
             vocabularies = [self._vocabulary(source, chain(*pieces))] * 2
@@ -286,7 +288,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         except ZooError as error:
             raise DataError(f"--data.vocabulary_size: {error}") from error
 
-    def _vocabulary(self, coder: TextCoder, pieces: Iterable[str]) -> Vocabulary:
+    def _vocabulary(self, coder: ReversibleTokenizer, pieces: Iterable[str]) -> Vocabulary:
         if coder.subwords is not None:
             return Vocabulary((*SPECIALS, *coder.subwords.entries))
         entries = Vocabulary.fit(pieces, min_count=self.min_count, specials=SPECIALS)
@@ -308,9 +310,9 @@ class Seq2SeqDataModule(CorpusDataModule):
         pieces = chain.from_iterable(self.indexer.source.split(source) for source, _ in self.pairs("train"))
         return map(bare, pieces)
 
-    def _encode(self, split: str) -> EncodedPairs:
+    def _encode(self, split: str) -> Seq2SeqDataset:
         sources, targets = zip(*self.pairs(split), strict=True)
-        data = EncodedPairs(sources, self.indexer, targets)
+        data = Seq2SeqDataset(sources, self.indexer, targets)
         for side, cut in zip(("source", "target"), data.cut, strict=True):
             if cut:
                 longest = getattr(self.indexer, f"max_{side}")

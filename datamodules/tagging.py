@@ -13,7 +13,8 @@ from datamodules.readers.conllu import TaggedSentence
 from datamodules.readers.tagged_files import FORMATS, read_tagged
 from datamodules.readers.text_files import DataError
 from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
-from zoo.batches.batching import EncodedSentences, FormIndexer
+from zoo.batches.indexers import FormIndexer
+from zoo.batches.tagging import TaggingDataset
 from zoo.codec import Codec, tagger_codec
 from zoo.text import Inventory, Vocabulary
 from zoo.text.tag_schemes import is_legal
@@ -217,7 +218,7 @@ class TaggingDataModule(CorpusDataModule):
     def _training_words(self) -> Iterable[str]:
         return (token for sentence in self.sentences("train") for token in sentence.tokens)
 
-    def _encode(self, split: str) -> EncodedSentences:
+    def _encode(self, split: str) -> TaggingDataset:
         sentences, tags = self.sentences(split), self.tags
         counts = Counter(tag for sentence in sentences for tag in sentence.tags)
         unseen = sorted(tag for tag in counts if tag not in tags)
@@ -236,7 +237,7 @@ class TaggingDataModule(CorpusDataModule):
         if split == "train" and (long := sum(len(s.tokens) > self.budget for s in sentences)):
             warnings.warn(f"{long} sentences are longer than max_tokens={self.budget}: each is a batch of its own")
         ids = [[tags.get(tag, len(tags)) for tag in sentence.tags] for sentence in sentences]
-        return EncodedSentences([sentence.tokens for sentence in sentences], self.indexer, ids)
+        return TaggingDataset([sentence.tokens for sentence in sentences], self.indexer, ids)
 
 
 def _listed(tags: Sequence[str], shown: int = 5) -> str:

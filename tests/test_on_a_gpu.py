@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from datamodules import ClassificationDataModule
-from zoo import CELLS, Encoded, RecurrentBackbone, RecurrentOptions, TextClassifier
+from zoo import CELLS, BackboneOutput, RecurrentBackbone, RecurrentOptions, TextClassifier
 from zoo.nn.cells import kernel_names
 
 DEVICE = "cuda"
@@ -46,17 +46,19 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(5, 12, INPUTS, generator=torch.Generator().manual_seed(0)), lengths
 
 
-def on_the_device(backbone: RecurrentBackbone, x: torch.Tensor, lengths: torch.Tensor, precision: str) -> Encoded:
+def on_the_device(
+    backbone: RecurrentBackbone, x: torch.Tensor, lengths: torch.Tensor, precision: str
+) -> BackboneOutput:
     half = precision != "fp32"
     with torch.autocast(DEVICE, PRECISIONS[precision] if half else None, enabled=half):
         return backbone(x.to(DEVICE), lengths.to(DEVICE))
 
 
-def parts(encoded: Encoded) -> list[torch.Tensor]:
+def parts(encoded: BackboneOutput) -> list[torch.Tensor]:
     return [encoded.sequence, encoded.final, *(part for state in encoded.state for part in state)]
 
 
-def learned(backbone: RecurrentBackbone, encoded: Encoded) -> list[torch.Tensor]:
+def learned(backbone: RecurrentBackbone, encoded: BackboneOutput) -> list[torch.Tensor]:
     """The gradients of all parameters."""
     loss = sum(part.float().tanh().mean() for part in parts(encoded))
     return list(torch.autograd.grad(loss, list(backbone.parameters())))

@@ -5,7 +5,7 @@ from zoo.interop import import_keras, import_state_dict
 from zoo.models.classifier import TextClassifier
 from zoo.models.seq2seq import Seq2Seq, Seq2SeqSummarizer
 from zoo.models.tagger import SequenceTagger
-from zoo.nn.backbone import Encoded, RecurrentBackbone
+from zoo.nn.backbone import BackboneOutput, RecurrentBackbone
 from zoo.nn.cells import CELLS, RecurrentOptions
 from zoo.text import Vocabulary
 
@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CELLS",
-    "Encoded",
+    "BackboneOutput",
     "RecurrentBackbone",
     "RecurrentOptions",
     "Seq2Seq",

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
-from zoo.batches.batching import FormIndexer, WordIndexer
-from zoo.batches.seq2seq import PairIndexer
+from zoo.batches.indexers import FormIndexer, PairIndexer, WordIndexer
 from zoo.text import Preprocessor, Vocabulary
 
 Codec = Mapping[str, object]

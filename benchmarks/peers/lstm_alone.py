@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from turns import Pace, Turns
 
-from zoo.batches.batching import group_by_length, group_for_prediction
+from zoo.batches.bucketing import group_by_length, group_for_prediction
 
 PREDICTION_TOKENS = 4096  # a batch of `TextClassifier.predict`
 

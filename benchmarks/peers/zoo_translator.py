@@ -10,9 +10,9 @@ from pairs import FirstPairs
 from turns import Turns
 from zoo_training import VERSIONS, take_settings, train
 
-from zoo.batches.seq2seq import SPECIALS
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.seq2seq import Seq2Seq
+from zoo.text.reversible import SPECIALS
 
 CLIP = 5.0  # as JoeyNMT's trainer here
 
@@ -58,7 +58,7 @@ def main() -> None:
         source_pieces=data.source_pieces,
         parameters=sum(p.numel() for p in model.parameters()),
     )
-    train(turns, model, data, lambda batch: int(batch.lengths.sum()), clip=CLIP, **settings["training"])
+    train(turns, model, data, lambda batch: int(batch.target_lengths.sum()), clip=CLIP, **settings["training"])
     while True:
         turns.give(**translate(sources, **turns.take()))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.readers.text_files import DataError, numbered, open_text
-from zoo.batches.batching import vector_rows
+from zoo.batches.indexers import vector_rows
 from zoo.text import PAD, UNKNOWN, UNKNOWN_ID, Vocabulary
 
 FEW = 0.01  # of all rows: more broken ones than these are another encoding

@@ -65,7 +65,7 @@ class Recorder(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         loss = batch_loss(outputs, trainer)
         if loss is not None:  # else the batch was skipped
-            self._tokens += batch.lengths.sum()  # no value is read here: that would stall a GPU
+            self._tokens += batch.num_tokens
             self._losses += loss
             self._batches += 1
         self._epochs = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches

@@ -277,7 +277,7 @@ def test_vocabularies_come_from_train_alone(files, tmp_path):
     data = ClassificationDataModule(**files, min_count=1)
     data.setup("fit")
     assert "unheard" not in data.vocabulary and "film" in data.vocabulary and "Film" not in data.vocabulary
-    assert next(iter(data.val_dataloader())).words.tolist() == [[1]]
+    assert next(iter(data.val_dataloader())).word_ids.tolist() == [[1]]
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "sentencepiece"])

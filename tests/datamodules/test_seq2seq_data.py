@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from datamodules import CATALOG, DataError, Seq2SeqDataModule
 from datamodules.preparation import abstracts, titles
 from zoo import Seq2Seq, Seq2SeqSummarizer
-from zoo.batches.batching import group_by_length
-from zoo.batches.seq2seq import SPECIALS
+from zoo.batches.bucketing import group_by_length
+from zoo.text.reversible import SPECIALS
 
 PAIRS = [
     ("Ein Hund bellt.", "A dog barks."),
@@ -82,13 +82,13 @@ def test_every_batch_spells_its_texts(joint, tokenizer, algorithm):
     assert bool(data.target_words) != joint
     seen = []
     for batch in data.train_dataloader():
-        assert batch.source.shape[0] == 1 or batch.source.numel() + batch.target.numel() <= 200
+        assert batch.source_ids.shape[0] == 1 or batch.source_ids.numel() + batch.target_ids.numel() <= 200
         known = data.indexer.source_vocabulary
         for row, (pair, place) in enumerate(zip(batch.pairs, batch.rows.tolist(), strict=True)):
             assert data.pairs("train")[place] == pair
-            pieces = [known[i] for i in batch.source[row, : batch.source_lengths[row]].tolist()]
+            pieces = [known[i] for i in batch.source_ids[row, : batch.source_lengths[row]].tolist()]
             assert data.indexer.source.join(pieces) == pair.source
-            ids = batch.target[row, : batch.lengths[row]].tolist()
+            ids = batch.target_ids[row, : batch.target_lengths[row]].tolist()
             assert ids[-1] == SPECIALS.index("</s>")
             assert data.indexer.decode(ids[:-1], batch.unknown[row]) == pair.target
             seen.append(place)
@@ -110,10 +110,11 @@ def test_chinese_words_are_joined_without_spaces(tmp_path, joint):
     data.setup("fit")
     (batch,) = data.train_dataloader()
     for row, pair in enumerate(batch.pairs):
-        source = [data.source_words[i] for i in batch.source[row, : batch.source_lengths[row]].tolist()]
+        source = [data.source_words[i] for i in batch.source_ids[row, : batch.source_lengths[row]].tolist()]
         assert data.indexer.source.join(source) == pair.source
         assert (
-            data.indexer.decode(batch.target[row, : batch.lengths[row] - 1].tolist(), batch.unknown[row]) == pair.target
+            data.indexer.decode(batch.target_ids[row, : batch.target_lengths[row] - 1].tolist(), batch.unknown[row])
+            == pair.target
         )
     # A title begins with a word that stands within its text: one entry, which can be copied.
     assert "来到" in data.source_words and "▁来到" not in data.source_words
@@ -127,9 +128,9 @@ def test_in_lower_case_a_title_can_be_copied(tmp_path, tokenizer):
     assert not any(character.isupper() for piece in data.source_words[4:] for character in piece if piece[0] != "<")
     (batch,) = data.train_dataloader()
     for row, pair in enumerate(batch.pairs):
-        written = batch.target[row, : batch.lengths[row] - 1]
+        written = batch.target_ids[row, : batch.target_lengths[row] - 1]
         assert data.indexer.decode(written.tolist(), batch.unknown[row]) == pair.target.lower()
-        assert tokenizer == "sentencepiece" or torch.isin(written, batch.copies[row]).all()
+        assert tokenizer == "sentencepiece" or torch.isin(written, batch.copy_ids[row]).all()
 
     model = Seq2Seq(data.source_words, source_pieces=data.source_pieces, tokenizer=tokenizer, lowercase=True)
     other = Seq2SeqDataModule(**write(tmp_path, "tsv", pairs), tokenizer=tokenizer)
@@ -153,9 +154,9 @@ def test_stop_words_are_left_out_of_sources_alone(tmp_path, joint):
         [["▁Hund", "▁bellt", "."], ["▁Katze", "▁schläft"], ["▁ist", "▁Zeichen"], ["<unk>"]]
     ):
         batch, row = batches[place]
-        read = [data.source_words[i] for i in batch.source[row, : batch.source_lengths[row]].tolist()]
+        read = [data.source_words[i] for i in batch.source_ids[row, : batch.source_lengths[row]].tolist()]
         assert read == expected
-        written = batch.target[row, : batch.lengths[row] - 1].tolist()
+        written = batch.target_ids[row, : batch.target_lengths[row] - 1].tolist()
         assert data.indexer.decode(written, batch.unknown[row]) == data.pairs("train")[place].target
 
     words = data.source_words, data.target_words
@@ -184,7 +185,7 @@ def test_vectors_reach_the_model_before_training(tmp_path):
         if pair.source == "The glass fell to the floor and broke."
     )
     batch = data._encoded["train"].batch([first])
-    assert batch.vectors.tolist() == [[2, 1, 1, 1, 2, 1, 1, 1, 1]]  # "The" by its lower case
+    assert batch.vector_ids.tolist() == [[2, 1, 1, 1, 2, 1, 1, 1, 1]]  # "The" by its lower case
 
 
 @given(SIDES, st.integers(1, 300))
@@ -217,7 +218,7 @@ def test_what_is_too_long_is_cut_and_counted():
     assert any("sources of dev have more than max_source=10" in text for text in told)
     assert any("targets of dev have more than max_target=4" in text for text in told)
     batch = next(iter(data.val_dataloader()))
-    assert batch.source.shape[1] == 10 and batch.target.shape[1] == 5
+    assert batch.source_ids.shape[1] == 10 and batch.target_ids.shape[1] == 5
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_own_files_in_columns(files):
     assert set(data.tags) == {"B-LOC", "M-LOC", "E-LOC", "O", "S-PER"}
     assert data.sentences("train")[0].tokens == ("中", "国", "人")
     data.setup("fit")
-    tags = next(iter(data.train_dataloader())).tags
+    tags = next(iter(data.train_dataloader())).tag_ids
     assert tags.max() < len(data.tags)
 
 
@@ -46,7 +46,7 @@ def test_an_unseen_tag_is_reported_once_and_counted_as_wrong(files):
         data.setup("test")
         data.setup("test")
     assert len(caught) == 1
-    assert next(iter(data.test_dataloader())).tags.flatten().tolist() == [data.tags.get("S-PER", -1), len(data.tags)]
+    assert next(iter(data.test_dataloader())).tag_ids.flatten().tolist() == [data.tags.get("S-PER", -1), len(data.tags)]
 
 
 @pytest.mark.parametrize("tag", ["<pad>", "<unk>", "<unseen>"])
@@ -57,7 +57,7 @@ def test_a_tag_is_spelled_like_a_special_entry(tmp_path, tag):
     data.setup("fit")
     (batch,) = data.val_dataloader()
     assert list(data.tags) == [tag, "X"]
-    assert batch.tags.tolist() == [[0, 0, 1]]
+    assert batch.tag_ids.tolist() == [[0, 0, 1]]
     model = SequenceTagger(data.words, data.characters, data.tags, hidden_size=4, word_size=4, character_output=0)
     assert set(model.predict([[tag, "b", "c"]])[0]) <= {tag, "X"}
 

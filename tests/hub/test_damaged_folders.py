@@ -35,7 +35,7 @@ def classifier() -> zoo.TextClassifier:
 
 
 def writer() -> zoo.Seq2Seq:
-    words = [*zoo.batches.seq2seq.SPECIALS, *"free prize now see you at home so it is".split()]
+    words = [*zoo.text.reversible.SPECIALS, *"free prize now see you at home so it is".split()]
     options = {"encoder_size": 3, "decoder_size": 4, "embedding_size": 3, "attention_size": 3, "max_target": 5}
     return zoo.Seq2SeqSummarizer(words, tokenizer="words", beam=1, **options)
 

@@ -322,7 +322,7 @@ def test_an_imported_model_travels_and_learns_as_any_other(tmp_path):
     again = zoo.from_pretrained(tmp_path / "folder")
     assert again.predict(TEXTS) == imported.predict(TEXTS)
     # What only fills up the layers gets no gradient: it stays out of the way.
-    batch = zoo.batches.batching.EncodedTexts([text.split() for text in TEXTS], imported.indexer).batch(
+    batch = zoo.batches.classification.ClassificationDataset([text.split() for text in TEXTS], imported.indexer).batch(
         range(len(TEXTS))
     )
     imported.loss(imported(batch), torch.tensor([0, 1, 2, 0, 1])).backward()
@@ -543,7 +543,7 @@ def test_the_tutorial_tagger_gives_the_same_scores(options):
     theirs = LSTMTagger(len(WORDS), 3, **options).eval()
     ours = zoo.import_state_dict(theirs.state_dict(), TORCH_INDEX, {"V": 2, "DET": 0, "N": 1})
     sentences = [[word for word in text.split() if word in TORCH_INDEX] for text in TEXTS]
-    batch = zoo.batches.batching.EncodedSentences(sentences, ours.indexer).batch(range(len(sentences)))
+    batch = zoo.batches.tagging.TaggingDataset(sentences, ours.indexer).batch(range(len(sentences)))
     scores = ours(batch)
     for row, (text, sentence) in enumerate(zip(TEXTS, sentences, strict=True)):
         expected = theirs(ids_of(text))

@@ -105,7 +105,7 @@ TAGGERS = {
 
 def tag_probabilities(tagger, texts) -> list[torch.Tensor]:
     sentences = [text.split() for text in texts]
-    batch = zoo.batches.batching.EncodedSentences(sentences, tagger.indexer).batch(range(len(sentences)))
+    batch = zoo.batches.tagging.TaggingDataset(sentences, tagger.indexer).batch(range(len(sentences)))
     scores = tagger(batch).detach()
     return [scores[row, : len(sentence)] for row, sentence in enumerate(sentences)]
 

@@ -103,7 +103,7 @@ def test_the_tutorial_s_crf_gives_the_same_paths_and_scores(order, tmp_path):
         ours = zoo.import_state_dict(theirs.state_dict(), INDEX, tag_to_ix)
         assert list(ours.tags) == ["B", "I", "O"]
         sentences = [text.split() for text in TEXTS]
-        batch = zoo.batches.batching.EncodedSentences(sentences, ours.indexer).batch(range(len(TEXTS)))
+        batch = zoo.batches.tagging.TaggingDataset(sentences, ours.indexer).batch(range(len(TEXTS)))
         with torch.no_grad():
             scores, partition = ours(batch), ours.crf.log_partition(ours(batch), batch.lengths)
             for row, (text, found) in enumerate(zip(TEXTS, ours.predict(TEXTS), strict=True)):

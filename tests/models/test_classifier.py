@@ -15,7 +15,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 import zoo
 from datamodules import ClassificationDataModule
 from zoo import CELLS, TextClassifier
-from zoo.batches.batching import EncodedTexts
+from zoo.batches.classification import ClassificationDataset
 from zoo.errors import ZooError
 from zoo.masks import masked_softmax, max_over_time, mean_over_time, padding_mask
 from zoo.metrics.classification import BINS
@@ -43,7 +43,9 @@ def classifier(labels=LABELS, **options) -> TextClassifier:
 
 
 def batch_of(model: TextClassifier, texts, labels=None):
-    return EncodedTexts([model.preprocess(text) for text in texts], model.indexer, labels).batch(range(len(texts)))
+    return ClassificationDataset([model.preprocess(text) for text in texts], model.indexer, labels).batch(
+        range(len(texts))
+    )
 
 
 def gold(model: TextClassifier, texts=TEXTS):
@@ -69,10 +71,10 @@ def test_padding_order_and_batch_size_change_no_probability(options, order, budg
 def test_what_stands_at_padding_is_not_pooled(pooling):
     model = classifier(pooling=pooling).eval()
     batch = batch_of(model, TEXTS)
-    garbage = batch.words.clone()
+    garbage = batch.word_ids.clone()
     for row, length in enumerate(batch.lengths.tolist()):
         garbage[row, length:] = 3
-    torch.testing.assert_close(model(batch._replace(words=garbage)), model(batch), atol=1e-6, rtol=0)
+    torch.testing.assert_close(model(batch._replace(word_ids=garbage)), model(batch), atol=1e-6, rtol=0)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 3))
@@ -282,7 +284,7 @@ def adversarial_loss(size: float, more_padding: int = 0) -> torch.Tensor:
     model = classifier(dropout=0.0, token_dropout=0.0, adversarial=size).train()
     model.log = lambda *_, **__: None  # there is no trainer to log to
     batch = batch_of(model, TEXTS)._replace(labels=gold(model))
-    loss = model.training_step(batch._replace(words=F.pad(batch.words, (0, more_padding))), 0)
+    loss = model.training_step(batch._replace(word_ids=F.pad(batch.word_ids, (0, more_padding))), 0)
     loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     return loss.detach()
@@ -297,7 +299,7 @@ def test_the_adversary_makes_the_loss_larger_and_sees_no_padding():
 def test_clean_texts_and_those_of_the_adversary_count_half_each():
     model = classifier(dropout=0.0, token_dropout=0.0)
     batch = batch_of(model, TEXTS, gold(model))
-    x = model.embedding(batch.words, batch.vectors)
+    x = model.embedding(batch.word_ids, batch.vector_ids)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         return model.loss(model.score(model.pool(x, batch.lengths).vectors), batch.labels)

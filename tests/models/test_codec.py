@@ -13,8 +13,9 @@ from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingData
 from datamodules.readers.conllu import DataError
 from recipes import sentiment
 from recipes.runner.training import train
-from zoo.batches.seq2seq import PairIndexer, TextCoder
+from zoo.batches.indexers import PairIndexer
 from zoo.text import Preprocessor, SentencePieces
+from zoo.text.reversible import ReversibleTokenizer
 
 QUIET = dict(
     accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, num_sanity_val_steps=0,
@@ -106,7 +107,7 @@ def test_a_codec_leaves_nothing_out():
 
     assert arguments(Preprocessor) - {"known"} <= set(classified()[1].codec)
     codec = set(written()[1].codec)
-    assert arguments(TextCoder) - {"pieces"} <= codec
+    assert arguments(ReversibleTokenizer) - {"pieces"} <= codec
     assert arguments(PairIndexer) & {"max_source", "max_target"} <= codec
 
 
@@ -186,7 +187,7 @@ def test_a_user_s_own_model_is_not_asked():
             self.weight = torch.nn.Parameter(torch.zeros(()))
 
         def training_step(self, batch, _):
-            return self.weight * batch.words.sum()
+            return self.weight * batch.word_ids.sum()
 
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)

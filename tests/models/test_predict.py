@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import zoo
-from zoo.batches.seq2seq import SPECIALS
 from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN
+from zoo.text.reversible import SPECIALS
 
 LETTERS = [PAD, UNKNOWN, *ascii_lowercase]
 WORDS = [PAD, UNKNOWN, "the", "dog", "cat", "sleeps", "eats"]

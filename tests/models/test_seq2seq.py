@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import CELLS, Seq2Seq, Seq2SeqSummarizer
-from zoo.batches.seq2seq import BEGIN, END, SPECIALS, EncodedPairs, TextCoder
+from zoo.batches.seq2seq import Seq2SeqDataset
 from zoo.errors import ZooError
 from zoo.models.generator import log_coverage
 from zoo.nn.decoder import DecoderState, Memory
 from zoo.text import SentencePieces, Vocabulary
+from zoo.text.reversible import BEGIN, END, SPECIALS, ReversibleTokenizer
 
 SOURCES = ["the old dog sleeps", "a cat", "the quick zebra eats a quagga today", "dog eats dog"]
 TARGETS = ["dog sleeps", "cat !", "zebra eats", "dogs"]
@@ -52,7 +53,7 @@ def model_of(kind=Seq2Seq, **options):
 
 
 def batch_of(model, rows=range(4), sources=SOURCES, targets=TARGETS):
-    return EncodedPairs(sources, model.indexer, targets).batch(list(rows))
+    return Seq2SeqDataset(sources, model.indexer, targets).batch(list(rows))
 
 
 def log_likelihoods(model, batch) -> list[float]:
@@ -68,7 +69,7 @@ def test_company_and_order_change_nothing(options, order):
     batch = batch_of(model, order)
     alone = log_likelihoods(model, batch)
     together = -model.losses(batch).nll.item()
-    weights = batch.lengths.tolist()
+    weights = batch.target_lengths.tolist()
     assert together == pytest.approx(sum(p * n for p, n in zip(alone, weights, strict=True)) / sum(weights), abs=1e-5)
 
 
@@ -83,7 +84,9 @@ def test_steps_equal_the_whole(options):
             assert len(best) == 3
             for hypothesis in best:
                 target = torch.tensor([[*hypothesis.tokens, SPECIALS.index(END)]])
-                pair = batch_of(model, [row])._replace(target=target, lengths=torch.tensor([target.shape[1]]))
+                pair = batch_of(model, [row])._replace(
+                    target_ids=target, target_lengths=torch.tensor([target.shape[1]])
+                )
                 own = -model.losses(pair).nll.item() * target.shape[1]
                 assert hypothesis.log_probability == pytest.approx(own, abs=1e-4) == hypothesis.score
 
@@ -105,8 +108,8 @@ def test_the_loss_is_the_textbooks():
     model = model_of(label_smoothing=0.1).eval()
     batch = batch_of(model)
     decoded, *_ = model(batch)
-    target = batch.target.masked_fill(batch.target >= len(vocabulary()), SPECIALS.index("<unk>"))
-    target = target.masked_fill(torch.arange(target.shape[1]) >= batch.lengths[:, None], -100)
+    target = batch.target_ids.masked_fill(batch.target_ids >= len(vocabulary()), SPECIALS.index("<unk>"))
+    target = target.masked_fill(torch.arange(target.shape[1]) >= batch.target_lengths[:, None], -100)
     scores = model.project(decoded.output).transpose(1, 2)
     losses = model.losses(batch)
     torch.testing.assert_close(losses.nll, F.cross_entropy(scores, target))
@@ -268,7 +271,7 @@ def test_wrong_options_name_the_right_ones(options, message):
 def test_no_tokenizer_loses_anything(tokenizer, text):
     if tokenizer == "jieba":
         pytest.importorskip("jieba")
-    coder = TextCoder(tokenizer)
+    coder = ReversibleTokenizer(tokenizer)
     assert coder.join(coder.split(text)) == " ".join(text.split())
 
 
@@ -282,10 +285,10 @@ def test_pieces_are_not_words():
 
 def test_jieba_marks_the_spaces_that_there_are():
     pytest.importorskip("jieba")
-    pieces = TextCoder("jieba").split("我来到北京，用 Python和 deep learning")
+    pieces = ReversibleTokenizer("jieba").split("我来到北京，用 Python和 deep learning")
     assert pieces == ["我", "来到", "北京", "，", "用", "▁Python", "和", "▁deep", "▁learning"]
-    assert TextCoder("jieba").join(pieces[1:5]) == "来到北京，用"
-    assert TextCoder("jieba").split(" ") == []
+    assert ReversibleTokenizer("jieba").join(pieces[1:5]) == "来到北京，用"
+    assert ReversibleTokenizer("jieba").split(" ") == []
 
 
 def test_without_jieba_the_package_is_named(monkeypatch):
@@ -302,7 +305,7 @@ def test_stop_words_travel_with_the_model(tmp_path):
     assert model.predict(texts, n_best=2) == expected != plain.predict(texts, n_best=2)
     again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
     assert again.predict(texts, n_best=2) == expected
-    target = batch_of(model, [0], ["the old dog"], ["the old dog"]).target[0]
+    target = batch_of(model, [0], ["the old dog"], ["the old dog"]).target_ids[0]
     assert model.indexer.decode(target[:-1].tolist(), []) == "the old dog"
 
 
@@ -310,8 +313,8 @@ def test_stop_words_travel_with_the_model(tmp_path):
 def test_a_source_of_stop_words_is_one_unknown_word(kind):
     model = model_of(kind, stop_words=["the"]).eval()
     batch = batch_of(model, [0, 1], ["the The", "quick cat"], ["dog", "the cat"])
-    assert batch.source[0].tolist() == [1, 0] and batch.source_lengths.tolist() == [1, 2]
-    assert batch.copies[0].tolist() == [0, 0] and batch.unknown[0] == []
+    assert batch.source_ids[0].tolist() == [1, 0] and batch.source_lengths.tolist() == [1, 2]
+    assert batch.copy_ids[0].tolist() == [0, 0] and batch.unknown[0] == []
     assert math.isfinite(model.losses(batch).nll.item())
     inputs = ["the The", "quick cat", "the"]
     outputs = model.predict(inputs)
@@ -325,7 +328,7 @@ def test_imported_vectors_are_used_kept_and_frozen(tmp_path):
     vectors = dict(vector_words=["<pad>", "<unk>", "dog", "Dog", "cat"], vector_size=2)
     model = model_of(**vectors).eval()
     batch = batch_of(model, [0], ["dog Dog cat Cat DOG zebra"], ["dog"])
-    assert batch.vectors.tolist() == [[2, 3, 4, 4, 2, 1]]
+    assert batch.vector_ids.tolist() == [[2, 3, 4, 4, 2, 1]]
     before = model.losses(batch).nll
     table = torch.tensor([[1.0, 2.0], [-1.0, 0.0], [3.0, 1.0]])
     model.import_vectors(table)
@@ -347,9 +350,9 @@ def test_unknown_pieces_have_ids_of_their_own():
     size = len(vocabulary())
     assert batch.unknown == [["▁quagga", "▁,"], ["▁okapi"]]
     the = vocabulary().index("▁the")
-    assert batch.copies[0].tolist() == [the, size, size + 1, the, size]
-    assert batch.source[0].tolist() == [the, 1, 1, the, 1]
-    assert batch.target[0].tolist() == [size, 1, vocabulary().index("▁dog"), SPECIALS.index(END)]
-    assert batch.target[1, :2].tolist() == [size, SPECIALS.index(END)]
+    assert batch.copy_ids[0].tolist() == [the, size, size + 1, the, size]
+    assert batch.source_ids[0].tolist() == [the, 1, 1, the, 1]
+    assert batch.target_ids[0].tolist() == [size, 1, vocabulary().index("▁dog"), SPECIALS.index(END)]
+    assert batch.target_ids[1, :2].tolist() == [size, SPECIALS.index(END)]
     assert batch.extra == 2
     assert model.indexer.decode([size, the], batch.unknown[1]) == "okapi the"

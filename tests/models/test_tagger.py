@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules import TaggingDataModule
 from zoo import CELLS, SequenceTagger
-from zoo.batches.batching import EncodedSentences
+from zoo.batches.tagging import TaggingDataset
 from zoo.errors import ZooError
 from zoo.nn.neighbours import FREQUENT, SCORED_IN_FULL, NeighbourPrediction
 from zoo.text import Vocabulary
@@ -36,7 +36,7 @@ def tagger(**options) -> SequenceTagger:
 
 
 def batch_of(model: SequenceTagger, sentences, tags=None):
-    return EncodedSentences(sentences, model.indexer, tags).batch(range(len(sentences)))
+    return TaggingDataset(sentences, model.indexer, tags).batch(range(len(sentences)))
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -57,7 +57,7 @@ def test_company_and_order_change_no_score(options, order):
 def test_every_parameter_gets_a_gradient(options):
     model = tagger(**options)
     batch = batch_of(model, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
-    model.loss(model(batch), batch.tags, batch.lengths).backward()
+    model.loss(model(batch), batch.tag_ids, batch.lengths).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -98,8 +98,8 @@ def test_a_tag_that_training_never_had_changes_no_loss():
     known = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 0]])
     unseen = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 3]])
     scores = model(known)
-    two = model.loss(scores, known.tags, known.lengths)
-    one = model.loss(scores, unseen.tags, unseen.lengths)
+    two = model.loss(scores, known.tag_ids, known.lengths)
+    one = model.loss(scores, unseen.tag_ids, unseen.lengths)
     assert one.isfinite() and not torch.equal(one, two)
 
 
@@ -112,7 +112,7 @@ def test_every_regulariser_acts_in_training_alone(option):
     batch = batch_of(plain, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
 
     def loss(m):
-        return m.loss(m(batch), batch.tags, batch.lengths)
+        return m.loss(m(batch), batch.tag_ids, batch.lengths)
 
     assert not torch.equal(loss(model.train()), loss(plain.train()))
     assert torch.equal(model.eval()(batch), plain.eval()(batch))
@@ -137,14 +137,14 @@ def test_a_neighbour_is_said_before_it_is_read(bidirectional):
     """The loss is that of each direction's own words, padding left out, and no direction has read its answer."""
     model = tagger(num_layers=1, language_model=0.1, bidirectional=bidirectional).eval()
     batch = batch_of(model, SENTENCES)
-    words = batch.forms.words[batch.tokens]
+    words = batch.forms.word_ids[batch.form_ids]
     embedding = model.embedding.words.weight
 
     def loss(read, said):
         sequence = model.encode(model.embedding(batch.forms), read, batch.lengths)
         return model.neighbours(sequence, said, batch.lengths, embedding)
 
-    sequence = model.encode(model.embedding(batch.forms), batch.tokens, batch.lengths)
+    sequence = model.encode(model.embedding(batch.forms), batch.form_ids, batch.lengths)
     terms = []
     for row, length in enumerate(batch.lengths):
         forward, *backward = sequence[row, :length].split(model.hparams["hidden_size"], dim=-1)
@@ -154,7 +154,7 @@ def test_a_neighbour_is_said_before_it_is_read(bidirectional):
             if bidirectional:
                 scores = embedding @ model.neighbours.previous(backward[0][t + 1]).tanh() + model.neighbours.bias
                 terms.append(-scores.log_softmax(-1)[words[row, t]])
-    torch.testing.assert_close(loss(batch.tokens, words), torch.stack(terms).mean())
+    torch.testing.assert_close(loss(batch.form_ids, words), torch.stack(terms).mean())
 
 
 def neighbours_of_many_words() -> tuple[NeighbourPrediction, tuple[Tensor, Tensor, Tensor, Tensor]]:
@@ -188,13 +188,13 @@ def test_no_direction_has_read_the_word_that_it_says():
     model = tagger(num_layers=1, language_model=0.1).eval()
     H = model.hparams["hidden_size"]
     batch = batch_of(model, [SENTENCES[2], SENTENCES[2][:-1] + ["saw"], ["her"] + SENTENCES[2][1:]])
-    one, other_end, other_begin = model.encode(model.embedding(batch.forms), batch.tokens, batch.lengths)
+    one, other_end, other_begin = model.encode(model.embedding(batch.forms), batch.form_ids, batch.lengths)
     torch.testing.assert_close(one[:-1, :H], other_end[:-1, :H])
     torch.testing.assert_close(one[1:, H:], other_begin[1:, H:])
     assert not torch.allclose(one[-1, :H], other_end[-1, :H])
     single = batch_of(model, [["her"], ["saw"]])
-    sequence = model.encode(model.embedding(single.forms), single.tokens, single.lengths)
-    words = single.forms.words[single.tokens]
+    sequence = model.encode(model.embedding(single.forms), single.form_ids, single.lengths)
+    words = single.forms.word_ids[single.form_ids]
     assert model.neighbours(sequence, words, single.lengths, model.embedding.words.weight) == 0
 
 
@@ -207,7 +207,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
     assert not torch.equal(model(batch_of(model, SENTENCES)), before)
     assert not model.embedding.vectors.weight.requires_grad
     assert tagger(vector_words=words, vector_size=3, tune_vectors=True).embedding.vectors.weight.requires_grad
-    assert model.indexer(["SAW", "Zürich", "x"]).vectors.tolist() == [2, 3, 1]
+    assert model.indexer(["SAW", "Zürich", "x"]).vector_ids.tolist() == [2, 3, 1]
     with pytest.raises(ZooError, match=r"\(2, 3\), got \(3, 3\)"):
         model.import_vectors(torch.zeros(3, 3))
 
@@ -276,6 +276,6 @@ def test_gold_that_breaks_its_scheme_spoils_no_loss():
     broken = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 2]])
     alone = batch_of(model, SENTENCES[:1], [[0, 1, 2, 0]])
     scores = model(legal)
-    expected = model.loss(model(alone), alone.tags, alone.lengths)
-    torch.testing.assert_close(model.loss(scores, broken.tags, broken.lengths), expected)
-    assert not torch.equal(model.loss(scores, legal.tags, legal.lengths), expected)
+    expected = model.loss(model(alone), alone.tag_ids, alone.lengths)
+    torch.testing.assert_close(model.loss(scores, broken.tag_ids, broken.lengths), expected)
+    assert not torch.equal(model.loss(scores, legal.tag_ids, legal.lengths), expected)

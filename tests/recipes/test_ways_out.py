@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from datamodules.readers.conllu import DataError
-from zoo.batches.batching import EncodedTexts, TextBatch
+from zoo.batches.classification import ClassificationBatch, ClassificationDataset
 from zoo.errors import ZooError
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import CELLS
@@ -137,11 +137,11 @@ def test_a_model_is_traced_outside_a_trainer():
             self.model = model
 
         def forward(self, words, vectors, lengths):
-            return self.model(TextBatch(words, vectors, lengths, lengths))
+            return self.model(ClassificationBatch(words, vectors, lengths, lengths))
 
     model = zoo.TextClassifier(SPECIALS, ["a", "b"], hidden_size=4, embedding_size=4).eval()
-    batch = EncodedTexts([["one", "text"], ["more"]], model.indexer).batch([0, 1])
-    inputs = (batch.words, batch.vectors, batch.lengths)
+    batch = ClassificationDataset([["one", "text"], ["more"]], model.indexer).batch([0, 1])
+    inputs = (batch.word_ids, batch.vector_ids, batch.lengths)
     with torch.no_grad():
         traced = torch.jit.trace(Traced(model), inputs, check_trace=False)
         torch.testing.assert_close(traced(*inputs), model(batch))

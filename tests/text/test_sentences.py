@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import zoo
 from datamodules import Seq2SeqDataModule
-from zoo.batches.seq2seq import SPECIALS
 from zoo.errors import ZooError
 from zoo.text import split_sentences
+from zoo.text.reversible import SPECIALS
 from zoo.text.units import Output, join_outputs, split_units
 
 SENTENCES = [

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.batches.batching import EncodedTexts, TextBatch, WordIndexer, group_for_prediction
+from zoo.batches.bucketing import group_for_prediction
+from zoo.batches.classification import ClassificationBatch, ClassificationDataset
+from zoo.batches.indexers import WordIndexer
 from zoo.codec import Codec, classifier_codec
 from zoo.errors import ZooError, unknown_name
 from zoo.metrics.classification import ClassificationMetrics
@@ -192,13 +194,13 @@ class TextClassifier(ZooModule):
         """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""
         self.embedding.import_vectors(table)
 
-    def forward(self, batch: TextBatch) -> Tensor:
+    def forward(self, batch: ClassificationBatch) -> Tensor:
         """The score of each label, before the softmax or sigmoid: a batch -> `(B, K)`."""
         return self.score(self.encode(batch).vectors)
 
-    def encode(self, batch: TextBatch) -> Pooled:
+    def encode(self, batch: ClassificationBatch) -> Pooled:
         """A batch -> a vector for each text `(B, P * D * H)`, and the weights of its tokens where it has some."""
-        return self.pool(self.embedding(batch.words, batch.vectors), batch.lengths)
+        return self.pool(self.embedding(batch.word_ids, batch.vector_ids), batch.lengths)
 
     def pool(self, x: Tensor, lengths: Tensor) -> Pooled:
         """Embedded tokens `x (B, T, X)` of texts of `lengths (B,)` -> as `encode`."""
@@ -226,8 +228,8 @@ class TextClassifier(ZooModule):
         scores = scores.float() / self.temperature
         return scores.sigmoid() if self.multi_label else scores.softmax(-1)
 
-    def training_step(self, batch: TextBatch, _) -> Tensor:
-        x = self.embedding(batch.words, batch.vectors)  # (B, T, X)
+    def training_step(self, batch: ClassificationBatch, _) -> Tensor:
+        x = self.embedding(batch.word_ids, batch.vector_ids)  # (B, T, X)
         if self.adversarial:
             x = movable(x)
         loss = self.loss(self.score(self.pool(x, batch.lengths).vectors), batch.labels)
@@ -237,7 +239,7 @@ class TextClassifier(ZooModule):
             loss = (loss + worst) / 2
         return loss
 
-    def _evaluate(self, stage: str, batch: TextBatch) -> None:
+    def _evaluate(self, stage: str, batch: ClassificationBatch) -> None:
         scores = self(batch)
         self.metrics[stage].update(scores, batch.labels, batch.rows)
         loss = self.loss(scores, batch.labels)
@@ -290,12 +292,14 @@ class TextClassifier(ZooModule):
     @torch.inference_mode()
     def _classify(self, texts: Sequence[str], max_tokens: int) -> list[tuple[dict, list[str], list[float]]]:
         tokens = [self.preprocess(text) for text in check_texts(texts)]
-        encoded = EncodedTexts(tokens, self.indexer)
+        encoded = ClassificationDataset(tokens, self.indexer)
         results: list = [None] * len(tokens)
         model = self.in_evaluation()
 
         def classify(rows: list[int]) -> None:
-            batch = TextBatch(*(None if part is None else part.to(model.device) for part in encoded.batch(rows)))
+            batch = ClassificationBatch(
+                *(None if part is None else part.to(model.device) for part in encoded.batch(rows))
+            )
             pooled = model.encode(batch)
             probabilities = model.probabilities(model.score(pooled.vectors)).tolist()
             weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()

@@ -15,8 +15,9 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
-from zoo.batches.batching import group_by_length
-from zoo.batches.seq2seq import BEGIN, END, SPECIALS, EncodedPairs, PairIndexer, Seq2SeqBatch
+from zoo.batches.bucketing import group_by_length
+from zoo.batches.indexers import PairIndexer
+from zoo.batches.seq2seq import Seq2SeqBatch, Seq2SeqDataset
 from zoo.codec import Codec, writer_codec
 from zoo.generation import Hypothesis, Limits, Step, beam_search, check_search, greedy, sample
 from zoo.metrics.generation import Written
@@ -24,6 +25,7 @@ from zoo.models.base import ZooModule
 from zoo.models.inputs import check_text, check_texts
 from zoo.nn.decoder import DecoderState, Memory
 from zoo.text import UNKNOWN
+from zoo.text.reversible import BEGIN, END, SPECIALS
 from zoo.text.units import Output, join_outputs, split_units
 from zoo.threads import side_by_side
 
@@ -175,7 +177,7 @@ class WritingModule(ZooModule):
     def attend(self, source: str, target: str) -> Attended:
         """Where the model looks while it writes `target`, whoever wrote it."""
         source, target = check_text(source, "source"), check_text(target, "target")
-        batch = EncodedPairs([source], self.indexer, [target]).batch([0])
+        batch = Seq2SeqDataset([source], self.indexer, [target]).batch([0])
         decoded, *_ = self.in_evaluation()(self.transfer_batch_to_device(batch, self.device, 0))
         pieces = self.indexer.source.split(source)[: self.indexer.max_source] or [UNKNOWN]
         written = self.indexer.target.split(target)[: self.indexer.max_target]
@@ -208,7 +210,7 @@ class WritingModule(ZooModule):
     ) -> list[list[Output]]:
         """Writes outputs for the units of all inputs, `write` is told their numbers, and joins those of each input."""
         texts = [split_units(text, self.unit) for text in check_texts(inputs)]
-        data = EncodedPairs([unit for units in texts for unit in units], self.indexer)
+        data = Seq2SeqDataset([unit for units in texts for unit in units], self.indexer)
         if data.cut[0]:
             warnings.warn(f"{data.cut[0]} inputs have more than max_source={self.indexer.max_source} pieces: cut there")
         outputs: list[list[Output]] = [[] for _ in range(len(data))]
@@ -234,7 +236,7 @@ class WritingModule(ZooModule):
             self.indexer.decode(best[0].tokens, unknown) for best, unknown in zip(found, batch.unknown, strict=True)
         ]
         written = [Written(*one) for one in zip(batch.rows.tolist(), batch.pairs, outputs, strict=True)]
-        self.metrics[stage].update(written, self.losses(batch).nll, batch.lengths)
+        self.metrics[stage].update(written, self.losses(batch).nll, batch.target_lengths)
 
 
 def log_coverage(state: DecoderState, memory: Memory) -> Tensor:

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.batches.seq2seq import PairIndexer, Seq2SeqBatch, TextCoder
+from zoo.batches.indexers import PairIndexer
+from zoo.batches.seq2seq import Seq2SeqBatch
 from zoo.errors import ZooError, unknown_name
 from zoo.generation import Step
 from zoo.masks import padding_mask
@@ -31,6 +32,7 @@ from zoo.nn.embeddings import ImportedVectors, import_table
 from zoo.nn.losses import token_log_probability
 from zoo.nn.pointer import Pointer
 from zoo.text import PAD_ID, UNKNOWN_ID, Vocabulary
+from zoo.text.reversible import ReversibleTokenizer
 from zoo.text.units import UNITS
 
 NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
@@ -174,8 +176,8 @@ class Seq2Seq(WritingModule):
         vocabulary = Vocabulary(source_words)
         targets = Vocabulary(target_words) if target_words else vocabulary
         self.indexer = PairIndexer(
-            TextCoder(tokenizer, source_pieces, stop_words=stop_words, lowercase=lowercase),
-            TextCoder(tokenizer, target_pieces or source_pieces, lowercase=lowercase),
+            ReversibleTokenizer(tokenizer, source_pieces, stop_words=stop_words, lowercase=lowercase),
+            ReversibleTokenizer(tokenizer, target_pieces or source_pieces, lowercase=lowercase),
             vocabulary,
             targets,
             vectors=Vocabulary(vector_words),
@@ -233,12 +235,12 @@ class Seq2Seq(WritingModule):
 
     def encode(self, batch: Seq2SeqBatch) -> tuple[Memory, DecoderState]:
         """Reads the sources: what the decoder may look at, and its state before the first step."""
-        x = self.embeddings[-1](batch.source)  # (B, S, E)
+        x = self.embeddings[-1](batch.source_ids)  # (B, S, E)
         if self.vectors is not None:
-            x = torch.cat([x, self.vectors(batch.vectors)], dim=-1)  # (B, S, E and imported features)
+            x = torch.cat([x, self.vectors(batch.vector_ids)], dim=-1)  # (B, S, E and imported features)
         encoded = self.encoder(self.dropout(x), batch.source_lengths)
         mask = padding_mask(batch.source_lengths, x.shape[1])  # (B, S)
-        return self.decoder.remember(encoded, mask, batch.copies), self.decoder.start(encoded)
+        return self.decoder.remember(encoded, mask, batch.copy_ids), self.decoder.start(encoded)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Ids in the extended target vocabulary -> `(*, E)`; what is not in the vocabulary is unknown here."""
@@ -257,26 +259,26 @@ class Seq2Seq(WritingModule):
             Of the decoder, its output with dropout; its inputs `(B, T, E)`; and the sources.
         """
         memory, state = self.encode(batch)
-        begin = torch.full_like(batch.target[:, :1], BEGIN_ID)
-        words = torch.cat([begin, batch.target[:, :-1]], dim=1)  # (B, T)
+        begin = torch.full_like(batch.target_ids[:, :1], BEGIN_ID)
+        words = torch.cat([begin, batch.target_ids[:, :-1]], dim=1)  # (B, T)
         if self.training and self.scheduled_sampling:
-            words = self._guessed(words, batch.lengths, memory, state)
+            words = self._guessed(words, batch.target_lengths, memory, state)
         x = self.dropout(self.embed(words))  # (B, T, E)
-        decoded = self.decoder(x, batch.lengths, memory, state, covering=self.covering)
+        decoded = self.decoder(x, batch.target_lengths, memory, state, covering=self.covering)
         return decoded._replace(output=self.dropout(decoded.output)), x, memory
 
     def losses(self, batch: Seq2SeqBatch) -> Losses:
         """Losses of known targets, over their N tokens; the one of coverage is equation 12 of See et al. (2017)."""
         decoded, x, memory = self(batch)
-        real = padding_mask(batch.lengths, batch.target.shape[1])  # (B, T)
-        target = batch.target[real]  # (N,)
+        real = padding_mask(batch.target_lengths, batch.target_ids.shape[1])  # (B, T)
+        target = batch.target_ids[real]  # (N,)
         outside = target >= len(self.output_bias)  # (N,) which can only be copied
         scores = self.project(decoded.output[real])  # (N, V), padding left out: this is the largest product
         log_probability, mean_of_words = token_log_probability(scores, target.masked_fill(outside, UNKNOWN_ID))  # (N,)
         if self.pointer is not None:
             generated = log_probability.masked_fill(outside, torch.finfo(torch.float32).min / 2)
             generated = generated.new_zeros(real.shape).masked_scatter(real, generated)  # (B, T)
-            log_probability = self.pointer(decoded, x, generated, memory.copies, batch.target)[real]  # (N,)
+            log_probability = self.pointer(decoded, x, generated, memory.copies, batch.target_ids)[real]  # (N,)
         nll = -log_probability.mean()
         smoothed = (1 - self.label_smoothing) * nll - self.label_smoothing * mean_of_words.mean()
         overlap = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)

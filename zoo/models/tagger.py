@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from zoo.batches.batching import FormIndexer, TaggingBatch, group_by_length, group_for_prediction, place_forms
+from zoo.batches.bucketing import group_by_length, group_for_prediction
+from zoo.batches.indexers import FormIndexer
+from zoo.batches.tagging import TaggingBatch, place_forms
 from zoo.codec import Codec, tagger_codec
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask
@@ -186,7 +188,7 @@ class SequenceTagger(ZooModule):
 
     def forward(self, batch: TaggingBatch) -> Tensor:
         """The score of each tag at each position: a batch -> `(B, T, K)`."""
-        return self.score(self.embedding(batch.forms), batch.tokens, batch.lengths)
+        return self.score(self.embedding(batch.forms), batch.form_ids, batch.lengths)
 
     def score(self, forms: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embedded forms `(U, X)`, their positions `tokens (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
@@ -218,23 +220,23 @@ class SequenceTagger(ZooModule):
         forms = self.embedding(batch.forms)  # (U, X)
         if self.adversarial:
             forms = movable(forms)
-        sequence = self.encode(forms, batch.tokens, batch.lengths)  # (B, T, D * H)
-        loss = self.loss(self.head(sequence), batch.tags, batch.lengths)
+        sequence = self.encode(forms, batch.form_ids, batch.lengths)  # (B, T, D * H)
+        loss = self.loss(self.head(sequence), batch.tag_ids, batch.lengths)
         if self.adversarial:
             worse = forms + self.adversarial * steepest(loss, forms)
-            worst = self.loss(self.score(worse, batch.tokens, batch.lengths), batch.tags, batch.lengths)
+            worst = self.loss(self.score(worse, batch.form_ids, batch.lengths), batch.tag_ids, batch.lengths)
             loss = (loss + worst) / 2
         if self.neighbours is not None:
-            words = batch.forms.words[batch.tokens]  # (B, T)
+            words = batch.forms.word_ids[batch.form_ids]  # (B, T)
             others = self.neighbours(sequence, words, batch.lengths, self.embedding.words.weight)
             loss = loss + self.language_model * others
         return loss
 
     def _evaluate(self, stage: str, batch: TaggingBatch) -> None:
         scores = self(batch)
-        unknown = (batch.forms.words == UNKNOWN_ID)[batch.tokens]  # (B, T)
-        self.metrics[stage].update(self.decode(scores, batch.lengths), batch.tags, batch.lengths, unknown)
-        loss = self.loss(scores, batch.tags, batch.lengths)
+        unknown = (batch.forms.word_ids == UNKNOWN_ID)[batch.form_ids]  # (B, T)
+        self.metrics[stage].update(self.decode(scores, batch.lengths), batch.tag_ids, batch.lengths, unknown)
+        loss = self.loss(scores, batch.tag_ids, batch.lengths)
         self.log(f"{stage}/loss", loss, batch_size=int(batch.lengths.sum()), on_epoch=True, sync_dist=True)
 
     @torch.inference_mode()

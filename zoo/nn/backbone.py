@@ -21,7 +21,7 @@ from zoo.nn.cells.precision import autocast_dtype
 from zoo.nn.dropout import LockedDropout
 
 
-class Encoded(NamedTuple):
+class BackboneOutput(NamedTuple):
     """What a backbone returns.
 
     Attributes:
@@ -150,13 +150,15 @@ class RecurrentBackbone(nn.Module):
         """The state before the first step of a batch of `rows`."""
         return tuple(cell.initial_state(rows) for cell in self.cells)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, state: tuple[State, ...] | None = None) -> Encoded:
+    def forward(
+        self, x: Tensor, lengths: Tensor | None = None, state: tuple[State, ...] | None = None
+    ) -> BackboneOutput:
         """Encodes a padded batch.
 
         Args:
             x: `(B, T, I)`; whatever stands at padding is never read.
             lengths: `(B,)`, real steps in each row, on the same device as `x`. They have to be given.
-            state: where to start, as returned in `Encoded.state`; zeros when None.
+            state: where to start, as returned in `BackboneOutput.state`; zeros when None.
 
         Raises:
             ValueError: other shapes, another type than the weights' (without autocast), or lengths that T does not
@@ -176,14 +178,14 @@ class RecurrentBackbone(nn.Module):
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends
         x = x if mask is None else zero_padding(x, mask, inplace=True)
-        return Encoded(x, torch.stack(finals), tuple(states))
+        return BackboneOutput(x, torch.stack(finals), tuple(states))
 
     def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """One time step of a backbone with one direction, for decoding and streams: it applies no dropout.
 
         Args:
             x: `(B, I)`.
-            state: as returned by `initial_state`, by the last step, or in `Encoded.state`.
+            state: as returned by `initial_state`, by the last step, or in `BackboneOutput.state`.
 
         Returns:
             The output `(B, O)` and the next state.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.errors import ZooError, unknown_name
 from zoo.nn.attention import AdditiveAttention, MultiplicativeAttention
-from zoo.nn.backbone import Encoded, RecurrentBackbone
+from zoo.nn.backbone import BackboneOutput, RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions, State
 
 ATTENTIONS = ("additive", "multiplicative", "none")
@@ -114,12 +114,12 @@ class AttentionDecoder(nn.Module):
         self.features_size = size + (memory_size if self.attention else 0)
         self.combine = nn.Linear(self.features_size, embedding_size)
 
-    def remember(self, encoded: Encoded, mask: Tensor, copies: Tensor) -> Memory:
+    def remember(self, encoded: BackboneOutput, mask: Tensor, copies: Tensor) -> Memory:
         """An encoded source, its mask and its ids in the extended vocabulary, as a decoder reads them."""
         keys = self.attention.keys(encoded.sequence) if self.attention else encoded.sequence
         return Memory(encoded.sequence, keys, mask, copies)
 
-    def start(self, encoded: Encoded) -> DecoderState:
+    def start(self, encoded: BackboneOutput) -> DecoderState:
         """The state before the first step: each free part made from the encoder's final state by a layer of its own."""
         finals = encoded.final  # (N, B, M); a decoder with more layers reads the encoder's top one again
         rows, steps = encoded.sequence.shape[:2]

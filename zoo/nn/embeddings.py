@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.batches.batching import Forms
+from zoo.batches.indexers import Forms
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import max_over_time, padding_mask, zero_padding
 from zoo.memory import require_memory
@@ -210,8 +210,8 @@ class FormEmbedding(WordEmbedding):
         """`Forms` of U spellings -> `(U, X)`."""
         composed = None
         if self.characters is not None:
-            composed = self.characters(forms.characters, forms.lengths)  # (U, E)
-        return self.join(forms.words, forms.vectors, composed)
+            composed = self.characters(forms.character_ids, forms.lengths)  # (U, E)
+        return self.join(forms.word_ids, forms.vector_ids, composed)
 
     def join(self, words: Tensor, vectors: Tensor, composed: Tensor | None) -> Tensor:
         """Ids `(U,)` of words and of imported vectors, and what is composed of characters `(U, E)` -> `(U, X)`."""

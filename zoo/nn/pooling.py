@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import unknown_name
 from zoo.masks import masked_softmax, max_over_time, mean_over_time, padding_mask
-from zoo.nn.backbone import Encoded
+from zoo.nn.backbone import BackboneOutput
 
 POOLINGS = ("last", "mean", "max", "attention")
 
@@ -49,7 +49,7 @@ class Pooling(nn.Module):
         if "attention" in self.names:
             self.attention = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
 
-    def forward(self, encoded: Encoded, lengths: Tensor) -> Pooled:
+    def forward(self, encoded: BackboneOutput, lengths: Tensor) -> Pooled:
         """Pools what a backbone returned, over the real positions that `lengths (B,)` tells of."""
         x, weights = encoded.sequence, None
         parts = []  # each (B, D * H)

@@ -10,17 +10,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from datamodules.sampler import BatchLoader, plan_epoch
-from zoo.batches.batching import SPARE_ROWS, EncodedSentences, FormIndexer, group_by_length, group_for_prediction
+from zoo.batches.bucketing import SPARE_ROWS, group_by_length, group_for_prediction
+from zoo.batches.indexers import FormIndexer
+from zoo.batches.tagging import TaggingDataset
 from zoo.errors import ZooError
 from zoo.text import Vocabulary
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=8, max_size=60)
 
 
-def encoded(sentences: list[list[str]], tags=None, lowercase: bool = True) -> EncodedSentences:
+def encoded(sentences: list[list[str]], tags=None, lowercase: bool = True) -> TaggingDataset:
     words = Vocabulary.fit(t.lower() if lowercase else t for s in sentences for t in s)
     characters = Vocabulary.fit(c for s in sentences for t in s for c in t)
-    return EncodedSentences(sentences, FormIndexer(words, characters, Vocabulary(()), lowercase=lowercase), tags)
+    return TaggingDataset(sentences, FormIndexer(words, characters, Vocabulary(()), lowercase=lowercase), tags)
 
 
 @given(LENGTHS, st.integers(1, 80))
@@ -95,29 +97,29 @@ def test_a_batch_spells_what_its_sentences_say():
     data = encoded(SENTENCES, tags=[[0, 1, 2], [0, 1], [1], [0, 0, 1, 0], [2]])
     batch = data.batch([3, 1])
     assert batch.lengths.tolist() == [4, 2]
-    assert batch.tags.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
+    assert batch.tag_ids.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
     forms = batch.forms
-    assert len(forms.words) == 4  # A, the, cat, Dog: each once
+    assert len(forms.word_ids) == 4  # A, the, cat, Dog: each once
     rebuilt = Vocabulary.fit(c for s in SENTENCES for t in s for c in t)
-    for row, sentence in zip(batch.tokens, (SENTENCES[3], SENTENCES[1]), strict=True):
+    for row, sentence in zip(batch.form_ids, (SENTENCES[3], SENTENCES[1]), strict=True):
         for form, token in zip(row, sentence, strict=False):
-            ids = forms.characters[form, : forms.lengths[form]].tolist()
+            ids = forms.character_ids[form, : forms.lengths[form]].tolist()
             assert "".join(rebuilt[i] for i in ids) == token
-    assert forms.characters.shape[1] == 3  # cut to the longest form of this batch
+    assert forms.character_ids.shape[1] == 3  # cut to the longest form of this batch
 
 
 def test_words_share_an_id_across_case_and_characters_do_not():
     data = encoded([["The", "the"]])
-    assert data.forms.words.tolist() == [2, 2]
-    assert data.forms.characters[0].tolist() != data.forms.characters[1].tolist()
-    assert encoded([["The", "the"]], lowercase=False).forms.words.tolist() != [2, 2]
+    assert data.forms.word_ids.tolist() == [2, 2]
+    assert data.forms.character_ids[0].tolist() != data.forms.character_ids[1].tolist()
+    assert encoded([["The", "the"]], lowercase=False).forms.word_ids.tolist() != [2, 2]
 
 
 def test_long_forms_keep_both_ends():
     indexer = FormIndexer(Vocabulary.fit([]), Vocabulary.fit("abc"), Vocabulary(()), max_characters=6)
     forms = indexer(["aaabbbbbbccc", "abc"])
     assert forms.lengths.tolist() == [6, 3]
-    assert forms.characters[0].tolist() == Vocabulary.fit("abc").ids("aaaccc")
+    assert forms.character_ids[0].tolist() == Vocabulary.fit("abc").ids("aaaccc")
 
 
 def test_a_restored_loader_goes_on_where_it_was():
@@ -138,13 +140,13 @@ def test_a_restored_loader_goes_on_where_it_was():
 def test_a_loader_restored_at_the_end_of_an_epoch_begins_the_next():
     data = encoded([[f"w{i}"] for i in range(12)])
     loader = BatchLoader(data, 2)
-    epochs = [[b.forms.words.tolist() for b in loader] for _ in range(2)]
+    epochs = [[b.forms.word_ids.tolist() for b in loader] for _ in range(2)]
     other = BatchLoader(data, 2)
     for _ in zip(range(len(other)), other, strict=False):
         pass
     third = BatchLoader(data, 2)
     third.load_state_dict({"epoch": 0, "position": len(third)})
-    assert [b.forms.words.tolist() for b in third] == epochs[1]
+    assert [b.forms.word_ids.tolist() for b in third] == epochs[1]
 
 
 def test_processes_share_an_epoch():

@@ -1,0 +1,75 @@
+"""Batches of tagged sentences.
+
+A batch spells nothing twice: each distinct form in it appears once, its characters are composed once, and every
+position points to its form.
+
+Shapes: B sentences, T tokens, U distinct forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from zoo.batches.indexers import FormIndexer, Forms, integer_rows
+
+
+class TaggingBatch(NamedTuple):
+    """Right-padded sentences."""
+
+    form_ids: Tensor  # (B, T) rows in `forms`; 0 at padding
+    lengths: Tensor  # (B,) in tokens
+    forms: Forms
+    tag_ids: Tensor | None = None  # (B, T); the number of tags for a tag that training never had
+
+    @property
+    def num_tokens(self) -> Tensor:
+        """Tokens of the batch, without reading a value, which would stall a GPU."""
+        return self.lengths.sum()
+
+
+def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> Sequence[Tensor]:
+    """Each sentence's tokens as rows `(T,)` of a table of distinct forms; `rows` grows by those that it lacks."""
+    return integer_rows([[rows.setdefault(token, len(rows)) for token in sentence] for sentence in sentences])
+
+
+class TaggingDataset:
+    """A whole split as tensors; `batch(rows)` is a few indexing operations.
+
+    Args:
+        sentences: tokens of each sentence, none empty.
+        indexer: makes the ids of the forms.
+        tags: tag ids of each sentence, or None where they are to be predicted.
+    """
+
+    def __init__(
+        self,
+        sentences: Sequence[Sequence[str]],
+        indexer: FormIndexer,
+        tags: Sequence[Sequence[int]] | None = None,
+    ):
+        rows: dict[str, int] = {}
+        self.lengths = [len(sentence) for sentence in sentences]
+        self.form_ids = place_forms(sentences, rows)
+        self.tag_ids = None if tags is None else integer_rows(tags)
+        self.forms = indexer(list(rows))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, rows: Sequence[int]) -> TaggingBatch:
+        """The sentences at `rows`, in that order, padded to the longest of them."""
+        used, form_ids = torch.unique(torch.cat([self.form_ids[row] for row in rows]), return_inverse=True)
+        lengths = [self.lengths[row] for row in rows]
+        return TaggingBatch(
+            form_ids=pad_sequence(form_ids.split(lengths), batch_first=True),
+            lengths=torch.tensor(lengths),
+            forms=self.forms.select(used),
+            tag_ids=None
+            if self.tag_ids is None
+            else pad_sequence([self.tag_ids[row] for row in rows], batch_first=True),
+        )
