@@ -17,7 +17,7 @@ from datamodules.readers.conllu import DataError
 from datamodules.readers.vectors import coverage, read_vectors
 from datamodules.sampler import BatchDataset, BatchLoader
 from zoo.batches.bucketing import check_budget
-from zoo.codec import Codec, disagreement
+from zoo.codecs import Codec
 from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
@@ -30,8 +30,9 @@ class CorpusDataModule(pl.LightningDataModule):
     """Batches of a corpus: buckets of like lengths within a token budget, dealt evenly to all processes.
 
     A subclass names its `task` in the catalog and the `largest_budget` that it would choose by itself, counts
-    its `training_tokens`, and encodes a split. A model that is trained or scored on it must have its `codec`. To
-    evaluate or to tune a trained model it can `adopt` it; that model then answers the arguments that `adopts` names.
+    its `training_tokens`, fits a codec on the training split, and encodes a split. A model that is trained or scored
+    on it must have its `codec`. Given the codec of a trained model, the data are encoded for that model: then nothing
+    is fitted, and the arguments in `fitting` are not read.
 
     Args:
         dataset: a name of the catalog; ignored where `train`, `dev` and `test` are given.
@@ -43,11 +44,12 @@ class CorpusDataModule(pl.LightningDataModule):
         max_vectors: rows of it that are read, from the top.
         max_tokens: token budget of a training batch, padding included, for each process.
         seed: of the order of the batches.
+        codec: that of a trained model, to evaluate or to fine-tune it; by default one is fitted on the training split.
     """
 
     task: str
     largest_budget: int
-    adopts = frozenset({"vectors", "max_vectors", "min_count", "lowercase"})
+    fitting = frozenset({"vectors", "max_vectors", "min_count", "lowercase"})
     lowercase: bool
     evaluation_budget = 4800  # tokens in a batch; no score depends on it
 
@@ -63,6 +65,7 @@ class CorpusDataModule(pl.LightningDataModule):
         max_vectors: int,
         max_tokens: int | None,
         seed: int,
+        codec: Codec | None,
     ):
         super().__init__()
         if max_tokens is not None:
@@ -74,6 +77,7 @@ class CorpusDataModule(pl.LightningDataModule):
         self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
         self.vectors_file, self.max_vectors = vectors, max_vectors
         self.max_tokens, self.seed = max_tokens, seed
+        self._codec = codec
         self._encoded: dict[str, BatchDataset] = {}
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
         self._train_loader: BatchLoader | None = None
@@ -85,9 +89,15 @@ class CorpusDataModule(pl.LightningDataModule):
         """Tokens of the training split."""
 
     @property
-    @abstractmethod
     def codec(self) -> Codec:
-        """What turns texts into ids and labels into numbers; a model must have the same."""
+        """How texts become ids, and ids answers; a model must have the same."""
+        if self._codec is None:
+            self._codec = self._fit_codec()
+        return self._codec
+
+    @abstractmethod
+    def _fit_codec(self) -> Codec:
+        """A codec of the training split."""
 
     @abstractmethod
     def _training_words(self) -> Iterable[str]:
@@ -98,24 +108,14 @@ class CorpusDataModule(pl.LightningDataModule):
         """A split as tensors."""
 
     @property
-    def vector_words(self) -> Vocabulary:
-        """Words with imported vectors, `<pad>` and `<unk>` first; empty where none are imported."""
-        return self._imported()[0]
-
-    @property
-    def vector_size(self) -> int:
-        """Features of an imported vector; 0 where none are imported."""
-        table = self._imported()[1]
-        return 0 if table is None else table.shape[1]
-
-    @property
     def folds_vectors(self) -> bool:
         """Whether a word without a vector has that of its lower case."""
         return self.lowercase
 
     @property
     def vector_table(self) -> Tensor | None:
-        """`(len(vector_words) - 2, vector_size)`, for a model's `import_vectors`."""
+        """Imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, which a model imports as training
+        begins; None where there are none."""
         return self._imported()[1]
 
     @property
@@ -138,28 +138,29 @@ class CorpusDataModule(pl.LightningDataModule):
         Raises:
             DataError: what differs, and what to type instead.
         """
-        if not hasattr(type(model), "codec"):
+        codec = getattr(model, "codec", None)
+        if not isinstance(codec, Codec):
             return  # a user's own model, which knows what it does
-        ours, theirs, name = self.codec, model.codec, type(model).__name__
-        if ours.keys() != theirs.keys():
+        name = type(model).__name__
+        if type(codec) is not type(self.codec):
             raise DataError(
                 f"{type(self).__name__} has data for {self.task}, and {name} is a model for something else: "
                 "see README for the pairs of data and model"
             )
-        settable = [argument for argument in ours if hasattr(self, argument)]
-        if told := disagreement(ours, theirs, model_name=name, settable=settable):
-            raise DataError(told)
+        if codec != self.codec:
+            told = self.codec.differences(codec, ours="the data", theirs="the model")
+            raise DataError(
+                f"data and model would read one text as different numbers: {told}. Give a new model the codec of the "
+                f"data, zoo.{name}(data.codec, ...), or the data the codec of a trained model, "
+                f"{type(self).__name__}(..., codec=model.codec)"
+            )
 
     def setup(self, stage: str) -> None:
         if self.trainer:
             self.check_model(self.trainer.lightning_module)
-        if stage == "fit" and self.trainer and self.vector_table is not None:
-            model = self.trainer.lightning_module
-            if not model.has_vectors:  # else it comes with its own, which may be tuned
-                model.import_vectors(self.vector_table)
-            if self.trainer.is_global_zero:
-                known = coverage(self.vector_words, self._training_words(), fold=self.folds_vectors)
-                print(f"{self.vectors_file}: {known}", file=sys.stderr)
+        if stage == "fit" and self.trainer and self.trainer.is_global_zero and self.vector_table is not None:
+            known = coverage(self.codec.vector_words, self._training_words(), fold=self.folds_vectors)
+            print(f"{self.vectors_file}: {known}", file=sys.stderr)
         for split in {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
             if split not in self._encoded:
                 self._encoded[split] = self._encode(split)
@@ -220,6 +221,7 @@ class CorpusDataModule(pl.LightningDataModule):
         return path, CATALOG[self.dataset]
 
     def _imported(self) -> tuple[Vocabulary, Tensor | None]:
+        """The words with imported vectors, `<pad>` and `<unk>` first, and the vectors of the others."""
         if self._vectors is None:
             if self.vectors_file is None:
                 self._vectors = (Vocabulary(()), None)
@@ -227,3 +229,9 @@ class CorpusDataModule(pl.LightningDataModule):
                 words, table = read_vectors(self.vectors_file, self.max_vectors)
                 self._vectors = (Vocabulary((PAD, UNKNOWN, *words)), table)
         return self._vectors
+
+    @property
+    def _vector_fields(self) -> dict[str, object]:
+        """The fields of a codec that tell of imported vectors."""
+        words, table = self._imported()
+        return {"vector_words": words, "vector_size": 0 if table is None else table.shape[1]}

@@ -10,13 +10,13 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
+from zoo.codec import Codec, classifier_codec
 
 from datamodules.base import CorpusDataModule
 from datamodules.readers.conllu import DataError
 from datamodules.readers.tables import FORMATS, SEPARATOR, LabelledText, read_table
 from zoo.batches.classification import ClassificationDataset
 from zoo.batches.indexers import WordIndexer
-from zoo.codec import Codec, classifier_codec
 from zoo.text import Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
 from zoo.text.stop_words import read_stop_words
 

@@ -8,6 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.codec import Codec, writer_codec
+
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
 from datamodules.readers.conllu import DataError
@@ -15,7 +17,6 @@ from datamodules.readers.parallel import parallel_file, read_pairs, read_paralle
 from datamodules.readers.tables import FORMATS
 from zoo.batches.indexers import PairIndexer
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset
-from zoo.codec import Codec, writer_codec
 from zoo.errors import ZooError
 from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
 from zoo.text.languages import guess_language, primary_language

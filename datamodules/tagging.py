@@ -6,30 +6,28 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from datamodules.base import CorpusDataModule
 from datamodules.readers.conllu import TaggedSentence
 from datamodules.readers.tagged_files import FORMATS, read_tagged
 from datamodules.readers.text_files import DataError
 from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
-from zoo.batches.indexers import FormIndexer
 from zoo.batches.tagging import TaggingDataset
-from zoo.codec import Codec, tagger_codec
+from zoo.codecs import TaggingCodec
 from zoo.text import Inventory, Vocabulary
 from zoo.text.tag_schemes import is_legal
 
-if TYPE_CHECKING:
-    from zoo.models.tagger import SequenceTagger
-
-RARE_CHARACTER = 3  # rarer ones train the unknown character
+# Rarer characters train the unknown one.
+RARE_CHARACTER = 3
+# What a user types where each tag stands for itself.
+NO_SCHEME = "none"
 
 
 class TaggingDataModule(CorpusDataModule):
     """Reads, encodes and batches a tagging corpus; vocabularies come from its training split alone.
 
     >>> data = TaggingDataModule("ud-en-ewt")
-    >>> model = zoo.SequenceTagger(data.words, data.characters, data.tags, lowercase=data.lowercase)
+    >>> model = zoo.SequenceTagger(data.codec)
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 
     Batches are buckets of like lengths. Under DDP each process gets its own part of every epoch and as many
@@ -57,6 +55,9 @@ class TaggingDataModule(CorpusDataModule):
         min_count: rarer words of the training split count as unknown.
         lowercase: whether words are looked up in lower case.
         seed: of the order of the batches.
+        codec: that of a trained model, to evaluate or to fine-tune it; then nothing is fitted, and `vectors`,
+            `max_vectors`, `min_count`, `lowercase` and `convert_to` are not read. Tags of spans are converted to its
+            scheme; for a model without a scheme they are tags as any other.
 
     Raises:
         DataError: a file that cannot be read or is malformed (file, line and what was expected), or names that
@@ -64,6 +65,7 @@ class TaggingDataModule(CorpusDataModule):
     """
 
     task = "tagging"
+    fitting = CorpusDataModule.fitting | {"convert_to"}
     largest_budget = 1200
 
     def __init__(
@@ -85,6 +87,7 @@ class TaggingDataModule(CorpusDataModule):
         min_count: int = 1,
         lowercase: bool = True,
         seed: int = 0,
+        codec: TaggingCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -96,55 +99,21 @@ class TaggingDataModule(CorpusDataModule):
             max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
+            codec=codec,
         )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.column, self.word_column, self.format = column, word_column, format
-        self._given_scheme = self._source_scheme = scheme
+        self._source_scheme = scheme
         self.convert_to = convert_to
+        if codec is not None:
+            self.convert_to = codec.scheme
+            if codec.scheme is None:
+                self._source_scheme = NO_SCHEME
         self.min_count, self.lowercase = min_count, lowercase
         self._read: dict[str, list[TaggedSentence]] = {}
-        self._vocabularies: tuple[Vocabulary, Vocabulary, Inventory] | None = None
+        # How tags mark spans, after conversion.
         self._scheme: str | None = None
-        self._tokenizer: str | None = None
-
-    @property
-    def words(self) -> Vocabulary:
-        """Words of the training split, `<pad>` and `<unk>` first."""
-        return self._fitted()[0]
-
-    @property
-    def characters(self) -> Vocabulary:
-        """Characters of the training split, `<pad>` and `<unk>` first."""
-        return self._fitted()[1]
-
-    @property
-    def tags(self) -> Inventory:
-        """Tags of the training split."""
-        return self._fitted()[2]
-
-    @property
-    def scheme(self) -> str | None:
-        """How the tags mark spans, after conversion; None where each tag stands for itself."""
-        self._fitted()
-        return self._scheme
-
-    @property
-    def tokenizer(self) -> str:
-        """How text of this kind is split: "characters" where every training token is a single one."""
-        if self._tokenizer is None:
-            single = all(len(token) == 1 for sentence in self.sentences("train") for token in sentence.tokens)
-            self._tokenizer = "characters" if single else "whitespace"
-        return self._tokenizer
-
-    @property
-    def indexer(self) -> FormIndexer:
-        """Spellings to ids."""
-        return FormIndexer(self.words, self.characters, self.vector_words, lowercase=self.lowercase)
-
-    @property
-    def codec(self) -> Codec:
-        return tagger_codec(self.indexer, self.tags, self.scheme, self.tokenizer)
 
     @property
     def training_tokens(self) -> int:
@@ -154,7 +123,7 @@ class TaggingDataModule(CorpusDataModule):
     def sentences(self, split: str) -> list[TaggedSentence]:
         """The sentences of "train", "dev" or "test", their tags converted where asked."""
         if split not in self._read:
-            if split != "train" and "train" in self.splits and self._vocabularies is None:
+            if split != "train" and "train" in self.splits and self._codec is None:
                 self.sentences("train")  # its tags tell the scheme of all
             path, corpus = self._locate(split)
             column, format, scheme = self.column, self.format, None
@@ -165,25 +134,11 @@ class TaggingDataModule(CorpusDataModule):
             self._read[split] = self._converted(sentences, scheme, path)
         return self._read[split]
 
-    def adopt(self, model: SequenceTagger) -> None:
-        """Uses a trained tagger's vocabularies, to evaluate or to tune it, not those of the training split.
-
-        Tags of spans are converted to its scheme; to a tagger without one they are tags as any other.
-        """
-        indexer = model.indexer
-        self._vocabularies = (indexer.words, indexer.characters, model.tags)
-        self._vectors = (indexer.vectors, None)
-        self.lowercase, self._tokenizer = indexer.lowercase, model.tokenizer
-        self._source_scheme = "none" if model.scheme is None else self._given_scheme
-        self.convert_to = self._scheme = model.scheme
-        for made in (self._read, self._encoded):
-            made.clear()
-
     def _converted(self, sentences: list[TaggedSentence], known: str | None, path: str | Path) -> list[TaggedSentence]:
         """The sentences in the scheme that is asked for."""
         if self._source_scheme is None:
-            self._source_scheme = known or scheme_of(sentences, self.convert_to) or "none"
-        scheme = None if self._source_scheme == "none" else self._source_scheme
+            self._source_scheme = known or scheme_of(sentences, self.convert_to) or NO_SCHEME
+        scheme = None if self._source_scheme == NO_SCHEME else self._source_scheme
         self._scheme = self.convert_to or scheme
         if scheme is None:
             if self.convert_to is not None:
@@ -199,27 +154,33 @@ class TaggingDataModule(CorpusDataModule):
         """Whether the tags are in a key of a CoNLL-U column, which a word need not have."""
         return self.column is not None and ":" in self.column
 
-    def _fitted(self) -> tuple[Vocabulary, Vocabulary, Inventory]:
-        if self._vocabularies is None:
-            sentences = self.sentences("train")
-            tokens = [token for sentence in sentences for token in sentence.tokens]
-            tags = Inventory.fit(tag for sentence in sentences for tag in sentence.tags)
-            if len(tags) < 2:
-                raise DataError(
-                    f"{self._locate('train')[0]}: expected at least two tags to choose from, got {tags[0][:40]!r} "
-                    "alone. Is this the column? Choose another one with --data.column"
-                )
-            keys = (token.lower() for token in tokens) if self.lowercase else tokens
-            words = Vocabulary.fit(keys, min_count=self.min_count)
-            characters = Vocabulary.fit((c for token in tokens for c in token), min_count=RARE_CHARACTER)
-            self._vocabularies = (words, characters, tags)
-        return self._vocabularies
+    def _fit_codec(self) -> TaggingCodec:
+        sentences = self.sentences("train")
+        tokens = [token for sentence in sentences for token in sentence.tokens]
+        tags = Inventory.fit(tag for sentence in sentences for tag in sentence.tags)
+        if len(tags) < 2:
+            raise DataError(
+                f"{self._locate('train')[0]}: expected at least two tags to choose from, got {tags[0][:40]!r} "
+                "alone. Is this the column? Choose another one with --data.column"
+            )
+        keys = (token.lower() for token in tokens) if self.lowercase else tokens
+        single = all(len(token) == 1 for token in tokens)
+        return TaggingCodec(
+            Vocabulary.fit(keys, min_count=self.min_count),
+            Vocabulary.fit((c for token in tokens for c in token), min_count=RARE_CHARACTER),
+            tags,
+            scheme=self._scheme,
+            tokenizer="characters" if single else "whitespace",
+            lowercase=self.lowercase,
+            **self._vector_fields,
+        )
 
     def _training_words(self) -> Iterable[str]:
         return (token for sentence in self.sentences("train") for token in sentence.tokens)
 
     def _encode(self, split: str) -> TaggingDataset:
-        sentences, tags = self.sentences(split), self.tags
+        sentences = self.sentences(split)
+        tags, scheme = self.codec.tags, self.codec.scheme
         counts = Counter(tag for sentence in sentences for tag in sentence.tags)
         unseen = sorted(tag for tag in counts if tag not in tags)
         # "O" stands beside the tags of any spans: that a model knows it does not make these its own.
@@ -231,13 +192,12 @@ class TaggingDataModule(CorpusDataModule):
             )
         if unseen:
             warnings.warn(f"{split} has tags that training never had; they count as wrong: {', '.join(unseen)}")
-        broken = 0 if self.scheme is None else sum(not is_legal(s.tags, self.scheme) for s in sentences)
+        broken = 0 if scheme is None else sum(not is_legal(s.tags, scheme) for s in sentences)
         if broken:
-            warnings.warn(f"{broken} sentences of {split} break the scheme {self.scheme}: no CRF learns from them")
+            warnings.warn(f"{broken} sentences of {split} break the scheme {scheme}: no CRF learns from them")
         if split == "train" and (long := sum(len(s.tokens) > self.budget for s in sentences)):
             warnings.warn(f"{long} sentences are longer than max_tokens={self.budget}: each is a batch of its own")
-        ids = [[tags.get(tag, len(tags)) for tag in sentence.tags] for sentence in sentences]
-        return TaggingDataset([sentence.tokens for sentence in sentences], self.indexer, ids)
+        return self.codec.dataset([s.tokens for s in sentences], [s.tags for s in sentences])
 
 
 def _listed(tags: Sequence[str], shown: int = 5) -> str:

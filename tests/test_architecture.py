@@ -12,19 +12,19 @@ ROOMS = ("zoo", "datamodules", "recipes")
 # The floors of `zoo`, lowest first: a module imports from its own folder and from lower floors alone.
 FLOORS = (
     ("errors",),
-    ("autograd", "memory", "packages", "threads", "model_folder"),
+    ("autograd", "memory", "options", "packages", "threads", "model_folder"),
     ("masks",),
     ("text", "generation"),
     ("batches",),
     ("nn", "metrics"),
-    ("codec",),
+    ("codecs",),
     ("models",),
     ("hub", "interop"),
     ("data", "__main__", ""),
 )
 FLOOR = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 # What a datamodule may know of the models: text, ids and batches, no network.
-DATA_SIDE = ("batches", "codec", "errors", "text")
+DATA_SIDE = ("batches", "codecs", "errors", "text")
 
 # The one exception: a second name of the datamodules, for users alone.
 ALIAS = "zoo.data"

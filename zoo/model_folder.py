@@ -1,6 +1,6 @@
 """The files of a model folder: written whole, read with care, never a pickle.
 
-`config.json` has the class and its sizes, `vocabulary.json` its word lists, `model.safetensors` its weights.
+`config.json` has the class and its arguments, `codec.json` its codec, `model.safetensors` its weights.
 `card.json` has the sha256 of these three, and of a bundled model also what it was trained on, with which command, and
 how good it is.
 """
@@ -19,9 +19,12 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 
-CONFIG, VOCABULARY, WEIGHTS, CARD = "config.json", "vocabulary.json", "model.safetensors", "card.json"
-SUMMED = (CONFIG, VOCABULARY, WEIGHTS)  # the files that decide an answer
-LARGEST = {CONFIG: 1_000_000, CARD: 1_000_000, VOCABULARY: 200_000_000}  # bytes of JSON that are read
+CONFIG = "config.json"
+CODEC = "codec.json"
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+SUMMED = (CONFIG, CODEC, WEIGHTS)  # the files that decide an answer
+LARGEST = {CONFIG: 1_000_000, CARD: 1_000_000, CODEC: 200_000_000}  # bytes of JSON that are read
 
 
 class ModelFolder:
@@ -46,7 +49,7 @@ class ModelFolder:
             raise ZooError(f'{path / CARD}: expected the "sha256" of {", ".join(SUMMED)}: {_again(path)}')
 
     def json(self, name: str) -> dict:
-        """What is in `CONFIG` or in `VOCABULARY`."""
+        """What is in `CONFIG` or in `CODEC`."""
         content = self._bytes(name)
         self._compare(name, hashlib.sha256(content).hexdigest())
         return _parse(self.path / name, content)
@@ -97,7 +100,7 @@ class ModelFolder:
 
 
 def write_model(
-    folder: Path, config: Mapping[str, object], vocabulary: Mapping[str, object], weights: Mapping[str, Tensor]
+    folder: Path, config: Mapping[str, object], codec: Mapping[str, object], weights: Mapping[str, Tensor]
 ) -> None:
     """Writes a model folder, which is made if it does not exist.
 
@@ -107,7 +110,7 @@ def write_model(
     """
     contents = {
         CONFIG: _encode(config, indent=2),
-        VOCABULARY: _encode(vocabulary, indent=0),
+        CODEC: _encode(codec, indent=0),
         WEIGHTS: save(dict(weights)),
     }
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}

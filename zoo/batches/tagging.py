@@ -18,18 +18,25 @@ from torch.nn.utils.rnn import pad_sequence
 from zoo.batches.indexers import FormIndexer, Forms, integer_rows
 
 
-class TaggingBatch(NamedTuple):
+class TaggingInputs(NamedTuple):
     """Right-padded sentences."""
 
     form_ids: Tensor  # (B, T) rows in `forms`; 0 at padding
     lengths: Tensor  # (B,) in tokens
     forms: Forms
-    tag_ids: Tensor | None = None  # (B, T); the number of tags for a tag that training never had
+
+
+class TaggingBatch(NamedTuple):
+    """Right-padded sentences and their tags."""
+
+    inputs: TaggingInputs
+    tag_ids: Tensor  # (B, T); the number of tags for a tag that training never had; 0 at padding
+    rows: Tensor  # (B,) where in their split the sentences are
 
     @property
     def num_tokens(self) -> Tensor:
         """Tokens of the batch, without reading a value, which would stall a GPU."""
-        return self.lengths.sum()
+        return self.inputs.lengths.sum()
 
 
 def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> Sequence[Tensor]:
@@ -37,39 +44,48 @@ def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> Seq
     return integer_rows([[rows.setdefault(token, len(rows)) for token in sentence] for sentence in sentences])
 
 
-class TaggingDataset:
-    """A whole split as tensors; `batch(rows)` is a few indexing operations.
+class Sentences:
+    """Sentences as tensors; `inputs(rows)` is a few indexing operations.
 
     Args:
         sentences: tokens of each sentence, none empty.
         indexer: makes the ids of the forms.
-        tags: tag ids of each sentence, or None where they are to be predicted.
     """
 
-    def __init__(
-        self,
-        sentences: Sequence[Sequence[str]],
-        indexer: FormIndexer,
-        tags: Sequence[Sequence[int]] | None = None,
-    ):
+    def __init__(self, sentences: Sequence[Sequence[str]], indexer: FormIndexer):
         rows: dict[str, int] = {}
         self.lengths = [len(sentence) for sentence in sentences]
         self.form_ids = place_forms(sentences, rows)
-        self.tag_ids = None if tags is None else integer_rows(tags)
         self.forms = indexer(list(rows))
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def batch(self, rows: Sequence[int]) -> TaggingBatch:
+    def inputs(self, rows: Sequence[int]) -> TaggingInputs:
         """The sentences at `rows`, in that order, padded to the longest of them."""
         used, form_ids = torch.unique(torch.cat([self.form_ids[row] for row in rows]), return_inverse=True)
         lengths = [self.lengths[row] for row in rows]
-        return TaggingBatch(
+        return TaggingInputs(
             form_ids=pad_sequence(form_ids.split(lengths), batch_first=True),
             lengths=torch.tensor(lengths),
             forms=self.forms.select(used),
-            tag_ids=None
-            if self.tag_ids is None
-            else pad_sequence([self.tag_ids[row] for row in rows], batch_first=True),
         )
+
+
+class TaggingDataset(Sentences):
+    """A whole split as tensors: sentences and their tags.
+
+    Args:
+        sentences: tokens of each sentence, none empty.
+        indexer: makes the ids of the forms.
+        tag_ids: of each sentence.
+    """
+
+    def __init__(self, sentences: Sequence[Sequence[str]], indexer: FormIndexer, tag_ids: Sequence[Sequence[int]]):
+        super().__init__(sentences, indexer)
+        self.tag_ids = integer_rows(tag_ids)
+
+    def batch(self, rows: Sequence[int]) -> TaggingBatch:
+        """The sentences at `rows` with their tags, in that order, padded to the longest of them."""
+        tag_ids = pad_sequence([self.tag_ids[row] for row in rows], batch_first=True)
+        return TaggingBatch(self.inputs(rows), tag_ids, rows=torch.tensor(rows))

@@ -14,7 +14,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo.errors import ZooError, unknown_name
 from zoo.hub.checkpoints import ENDING, read_checkpoint
-from zoo.model_folder import CARD, CONFIG, VOCABULARY, ModelFolder, read_json
+from zoo.model_folder import CARD, CODEC, CONFIG, ModelFolder, read_json
 from zoo.models.base import ZooModule
 from zoo.models.classifier import TextClassifier
 from zoo.models.seq2seq import Seq2Seq, Seq2SeqSummarizer
@@ -77,12 +77,12 @@ def from_pretrained(source: str | Path) -> ZooModule:
             raise unknown_name("pretrained model, folder or checkpoint", str(source), list_pretrained())
         path = BUNDLED / source
     folder = ModelFolder(path)
-    config, vocabulary = folder.json(CONFIG), folder.json(VOCABULARY)
-    name, hyperparameters = config.get("class"), config.get("hyperparameters")
-    if not isinstance(name, str) or not isinstance(hyperparameters, dict):
+    config = folder.json(CONFIG)
+    name, arguments = config.get("class"), config.get("arguments")
+    if not isinstance(name, str) or not isinstance(arguments, dict):
         found = ", ".join(config) or "nothing"
-        raise ZooError(f'{path / CONFIG}: expected a "class" and its "hyperparameters", got {found[:200]}')
-    return _restore(path, name, {**vocabulary, **hyperparameters}, folder.shapes(), folder.weights)
+        raise ZooError(f'{path / CONFIG}: expected a "class" and its "arguments", got {found[:200]}')
+    return _restore(path, name, {"codec": folder.json(CODEC), **arguments}, folder.shapes(), folder.weights)
 
 
 def _restore(

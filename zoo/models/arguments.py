@@ -9,6 +9,8 @@ from functools import wraps
 from pathlib import PurePath
 from typing import NamedTuple
 
+from zoo.codecs import Codec
+
 
 class Call(NamedTuple):
     """A call of one class's constructor."""
@@ -47,6 +49,8 @@ def remembering(cls: type, init: Callable) -> Callable:
 
 def plain(value: object) -> object:
     """A value in the types that JSON and a checkpoint without pickle have, where that is possible."""
+    if isinstance(value, Codec):
+        return value.state
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, PurePath):

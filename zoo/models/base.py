@@ -15,12 +15,13 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from zoo.codec import Codec
+from zoo.codecs import Codec
 from zoo.errors import ZooError
 from zoo.model_folder import write_model
 from zoo.models.advertisements import silence_advertisements
-from zoo.models.arguments import remembering
+from zoo.models.arguments import plain, remembering
 from zoo.models.evaluation import in_evaluation
+from zoo.models.options import OptimizerOptions
 from zoo.nn.embeddings import ImportedVectors
 
 silence_advertisements()
@@ -29,12 +30,12 @@ silence_advertisements()
 class ZooModule(pl.LightningModule):
     """A LightningModule with AdamW (Loshchilov & Hutter 2019), linear warm-up and a cosine down to zero.
 
-    A subclass sets `learning_rate`, `weight_decay` and `warmup` (the share of all steps), the metric that
-    chooses the best checkpoint, `monitor`, a torchmetrics Metric for each of "val" and "test" in `metrics`, which its
-    `_evaluate` updates with a batch, and its `codec`, with which that of the data is compared. Its `unit` says what it
-    reads at a time, a "sentence" or a "text" of several. What its `training_step` returns is logged as "train/loss", in
-    the steps that the Trainer records (`log_every_n_steps`); for callbacks it is the mean of the epoch so far, when the
-    model has been scored on dev and when the epoch ends.
+    A subclass calls `save_arguments` and `use_optimizer`. It sets its `codec`, with which that of the data is compared;
+    `monitor`, the metric that chooses the best checkpoint; and in `metrics` a torchmetrics Metric for each of "val" and
+    "test", which its `_evaluate` updates with a batch. Its `unit` says what it reads at a time, a "sentence" or a
+    "text" of several. The loss that its `training_step` returns is logged as "train/loss", in the steps that the
+    Trainer records (`log_every_n_steps`). For callbacks it is the mean of the epoch so far, once the model has been
+    scored on dev and when the epoch ends.
 
     Where a training has no end (`max_epochs=-1`) there is no share of all steps: the rate rises over that share of one
     epoch, and stays.
@@ -44,8 +45,7 @@ class ZooModule(pl.LightningModule):
     """
 
     learning_rate: float
-    weight_decay: float
-    warmup: float
+    optimizer_options: OptimizerOptions
     monitor: str
     unit: str
     metrics: torch.nn.ModuleDict
@@ -56,6 +56,20 @@ class ZooModule(pl.LightningModule):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = remembering(cls, cls.__init__)
+
+    def save_arguments(self, arguments: Mapping[str, object]) -> None:
+        """Keeps the arguments of the constructor as hyperparameters in plain types.
+
+        Args:
+            arguments: `locals()` at the constructor's begin.
+        """
+        given = {name: value for name, value in arguments.items() if name not in ("self", "__class__")}
+        self.save_hyperparameters({name: plain(value) for name, value in given.items()}, logger=False)
+
+    def use_optimizer(self, options: OptimizerOptions) -> None:
+        """Sets the options of the optimizer; Lightning's tuner may change `learning_rate` later."""
+        self.optimizer_options = options
+        self.learning_rate = options.learning_rate
 
     def __dir__(self) -> list[str]:
         # torch.jit.trace asks for all that is listed, and outside a Trainer that property raises an error.
@@ -109,27 +123,26 @@ class ZooModule(pl.LightningModule):
         # They are those of all processes already; Lightning would warn of each that it is not told to share.
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
 
-    def check_schedule(self) -> None:
-        """Refuses settings that optimiser or schedule cannot use, before a training leaves anything behind.
-
-        Raises:
-            ZooError: there are some.
-        """
-        if not 0 < self.learning_rate < math.inf:
-            raise ZooError(f"expected a learning_rate above 0, got {self.learning_rate}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ZooError(f"expected a weight_decay of at least 0, got {self.weight_decay}")
-        if not 0 <= self.warmup <= 1:
-            raise ZooError(f"expected a share of all steps in [0, 1] as warmup, got {self.warmup}")
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.codec.vector_words and not self.has_vectors:
+            table = getattr(self.trainer.datamodule, "vector_table", None)
+            if table is None:
+                raise ZooError(
+                    "the codec of this model has imported vectors, and nobody has imported them: "
+                    "call model.import_vectors(data.vector_table) before training"
+                )
+            self.import_vectors(table)
 
     def configure_optimizers(self):
-        self.check_schedule()
         trained = [p for p in self.parameters() if p.requires_grad]
         # Decay is for matrices: a bias, or an embedding row that a batch never used, has nothing to decay.
         embeddings = {m.weight for m in self.modules() if isinstance(m, torch.nn.Embedding)}
         decayed = [p for p in trained if p.ndim > 1 and p not in embeddings]
         kept = [p for p in trained if p.ndim <= 1 or p in embeddings]
-        groups = [{"params": decayed, "weight_decay": self.weight_decay}, {"params": kept, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": self.optimizer_options.weight_decay},
+            {"params": kept, "weight_decay": 0.0},
+        ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=self._fused())
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -138,11 +151,11 @@ class ZooModule(pl.LightningModule):
         """Of the learning rate, at each step."""
         steps = self.trainer.estimated_stepping_batches
         if 0 < steps < math.inf:
-            return partial(warmup_then_cosine, steps=int(steps), warmup=int(self.warmup * steps))
+            return partial(warmup_then_cosine, steps=int(steps), warmup=int(self.optimizer_options.warmup * steps))
         # Without a limit, or with batches that nobody has counted, there is no end to fall to.
         self.trainer.fit_loop.setup_data()  # Lightning counts no batches where there is no limit
         epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
-        warmup = int(self.warmup * epoch) if epoch < math.inf else 0
+        warmup = int(self.optimizer_options.warmup * epoch) if epoch < math.inf else 0
         return partial(warmup_then_constant, warmup=warmup)
 
     def _fused(self) -> bool:
@@ -171,8 +184,8 @@ class ZooModule(pl.LightningModule):
 
     @property
     def settings(self) -> dict:
-        """The hyperparameters that are no word lists: what a config file or an experiment tracker should show."""
-        return {name: value for name, value in self.hparams.items() if not isinstance(value, list)}
+        """The hyperparameters but the codec: what a config file or an experiment tracker should show."""
+        return {name: value for name, value in self.hparams.items() if name != "codec"}
 
     @property
     def arguments(self) -> dict[str, object]:
@@ -199,15 +212,14 @@ class ZooModule(pl.LightningModule):
                     f"the argument {name} of {type(self).__name__} cannot be saved: expected numbers, strings, lists "
                     f"and dictionaries, got a {type(value).__name__} ({error})"
                 ) from error
-        settings = {name: value for name, value in self.arguments.items() if not isinstance(value, list)}
-        config = {"class": type(self).__name__, "hyperparameters": settings}
-        vocabulary = {name: value for name, value in self.arguments.items() if isinstance(value, list)}
+        arguments = {name: value for name, value in self.arguments.items() if name != "codec"}
+        config = {"class": type(self).__name__, "arguments": arguments}
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if half:
             weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
             if any(value.isinf().any() for value in weights.values()):
                 raise ZooError("a weight is too large for fp16, which ends at 65504: save the model with half=False")
-        write_model(folder, config, vocabulary, weights)
+        write_model(folder, config, self.codec.state, weights)
         return folder
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:

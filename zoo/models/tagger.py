@@ -7,8 +7,8 @@ Shapes: B sentences, T tokens, U distinct forms, X embedding features, D * H bac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,23 +16,23 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from zoo.batches.bucketing import group_by_length, group_for_prediction
-from zoo.batches.indexers import FormIndexer
-from zoo.batches.tagging import TaggingBatch, place_forms
-from zoo.codec import Codec, tagger_codec
+from zoo.batches.tagging import TaggingBatch, TaggingInputs, place_forms
+from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask
 from zoo.metrics.tagging import TaggingMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_sentences
+from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
 from zoo.nn.adversary import movable, steepest
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.crf import FORBIDDEN, LinearChainCRF
-from zoo.nn.dropout import LockedDropout, check_probability
+from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import FormEmbedding, gather_forms
 from zoo.nn.form_cache import FormCache
 from zoo.nn.neighbours import NeighbourPrediction
-from zoo.text import TOKENIZERS, UNKNOWN_ID, Inventory, Vocabulary
+from zoo.text import UNKNOWN_ID
 from zoo.text.tag_schemes import transitions
 from zoo.threads import side_by_side
 
@@ -48,112 +48,75 @@ class SequenceTagger(ZooModule):
     [['PRON', 'VERB', 'PRON', 'NOUN', 'PUNCT']]
 
     Args:
-        words: the word vocabulary of the training split, `<pad>` and `<unk>` first.
-        characters: its character vocabulary, likewise.
-        tags: its tags.
-        scheme: "BIO", "IOB1", "BIOES", "BMES" or "BILOU" where tags mark spans, which are then scored too; else None.
-        tokenizer: how `predict` splits a string: "whitespace" or "characters".
-        vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
-        vector_size: their number of features.
-        tune_vectors: whether training changes them.
-        lowercase: whether words are looked up in lower case; characters always keep theirs.
-        word_size: features of a word's own embedding.
-        character_size: features of a character's embedding.
-        character_output: features composed from the characters of a word, 0 for none; by default 200, but none where
-            the tokens are characters themselves (`tokenizer="characters"`).
-        character_encoder: "lstm", "gru" or "cnn".
+        codec: how sentences become ids, and ids tags; a datamodule fits one (`TaggingDataModule(...).codec`).
         cell: the backbone's cell, a key of `zoo.CELLS`.
-        hidden_size: its units per layer and direction.
+        hidden_size: H, its units per layer and direction.
         num_layers: its layers.
         bidirectional: whether it reads in both directions.
+        embedding_size: features of a word's own embedding.
+        characters: how words are composed of their characters. Where tokens are characters themselves
+            (`codec.tokenizer` is "characters") nothing is composed.
+        tune_vectors: whether training changes imported vectors.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
         recurrent: further options of the recurrent layers over the sentence, not of those over characters.
-        word_dropout: probability that a batch does not know a word (its characters stay).
         head: "softmax", each token by itself, or "crf", the best legal sequence.
-        label_smoothing: share of the target spread over all tags (softmax only).
-        adversarial: how far, relative to their length, embedded forms are moved to where the loss grows fastest, for
-            a second pass that training must withstand too (Miyato et al. 2017, eq. 3-6); 0 for none. A step then
-            takes twice as long.
-        language_model: weight of a second task in training: each direction also says the word that it reads next
-            (Rei 2017); 0 for none. For one layer: a second one has read that word already.
-        learning_rate: the highest of the schedule.
-        weight_decay: of the weight matrices, embeddings excepted.
-        warmup: share of the steps in which the learning rate rises.
+        regularization: token dropout (the characters of a dropped word stay), label smoothing (softmax alone), and
+            adversarial training.
+        language_model_weight: weight of a second task in training, in which each direction predicts the word that it
+            reads next (Rei 2017); 0 for none. It needs num_layers=1: a second layer has read that word already.
+        optimizer: AdamW and its schedule.
 
     Raises:
-        ValueError: an unknown cell, head, tokenizer or character encoder (the known ones are listed), or an
-            argument that the chosen head cannot honour.
+        ZooError: an unknown cell or head (the known ones are listed), or an argument that the chosen head or number of
+            layers does not support.
     """
 
     unit = "sentence"
+    codec: TaggingCodec
 
     def __init__(
         self,
-        words: Sequence[str],
-        characters: Sequence[str],
-        tags: Sequence[str],
+        codec: TaggingCodec | Mapping[str, Any],
         *,
-        scheme: str | None = None,
-        tokenizer: str = "whitespace",
-        vector_words: Sequence[str] = (),
-        vector_size: int = 0,
-        tune_vectors: bool = False,
-        lowercase: bool = True,
-        word_size: int = 128,
-        character_size: int = 64,
-        character_output: int | None = None,
-        character_encoder: str = "lstm",
         cell: str = "lstm",
         hidden_size: int = 256,
         num_layers: int = 2,
         bidirectional: bool = True,
+        embedding_size: int = 128,
+        characters: CharacterOptions = CharacterOptions(),
+        tune_vectors: bool = False,
         dropout: float = 0.4,
         recurrent: RecurrentOptions = RecurrentOptions(),
-        word_dropout: float = 0.2,
         head: str = "softmax",
-        label_smoothing: float = 0.0,
-        adversarial: float = 0.0,
-        language_model: float = 0.0,
-        learning_rate: float = 3e-3,
-        weight_decay: float = 0.01,
-        warmup: float = 0.1,
+        regularization: RegularizationOptions = RegularizationOptions(token_dropout=0.2),
+        language_model_weight: float = 0.0,
+        optimizer: OptimizerOptions = OptimizerOptions(learning_rate=3e-3),
     ):
         super().__init__()
-        words, characters, tags, vector_words = list(words), list(characters), list(tags), list(vector_words)
-        options = RecurrentOptions.of(recurrent)
-        recurrent = asdict(options)
-        self.save_hyperparameters(logger=False)  # plain types; `settings` leaves out the long ones
+        self.save_arguments(locals())
+        self.codec = codec = TaggingCodec.of(codec)
+        self.regularization = regularization = RegularizationOptions.of(regularization)
+        self.use_optimizer(OptimizerOptions.of(optimizer))
         if head not in HEADS:
             raise unknown_name("head", head, HEADS)
-        if tokenizer not in TOKENIZERS:
-            raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
-        check_probability("label_smoothing", label_smoothing)
-        if min(adversarial, language_model) < 0:
-            given = f"{adversarial} and {language_model}"
-            raise ZooError(f"expected adversarial and language_model of at least 0, got {given}")
-        if head == "crf" and label_smoothing:
+        if head == "crf" and regularization.label_smoothing:
             raise ZooError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
-        if language_model and num_layers > 1:
-            raise ZooError("language_model needs num_layers=1: a second layer has read the word that it should say")
-        if character_output is None:
-            character_output = 0 if tokenizer == "characters" else 200
-        self.tags = Inventory(tags)
-        self.scheme, self.tokenizer = scheme, tokenizer
-        self.tokenize = TOKENIZERS[tokenizer]
-        self.indexer = FormIndexer(
-            Vocabulary(words), Vocabulary(characters), Vocabulary(vector_words), lowercase=lowercase
-        )
+        if language_model_weight < 0:
+            raise ZooError(f"expected a language_model_weight of at least 0, got {language_model_weight}")
+        if language_model_weight and num_layers > 1:
+            raise ZooError("language_model_weight needs num_layers=1: a second layer has read the word to predict")
+        characters = CharacterOptions.of(characters)
         self.embedding = FormEmbedding(
-            len(words),
-            len(characters),
-            num_vectors=len(vector_words),
-            word_size=word_size,
-            character_size=character_size,
-            character_output=character_output,
-            character_encoder=character_encoder,
-            vector_size=vector_size,
+            len(codec.words),
+            len(codec.characters),
+            num_vectors=len(codec.vector_words),
+            word_size=embedding_size,
+            character_size=characters.embedding_size,
+            character_output=0 if codec.tokenizer == "characters" else characters.output_size,
+            character_encoder=characters.encoder,
+            vector_size=codec.vector_size,
             tune_vectors=tune_vectors,
-            word_dropout=word_dropout,
+            word_dropout=regularization.token_dropout,
         )
         self._cache = FormCache()
         self.dropout = LockedDropout(dropout)
@@ -164,39 +127,39 @@ class SequenceTagger(ZooModule):
             num_layers=num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
-            options=options,
+            options=RecurrentOptions.of(recurrent),
         )
-        self.head = nn.Linear(self.backbone.output_size, len(tags))
+        self.head = nn.Linear(self.backbone.output_size, len(codec.tags))
         self.crf = None
         if head == "crf":
-            self.crf = LinearChainCRF(len(tags), transitions(tags, scheme) if scheme else None)
+            legal = transitions(codec.tags, codec.scheme) if codec.scheme else None
+            self.crf = LinearChainCRF(len(codec.tags), legal)
+        self.language_model_weight = language_model_weight
         self.neighbours = None
-        if language_model:
-            self.neighbours = NeighbourPrediction(hidden_size, len(words), word_size, bidirectional=bidirectional)
-        self.label_smoothing, self.adversarial, self.language_model = label_smoothing, adversarial, language_model
-        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
-        self.monitor = "val/span_f1" if scheme else "val/accuracy"
-        self.metrics = nn.ModuleDict({stage: TaggingMetrics(tags, scheme) for stage in ("val", "test")})
-
-    @property
-    def codec(self) -> Codec:
-        return tagger_codec(self.indexer, self.tags, self.scheme, self.tokenizer)
+        if language_model_weight:
+            self.neighbours = NeighbourPrediction(
+                hidden_size, len(codec.words), embedding_size, bidirectional=bidirectional
+            )
+        self.monitor = "val/span_f1" if codec.scheme else "val/accuracy"
+        self.metrics = nn.ModuleDict(
+            {stage: TaggingMetrics(list(codec.tags), codec.scheme) for stage in ("val", "test")}
+        )
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""
+        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
         self.embedding.import_vectors(table)
 
-    def forward(self, batch: TaggingBatch) -> Tensor:
-        """The score of each tag at each position: a batch -> `(B, T, K)`."""
-        return self.score(self.embedding(batch.forms), batch.form_ids, batch.lengths)
+    def forward(self, inputs: TaggingInputs) -> Tensor:
+        """The score of each tag at each position: sentences -> `(B, T, K)`."""
+        return self.score(self.embedding(inputs.forms), inputs.form_ids, inputs.lengths)
 
-    def score(self, forms: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Embedded forms `(U, X)`, their positions `tokens (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
-        return self.head(self.encode(forms, tokens, lengths))
+    def score(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
+        """Embedded forms `(U, X)`, the form of each token `form_ids (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
+        return self.head(self.encode(forms, form_ids, lengths))
 
-    def encode(self, forms: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
         """The same -> what the head reads, `(B, T, D * H)`."""
-        x = self.dropout(gather_forms(forms, tokens))  # (B, T, X)
+        x = self.dropout(gather_forms(forms, form_ids))  # (B, T, X)
         return self.dropout(self.backbone(x, lengths).sequence)
 
     def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
@@ -205,39 +168,43 @@ class SequenceTagger(ZooModule):
         Tags that training never had do not count (softmax), nor do sentences whose gold breaks its scheme (CRF).
         """
         if self.crf is not None:
-            log_likelihood = self.crf(scores, tags.clamp(max=len(self.tags) - 1), lengths)  # (B,)
+            log_likelihood = self.crf(scores, tags.clamp(max=len(self.codec.tags) - 1), lengths)  # (B,)
             legal = log_likelihood > FORBIDDEN / 2  # gold that breaks its scheme is impossible: it teaches nothing
             return -log_likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
-        counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.tags))  # (B, T)
+        counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.codec.tags))  # (B, T)
         targets = tags.masked_fill(~counted, -100)
-        return F.cross_entropy(scores.float().flatten(0, 1), targets.flatten(), label_smoothing=self.label_smoothing)
+        smoothing = self.regularization.label_smoothing
+        return F.cross_entropy(scores.float().flatten(0, 1), targets.flatten(), label_smoothing=smoothing)
 
     def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The best tags: `(B, T, K)` -> `(B, T)`."""
         return scores.argmax(-1) if self.crf is None else self.crf.decode(scores, lengths)
 
     def training_step(self, batch: TaggingBatch, _) -> Tensor:
-        forms = self.embedding(batch.forms)  # (U, X)
-        if self.adversarial:
+        inputs, tag_ids = batch.inputs, batch.tag_ids
+        forms = self.embedding(inputs.forms)  # (U, X)
+        distance = self.regularization.adversarial
+        if distance:
             forms = movable(forms)
-        sequence = self.encode(forms, batch.form_ids, batch.lengths)  # (B, T, D * H)
-        loss = self.loss(self.head(sequence), batch.tag_ids, batch.lengths)
-        if self.adversarial:
-            worse = forms + self.adversarial * steepest(loss, forms)
-            worst = self.loss(self.score(worse, batch.form_ids, batch.lengths), batch.tag_ids, batch.lengths)
+        sequence = self.encode(forms, inputs.form_ids, inputs.lengths)  # (B, T, D * H)
+        loss = self.loss(self.head(sequence), tag_ids, inputs.lengths)
+        if distance:
+            worse = forms + distance * steepest(loss, forms)
+            worst = self.loss(self.score(worse, inputs.form_ids, inputs.lengths), tag_ids, inputs.lengths)
             loss = (loss + worst) / 2
         if self.neighbours is not None:
-            words = batch.forms.word_ids[batch.form_ids]  # (B, T)
-            others = self.neighbours(sequence, words, batch.lengths, self.embedding.words.weight)
-            loss = loss + self.language_model * others
+            word_ids = inputs.forms.word_ids[inputs.form_ids]  # (B, T)
+            second = self.neighbours(sequence, word_ids, inputs.lengths, self.embedding.words.weight)
+            loss = loss + self.language_model_weight * second
         return loss
 
     def _evaluate(self, stage: str, batch: TaggingBatch) -> None:
-        scores = self(batch)
-        unknown = (batch.forms.word_ids == UNKNOWN_ID)[batch.form_ids]  # (B, T)
-        self.metrics[stage].update(self.decode(scores, batch.lengths), batch.tag_ids, batch.lengths, unknown)
-        loss = self.loss(scores, batch.tag_ids, batch.lengths)
-        self.log(f"{stage}/loss", loss, batch_size=int(batch.lengths.sum()), on_epoch=True, sync_dist=True)
+        inputs = batch.inputs
+        scores = self(inputs)
+        unknown = (inputs.forms.word_ids == UNKNOWN_ID)[inputs.form_ids]  # (B, T)
+        self.metrics[stage].update(self.decode(scores, inputs.lengths), batch.tag_ids, inputs.lengths, unknown)
+        loss = self.loss(scores, batch.tag_ids, inputs.lengths)
+        self.log(f"{stage}/loss", loss, batch_size=int(inputs.lengths.sum()), on_epoch=True, sync_dist=True)
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[str | Sequence[str]], *, max_tokens: int = 4096) -> list[list[str]]:
@@ -255,13 +222,14 @@ class SequenceTagger(ZooModule):
         Raises:
             ZooError: inputs that are no sentences, or a token that is empty.
         """
-        sentences = [self.tokenize(item) if isinstance(item, str) else item for item in check_sentences(inputs)]
+        sentences = [self.codec.tokenize(item) if isinstance(item, str) else item for item in check_sentences(inputs)]
         tags: list[list[str]] = [[] for _ in sentences]
         lengths = [len(sentence) for sentence in sentences]
         rows = [row for row, length in enumerate(lengths) if length]
         if not rows:
             return tags
         model = self.in_evaluation()
+        tags_of_ids = list(self.codec.tags)
         forms: dict[str, int] = {}
         positions = place_forms(sentences, forms)
         table = model._embed(list(forms))  # (U, X)
@@ -271,7 +239,7 @@ class SequenceTagger(ZooModule):
             on_device = torch.tensor([lengths[row] for row in rows], device=model.device)  # (B,)
             best = model.decode(model.score(table, tokens, on_device), on_device).tolist()
             for row, ids in zip(rows, best, strict=True):
-                tags[row] = [model.tags[i] for i in ids[: lengths[row]]]
+                tags[row] = [tags_of_ids[i] for i in ids[: lengths[row]]]
 
         side_by_side(tag, group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
         return tags
@@ -281,7 +249,7 @@ class SequenceTagger(ZooModule):
         composed = None
         if self.embedding.characters is not None:
             composed = self._cache.vectors(self.embedding.characters, forms, self._compose)  # (U, E)
-        words, vectors = self.indexer.ids(forms)
+        words, vectors = self.codec.indexer.ids(forms)
         return self.embedding.join(words.to(self.device), vectors.to(self.device), composed)
 
     def _compose(self, encoder: nn.Module, forms: list[str]) -> Tensor:
@@ -289,7 +257,7 @@ class SequenceTagger(ZooModule):
         batches = group_by_length([len(form) for form in forms], max_tokens=CHARACTERS)
 
         def compose(rows: list[int]) -> Tensor:
-            characters, lengths = self.indexer.spell([forms[row] for row in rows])
+            characters, lengths = self.codec.indexer.spell([forms[row] for row in rows])
             return encoder(characters.to(self.device), lengths.to(self.device))
 
         parts = side_by_side(compose, batches, self.device)

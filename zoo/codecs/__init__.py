@@ -1,0 +1,8 @@
+"""One codec for each task: everything that turns its texts into ids, and ids into answers."""
+
+from zoo.codecs.base import Codec
+from zoo.codecs.classification import ClassificationCodec
+from zoo.codecs.seq2seq import Seq2SeqCodec
+from zoo.codecs.tagging import TaggingCodec
+
+__all__ = ["ClassificationCodec", "Codec", "Seq2SeqCodec", "TaggingCodec"]

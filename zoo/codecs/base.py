@@ -1,0 +1,83 @@
+"""What the codecs of all tasks share: plain state, and how two of them are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from itertools import zip_longest
+from typing import Any
+
+from zoo.options import Options
+
+# Differences that a message describes; it only names the others.
+DESCRIBED = 3
+# Characters of a value that a message shows.
+LONGEST = 40
+
+
+@dataclass(frozen=True)
+class Codec(Options):
+    """Everything that turns the texts of a task into ids, and ids into answers.
+
+    A datamodule fits a codec on its training split, a model takes it as its first argument, and `save_pretrained`
+    stores it. A datamodule that is given the codec of a model encodes its corpus for that model.
+    """
+
+    @property
+    def state(self) -> dict[str, object]:
+        """All fields in plain types: `type(codec).of(codec.state) == codec`."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    def differences(self, other: Codec, *, ours: str, theirs: str) -> str:
+        """What differs between two codecs of one task, in words; empty where they are equal.
+
+        Args:
+            other: the other one.
+            ours: what a message calls the owner of this one.
+            theirs: what it calls the owner of the other one.
+        """
+        mine, others = self.state, other.state
+        names = [name for name in mine if mine[name] != others[name]]
+        told = [
+            f"{name} {_difference(mine[name], others[name], ours=ours, theirs=theirs)}" for name in names[:DESCRIBED]
+        ]
+        if len(names) > DESCRIBED:
+            told.append("and so do " + ", ".join(names[DESCRIBED:]))
+        return "; ".join(told)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Codec:
+        # It never changes, and vocabularies are large.
+        return self
+
+    def _convert(self, kind: Callable[[Any], object], *names: str) -> None:
+        """Gives fields the type that they are declared with, as a plain state has lists in its place."""
+        for name in names:
+            value = getattr(self, name)
+            if type(value) is not kind:
+                object.__setattr__(self, name, kind(value))
+
+
+def sorted_tuple(values: Iterable[str]) -> tuple[str, ...]:
+    """Distinct strings in order, however they were given."""
+    return tuple(sorted(set(values)))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return value
+    return list(value)
+
+
+def _difference(mine: object, others: object, *, ours: str, theirs: str) -> str:
+    if not isinstance(mine, list) or not isinstance(others, list):
+        return f"is {_short(mine)} in {ours} and {_short(others)} in {theirs}"
+    if len(mine) != len(others):
+        return f"has {len(mine):,} entries in {ours} and {len(others):,} in {theirs}"
+    pairs = enumerate(zip_longest(mine, others))
+    place, (one, other) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+    return f"has {_short(one)} in {ours} and {_short(other)} in {theirs} at place {place}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
