@@ -70,7 +70,7 @@ class ClassificationDataModule(CorpusDataModule):
     """
 
     task = "classification"
-    adopts = CorpusDataModule.adopts | {
+    fitting = CorpusDataModule.fitting | {
         "multi_label", "tokenizer", "num_pieces", "stop_words", "max_length", "truncate", "balance", "class_weights",
     }  # fmt: skip
     largest_budget = 4000

@@ -82,7 +82,7 @@ class Seq2SeqDataModule(CorpusDataModule):
     """
 
     task = "seq2seq"
-    adopts = CorpusDataModule.adopts | {
+    fitting = CorpusDataModule.fitting | {
         "language", "tokenizer", "stop_words", "vocabulary_size", "algorithm", "joint", "character_coverage",
         "max_source", "max_target",
     }  # fmt: skip
