@@ -19,8 +19,7 @@ RECIPE = Recipe(
     name="pos_tagging",
     model=SequenceTagger,
     data=TaggingDataModule,
-    links=tagging.LINKS,
-    defaults={"data.dataset": "sample-en", "model.label_smoothing": 0.1},
+    defaults={"data.dataset": "sample-en", "model.regularization.label_smoothing": 0.1},
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="pos-en-ewt"),
 )

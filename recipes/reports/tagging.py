@@ -19,16 +19,6 @@ from recipes.runner.recipe import Recipe, Report
 from zoo.errors import ZooError
 from zoo.metrics.tagging import UNSEEN, LabelScore
 
-LINKS = (
-    "words",
-    "characters",
-    "tags",
-    "scheme",
-    "tokenizer",
-    "lowercase",
-    "vector_words",
-    "vector_size",
-)
 LINES = 50  # of a file whose format nobody tells, that are looked at
 
 
@@ -100,9 +90,9 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     def tagged(chunk: Sequence[Item]) -> Iterator[str]:
         nonlocal begun, sentences
         if source.guessed and not begun:
-            refuse_columns(chunk, model.tags)
+            refuse_columns(chunk, model.codec.tags)
         begun = True
-        tokens = [model.tokenize(item.content) if isinstance(item.content, str) else item.content for item in chunk]
+        tokens = [model.codec.tokenize(item.content) if isinstance(item.content, str) else item.content for item in chunk]
         with computing(options, model):
             found = model.predict(tokens)
         for item, words, tags in zip(chunk, tokens, found, strict=True):

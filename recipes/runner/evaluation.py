@@ -36,14 +36,14 @@ def load_model(reference: str, recipe: Recipe) -> ZooModule:
 
 def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     """`validate` or `test`: a table for people on standard error, JSON on standard output."""
-    for name in sorted(recipe.data.adopts):
+    for name in sorted(recipe.data.fitting):
         if _value_of(f"--data.{name}", args) is not None:
             raise ZooError(
                 f"--data.{name} belongs to training, and the model keeps what it was trained with: leave it out"
             )
     parser = Parser(prog=f"python -m recipes.{recipe.name} {command}")
     parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
-    parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.adopts))
+    parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.fitting), instantiate=False)
     parser.add_class_arguments(pl.Trainer, "trainer")
     parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1})
     quiet = ("logger", "enable_progress_bar", "enable_model_summary")
@@ -71,10 +71,10 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
         model = load_model(reference, recipe)
         if recipe.search:
             model.search = changed_search(model.search, config)
-        config.data.adopt(model)
-        scores = run(model, config.data, verbose=False)[0]
+        data = recipe.data(**options.data, codec=model.codec)
+        scores = run(model, data, verbose=False)[0]
         if trainer.is_global_zero:
-            print_scores(f"{reference} on {config.data.described(split)}", scores, file=sys.stderr)
+            print_scores(f"{reference} on {data.described(split)}", scores, file=sys.stderr)
         return model, scores
 
     model, scores = score(config.model)

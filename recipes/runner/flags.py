@@ -120,7 +120,6 @@ class TrainingCLI(LightningCLI):
         for stage in ("fit", "test") if self.test else ("fit",):  # every split that will be needed is read at once
             self.datamodule.setup(stage)
         self.datamodule.check_model(self.model)
-        self.model.check_schedule()
         if self.config.resume:  # before anything of the run is replaced
             check_resumable(self.folder.last, self.recipe, self.model, self.config.trainer.max_epochs)
         mode = wandb_mode(self.config.wandb) if self.main_process else "disabled"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
+import pytorch_lightning as pl
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
@@ -24,6 +25,12 @@ class Parser(LightningArgumentParser):
     def knows(self, name: str) -> bool:
         """Whether there is a flag of this name."""
         return f"--{name}" in self._option_string_actions
+
+    def add_class_arguments(self, theclass: type, *args, skip: Iterable[str] = (), **options) -> list[str]:
+        """As the parser above, but no flag gives a datamodule a codec: that of a model is given in code."""
+        if issubclass(theclass, pl.LightningDataModule):
+            skip = {*skip, "codec"}
+        return super().add_class_arguments(theclass, *args, skip=set(skip), **options)
 
     def parse_args(self, args: Sequence[str], *options, **more) -> Namespace:
         """As the parser above, with the classes trusted that these arguments name; they stay in `trusted`."""

@@ -35,11 +35,11 @@ class Recipe:
         name: of its module in `recipes`.
         model: the LightningModule it trains.
         data: the LightningDataModule it trains on.
-        links: properties of the data that are arguments of the model.
         defaults: flags whose default differs from the constructor's.
         report: what to tell of the evaluation ("val" or "test") that a trainer has just ended, asked for on
             every process.
         predict: the `predict` command; takes the arguments after it.
+        links: properties of the data that are arguments of the model.
         search: the dataclass of a model's attribute `search`, whose fields are flags of `validate`, `test` and
             `predict`; None where nothing is searched for.
         compare: what two evaluations of the same split, by their metrics, tell of their difference; None where
@@ -49,10 +49,10 @@ class Recipe:
     name: str
     model: type[ZooModule]
     data: type[pl.LightningDataModule]
-    links: Sequence[str]
     defaults: Mapping[str, object]
     report: Callable[[pl.Trainer, str], Report]
     predict: Callable[[Recipe, Sequence[str]], None]
+    links: Sequence[str] = ("codec",)
     search: type | None = None
     compare: Callable[[Metric, Metric], Mapping[str, object]] | None = None
 
