@@ -92,7 +92,9 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         if source.guessed and not begun:
             refuse_columns(chunk, model.codec.tags)
         begun = True
-        tokens = [model.codec.tokenize(item.content) if isinstance(item.content, str) else item.content for item in chunk]
+        tokens = [
+            model.codec.tokenize(item.content) if isinstance(item.content, str) else item.content for item in chunk
+        ]
         with computing(options, model):
             found = model.predict(tokens)
         for item, words, tags in zip(chunk, tokens, found, strict=True):

@@ -11,6 +11,7 @@ import torch
 from datamodules import DataError, TaggingDataModule
 from datamodules.readers.vectors import read_vectors
 from zoo import SequenceTagger
+from zoo.models.options import CharacterOptions
 
 BMES = "中 B-LOC\n国 M-LOC\n人 E-LOC\n\n王 S-PER\n来 O\n"
 
@@ -26,17 +27,17 @@ def files(tmp_path):
 
 def test_own_files_in_columns(files):
     data = TaggingDataModule(**files)
-    assert data.scheme == "BMES" and data.tokenizer == "characters"
-    assert set(data.tags) == {"B-LOC", "M-LOC", "E-LOC", "O", "S-PER"}
+    assert data.codec.scheme == "BMES" and data.codec.tokenizer == "characters"
+    assert set(data.codec.tags) == {"B-LOC", "M-LOC", "E-LOC", "O", "S-PER"}
     assert data.sentences("train")[0].tokens == ("中", "国", "人")
     data.setup("fit")
     tags = next(iter(data.train_dataloader())).tag_ids
-    assert tags.max() < len(data.tags)
+    assert tags.max() < len(data.codec.tags)
 
 
 def test_schemes_are_converted(files):
     data = TaggingDataModule(**files, convert_to="BIO")
-    assert data.scheme == "BIO"
+    assert data.codec.scheme == "BIO"
     assert data.sentences("train")[0].tags == ("B-LOC", "I-LOC", "I-LOC")
 
 
@@ -46,7 +47,10 @@ def test_an_unseen_tag_is_reported_once_and_counted_as_wrong(files):
         data.setup("test")
         data.setup("test")
     assert len(caught) == 1
-    assert next(iter(data.test_dataloader())).tag_ids.flatten().tolist() == [data.tags.get("S-PER", -1), len(data.tags)]
+    assert next(iter(data.test_dataloader())).tag_ids.flatten().tolist() == [
+        data.codec.tags.get("S-PER", -1),
+        len(data.codec.tags),
+    ]
 
 
 @pytest.mark.parametrize("tag", ["<pad>", "<unk>", "<unseen>"])
@@ -56,9 +60,9 @@ def test_a_tag_is_spelled_like_a_special_entry(tmp_path, tag):
     data = TaggingDataModule(train=str(path), dev=str(path))
     data.setup("fit")
     (batch,) = data.val_dataloader()
-    assert list(data.tags) == [tag, "X"]
+    assert list(data.codec.tags) == [tag, "X"]
     assert batch.tag_ids.tolist() == [[0, 0, 1]]
-    model = SequenceTagger(data.words, data.characters, data.tags, hidden_size=4, word_size=4, character_output=0)
+    model = SequenceTagger(data.codec, hidden_size=4, embedding_size=4, characters=CharacterOptions(output_size=0))
     assert set(model.predict([[tag, "b", "c"]])[0]) <= {tag, "X"}
 
 
@@ -66,13 +70,13 @@ def test_a_sentence_beyond_the_budget_is_kept(files):
     data = TaggingDataModule(**files, max_tokens=2)
     with pytest.warns(UserWarning, match="1 sentences are longer than max_tokens=2"):
         data.setup("fit")
-    assert sorted(n for batch in data.train_dataloader() for n in batch.lengths.tolist()) == [2, 3]
+    assert sorted(n for batch in data.train_dataloader() for n in batch.inputs.lengths.tolist()) == [2, 3]
 
 
 def test_vocabularies_come_from_train_alone(files):
     data = TaggingDataModule(**files)
-    assert "京" not in data.words
-    assert "人" in data.words
+    assert "京" not in data.codec.words
+    assert "人" in data.codec.words
 
 
 @pytest.mark.parametrize(
@@ -90,7 +94,7 @@ def test_vocabularies_come_from_train_alone(files):
 def test_what_cannot_be_used_is_explained(options, message):
     with pytest.raises(DataError, match=message):
         data = TaggingDataModule(**options)
-        data.sentences("train"), data.vector_words
+        data.sentences("train"), data.codec
 
 
 def test_a_missing_split_names_its_flag(files):
@@ -141,10 +145,7 @@ def test_vectors_reach_the_model_before_training(tmp_path):
     path = tmp_path / "v.txt"
     path.write_text("the 1 2\nof 3 -4\n", encoding="utf-8")
     data = TaggingDataModule("sample-en", vectors=str(path))
-    model = SequenceTagger(
-        data.words, data.characters, data.tags, vector_words=data.vector_words, vector_size=data.vector_size,
-        hidden_size=4, character_output=0,
-    )  # fmt: skip
+    model = SequenceTagger(data.codec, hidden_size=4, characters=CharacterOptions(output_size=0))
     trainer = pl.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False,
                          enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
     trainer.fit(model, data)

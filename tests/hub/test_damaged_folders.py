@@ -13,7 +13,9 @@ import pytest
 import torch
 
 import zoo
+from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
+from zoo.models.options import CharacterOptions
 
 FILES = ["config.json", "vocabulary.json", "model.safetensors"]
 TEXTS = ["free prize now", "see you at home", "so it is"]
@@ -23,15 +25,16 @@ ODD = [None, True, -1, 0, 1.5, 10**6, 10**12, 10**30, float("nan"), "", "x", "<p
 
 def tagger() -> zoo.SequenceTagger:
     words = ["<pad>", "<unk>", *"free prize now see you at home so it is".split()]
-    options = {"hidden_size": 4, "word_size": 3, "character_size": 3, "character_output": 4, "num_layers": 1}
-    return zoo.SequenceTagger(
-        words, ["<pad>", "<unk>", *"abcdefghi"], ["O", "B-X", "I-X"], scheme="BIO", head="crf", **options
-    )
+    codec = TaggingCodec(words, ["<pad>", "<unk>", *"abcdefghi"], ["O", "B-X", "I-X"], scheme="BIO")
+    characters = CharacterOptions(embedding_size=3, output_size=4)
+    return zoo.SequenceTagger(codec, head="crf", hidden_size=4, embedding_size=3, characters=characters, num_layers=1)
 
 
 def classifier() -> zoo.TextClassifier:
     words = ["<pad>", "<unk>", *"free prize now see you at home so it is".split()]
-    return zoo.TextClassifier(words, ["ham", "spam"], hidden_size=4, embedding_size=3, pooling="mean+attention")
+    return zoo.TextClassifier(
+        ClassificationCodec(words, ["ham", "spam"]), hidden_size=4, embedding_size=3, pooling="mean+attention"
+    )
 
 
 def writer() -> zoo.Seq2Seq:

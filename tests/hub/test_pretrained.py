@@ -13,12 +13,14 @@ import torch
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
 from zoo.hub.pretrained import BUNDLED
+from zoo.models.options import CharacterOptions
 from zoo.text import Vocabulary
 
 DATA = {module.task: module for module in (ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule)}
-FILES = ["config.json", "vocabulary.json", "model.safetensors"]
+FILES = ["config.json", "codec.json", "model.safetensors"]
 BUNDLE = runpy.run_path(Path(__file__).parents[2] / "tools" / "bundle_model.py")
 
 
@@ -26,8 +28,9 @@ def small(tags=("A", "B-X", "I-X"), **options) -> zoo.SequenceTagger:
     torch.manual_seed(0)
     characters = Vocabulary.fit("Isawherduck.")
     words = Vocabulary.fit(["i", "saw", "."])
-    options = {"hidden_size": 6, "word_size": 5, "character_output": 4, **options}
-    return zoo.SequenceTagger(words, characters, tags, **options)
+    options = {"hidden_size": 6, "embedding_size": 5, "characters": CharacterOptions(output_size=4), **options}
+    fields = {name: options.pop(name) for name in ("scheme", "vector_words", "vector_size") if name in options}
+    return zoo.SequenceTagger(TaggingCodec(words, characters, tags, **fields), **options)
 
 
 def sign(folder: Path) -> None:
@@ -36,7 +39,11 @@ def sign(folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps({"sha256": sums}))
 
 
-@pytest.mark.parametrize("options", [{}, {"head": "crf"}, {"cell": "gru", "character_encoder": "cnn"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"head": "crf"}, {"cell": "gru", "characters": CharacterOptions(output_size=4, encoder="cnn")}],
+    ids=str,
+)
 def test_reloaded_equals_saved(tmp_path, options):
     model = small(**options)
     model.save_pretrained(tmp_path / "m")
@@ -44,7 +51,7 @@ def test_reloaded_equals_saved(tmp_path, options):
         "card.json",
         "config.json",
         "model.safetensors",
-        "vocabulary.json",
+        "codec.json",
     ]
     again = zoo.from_pretrained(tmp_path / "m")
     for (name, value), (other, restored) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
@@ -108,7 +115,7 @@ def test_every_file_has_the_mode_that_the_user_s_mask_gives(tmp_path):
     finally:
         os.umask(before)
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == dict.fromkeys(
-        ["card.json", "config.json", "model.safetensors", "vocabulary.json"], "0o640"
+        ["card.json", "config.json", "model.safetensors", "codec.json"], "0o640"
     )
 
 
@@ -117,7 +124,7 @@ def test_any_change_of_a_file_is_noticed(tmp_path, file):
     folder = small().save_pretrained(tmp_path / "m")
     content = (folder / file).read_bytes()
     # Two letters change places, so that the file stays as long, and JSON stays JSON.
-    place = content.rindex(b"A") if file == "vocabulary.json" else len(content) // 2
+    place = content.rindex(b"A") if file == "codec.json" else len(content) // 2
     (folder / file).write_bytes(content[:place] + bytes([content[place] ^ 3]) + content[place + 1 :])
     with pytest.raises(ZooError, match=f"{folder / file}.*(card expects sha256|expected JSON)"):
         zoo.from_pretrained(folder)
@@ -143,7 +150,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, file, what):
 
 def test_a_file_that_was_changed_on_purpose_is_loaded_with_its_new_sum(tmp_path):
     folder = small().save_pretrained(tmp_path / "m")
-    vocabulary = folder / "vocabulary.json"
+    vocabulary = folder / "codec.json"
     vocabulary.write_text(vocabulary.read_text().replace('"A"', '"NOUN"'))
     with pytest.raises(ZooError, match="got ([0-9a-f]{64}):.*put its new sum into card.json"):
         zoo.from_pretrained(folder)
@@ -158,7 +165,7 @@ def test_a_model_saved_over_one_with_a_card_is_loaded(tmp_path):
     assert zoo.from_pretrained(folder).hparams["cell"] == "lstm"
 
 
-@pytest.mark.parametrize("file", ["config.json", "vocabulary.json", "card.json"])
+@pytest.mark.parametrize("file", ["config.json", "codec.json", "card.json"])
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"class": [], "hyperparameters": []}', '{"sha256": 1}'])
 def test_json_that_describes_no_model_is_refused(tmp_path, file, content):
     folder = small().save_pretrained(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -11,19 +13,24 @@ from torch import Tensor
 
 from datamodules import TaggingDataModule
 from zoo import CELLS, SequenceTagger
-from zoo.batches.tagging import TaggingDataset
+from zoo.batches.tagging import Sentences, TaggingBatch, TaggingInputs
+from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
+from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
 from zoo.nn.neighbours import FREQUENT, SCORED_IN_FULL, NeighbourPrediction
 from zoo.text import Vocabulary
 from zoo.text.tag_schemes import transitions
 
 SENTENCES = [["I", "saw", "her", "duck"], ["Go", "!"], ["Zürich", "is", "a", "very", "nice", "place"], ["Hm"]]
 TAGS = ["O", "B-X", "I-X"]
-SMALL = dict(word_size=6, character_size=4, character_output=8, hidden_size=5, num_layers=2)
+GOLD = [["O", "B-X", "I-X", "O"], ["O", "O"], ["B-X", "I-X", "I-X", "O", "O", "B-X"], ["O"]]
+COMPOSED = CharacterOptions(embedding_size=4, output_size=8)
+SMALL = dict(embedding_size=6, characters=COMPOSED, hidden_size=5, num_layers=2)
+FIELDS = {"scheme", "tokenizer", "lowercase", "vector_words", "vector_size"}
 VARIANTS = [
-    *(dict(cell=cell, character_encoder=cell) for cell in CELLS),
-    dict(character_encoder="cnn", lowercase=False),
-    dict(character_output=0),
+    *(dict(cell=cell, characters=replace(COMPOSED, encoder=cell)) for cell in CELLS),
+    dict(characters=replace(COMPOSED, encoder="cnn"), lowercase=False),
+    dict(characters=replace(COMPOSED, output_size=0)),
     dict(head="crf", scheme="BIO"),
 ]
 
@@ -32,11 +39,16 @@ def tagger(**options) -> SequenceTagger:
     torch.manual_seed(0)
     words = Vocabulary.fit(t.lower() for s in SENTENCES[:3] for t in s)
     characters = Vocabulary.fit(c for s in SENTENCES[:3] for t in s for c in t)
-    return SequenceTagger(words, characters, TAGS, **{**SMALL, **options})
+    fields = {name: options.pop(name) for name in FIELDS & options.keys()}
+    return SequenceTagger(TaggingCodec(words, characters, TAGS, **fields), **{**SMALL, **options})
 
 
-def batch_of(model: SequenceTagger, sentences, tags=None):
-    return TaggingDataset(sentences, model.indexer, tags).batch(range(len(sentences)))
+def inputs_of(model: SequenceTagger, sentences) -> TaggingInputs:
+    return Sentences(sentences, model.codec.indexer).inputs(range(len(sentences)))
+
+
+def batch_of(model: SequenceTagger, sentences, tags) -> TaggingBatch:
+    return model.codec.dataset(sentences, tags).batch(range(len(sentences)))
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -44,10 +56,10 @@ def batch_of(model: SequenceTagger, sentences, tags=None):
 @settings(max_examples=8)
 def test_company_and_order_change_no_score(options, order):
     model = tagger(**options).eval()
-    together = model(batch_of(model, SENTENCES))
-    shuffled = model(batch_of(model, [SENTENCES[i] for i in order]))
+    together = model(inputs_of(model, SENTENCES))
+    shuffled = model(inputs_of(model, [SENTENCES[i] for i in order]))
     for place, i in enumerate(order):
-        alone = model(batch_of(model, [SENTENCES[i]]))[0]
+        alone = model(inputs_of(model, [SENTENCES[i]]))[0]
         n = len(SENTENCES[i])
         torch.testing.assert_close(together[i, :n], alone, atol=1e-5, rtol=0)
         torch.testing.assert_close(shuffled[place, :n], alone, atol=1e-5, rtol=0)
@@ -56,8 +68,8 @@ def test_company_and_order_change_no_score(options, order):
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_every_parameter_gets_a_gradient(options):
     model = tagger(**options)
-    batch = batch_of(model, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
-    model.loss(model(batch), batch.tag_ids, batch.lengths).backward()
+    batch = batch_of(model, SENTENCES, GOLD)
+    model.loss(model(batch.inputs), batch.tag_ids, batch.inputs.lengths).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -77,7 +89,7 @@ def test_predictions_depend_on_neither_budget_nor_order_nor_cache(head):
 
 
 def test_predict_leaves_the_mode_as_it_was_and_is_deterministic():
-    model = tagger(dropout=0.5, word_dropout=0.5).train()
+    model = tagger(dropout=0.5, regularization=RegularizationOptions(token_dropout=0.5)).train()
     assert model.predict(SENTENCES) == model.predict(SENTENCES)
     assert model.training
 
@@ -95,37 +107,36 @@ def test_the_crf_never_leaves_its_scheme():
 
 def test_a_tag_that_training_never_had_changes_no_loss():
     model = tagger().eval()
-    known = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 0]])
-    unseen = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 3]])
-    scores = model(known)
-    two = model.loss(scores, known.tag_ids, known.lengths)
-    one = model.loss(scores, unseen.tag_ids, unseen.lengths)
+    known = batch_of(model, SENTENCES[:2], GOLD[:2])
+    unseen = batch_of(model, SENTENCES[:2], [GOLD[0], ["O", "B-Y"]])
+    scores = model(known.inputs)
+    two = model.loss(scores, known.tag_ids, known.inputs.lengths)
+    one = model.loss(scores, unseen.tag_ids, unseen.inputs.lengths)
     assert one.isfinite() and not torch.equal(one, two)
 
 
 @pytest.mark.parametrize(
-    "option", [dict(dropout=0.5), dict(word_dropout=0.9), dict(label_smoothing=0.2)], ids=lambda o: next(iter(o))
+    "dropout, regularization", [(0.5, {}), (0.0, dict(token_dropout=0.9)), (0.0, dict(label_smoothing=0.2))], ids=str
 )
-def test_every_regulariser_acts_in_training_alone(option):
-    plain = tagger(**{"dropout": 0.0, "word_dropout": 0.0})
-    model = tagger(**{"dropout": 0.0, "word_dropout": 0.0, **option})
-    batch = batch_of(plain, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
+def test_every_regularizer_acts_in_training_alone(dropout, regularization):
+    plain = tagger(dropout=0.0, regularization=RegularizationOptions())
+    model = tagger(dropout=dropout, regularization=RegularizationOptions(**regularization))
+    batch = batch_of(plain, SENTENCES, GOLD)
 
     def loss(m):
-        return m.loss(m(batch), batch.tag_ids, batch.lengths)
+        return m.loss(m(batch.inputs), batch.tag_ids, batch.inputs.lengths)
 
     assert not torch.equal(loss(model.train()), loss(plain.train()))
-    assert torch.equal(model.eval()(batch), plain.eval()(batch))
+    assert torch.equal(model.eval()(batch.inputs), plain.eval()(batch.inputs))
 
 
 @pytest.mark.parametrize("head", ["softmax", "crf"])
 def test_the_adversary_makes_the_loss_larger(head, monkeypatch):
-    options = dict(dropout=0.0, word_dropout=0.0, head=head)
     losses = []
     for size in (0.0, 0.05, 0.2):
-        model = tagger(**options, adversarial=size).train()
+        model = tagger(dropout=0.0, head=head, regularization=RegularizationOptions(adversarial=size)).train()
         monkeypatch.setattr(model, "log", lambda *_, **__: None)  # there is no trainer to log to
-        batch = batch_of(model, SENTENCES, [[0, 1, 2, 0], [0, 0], [1, 2, 2, 0, 0, 1], [0]])
+        batch = batch_of(model, SENTENCES, GOLD)
         losses.append(model.training_step(batch, 0))
         losses[-1].backward()
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
@@ -135,8 +146,8 @@ def test_the_adversary_makes_the_loss_larger(head, monkeypatch):
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_a_neighbour_is_said_before_it_is_read(bidirectional):
     """The loss is that of each direction's own words, padding left out, and no direction has read its answer."""
-    model = tagger(num_layers=1, language_model=0.1, bidirectional=bidirectional).eval()
-    batch = batch_of(model, SENTENCES)
+    model = tagger(num_layers=1, language_model_weight=0.1, bidirectional=bidirectional).eval()
+    batch = inputs_of(model, SENTENCES)
     words = batch.forms.word_ids[batch.form_ids]
     embedding = model.embedding.words.weight
 
@@ -185,14 +196,14 @@ def test_a_sample_is_a_small_part_of_a_large_vocabulary_and_has_the_words_of_the
 
 
 def test_no_direction_has_read_the_word_that_it_says():
-    model = tagger(num_layers=1, language_model=0.1).eval()
+    model = tagger(num_layers=1, language_model_weight=0.1).eval()
     H = model.hparams["hidden_size"]
-    batch = batch_of(model, [SENTENCES[2], SENTENCES[2][:-1] + ["saw"], ["her"] + SENTENCES[2][1:]])
+    batch = inputs_of(model, [SENTENCES[2], SENTENCES[2][:-1] + ["saw"], ["her"] + SENTENCES[2][1:]])
     one, other_end, other_begin = model.encode(model.embedding(batch.forms), batch.form_ids, batch.lengths)
     torch.testing.assert_close(one[:-1, :H], other_end[:-1, :H])
     torch.testing.assert_close(one[1:, H:], other_begin[1:, H:])
     assert not torch.allclose(one[-1, :H], other_end[-1, :H])
-    single = batch_of(model, [["her"], ["saw"]])
+    single = inputs_of(model, [["her"], ["saw"]])
     sequence = model.encode(model.embedding(single.forms), single.form_ids, single.lengths)
     words = single.forms.word_ids[single.form_ids]
     assert model.neighbours(sequence, words, single.lengths, model.embedding.words.weight) == 0
@@ -202,12 +213,12 @@ def test_imported_vectors_are_used_kept_and_frozen():
     words = ["<pad>", "<unk>", "saw", "Zürich"]
     model = tagger(vector_words=words, vector_size=3).eval()
     table = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]])
-    before = model(batch_of(model, SENTENCES))
+    before = model(inputs_of(model, SENTENCES))
     model.import_vectors(table)
-    assert not torch.equal(model(batch_of(model, SENTENCES)), before)
+    assert not torch.equal(model(inputs_of(model, SENTENCES)), before)
     assert not model.embedding.vectors.weight.requires_grad
     assert tagger(vector_words=words, vector_size=3, tune_vectors=True).embedding.vectors.weight.requires_grad
-    assert model.indexer(["SAW", "Zürich", "x"]).vector_ids.tolist() == [2, 3, 1]
+    assert model.codec.indexer(["SAW", "Zürich", "x"]).vector_ids.tolist() == [2, 3, 1]
     with pytest.raises(ZooError, match=r"\(2, 3\), got \(3, 3\)"):
         model.import_vectors(torch.zeros(3, 3))
 
@@ -218,13 +229,16 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(cell="ltsm"), f"known are {', '.join(sorted(CELLS))}"),
         (dict(head="sofmax"), "did you mean 'softmax'"),
         (dict(tokenizer="word"), "characters, jieba, keras, whitespace, words"),
-        (dict(character_encoder="conv"), "cnn, gru, layer_norm_lstm, lstm"),
-        (dict(head="crf", label_smoothing=0.1), "softmax head"),
-        (dict(language_model=0.1, num_layers=2), "num_layers=1"),
+        (dict(characters={"encoder": "conv"}), "cnn, gru, layer_norm_lstm, lstm"),
+        (dict(head="crf", regularization={"label_smoothing": 0.1}), "softmax head"),
+        (dict(language_model_weight=0.1, num_layers=2), "num_layers=1"),
         (dict(dropout=1.5), "dropout"),
-        (dict(label_smoothing=3), "label_smoothing probability"),
-        (dict(adversarial=-1), "at least 0, got -1 and 0.0"),
-        (dict(language_model=-1, num_layers=1), "at least 0, got 0.0 and -1"),
+        (dict(regularization={"label_smoothing": 3}), "label_smoothing probability"),
+        (dict(regularization={"adversarial": -1}), "at least 0, got -1"),
+        (dict(regularization={"adversarail": 1}), "did you mean 'adversarial'"),
+        (dict(optimizer={"learning_rate": 0}), "learning_rate above 0"),
+        (dict(scheme="BIOS"), "tag scheme"),
+        (dict(language_model_weight=-1, num_layers=1), "at least 0, got -1"),
     ],
     ids=str,
 )
@@ -233,13 +247,13 @@ def test_wrong_options_name_the_right_ones(options, message):
         tagger(**options)
 
 
-def test_tokens_that_are_characters_are_not_spelled_by_default():
-    words, characters = Vocabulary(["<pad>", "<unk>", "王"]), Vocabulary(["<pad>", "<unk>", "王"])
+def test_tokens_that_are_characters_are_not_composed_of_characters():
+    entries = ["<pad>", "<unk>", "王"]
     sizes = [
-        SequenceTagger(words, characters, TAGS, tokenizer=tokenizer, word_size=10, hidden_size=4).embedding.output_size
+        SequenceTagger(TaggingCodec(entries, entries, TAGS, tokenizer=tokenizer), embedding_size=10, hidden_size=4)
         for tokenizer in ("characters", "whitespace")
     ]
-    assert sizes == [10, 210]
+    assert [model.embedding.output_size for model in sizes] == [10, 210]
 
 
 def test_a_misspelt_option_raises():
@@ -250,8 +264,8 @@ def test_a_misspelt_option_raises():
 def test_learns_the_sample_in_a_bare_trainer(tmp_path):
     pl.seed_everything(0)
     data = TaggingDataModule("sample-en", max_tokens=400)
-    sizes = {**SMALL, "hidden_size": 32, "word_size": 32, "num_layers": 1, "learning_rate": 1e-2}
-    model = SequenceTagger(data.words, data.characters, data.tags, **sizes)
+    sizes = {**SMALL, "hidden_size": 32, "embedding_size": 32, "num_layers": 1}
+    model = SequenceTagger(data.codec, **sizes, optimizer=OptimizerOptions(learning_rate=1e-2))
     trainer = pl.Trainer(
         max_epochs=12, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, gradient_clip_val=5.0,
@@ -265,17 +279,17 @@ def test_learns_the_sample_in_a_bare_trainer(tmp_path):
     assert len(words) == len(found)
     right = sum(a == b for a, b in zip(gold, found, strict=True)) / len(gold)
     assert right == pytest.approx(scores["test/accuracy"], abs=1e-6)
-    unknown = [i for i, word in enumerate(words) if word.lower() not in data.words]
+    unknown = [i for i, word in enumerate(words) if word.lower() not in data.codec.words]
     share = sum(gold[i] == found[i] for i in unknown) / len(unknown)
     assert share == pytest.approx(scores["test/unknown_accuracy"], abs=1e-6)
 
 
 def test_gold_that_breaks_its_scheme_spoils_no_loss():
     model = tagger(head="crf", scheme="BIO").eval()
-    legal = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 0]])
-    broken = batch_of(model, SENTENCES[:2], [[0, 1, 2, 0], [0, 2]])
-    alone = batch_of(model, SENTENCES[:1], [[0, 1, 2, 0]])
-    scores = model(legal)
-    expected = model.loss(model(alone), alone.tag_ids, alone.lengths)
-    torch.testing.assert_close(model.loss(scores, broken.tag_ids, broken.lengths), expected)
-    assert not torch.equal(model.loss(scores, legal.tag_ids, legal.lengths), expected)
+    legal = batch_of(model, SENTENCES[:2], GOLD[:2])
+    broken = batch_of(model, SENTENCES[:2], [GOLD[0], ["O", "I-X"]])
+    alone = batch_of(model, SENTENCES[:1], GOLD[:1])
+    scores = model(legal.inputs)
+    expected = model.loss(model(alone.inputs), alone.tag_ids, alone.inputs.lengths)
+    torch.testing.assert_close(model.loss(scores, broken.tag_ids, broken.inputs.lengths), expected)
+    assert not torch.equal(model.loss(scores, legal.tag_ids, legal.inputs.lengths), expected)

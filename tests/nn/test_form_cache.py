@@ -15,6 +15,8 @@ from torch import nn
 
 import zoo.nn.form_cache
 from zoo import SequenceTagger
+from zoo.codecs import TaggingCodec
+from zoo.models.options import CharacterOptions
 from zoo.nn.form_cache import FormCache
 from zoo.text import PAD, UNKNOWN
 
@@ -24,12 +26,11 @@ FORMS = [token for sentence in SENTENCES for token in sentence]
 
 def tagger(seed: int = 0, **options) -> SequenceTagger:
     torch.manual_seed(seed)
-    sizes = dict(word_size=4, character_size=4, character_output=16, hidden_size=8, dropout=0.0)
+    sizes = dict(embedding_size=4, characters=CharacterOptions(4, 16), hidden_size=8, dropout=0.0)
     vectors = dict(vector_words=[PAD, UNKNOWN, "duck", "saw"], vector_size=3)
     letters = sorted(set("".join(FORMS)))
-    model = SequenceTagger(
-        [PAD, UNKNOWN, "saw"], [PAD, UNKNOWN, *letters], list("VWXYZ"), **sizes, **vectors, **options
-    )
+    codec = TaggingCodec([PAD, UNKNOWN, "saw"], [PAD, UNKNOWN, *letters], list("VWXYZ"), **vectors)
+    model = SequenceTagger(codec, **sizes, **options)
     for parameter in model.parameters():
         nn.init.normal_(parameter.data, std=0.7)
     return model.eval()

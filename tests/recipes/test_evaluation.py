@@ -19,7 +19,9 @@ from recipes.runner.evaluation import evaluate
 from recipes.runner.origins import Origin, origin_of
 from recipes.runner.training import train
 from zoo import SequenceTagger, TextClassifier, list_pretrained
+from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
+from zoo.models.options import CharacterOptions
 
 FLAGS = ["--trainer.accelerator=cpu", "--trainer.precision=32-true"]
 TINY = ["--model.hidden_size=4", "--model.embedding_size=4", "--trainer.max_epochs=1", *FLAGS]
@@ -130,8 +132,8 @@ SPANS = ["O", "B-PER", "I-PER"]
 def test_gold_tags_that_are_not_the_models_are_refused(tmp_path, known, gold, refused):
     path = tmp_path / "test.txt"
     path.write_text("".join(f"a {tag}\n" for tag in gold) + "\n")
-    data = TaggingDataModule(test=str(path), format="columns")
-    data.adopt(SequenceTagger(["<pad>", "<unk>"], ["<pad>", "<unk>"], known, hidden_size=2, character_output=0))
+    codec = TaggingCodec(["<pad>", "<unk>"], ["<pad>", "<unk>"], known)
+    data = TaggingDataModule(test=str(path), format="columns", codec=codec)
     if not refused:
         data.setup("test")
         return
@@ -140,8 +142,8 @@ def test_gold_tags_that_are_not_the_models_are_refused(tmp_path, known, gold, re
 
 
 def test_scores_that_are_no_numbers_are_null(tmp_path, capsys):
-    tags = TaggingDataModule("sample-en").tags
-    model = SequenceTagger(["<pad>", "<unk>"], ["<pad>", "<unk>"], tags, hidden_size=2, character_output=0)
+    codec = TaggingCodec(["<pad>", "<unk>"], ["<pad>", "<unk>"], TaggingDataModule("sample-en").codec.tags)
+    model = SequenceTagger(codec, hidden_size=2, characters=CharacterOptions(output_size=0))
     with torch.no_grad():
         model.head.weight.fill_(float("nan"))
     folder = str(model.save_pretrained(tmp_path / "m"))

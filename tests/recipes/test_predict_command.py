@@ -17,11 +17,14 @@ from pyarrow import parquet
 from recipes import ner, pos_tagging, sentiment, spam, translation
 from recipes.prediction.inputs import TABLES, Source
 from zoo import Seq2Seq, SequenceTagger, TextClassifier
+from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
 from zoo.errors import ZooError
+from zoo.models.options import CharacterOptions
 
 WORDS = ["<pad>", "<unk>", "fine", "dull", "a"]
 ROWS = [("1", "fine, a film", "yes"), ("2", "dull\na bit", "no"), ("3", "a", "no")]
 NAMES = ("id", "review", "label")
+TAGGER_SIZES = dict(hidden_size=4, embedding_size=4, characters=CharacterOptions(output_size=0))
 TOKENS = [["a", "fine"], ["dull"], ["fine", "a", "a"]]
 
 
@@ -29,10 +32,13 @@ TOKENS = [["a", "fine"], ["dull"], ["fine", "a", "a"]]
 def models(tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("models")
     made = {
-        "classifier": TextClassifier(WORDS, ["no", "yes"], hidden_size=4, embedding_size=4),
-        "tagger": SequenceTagger(WORDS, WORDS[:2], ["NOUN", "VERB"], hidden_size=4, word_size=4, character_output=0),
+        "classifier": TextClassifier(ClassificationCodec(WORDS, ["no", "yes"]), hidden_size=4, embedding_size=4),
+        "tagger": SequenceTagger(TaggingCodec(WORDS, WORDS[:2], ["NOUN", "VERB"]), **TAGGER_SIZES),
         "writer": Seq2Seq(
-            ["<pad>", "<unk>", "<s>", "</s>", "a"], tokenizer="words", encoder_size=4, decoder_size=4, embedding_size=4
+            Seq2SeqCodec(["<pad>", "<unk>", "<s>", "</s>", "a"], tokenizer="words"),
+            encoder_size=4,
+            decoder_size=4,
+            embedding_size=4,
         ),
     }
     return {name: str(model.save_pretrained(folder / name)) for name, model in made.items()}
