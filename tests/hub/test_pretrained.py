@@ -13,13 +13,14 @@ import torch
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from zoo.codecs import TaggingCodec
+from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.hub.pretrained import BUNDLED
 from zoo.models.options import CharacterOptions
 from zoo.text import Vocabulary
 
 DATA = {module.task: module for module in (ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule)}
+CHARACTERS = {"character_output": "output_size"}
 FILES = ["config.json", "codec.json", "model.safetensors"]
 BUNDLE = runpy.run_path(Path(__file__).parents[2] / "tools" / "bundle_model.py")
 
@@ -87,7 +88,9 @@ def test_half_precision_takes_half_the_space(tmp_path):
 
 
 def test_a_model_that_cannot_be_written_leaves_nothing_behind(tmp_path):
-    model = zoo.TextClassifier(["<pad>", "<unk>", "\ud83d"], ["no", "yes"], hidden_size=2, embedding_size=2)
+    model = zoo.TextClassifier(
+        ClassificationCodec(["<pad>", "<unk>", "\ud83d"], ["no", "yes"]), hidden_size=2, embedding_size=2
+    )
     with pytest.raises(UnicodeEncodeError):
         model.save_pretrained(tmp_path / "m")
     assert not (tmp_path / "m").exists()
@@ -155,7 +158,7 @@ def test_a_file_that_was_changed_on_purpose_is_loaded_with_its_new_sum(tmp_path)
     with pytest.raises(ZooError, match="got ([0-9a-f]{64}):.*put its new sum into card.json"):
         zoo.from_pretrained(folder)
     sign(folder)
-    assert list(zoo.from_pretrained(folder).tags) == ["NOUN", "B-X", "I-X"]
+    assert list(zoo.from_pretrained(folder).codec.tags) == ["NOUN", "B-X", "I-X"]
 
 
 def test_a_model_saved_over_one_with_a_card_is_loaded(tmp_path):
@@ -166,7 +169,7 @@ def test_a_model_saved_over_one_with_a_card_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["config.json", "codec.json", "card.json"])
-@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"class": [], "hyperparameters": []}', '{"sha256": 1}'])
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"class": [], "arguments": []}', '{"sha256": 1}'])
 def test_json_that_describes_no_model_is_refused(tmp_path, file, content):
     folder = small().save_pretrained(tmp_path)
     (folder / file).write_text(content)
@@ -177,9 +180,18 @@ def test_json_that_describes_no_model_is_refused(tmp_path, file, content):
 
 
 def reconfigured(folder: Path, **changes) -> Path:
+    """The folder with other arguments, or other fields of the codec."""
     config = json.loads((folder / "config.json").read_text())
-    config["hyperparameters"].update(changes)
+    codec = json.loads((folder / "codec.json").read_text())
+    for name, value in changes.items():
+        if name in codec:
+            codec[name] = value
+        elif name in CHARACTERS:
+            config["arguments"]["characters"][CHARACTERS[name]] = value
+        else:
+            config["arguments"][name] = value
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "codec.json").write_text(json.dumps(codec))
     sign(folder)
     return folder
 
@@ -195,7 +207,7 @@ def test_a_value_that_no_model_has_is_refused(tmp_path, name, value):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("hidden_size", 7), ("hidden_size", 10**9), ("word_size", 10**12), ("num_layers", 10**9), ("num_layers", 1),
+    [("hidden_size", 7), ("hidden_size", 10**9), ("embedding_size", 10**12), ("num_layers", 10**9), ("num_layers", 1),
      ("character_output", 10**9), ("head", "crf"), ("bidirectional", False), ("vector_size", 10**15),
      ("tags", [f"B-{i}" for i in range(20_000)]), ("hidden_size", 10**30)],
 )  # fmt: skip
@@ -209,7 +221,7 @@ def test_arguments_of_another_size_are_refused_before_anything_takes_memory(tmp_
 
 @pytest.mark.parametrize("cell", zoo.CELLS)
 @pytest.mark.parametrize(
-    "options", [{"head": "crf", "scheme": "BIO"}, {"num_layers": 1, "language_model": 0.5}], ids=str
+    "options", [{"head": "crf", "scheme": "BIO"}, {"num_layers": 1, "language_model_weight": 0.5}], ids=str
 )
 def test_every_tagger_is_loaded(tmp_path, cell, options):
     model = small(cell=cell, tags=["O", "B-X", "I-X"], **options)
@@ -219,7 +231,7 @@ def test_every_tagger_is_loaded(tmp_path, cell, options):
 
 def test_a_folder_of_another_class_is_refused(tmp_path):
     folder = small().save_pretrained(tmp_path)
-    (folder / "config.json").write_text(json.dumps({"class": "Parser", "hyperparameters": {}}))
+    (folder / "config.json").write_text(json.dumps({"class": "Parser", "arguments": {}}))
     sign(folder)
     with pytest.raises(ZooError, match="zoo.register.*known are .*SequenceTagger"):
         zoo.from_pretrained(folder)
