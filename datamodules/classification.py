@@ -7,32 +7,25 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING
-
-import torch
-from zoo.codec import Codec, classifier_codec
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers.conllu import DataError
 from datamodules.readers.tables import FORMATS, SEPARATOR, LabelledText, read_table
+from datamodules.readers.text_files import DataError
 from zoo.batches.classification import ClassificationDataset
-from zoo.batches.indexers import WordIndexer
-from zoo.text import Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
+from zoo.codecs import ClassificationCodec
+from zoo.text import PAD, UNKNOWN, Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
 from zoo.text.stop_words import read_stop_words
 
-if TYPE_CHECKING:
-    from zoo.models.classifier import TextClassifier
+# Pieces that sentencepiece learns by default.
+PIECES = 8000
 
 
 class ClassificationDataModule(CorpusDataModule):
     """Reads, encodes and batches texts with labels; tokens and labels come from the training split alone.
 
     >>> data = ClassificationDataModule("sst2")
-    >>> model = zoo.TextClassifier(data.vocabulary, data.labels)
+    >>> model = zoo.TextClassifier(data.codec)
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
-
-    Where data and model must agree (tokenizer, lowercase, max_length, truncate, ...), give both the same; the
-    recipes do so by themselves.
 
     Args:
         dataset: a name of the catalog (`datamodules.CATALOG`); ignored where `train`, `dev` and `test` are given.
@@ -48,8 +41,11 @@ class ClassificationDataModule(CorpusDataModule):
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both columns
             are numbers.
         multi_label: whether a text has any number of labels, with "|" between them.
-        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
-        num_pieces: of the last, learned from the training split.
+        positive: of two labels the one that F1 and ranking are about; by default the second in alphabetical order.
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece", which is learned from the
+            training split.
+        vocabulary_size: tokens that are known at most, the most frequent ones; by default 8,000 pieces with
+            sentencepiece, and with other tokenizers all.
         stop_words: tokens to leave out: "english", "chinese" or a file with one a line.
         lowercase: whether tokens are looked up in lower case.
         max_length: tokens of a text that are read at most.
@@ -63,6 +59,8 @@ class ClassificationDataModule(CorpusDataModule):
         class_weights: how much a text of each label counts in the loss, labels in alphabetical order; where a text has
             several, how much having the label counts against not having it. All alike when empty.
         seed: of the order of the batches.
+        codec: that of a trained model, to evaluate or to fine-tune it; then nothing is fitted, and the arguments that
+            say which labels there are and how texts are read (those in `fitting`) are not read.
 
     Raises:
         DataError: a file that cannot be read or is malformed (file, line and what was expected), names that are
@@ -71,7 +69,8 @@ class ClassificationDataModule(CorpusDataModule):
 
     task = "classification"
     fitting = CorpusDataModule.fitting | {
-        "multi_label", "tokenizer", "num_pieces", "stop_words", "max_length", "truncate", "balance", "class_weights",
+        "multi_label", "positive", "tokenizer", "vocabulary_size", "stop_words", "max_length", "truncate", "balance",
+        "class_weights",
     }  # fmt: skip
     largest_budget = 4000
 
@@ -88,8 +87,9 @@ class ClassificationDataModule(CorpusDataModule):
         format: str | None = None,
         header: bool | None = None,
         multi_label: bool = False,
+        positive: str | None = None,
         tokenizer: str = "words",
-        num_pieces: int = 8000,
+        vocabulary_size: int | None = None,
         stop_words: str | None = None,
         lowercase: bool = True,
         max_length: int = 400,
@@ -101,6 +101,7 @@ class ClassificationDataModule(CorpusDataModule):
         balance: bool = False,
         class_weights: Sequence[float] = (),
         seed: int = 0,
+        codec: ClassificationCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -112,100 +113,82 @@ class ClassificationDataModule(CorpusDataModule):
             max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
+            codec=codec,
         )
         if format not in (None, *FORMATS.values()):
             raise DataError(f"unknown format {format!r}: known are {', '.join(sorted(set(FORMATS.values())))}")
         if balance and class_weights:
             raise DataError("--data.balance chooses the weights that --data.class_weights gives: leave one of them out")
+        if vocabulary_size is not None and vocabulary_size < 1:
+            raise DataError(f"--data.vocabulary_size: expected a number of tokens from 1, got {vocabulary_size}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         self.text_column, self.label_column = text_column, label_column
-        self.format, self.header, self.multi_label = format, header, multi_label
-        self.tokenizer, self.num_pieces, self.lowercase = tokenizer, num_pieces, lowercase
+        self.format, self.header = format, header
+        self.multi_label = multi_label if codec is None else codec.multi_label
+        self.positive = positive
+        self.tokenizer, self.vocabulary_size = tokenizer, vocabulary_size
         self.stop_words = read_stop_words(stop_words, tokenizer)
+        self.lowercase, self.min_count = lowercase, min_count
         self.max_length, self.truncate = max_length, truncate
-        self.min_count, self.balance, self._class_weights = min_count, balance, list(class_weights)
+        self.balance, self._class_weights = balance, list(class_weights)
         self._read: dict[str, list[LabelledText]] = {}
         self._tokens: dict[str, list[list[str]]] = {}
         self._counts: dict[str, TextCounts] = {}
-        self._preprocess: Preprocessor | None = None
-        self._indexer: WordIndexer | None = None
-        self._pieces: list[str] | None = None
-        self._vocabulary: Vocabulary | None = None
-        self._labels: Inventory | None = None
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Tokens of the training split, `<pad>` and `<unk>` first."""
-        if self._vocabulary is None:
-            tokens = (token for text in self._split("train") for token in text)
-            keys = (token.lower() for token in tokens) if self.lowercase else tokens
-            self._vocabulary = Vocabulary.fit(keys, min_count=self.min_count)
-        return self._vocabulary
+    def _fit_codec(self) -> ClassificationCodec:
+        # What a text's tokens are does not depend on which of them are known.
+        codec = ClassificationCodec(
+            Vocabulary((PAD, UNKNOWN)),
+            self._fit_labels(),
+            multi_label=self.multi_label,
+            positive=self.positive,
+            tokenizer=self.tokenizer,
+            sentencepiece_model=self._fit_sentencepiece(),
+            stop_words=self.stop_words,
+            lowercase=self.lowercase,
+            max_length=self.max_length,
+            truncate=self.truncate,
+            **self._vector_fields,
+        )
+        tokens = chain.from_iterable(self._tokens_of("train", codec.preprocessor))
+        keys = (token.lower() for token in tokens) if self.lowercase else tokens
+        return replace(codec, vocabulary=Vocabulary.fit(keys, min_count=self.min_count, size=self.vocabulary_size))
 
-    @property
-    def labels(self) -> Inventory:
+    def _fit_labels(self) -> Inventory:
         """Labels of the training split, in alphabetical order."""
-        if self._labels is None:
-            labels = sorted({label for text in self.texts("train") for label in text.labels})
-            if len(labels) < (1 if self.multi_label else 2):
-                raise DataError(
-                    f"{self._locate('train')[0]}: expected at least two labels to choose from, got "
-                    f"{labels[0] + ' alone' if labels else 'none'}. Is this the column, or is a label missing in train?"
-                )
-            self._labels = Inventory(labels)
-            if not self.multi_label:
-                self._hint_at_several(labels)
-        return self._labels
-
-    @property
-    def pieces(self) -> list[str]:
-        """The state of the `SentencePieces` of the training split; empty with other tokenizers."""
-        if self._pieces is None:
-            self._pieces = []
-            if self.tokenizer == "sentencepiece":
-                texts = (text.text for text in self.texts("train"))
-                self._pieces = SentencePieces.fit(texts, self.num_pieces, lowercase=self.lowercase).state
-        return self._pieces
-
-    @property
-    def preprocess(self) -> Preprocessor:
-        """Texts to the tokens that are read."""
-        if self._preprocess is None:
-            self._preprocess = Preprocessor(
-                self.tokenizer,
-                pieces=self.pieces,
-                stop_words=self.stop_words,
-                max_length=self.max_length,
-                truncate=self.truncate,
+        labels = sorted({label for text in self.texts("train") for label in text.labels})
+        if len(labels) < (1 if self.multi_label else 2):
+            raise DataError(
+                f"{self._locate('train')[0]}: expected at least two labels to choose from, got "
+                f"{labels[0] + ' alone' if labels else 'none'}. Is this the column, or is a label missing in train?"
             )
-        return self._preprocess
+        if not self.multi_label:
+            self._hint_at_several(labels)
+        return Inventory(labels)
 
-    @property
-    def indexer(self) -> WordIndexer:
-        """Tokens to ids."""
-        if self._indexer is None:
-            self._indexer = WordIndexer(self.vocabulary, self.vector_words, lowercase=self.lowercase)
-        return self._indexer
-
-    @property
-    def codec(self) -> Codec:
-        return classifier_codec(self.indexer, self.preprocess, self.labels, self.multi_label)
+    def _fit_sentencepiece(self) -> list[str]:
+        """The model of sentencepiece that is learned from the training split; empty with other tokenizers."""
+        if self.tokenizer != "sentencepiece":
+            return []
+        texts = (text.text for text in self.texts("train"))
+        size = PIECES if self.vocabulary_size is None else self.vocabulary_size
+        return SentencePieces.fit(texts, size, lowercase=self.lowercase).state
 
     @property
     def class_weights(self) -> list[float]:
         """How much a text of each label counts in the loss; empty where all count alike."""
         if not self.balance:
             return self._class_weights
-        counts = Counter(label for text in self.texts("train") for label in text.labels)
-        texts = len(self.texts("train"))
+        texts, labels = self.texts("train"), self.codec.labels
+        counts = Counter(label for text in texts for label in text.labels)
         if self.multi_label:
-            return [max(1, texts - counts[label]) / counts[label] for label in self.labels]
-        return [texts / (len(self.labels) * counts[label]) for label in self.labels]
+            return [max(1, len(texts) - counts[label]) / max(1, counts[label]) for label in labels]
+        return [len(texts) / (len(labels) * max(1, counts[label])) for label in labels]
 
     @property
     def training_tokens(self) -> int:
         """Tokens that are read of the training split."""
-        return sum(map(len, self._split("train")))
+        return sum(len(tokens) for tokens in self._read_tokens("train"))
 
     def texts(self, split: str) -> list[LabelledText]:
         """The texts of "train", "dev" or "test", with labels as the catalog names them."""
@@ -225,20 +208,8 @@ class ClassificationDataModule(CorpusDataModule):
 
     def counts(self, split: str) -> TextCounts:
         """How many texts a split has, and how many of them are empty or truncated."""
-        self._split(split)
+        self._read_tokens(split)
         return self._counts[split]
-
-    def adopt(self, model: TextClassifier) -> None:
-        """Uses a trained classifier's tokens and labels, to evaluate or to tune it, not those of the training split."""
-        self._preprocess, self._indexer, self._labels = model.preprocess, model.indexer, model.labels
-        self.tokenizer, self._pieces = model.preprocess.tokenizer, model.preprocess.pieces
-        self.stop_words = model.preprocess.stop_words
-        self.max_length, self.truncate = model.preprocess.max_length, model.preprocess.truncate
-        self._vocabulary, self.lowercase = model.indexer.words, model.indexer.lowercase
-        self.multi_label = model.multi_label
-        self._vectors = (model.indexer.vectors, None)
-        for made in (self._read, self._tokens, self._encoded):
-            made.clear()
 
     def _hint_at_several(self, labels: Sequence[str]) -> None:
         """Warns of labels that look like several: what a separator parts in one stands in another one too."""
@@ -252,36 +223,34 @@ class ClassificationDataModule(CorpusDataModule):
                 "labels of a text, add --data.multi_label true"
             )
 
-    def _split(self, split: str) -> list[list[str]]:
-        """The tokens that are read of each text."""
+    def _training_words(self) -> Iterable[str]:
+        return chain.from_iterable(self._read_tokens("train"))
+
+    def _read_tokens(self, split: str) -> list[list[str]]:
+        """The tokens that are read of each text of a split."""
+        return self._tokens_of(split, self.codec.preprocessor)
+
+    def _tokens_of(self, split: str, preprocessor: Preprocessor) -> list[list[str]]:
         if split not in self._tokens:
-            texts = [self.preprocess.split(text.text) for text in self.texts(split)]
-            self._counts[split] = self.preprocess.count(texts)
-            self._tokens[split] = [self.preprocess.cut(tokens) for tokens in texts]
+            whole = [preprocessor.split(text.text) for text in self.texts(split)]
+            self._counts[split] = preprocessor.count(whole)
+            self._tokens[split] = [preprocessor.cut(tokens) for tokens in whole]
         return self._tokens[split]
 
-    def _training_words(self) -> Iterable[str]:
-        return chain.from_iterable(self._split("train"))
-
     def _encode(self, split: str) -> ClassificationDataset:
-        labels, path = self.labels, self._locate(split)[0]
-        for text in self.texts(split):
+        texts, path = self.texts(split), self._locate(split)[0]
+        for text in texts:
             for label in text.labels:
-                if label not in labels:
-                    known = ", ".join(labels)
+                if label not in self.codec.labels:
+                    known = ", ".join(self.codec.labels)
                     raise DataError(
                         f"{path}:{text.line}: expected one of the labels {known}, got {label}. They are those of "
                         "train, or of the model: are these its data? Choose others with --data.dataset or --data.test"
                     )
-        tokens, counts = self._split(split), self.counts(split)
+        tokens, counts = self._read_tokens(split), self.counts(split)
         if counts.empty:
             warnings.warn(f"{counts.empty} texts of {split} are empty: they are read and scored all the same")
-        ids = [labels.ids(text.labels) for text in self.texts(split)]
-        if self.multi_label:
-            gold = torch.tensor([[float(i in present) for i in range(len(labels))] for present in ids])  # (N, K)
-        else:
-            gold = torch.tensor([i for (i,) in ids])  # (N,)
-        return ClassificationDataset(tokens, self.indexer, gold)
+        return self.codec.dataset(tokens, [text.labels for text in texts])
 
 
 def _named(texts: Sequence[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:

@@ -23,8 +23,8 @@ RECIPE = Recipe(
     defaults={
         "data.dataset": "sample-spam",
         "data.tokenizer": "sentencepiece",
-        "data.num_pieces": 2000,
-        "model.positive": "spam",
+        "data.vocabulary_size": 2000,
+        "data.positive": "spam",
     },
     report=classification.ClassificationReport.of,
     predict=partial(classification.predict, pretrained="spam-en-sms"),

@@ -24,20 +24,8 @@ from zoo.metrics.classification import BINS
 from zoo.metrics.tagging import LabelScore
 from zoo.text import TextCounts
 
-LINKS = (
-    "vocabulary",
-    "labels",
-    "multi_label",
-    "tokenizer",
-    "pieces",
-    "stop_words",
-    "lowercase",
-    "max_length",
-    "truncate",
-    "vector_words",
-    "vector_size",
-    "class_weights",
-)
+# Properties of the data that are arguments of the model.
+LINKS = ("codec", "class_weights")
 SPLITS = {"val": "dev", "test": "test"}
 MISTAKES = 30
 
@@ -134,14 +122,14 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         raise ZooError("--explain gives a list for each text: add --format jsonl")
     source = source_of(options)
     model = load_predictor(options, recipe)
-    table = TsvRows(["labels" if model.multi_label else "label", *model.labels])
-
+    codec = model.codec
+    table = TsvRows(["labels" if codec.multi_label else "label", *codec.labels])
     counts = TextCounts()
 
     def classified(chunk: Sequence[Item]) -> Iterator[str]:
         nonlocal counts
         texts = [item.content for item in chunk]
-        read = model.preprocess.count(map(model.preprocess.split, texts))
+        read = codec.preprocessor.count(map(codec.preprocessor.split, texts))
         counts = TextCounts(*(before + now for before, now in zip(counts, read, strict=True)))
         with computing(options, model):
             results = model.explain(texts) if options.explain else model.predict(texts)
@@ -150,7 +138,7 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
                 row = {"text": item.content, **result} if item.fields is None else item.beside(result)
                 yield json_text(row) + "\n"
             else:
-                label = "|".join(result["labels"]) if model.multi_label else result["label"]
+                label = "|".join(result["labels"]) if codec.multi_label else result["label"]
                 yield table.row(item, [label, *(f"{p:.4f}" for p in result["probabilities"].values())])
 
     header = table.header() if format == "tsv" and not source.is_table else ""

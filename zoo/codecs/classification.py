@@ -77,7 +77,9 @@ class ClassificationCodec(Codec):
         if self.binary and self.positive is None:
             object.__setattr__(self, "positive", self.labels[1])
         require_words(self.tokenizer, {"imported vectors": self.vector_words})
-        self.preprocessor  # noqa: B018  it checks the fields that it reads
+        # Both check the fields that they read.
+        self.indexer  # noqa: B018
+        self.preprocessor  # noqa: B018
 
     @property
     def binary(self) -> bool:

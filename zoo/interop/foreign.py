@@ -14,11 +14,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.models.classifier import TextClassifier
+from zoo.models.options import CharacterOptions
 from zoo.models.tagger import SequenceTagger
 from zoo.nn.backbone import RecurrentBackbone
-from zoo.text import PAD, UNKNOWN
+from zoo.text import PAD, UNKNOWN, Inventory, Vocabulary
 
 UNLIMITED = 1_000_000  # tokens of a text
 
@@ -44,6 +46,12 @@ class Chain(NamedTuple):
     masks_padding: bool = True  # whether the recurrent layers skip id 0; else it is a token like any other
     input_length: int | None = None  # the one length that it accepts
 
+    @property
+    def num_labels(self) -> int:
+        """K; the only output of a classifier tells two labels apart."""
+        outputs = len(self.dense[-1][1])
+        return 2 if outputs == 1 and self.pooling is not None else outputs
+
 
 def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
     """A word index, or the one in a JSON file, if its ids are integers that differ.
@@ -65,7 +73,7 @@ def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
     return {word: int(i) for word, i in index.items()}
 
 
-def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor) -> tuple[list[str], Tensor]:
+def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor) -> tuple[Vocabulary, Tensor]:
     """Our vocabulary, padding and unknown word first, and a row of features for each of its entries `(V, E)`.
 
     Raises:
@@ -89,43 +97,34 @@ def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor)
     table[2:] = embedding[[index[word] for word in words]]
     if unknown is not None:
         table[1] = embedding[index[unknown]]
-    return [PAD, UNKNOWN, *words], table
+    return Vocabulary((PAD, UNKNOWN, *words)), table
 
 
-def make_classifier(
-    chain: Chain, vocabulary: list[str], table: Tensor, labels: Sequence[str] | Mapping[str, int] | None, options: dict
-) -> TextClassifier:
-    """The chain as a classifier that reads `vocabulary`, with these features of it, and has these further options."""
+def make_classifier(chain: Chain, codec: ClassificationCodec, table: Tensor) -> TextClassifier:
+    """The chain as a classifier, with a row of features for each entry of the vocabulary `(V, E)`."""
     *hidden, (weight, bias) = chain.dense
     if len(bias) == 1:  # sigmoid(z) is what softmax gives the second of 0 and z
         weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
     model = TextClassifier(
-        vocabulary,
-        labels_of(labels, len(bias)),
-        multi_label=chain.multi_label,
+        codec,
         embedding_size=table.shape[1],
         pooling=chain.pooling,
         head_size=len(hidden[0][1]) if hidden else 0,
         **_sizes(chain),
-        **options,
     )
     linear = [layer for layer in model.head if isinstance(layer, nn.Linear)]
     _fill(model, chain._replace(dense=[*hidden, (weight, bias)]), table, linear)
     return model.eval()
 
 
-def make_tagger(
-    chain: Chain, vocabulary: list[str], table: Tensor, tags: Sequence[str] | Mapping[str, int] | None, options: dict
-) -> SequenceTagger:
-    """The chain as a tagger, likewise."""
+def make_tagger(chain: Chain, codec: TaggingCodec, table: Tensor, *, head: str = "softmax") -> SequenceTagger:
+    """The chain as a tagger that reads no characters, with a row of features for each word `(V, E)`."""
     model = SequenceTagger(
-        vocabulary,
-        [PAD, UNKNOWN],
-        labels_of(tags, len(chain.dense[0][1])),
-        word_size=table.shape[1],
-        character_output=0,
+        codec,
+        embedding_size=table.shape[1],
+        characters=CharacterOptions(output_size=0),
+        head=head,
         **_sizes(chain),
-        **options,
     )
     _fill(model, chain, table, [model.head])
     return model.eval()
@@ -173,18 +172,18 @@ def _sizes(chain: Chain) -> dict:
     }
 
 
-def labels_of(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> list[str]:
+def labels_of(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> Inventory:
     """The labels in the order of a model's outputs, whose numbers they are by default.
 
     Raises:
         ZooError: there are more or fewer than outputs, or they number others.
     """
     if labels is None:
-        return [str(i) for i in range(count)]
+        return Inventory(str(i) for i in range(count))
     if isinstance(labels, Mapping):
         if any(number not in labels.values() for number in range(count)) or len(labels) != count:
             raise ZooError(f"expected labels and the numbers 0 to {count - 1} of the model's outputs, got {labels}")
         labels = sorted(labels, key=labels.__getitem__)
     if len(labels) != count:
         raise ZooError(f"the model tells {count} labels apart, got {len(labels)}: {', '.join(map(str, labels))}")
-    return [str(label) for label in labels]
+    return Inventory(str(label) for label in labels)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
+from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError, unknown_name
-from zoo.interop.foreign import UNLIMITED, Chain, make_classifier, make_tagger, read_index, vocabulary_of
+from zoo.interop.foreign import UNLIMITED, Chain, labels_of, make_classifier, make_tagger, read_index, vocabulary_of
 from zoo.interop.keras_file import read_keras
 from zoo.models.classifier import TextClassifier
 from zoo.models.tagger import SequenceTagger
-from zoo.text import FILLING, START, UNKNOWN
+from zoo.text import FILLING, PAD, START, UNKNOWN, Vocabulary
 
 PADDINGS = {"pre": "before", "post": "after", "none": "nowhere"}  # where texts are filled up, in our words
 
@@ -101,11 +102,20 @@ def import_keras(
         index[FILLING] = 0
     unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
-    options = {"tokenizer": tokenizer or "keras", "lowercase": lowercase is not False, "truncate": truncate}
-    options |= {"skip_unknown": unknown is None}
-    options |= {"max_length": _length(chain, max_length, fill), "start": index_from > 0}
-    options |= {"fill": fill, "empty": "nothing"}
-    return make_classifier(chain, vocabulary, table, labels, options)
+    codec = ClassificationCodec(
+        vocabulary,
+        labels_of(labels, chain.num_labels),
+        multi_label=chain.multi_label,
+        tokenizer=tokenizer or "keras",
+        lowercase=lowercase is not False,
+        max_length=_length(chain, max_length, fill),
+        truncate=truncate,
+        skip_unknown=unknown is None,
+        start=index_from > 0,
+        fill=fill,
+        empty="nothing",
+    )
+    return make_classifier(chain, codec, table)
 
 
 def _tagger(
@@ -132,8 +142,14 @@ def _tagger(
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
     if lowercase is None:
         lowercase = all(word == word.lower() for word in index if word != unknown)
-    options = {"tokenizer": tokenizer or "whitespace", "lowercase": lowercase}
-    return make_tagger(chain, vocabulary, table, labels, options)
+    codec = TaggingCodec(
+        vocabulary,
+        Vocabulary((PAD, UNKNOWN)),
+        labels_of(labels, chain.num_labels),
+        tokenizer=tokenizer or "whitespace",
+        lowercase=lowercase,
+    )
+    return make_tagger(chain, codec, table)
 
 
 def _known(index: dict[str, int], limit: int) -> dict[str, int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.interop.foreign import (
     UNLIMITED,
@@ -23,7 +25,7 @@ from zoo.interop.foreign import (
 from zoo.interop.state_dicts import read_state_dict, refuse_seq2seq
 from zoo.models.classifier import TextClassifier
 from zoo.models.tagger import SequenceTagger
-from zoo.text import PAD, UNKNOWN
+from zoo.text import PAD, UNKNOWN, Inventory, Vocabulary
 
 # What the layers of the tutorials' classes are called. The head's name tells a tagger from a classifier.
 EMBEDDINGS, RECURRENT = ("embedding", "word_embeddings", "word_embeds"), ("lstm", "gru", "rnn")
@@ -77,12 +79,12 @@ def import_state_dict(
     index.pop(PAD, None)
     unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
-    options = {"tokenizer": tokenizer, "lowercase": lowercase}
+    known = labels_of(labels, chain.num_labels)
     if names.head == CLASSIFIER:
-        return make_classifier(chain, vocabulary, table, labels, options | {"max_length": UNLIMITED})
-    if CRF not in weights:
-        return make_tagger(chain, vocabulary, table, labels, options)
-    return _with_crf(chain, weights[CRF], vocabulary, table, labels, options)
+        codec = ClassificationCodec(vocabulary, known, tokenizer=tokenizer, lowercase=lowercase, max_length=UNLIMITED)
+        return make_classifier(chain, codec, table)
+    codec = TaggingCodec(vocabulary, Vocabulary((PAD, UNKNOWN)), known, tokenizer=tokenizer, lowercase=lowercase)
+    return _with_crf(chain, weights[CRF], codec, table) if CRF in weights else make_tagger(chain, codec, table)
 
 
 class Names(NamedTuple):
@@ -123,17 +125,11 @@ def _tutorial_chain(weights: dict[str, Tensor], names: Names) -> Chain:
     gates = _check_shapes(weights, parameters, names)
     layers = [[Direction(*(weights[name] for name in way)) for way in layer] for layer in parameters]
     dense = [(weights[f"{head}.weight"], weights[f"{head}.bias"])]
-    return Chain(weights[f"{embedding}.weight"], CELLS[gates], layers, "last", dense)
+    pooling = "last" if head == CLASSIFIER else None
+    return Chain(weights[f"{embedding}.weight"], CELLS[gates], layers, pooling, dense)
 
 
-def _with_crf(
-    chain: Chain,
-    transitions: Tensor,
-    vocabulary: list[str],
-    table: Tensor,
-    tags: Sequence[str] | Mapping[str, int] | None,
-    options: dict,
-) -> SequenceTagger:
+def _with_crf(chain: Chain, transitions: Tensor, codec: TaggingCodec, table: Tensor) -> SequenceTagger:
     """The BiLSTM-CRF, whose `transitions (K, K)` score going to the tag of a row from that of a column."""
     ((weight, bias),) = chain.dense
     if transitions.shape != (len(bias), len(bias)):
@@ -145,10 +141,10 @@ def _with_crf(
             f"expected {CRF} that score going to START, and coming from STOP, with -10000, as the tutorial has them, "
             f"got {len(start)} such rows and {len(stop)} such columns"
         )
-    names = labels_of(tags, len(bias))
     kept = [number for number in range(len(bias)) if number not in (*start, *stop)]
     chain = chain._replace(dense=[(weight[kept], bias[kept])])
-    tagger = make_tagger(chain, vocabulary, table, [names[number] for number in kept], options | {"head": "crf"})
+    codec = replace(codec, tags=Inventory(codec.tags[number] for number in kept))
+    tagger = make_tagger(chain, codec, table, head="crf")
     tagger.crf.start.copy_(transitions[kept, start[0]])
     tagger.crf.end.copy_(transitions[stop[0], kept])
     tagger.crf.transition.copy_(transitions[kept][:, kept].T)

@@ -5,29 +5,33 @@ Shapes: B texts, T tokens, X embedding features, D * H backbone outputs, P pooli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from zoo.batches.bucketing import group_for_prediction
-from zoo.batches.classification import ClassificationBatch, ClassificationDataset
-from zoo.batches.indexers import WordIndexer
-from zoo.codec import Codec, classifier_codec
-from zoo.errors import ZooError, unknown_name
+from zoo.batches.classification import ClassificationBatch, ClassificationInputs, Texts
+from zoo.codecs import ClassificationCodec
+from zoo.errors import ZooError
 from zoo.metrics.classification import ClassificationMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
+from zoo.models.options import OptimizerOptions, RegularizationOptions
 from zoo.nn.adversary import movable, steepest
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
-from zoo.nn.dropout import LockedDropout, check_probability
+from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import WordEmbedding
 from zoo.nn.pooling import Pooled, Pooling
-from zoo.text import Inventory, Preprocessor, Vocabulary, require_words
 from zoo.threads import side_by_side
+
+# From this probability on, a text has a label of several.
+THRESHOLD = 0.5
 
 
 class TextClassifier(ZooModule):
@@ -38,127 +42,68 @@ class TextClassifier(ZooModule):
     ['positive']
 
     Args:
-        vocabulary: the tokens of the training split, `<pad>` and `<unk>` first.
-        labels: its labels, two at least.
-        multi_label: whether a text may have several labels, or none.
-        positive: of two labels the one that ranking and F1 are about; by default the second.
-        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
-        pieces: the state of the `zoo.text.SentencePieces`, for the last.
-        stop_words: tokens to leave out, in lower case.
-        lowercase: whether tokens are looked up in lower case.
-        skip_unknown: whether tokens that the vocabulary lacks are left out, and not read as unknown ones.
-        max_length: tokens of a text that are read at most.
-        truncate: which part of a longer text is read: its "head", its "tail", or "both" ends.
-        start: whether a text begins with a token `zoo.text.START`.
-        fill: where tokens `zoo.text.FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it,
-            or "nowhere". The model reads them as any other token: it is for models that were trained so.
-        empty: what a text without a token is read as: one "unknown" token, or "nothing".
-        vector_words: the words that imported vectors exist for, `<pad>` and `<unk>` first (`import_vectors`).
-        vector_size: their number of features.
-        tune_vectors: whether training changes them.
-        embedding_size: features of a token's own embedding.
+        codec: how texts become ids, and which labels there are; a datamodule fits one
+            (`ClassificationDataModule(...).codec`).
         cell: the backbone's cell, a key of `zoo.CELLS`.
-        hidden_size: its units per layer and direction.
+        hidden_size: H, its units per layer and direction.
         num_layers: its layers.
         bidirectional: whether it reads in both directions.
-        pooling: one or several, joined by "+", of "last", "mean", "max" and "attention".
+        embedding_size: features of a token's own embedding.
+        tune_vectors: whether training changes imported vectors.
+        pooling: how the states of all tokens become one vector: "last", "mean", "max" or "attention", or several of
+            them, joined by "+" (see `zoo.nn.pooling.Pooling`).
         head_size: features of a hidden layer with ReLU between the pooled vector and the scores; 0 for none.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
         recurrent: further options of the recurrent layers.
-        token_dropout: probability that a token is read as an unknown one.
-        label_smoothing: share of the target spread over all labels.
-        adversarial: how far, relative to their length, a text's embeddings are moved to where the loss grows fastest,
-            for a second pass (Miyato et al. 2017); 0 for none. A step then takes twice as long.
-        class_weights: how much a text of each label counts in the loss; with several labels a text, how much
-            having the label counts against not having it. All alike when empty.
-        learning_rate: the highest of the schedule.
-        weight_decay: of the weight matrices, embeddings excepted.
-        warmup: share of the steps in which the learning rate rises.
+        regularization: token dropout, label smoothing (with several labels a text towards one half), and adversarial
+            training, which moves each text by itself.
+        class_weights: how much a text of each label counts in the loss, in the order of `codec.labels`; with several
+            labels a text, how much having the label counts against not having it. Empty where all count alike.
+        optimizer: AdamW and its schedule.
 
     Raises:
-        ValueError: an unknown cell, pooling, tokenizer, truncation or positive label (the known ones are
-            listed), fewer than two labels, wrong weights, or stop words or vectors with sentencepiece.
+        ZooError: an unknown cell or pooling (the known ones are listed), a negative head_size, or class weights that
+            are not a number above 0 for each label.
     """
 
     unit = "text"
+    codec: ClassificationCodec
+    temperature: Tensor  # (), by which scores are divided
+    class_weights: Tensor | None  # (K,)
 
     def __init__(
         self,
-        vocabulary: Sequence[str],
-        labels: Sequence[str],
+        codec: ClassificationCodec | Mapping[str, Any],
         *,
-        multi_label: bool = False,
-        positive: str | None = None,
-        tokenizer: str = "words",
-        pieces: Sequence[str] = (),
-        stop_words: Sequence[str] = (),
-        lowercase: bool = True,
-        skip_unknown: bool = False,
-        max_length: int = 400,
-        truncate: str = "head",
-        start: bool = False,
-        fill: str = "nowhere",
-        empty: str = "unknown",
-        vector_words: Sequence[str] = (),
-        vector_size: int = 0,
-        tune_vectors: bool = False,
-        embedding_size: int = 200,
         cell: str = "lstm",
         hidden_size: int = 200,
         num_layers: int = 1,
         bidirectional: bool = True,
+        embedding_size: int = 200,
+        tune_vectors: bool = False,
         pooling: str = "mean+max",
         head_size: int = 0,
         dropout: float = 0.5,
         recurrent: RecurrentOptions = RecurrentOptions(),
-        token_dropout: float = 0.1,
-        label_smoothing: float = 0.0,
-        adversarial: float = 0.0,
+        regularization: RegularizationOptions = RegularizationOptions(token_dropout=0.1),
         class_weights: Sequence[float] = (),
-        learning_rate: float = 2e-3,
-        weight_decay: float = 0.01,
-        warmup: float = 0.1,
+        optimizer: OptimizerOptions = OptimizerOptions(learning_rate=2e-3),
     ):
         super().__init__()
-        vocabulary, labels, pieces, stop_words = list(vocabulary), list(labels), list(pieces), list(stop_words)
-        vector_words, class_weights = list(vector_words), list(class_weights)
-        options = RecurrentOptions.of(recurrent)
-        recurrent = asdict(options)
-        self.save_hyperparameters(logger=False)  # plain types; `settings` leaves out the long ones
-        if len(labels) < 2 and not multi_label:
-            raise ZooError(f"expected at least two labels to choose from, got {', '.join(labels) or 'none'}")
-        possible = [weight for weight in class_weights if isinstance(weight, int | float) and 0 < weight < float("inf")]
-        if class_weights and (possible != class_weights or len(possible) != len(labels)):
-            raise ZooError(f"expected a class weight above 0 for each of {len(labels)} labels, got {class_weights}")
-        for name, p in (("token_dropout", token_dropout), ("label_smoothing", label_smoothing)):
-            check_probability(name, p)
-        if head_size < 0 or adversarial < 0:
-            raise ZooError(f"expected head_size and adversarial of at least 0, got {head_size} and {adversarial}")
-        require_words(tokenizer, {"imported vectors": vector_words})
-        binary = len(labels) == 2 and not multi_label
-        if positive is not None and (not binary or positive not in labels):
-            known = labels if binary else ["none, as there are not two labels to choose from: --model.positive null"]
-            raise unknown_name("positive label (--model.positive)", positive, known)
-        self.labels, self.multi_label = Inventory(labels), multi_label
-        self.indexer = WordIndexer(Vocabulary(vocabulary), Vocabulary(vector_words), lowercase=lowercase)
-        self.preprocess = Preprocessor(
-            tokenizer,
-            pieces=pieces,
-            stop_words=stop_words,
-            known=self.indexer.knows if skip_unknown else None,
-            max_length=max_length,
-            truncate=truncate,
-            start=start,
-            fill=fill,
-            empty=empty,
-        )
+        self.save_arguments(locals())
+        self.codec = codec = ClassificationCodec.of(codec)
+        self.regularization = regularization = RegularizationOptions.of(regularization)
+        self.use_optimizer(OptimizerOptions.of(optimizer))
+        _check_class_weights(class_weights, len(codec.labels))
+        if head_size < 0:
+            raise ZooError(f"expected a head_size of at least 0, got {head_size}")
         self.embedding = WordEmbedding(
-            len(vocabulary),
-            num_vectors=len(vector_words),
+            len(codec.vocabulary),
+            num_vectors=len(codec.vector_words),
             word_size=embedding_size,
-            vector_size=vector_size,
+            vector_size=codec.vector_size,
             tune_vectors=tune_vectors,
-            word_dropout=token_dropout,
+            word_dropout=regularization.token_dropout,
         )
         self.dropout = LockedDropout(dropout)
         self.backbone = RecurrentBackbone(
@@ -168,82 +113,89 @@ class TextClassifier(ZooModule):
             num_layers=num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
-            options=options,
+            options=RecurrentOptions.of(recurrent),
         )
         self.pooling = Pooling(pooling, self.backbone.output_size)
-        pooled = self.pooling.output_size
-        hidden = [LockedDropout(dropout), nn.Linear(pooled, head_size), nn.ReLU()] if head_size else []
-        scores = nn.Linear(head_size or pooled, len(labels))
+        pooled_size = self.pooling.output_size
+        hidden = [LockedDropout(dropout), nn.Linear(pooled_size, head_size), nn.ReLU()] if head_size else []
+        scores = nn.Linear(head_size or pooled_size, len(codec.labels))
         self.head = nn.Sequential(*hidden, LockedDropout(dropout), scores)
-        self.label_smoothing, self.adversarial = label_smoothing, adversarial
         self.register_buffer("temperature", torch.ones(()))
         weights = torch.tensor(class_weights, dtype=torch.float) if class_weights else None
         self.register_buffer("class_weights", weights, persistent=False)
-        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.monitor = "val/macro_f1"
-        positive = (positive or labels[1]) if binary else None
-        self.metrics = nn.ModuleDict(
-            {stage: ClassificationMetrics(labels, positive, multi_label=multi_label) for stage in ("val", "test")}
-        )
+        self.metrics = nn.ModuleDict({stage: self._new_metrics() for stage in ("val", "test")})
 
-    @property
-    def codec(self) -> Codec:
-        return classifier_codec(self.indexer, self.preprocess, self.labels, self.multi_label)
+    def _new_metrics(self) -> ClassificationMetrics:
+        codec = self.codec
+        return ClassificationMetrics(list(codec.labels), codec.positive, multi_label=codec.multi_label)
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors: `(len(vector_words) - 2, vector_size)`, without the two special entries."""
+        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
         self.embedding.import_vectors(table)
 
-    def forward(self, batch: ClassificationBatch) -> Tensor:
-        """The score of each label, before the softmax or sigmoid: a batch -> `(B, K)`."""
-        return self.score(self.encode(batch).vectors)
+    def forward(self, inputs: ClassificationInputs) -> Tensor:
+        """The score of each label, before the softmax or sigmoid: texts -> `(B, K)`."""
+        return self.score(self.encode(inputs).vectors)
 
-    def encode(self, batch: ClassificationBatch) -> Pooled:
-        """A batch -> a vector for each text `(B, P * D * H)`, and the weights of its tokens where it has some."""
-        return self.pool(self.embedding(batch.word_ids, batch.vector_ids), batch.lengths)
+    def encode(self, inputs: ClassificationInputs) -> Pooled:
+        """Texts -> the pooled vector of each `(B, P * D * H)`, and the attention weights of its tokens if there are
+        any."""
+        return self.pool(self.embedding(inputs.word_ids, inputs.vector_ids), inputs.lengths)
 
     def pool(self, x: Tensor, lengths: Tensor) -> Pooled:
-        """Embedded tokens `x (B, T, X)` of texts of `lengths (B,)` -> as `encode`."""
+        """Embedded tokens `x (B, T, X)` of texts of `lengths (B,)` -> what `encode` returns."""
         return self.pooling(self.backbone(self.dropout(x), lengths), lengths)
 
     def score(self, vectors: Tensor) -> Tensor:
-        """Pooled vectors `(B, P * D * H)` -> as `forward`, without autocast, which slows so small a product down."""
+        """Pooled vectors `(B, P * D * H)` -> the score of each label `(B, K)`.
+
+        It is computed without autocast, which makes so small a product slower.
+        """
         with torch.autocast(vectors.device.type, enabled=False):
             # The buffer has the precision of the weights, which those of a quantized head no longer tell.
             return self.head(vectors.to(self.temperature.dtype))
 
-    def loss(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy per text, binary for each label where a text may have several."""
+    def loss(self, scores: Tensor, gold: Tensor) -> Tensor:
+        """Mean cross-entropy per text; where a text may have several labels, binary cross-entropy of each label.
+
+        Args:
+            scores: `(B, K)`.
+            gold: as in a `ClassificationBatch`.
+        """
         scores = scores.float()
-        # A Trainer may hold weights and labels in another precision.
+        smoothing = self.regularization.label_smoothing
+        # A Trainer may keep weights and gold in another precision.
         weights = None if self.class_weights is None else self.class_weights.float()  # (K,)
-        if not self.multi_label:
-            return F.cross_entropy(scores, labels, weights, label_smoothing=self.label_smoothing)
-        labels = labels.float()  # (B, K)
-        labels = labels.lerp(torch.full_like(labels, 0.5), self.label_smoothing)
-        return F.binary_cross_entropy_with_logits(scores, labels, pos_weight=weights)
+        if not self.codec.multi_label:
+            return F.cross_entropy(scores, gold, weights, label_smoothing=smoothing)
+        gold = gold.float()  # (B, K)
+        gold = gold.lerp(torch.full_like(gold, 0.5), smoothing)
+        return F.binary_cross_entropy_with_logits(scores, gold, pos_weight=weights)
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Scores -> probabilities, both `(B, K)`, by the temperature that made dev most likely."""
+        """Scores -> probabilities, both `(B, K)`, at the temperature that made dev most likely (Guo et al. 2017)."""
         scores = scores.float() / self.temperature
-        return scores.sigmoid() if self.multi_label else scores.softmax(-1)
+        return scores.sigmoid() if self.codec.multi_label else scores.softmax(-1)
 
     def training_step(self, batch: ClassificationBatch, _) -> Tensor:
-        x = self.embedding(batch.word_ids, batch.vector_ids)  # (B, T, X)
-        if self.adversarial:
+        inputs, gold = batch.inputs, batch.gold
+        x = self.embedding(inputs.word_ids, inputs.vector_ids)  # (B, T, X)
+        distance = self.regularization.adversarial
+        if distance:
             x = movable(x)
-        loss = self.loss(self.score(self.pool(x, batch.lengths).vectors), batch.labels)
-        if self.adversarial:
-            worse = x + self.adversarial * steepest(loss, x, rows=True)
-            worst = self.loss(self.score(self.pool(worse, batch.lengths).vectors), batch.labels)
+        loss = self.loss(self.score(self.pool(x, inputs.lengths).vectors), gold)
+        if distance:
+            worse = x + distance * steepest(loss, x, rows=True)
+            worst = self.loss(self.score(self.pool(worse, inputs.lengths).vectors), gold)
             loss = (loss + worst) / 2
         return loss
 
     def _evaluate(self, stage: str, batch: ClassificationBatch) -> None:
-        scores = self(batch)
-        self.metrics[stage].update(scores, batch.labels, batch.rows)
-        loss = self.loss(scores, batch.labels)
-        self.log(f"{stage}/loss", loss, batch_size=len(batch.lengths), on_epoch=True, sync_dist=True)
+        scores = self(batch.inputs)
+        self.metrics[stage].update(scores, batch.gold, batch.rows)
+        loss = self.loss(scores, batch.gold)
+        self.log(f"{stage}/loss", loss, batch_size=len(batch.rows), on_epoch=True, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         # Each checkpoint has the temperature of its own weights.
@@ -260,12 +212,12 @@ class TextClassifier(ZooModule):
         # A weight average, whose weights these are, knows only the temperature of an epoch before.
         checkpoint["state_dict"]["temperature"] = self.temperature.clone()
 
-    def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict]:
+    def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict[str, Any]]:
         """Classifies texts, in the given order, on the device and under the autocast that are in force.
 
         Args:
             texts: an empty one is classified too. A text is read as one, however many sentences it has; of one with
-                more than `max_length` tokens, the part that `truncate` says.
+                more than `codec.max_length` tokens, the part that `codec.truncate` says.
             max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
                 both, results do not change.
 
@@ -275,10 +227,10 @@ class TextClassifier(ZooModule):
         Raises:
             ZooError: inputs that are no texts.
         """
-        return [result for result, _, _ in self._classify(texts, max_tokens)]
+        return [answer for answer, _, _ in self._classify(texts, max_tokens)]
 
-    def explain(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict]:
-        """As `predict`, with the "tokens" that were read and the "weights" that the attention gave them.
+    def explain(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict[str, Any]]:
+        """What `predict` returns, with the "tokens" that were read and the "weights" that the attention gave them.
 
         Raises:
             ZooError: the model has no pooling by attention, or inputs are no texts.
@@ -287,30 +239,49 @@ class TextClassifier(ZooModule):
             names = "+".join(self.pooling.names)
             raise ZooError(f"this model pools by {names} and has no weights: train one with pooling='attention'")
         classified = self._classify(texts, max_tokens)
-        return [{**result, "tokens": tokens, "weights": weights} for result, tokens, weights in classified]
+        return [{**answer, "tokens": tokens, "weights": weights} for answer, tokens, weights in classified]
 
     @torch.inference_mode()
-    def _classify(self, texts: Sequence[str], max_tokens: int) -> list[tuple[dict, list[str], list[float]]]:
-        tokens = [self.preprocess(text) for text in check_texts(texts)]
-        encoded = ClassificationDataset(tokens, self.indexer)
-        results: list = [None] * len(tokens)
+    def _classify(self, texts: Sequence[str], max_tokens: int) -> list[_Classified]:
+        tokens = [self.codec.preprocessor(text) for text in check_texts(texts)]
+        encoded = Texts(tokens, self.codec.indexer)
         model = self.in_evaluation()
 
-        def classify(rows: list[int]) -> None:
-            batch = ClassificationBatch(
-                *(None if part is None else part.to(model.device) for part in encoded.batch(rows))
-            )
-            pooled = model.encode(batch)
+        def classify(rows: list[int]) -> list[_Classified]:
+            pooled = model.encode(move_data_to_device(encoded.inputs(rows), model.device))
             probabilities = model.probabilities(model.score(pooled.vectors)).tolist()
             weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()
-            for row, chances, attended in zip(rows, probabilities, weights, strict=True):
-                results[row] = model._result(chances), tokens[row], attended[: len(tokens[row])]
+            return [
+                _Classified(model._answer(of_labels), tokens[row], of_tokens[: len(tokens[row])])
+                for row, of_labels, of_tokens in zip(rows, probabilities, weights, strict=True)
+            ]
 
-        side_by_side(classify, group_for_prediction(encoded.lengths, max_tokens, model.device), model.device)
-        return results
+        batches = group_for_prediction(encoded.lengths, max_tokens, model.device)
+        answers: dict[int, _Classified] = {}
+        for rows, classified in zip(batches, side_by_side(classify, batches, model.device), strict=True):
+            answers.update(zip(rows, classified, strict=True))
+        return [answers[row] for row in range(len(tokens))]
 
-    def _result(self, probabilities: list[float]) -> dict:
-        named = dict(zip(self.labels, probabilities, strict=True))
-        if self.multi_label:
-            return {"labels": [label for label, p in named.items() if p >= 0.5], "probabilities": named}
-        return {"label": max(named, key=named.get), "probabilities": named}
+    def _answer(self, probabilities: list[float]) -> dict[str, Any]:
+        named = dict(zip(self.codec.labels, probabilities, strict=True))
+        if self.codec.multi_label:
+            present = [label for label, probability in named.items() if probability >= THRESHOLD]
+            return {"labels": present, "probabilities": named}
+        return {"label": max(named, key=named.__getitem__), "probabilities": named}
+
+
+class _Classified(NamedTuple):
+    """What a text was classified as, and what was read of it."""
+
+    answer: dict[str, Any]
+    tokens: list[str]
+    weights: list[float]  # of the tokens, from the attention; empty without one
+
+
+def _check_class_weights(weights: Sequence[float], num_labels: int) -> None:
+    """Refuses weights, if any, that are not a number above 0 for each label."""
+    for weight in weights:
+        if not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise ZooError(f"expected a class weight above 0 for each of {num_labels} labels, got {list(weights)}")
+    if len(weights) not in (0, num_labels):
+        raise ZooError(f"expected a class weight above 0 for each of {num_labels} labels, got {list(weights)}")

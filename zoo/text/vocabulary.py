@@ -34,17 +34,25 @@ class Vocabulary(Inventory):
             del self._ids[PAD]
 
     @classmethod
-    def fit(cls, pieces: Iterable[str], *, min_count: int = 1, specials: Sequence[str] = (PAD, UNKNOWN)) -> Vocabulary:
+    def fit(
+        cls,
+        pieces: Iterable[str],
+        *,
+        min_count: int = 1,
+        size: int | None = None,
+        specials: Sequence[str] = (PAD, UNKNOWN),
+    ) -> Vocabulary:
         """Counts the pieces of a training split; the most frequent come first, ties in alphabetical order.
 
         Args:
             pieces: every occurrence in the training split.
             min_count: pieces that occur less often are left out.
+            size: how many pieces are kept at most, the most frequent; all by default.
             specials: entries that come before all others whether or not they occur.
         """
         counts = Counter(pieces)
-        kept = (piece for piece in by_frequency(counts) if counts[piece] >= min_count and piece not in specials)
-        return cls((*specials, *kept))
+        kept = [piece for piece in by_frequency(counts) if counts[piece] >= min_count and piece not in specials]
+        return cls((*specials, *kept[:size]))
 
     def ids(self, pieces: Iterable[str]) -> list[int]:
         """The id of each piece; that of `<unk>` for those never seen.
