@@ -20,7 +20,7 @@ FILES = (
     "attention-1.png", "attention-2.png", "attention-3.png",
     f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt",
     f"{CHECKPOINTS}/best.ckpt.part", f"{CHECKPOINTS}/last.ckpt.part",  # of a run that was killed while it wrote one
-    f"{MODEL}/config.json", f"{MODEL}/vocabulary.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
+    f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     "wandb/run-id",
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.models.options import CharacterOptions
 
-FILES = ["config.json", "vocabulary.json", "model.safetensors"]
+FILES = ["config.json", "codec.json", "model.safetensors"]
 TEXTS = ["free prize now", "see you at home", "so it is"]
 MUTANTS = int(os.environ.get("ZOO_MUTANTS", "60"))
 ODD = [None, True, -1, 0, 1.5, 10**6, 10**12, 10**30, float("nan"), "", "x", "<pad>", "\ud800", [], [[]], {}, ["a"]]

@@ -86,7 +86,7 @@ def test_a_run_leaves_exactly_its_files(trained):
         "config.yaml", "metrics.json", "scores.txt", "learning-curve.csv", "learning-curve.png",
         "confusion.png", "mistakes.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-        "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
+        "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json",
     }  # fmt: skip
     assert files <= set(FILES)
     facts = json.loads((trained / "metrics.json").read_text())
@@ -477,7 +477,7 @@ def test_a_classifier_leaves_exactly_its_files(classified):
         "config.yaml", "metrics.json", "scores.txt", "mistakes.tsv",
         "learning-curve.csv", "learning-curve.png", "confusion.png", "reliability.png", "precision-recall.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-        "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
+        "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json",
     }  # fmt: skip
     assert files <= set(FILES)
     scores = json.loads((classified / "metrics.json").read_text())["scores"]

@@ -20,7 +20,7 @@ FILES = {
     "config.yaml", "metrics.json", "scores.txt", "samples.txt", "outputs.jsonl",
     "learning-curve.csv", "learning-curve.png",
     "attention-1.png", "attention-2.png", "attention-3.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-    "model/config.json", "model/vocabulary.json", "model/model.safetensors", "model/card.json",
+    "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json",
 }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(complete):
 
 
 def test_stop_words_and_vectors_are_part_of_the_model(complete, tmp_path):
-    words = json.loads((complete / "model/vocabulary.json").read_text("utf-8"))
+    words = json.loads((complete / "model/codec.json").read_text("utf-8"))
     assert "the" in words["stop_words"] and words["vector_words"] == ["<pad>", "<unk>", "fire", "barn", "Mayor"]
     args = ["test", "--model", complete / "model", "--trainer.precision=32-true"]
     again = json.loads(run("summarization", *args, cwd=tmp_path).stdout)
