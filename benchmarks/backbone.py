@@ -36,6 +36,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from datamodules import TaggingDataModule
 from zoo import CELLS, RecurrentBackbone, SequenceTagger
+from zoo.models.options import RegularizationOptions
 from zoo.nn.cells import choose_kernel
 from zoo.nn.cells.base import Cell
 
@@ -321,7 +322,9 @@ def tagger(bench: Bench, rounds: int = 2) -> None:
         accuracy = {}
         for _, kernel in track(list(product(range(rounds), seconds)), precision, console=STATUS):
             pl.seed_everything(0, verbose=False)
-            model = SequenceTagger(data.words, data.characters, data.tags, label_smoothing=0.1)
+            model = SequenceTagger(
+                data.codec, regularization=RegularizationOptions(token_dropout=0.2, label_smoothing=0.1)
+            )
             for cell in model.modules():
                 if isinstance(cell, Cell):
                     cell.options = replace(cell.options, kernel=kernel)

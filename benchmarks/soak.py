@@ -70,7 +70,7 @@ def train_until(stop: threading.Event, steps: list[int]) -> Callable[[], None]:
 
     def train() -> None:
         data = TaggingDataModule("sample-en")
-        tagger = zoo.SequenceTagger(data.words, data.characters, data.tags, hidden_size=64)
+        tagger = zoo.SequenceTagger(data.codec, hidden_size=64)
         pl.Trainer(**LEARNING, enable_model_summary=False, callbacks=[Watch()], accelerator="cpu").fit(tagger, data)
 
     return train

@@ -11,6 +11,7 @@ from zoo_training import VERSIONS, take_settings, train
 from datamodules.readers.conllu import TaggedSentence
 from datamodules.tagging import TaggingDataModule
 from zoo.hub.pretrained import from_pretrained
+from zoo.models.options import CharacterOptions
 from zoo.models.tagger import SequenceTagger
 
 CLIP = 5.0  # as flair's trainer
@@ -47,10 +48,12 @@ def main() -> None:
     data.setup("fit")
     sentences = [list(sentence.tokens) for sentence in data.sentences("test")]
     turns.give(lstm_zoo=VERSIONS, sentences_per_step=len(data.sentences("train")) / len(data.train_dataloader()))
-    model = SequenceTagger(
-        data.words, data.characters, data.tags, lowercase=data.lowercase, **settings["training"].pop("sizes")
+    sizes = settings["training"].pop("sizes")
+    characters = CharacterOptions(
+        sizes.pop("character_size"), sizes.pop("character_output"), sizes.pop("character_encoder")
     )
-    train(turns, model, data, lambda batch: int(batch.lengths.sum()), clip=CLIP, **settings["training"])
+    model = SequenceTagger(data.codec, embedding_size=sizes.pop("word_size"), characters=characters, **sizes)
+    train(turns, model, data, lambda batch: int(batch.num_tokens), clip=CLIP, **settings["training"])
     while True:
         turns.give(**tag(sentences, **turns.take()))
 
