@@ -12,6 +12,7 @@ from zoo.text.vocabulary import PAD, UNKNOWN
 
 BEGIN, END = "<s>", "</s>"
 SPECIALS = (PAD, UNKNOWN, BEGIN, END)  # their ids are 0, 1, 2, 3
+BEGIN_ID, END_ID = 2, 3
 SPACE = "\u2581"  # as in sentencepiece: white space before a piece
 SPLITTERS = {"words": split_words, "jieba": split_jieba}
 TOKENIZERS = ("sentencepiece", "characters", *SPLITTERS)
