@@ -156,7 +156,8 @@ class TextMetrics(Metric):
     """
 
     is_differentiable = False
-    higher_is_better = True
+    # Its scores differ in their direction: see `zoo.metrics.display`.
+    higher_is_better = None
     full_state_update = False
 
     def __init__(self, metric: str, language: str):
