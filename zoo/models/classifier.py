@@ -20,11 +20,11 @@ from zoo.errors import ZooError, unknown_name
 from zoo.metrics.classification import ClassificationMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
-from zoo.nn.adversary import movable, steepest
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.dropout import LockedDropout, check_probability
 from zoo.nn.embeddings import WordEmbedding
+from zoo.nn.losses import adversarial_perturbation, ensure_gradient
 from zoo.nn.pooling import Pooled, Pooling
 from zoo.text import Inventory, Preprocessor, Vocabulary, require_words
 from zoo.threads import side_by_side
@@ -231,10 +231,10 @@ class TextClassifier(ZooModule):
     def training_step(self, batch: ClassificationBatch, _) -> Tensor:
         x = self.embedding(batch.word_ids, batch.vector_ids)  # (B, T, X)
         if self.adversarial:
-            x = movable(x)
+            x = ensure_gradient(x)
         loss = self.loss(self.score(self.pool(x, batch.lengths).vectors), batch.labels)
         if self.adversarial:
-            worse = x + self.adversarial * steepest(loss, x, rows=True)
+            worse = x + adversarial_perturbation(loss, x, self.adversarial, per_row=True)
             worst = self.loss(self.score(self.pool(worse, batch.lengths).vectors), batch.labels)
             loss = (loss + worst) / 2
         return loss

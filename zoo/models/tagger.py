@@ -24,14 +24,13 @@ from zoo.masks import padding_mask
 from zoo.metrics.tagging import TaggingMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_sentences
-from zoo.nn.adversary import movable, steepest
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.crf import FORBIDDEN, LinearChainCRF
 from zoo.nn.dropout import LockedDropout, check_probability
 from zoo.nn.embeddings import FormEmbedding, gather_forms
 from zoo.nn.form_cache import FormCache
-from zoo.nn.neighbours import NeighbourPrediction
+from zoo.nn.losses import LanguageModelingLoss, adversarial_perturbation, ensure_gradient
 from zoo.text import TOKENIZERS, UNKNOWN_ID, Inventory, Vocabulary
 from zoo.text.tag_schemes import transitions
 from zoo.threads import side_by_side
@@ -172,7 +171,7 @@ class SequenceTagger(ZooModule):
             self.crf = LinearChainCRF(len(tags), transitions(tags, scheme) if scheme else None)
         self.neighbours = None
         if language_model:
-            self.neighbours = NeighbourPrediction(hidden_size, len(words), word_size, bidirectional=bidirectional)
+            self.neighbours = LanguageModelingLoss(hidden_size, len(words), word_size, bidirectional=bidirectional)
         self.label_smoothing, self.adversarial, self.language_model = label_smoothing, adversarial, language_model
         self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.monitor = "val/span_f1" if scheme else "val/accuracy"
@@ -219,11 +218,11 @@ class SequenceTagger(ZooModule):
     def training_step(self, batch: TaggingBatch, _) -> Tensor:
         forms = self.embedding(batch.forms)  # (U, X)
         if self.adversarial:
-            forms = movable(forms)
+            forms = ensure_gradient(forms)
         sequence = self.encode(forms, batch.form_ids, batch.lengths)  # (B, T, D * H)
         loss = self.loss(self.head(sequence), batch.tag_ids, batch.lengths)
         if self.adversarial:
-            worse = forms + self.adversarial * steepest(loss, forms)
+            worse = forms + adversarial_perturbation(loss, forms, self.adversarial)
             worst = self.loss(self.score(worse, batch.form_ids, batch.lengths), batch.tag_ids, batch.lengths)
             loss = (loss + worst) / 2
         if self.neighbours is not None:
