@@ -27,7 +27,7 @@ from zoo.nn.embeddings import WordEmbedding
 from zoo.nn.losses import adversarial_perturbation, ensure_gradient
 from zoo.nn.pooling import Pooled, Pooling
 from zoo.text import Inventory, Preprocessor, Vocabulary, require_words
-from zoo.threads import side_by_side
+from zoo.threads import map_in_threads
 
 
 class TextClassifier(ZooModule):
@@ -306,7 +306,7 @@ class TextClassifier(ZooModule):
             for row, chances, attended in zip(rows, probabilities, weights, strict=True):
                 results[row] = model._result(chances), tokens[row], attended[: len(tokens[row])]
 
-        side_by_side(classify, group_for_prediction(encoded.lengths, max_tokens, model.device), model.device)
+        map_in_threads(classify, group_for_prediction(encoded.lengths, max_tokens, model.device), model.device)
         return results
 
     def _result(self, probabilities: list[float]) -> dict:

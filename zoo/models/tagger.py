@@ -33,7 +33,7 @@ from zoo.nn.form_cache import FormCache
 from zoo.nn.losses import LanguageModelingLoss, adversarial_perturbation, ensure_gradient
 from zoo.text import TOKENIZERS, UNKNOWN_ID, Inventory, Vocabulary
 from zoo.text.tag_schemes import transitions
-from zoo.threads import side_by_side
+from zoo.threads import map_in_threads
 
 HEADS = ("softmax", "crf")
 CHARACTERS = 16_384  # of forms that `predict` composes at once, padding included
@@ -272,7 +272,7 @@ class SequenceTagger(ZooModule):
             for row, ids in zip(rows, best, strict=True):
                 tags[row] = [model.tags[i] for i in ids[: lengths[row]]]
 
-        side_by_side(tag, group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
+        map_in_threads(tag, group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
         return tags
 
     def _embed(self, forms: list[str]) -> Tensor:
@@ -291,6 +291,6 @@ class SequenceTagger(ZooModule):
             characters, lengths = self.indexer.spell([forms[row] for row in rows])
             return encoder(characters.to(self.device), lengths.to(self.device))
 
-        parts = side_by_side(compose, batches, self.device)
+        parts = map_in_threads(compose, batches, self.device)
         order = torch.tensor([row for rows in batches for row in rows], device=self.device)  # (U,)
         return torch.cat(parts)[order.argsort()]
