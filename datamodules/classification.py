@@ -17,7 +17,7 @@ from datamodules.readers.tables import FORMATS, SEPARATOR, LabelledText, read_ta
 from zoo.batches.classification import ClassificationDataset
 from zoo.batches.indexers import WordIndexer
 from zoo.codec import Codec, classifier_codec
-from zoo.text import Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
+from zoo.text import Inventory, Preprocessor, SentencePieceModel, TextCounts, Vocabulary, require_words
 from zoo.text.stop_words import read_stop_words
 
 if TYPE_CHECKING:
@@ -159,12 +159,12 @@ class ClassificationDataModule(CorpusDataModule):
 
     @property
     def pieces(self) -> list[str]:
-        """The state of the `SentencePieces` of the training split; empty with other tokenizers."""
+        """The serialized `SentencePieceModel` of the training split; empty with other tokenizers."""
         if self._pieces is None:
             self._pieces = []
             if self.tokenizer == "sentencepiece":
                 texts = (text.text for text in self.texts("train"))
-                self._pieces = SentencePieces.fit(texts, self.num_pieces, lowercase=self.lowercase).state
+                self._pieces = SentencePieceModel.fit(texts, self.num_pieces, lowercase=self.lowercase).serialized
         return self._pieces
 
     @property

@@ -17,7 +17,7 @@ from zoo.batches.indexers import PairIndexer
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset
 from zoo.codec import Codec, writer_codec
 from zoo.errors import ZooError
-from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
+from zoo.text import SentencePieceModel, Vocabulary, require_words, split_sentences
 from zoo.text.languages import guess_language, primary_language
 from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
@@ -164,13 +164,13 @@ class Seq2SeqDataModule(CorpusDataModule):
 
     @property
     def source_pieces(self) -> list[str]:
-        """The state of the `SentencePieces` of sources; empty where there are none."""
-        return self.indexer.source.subwords.state if self.indexer.source.subwords else []
+        """The serialized `SentencePieceModel` of sources; empty where there are none."""
+        return self.indexer.source.subwords.serialized if self.indexer.source.subwords else []
 
     @property
     def target_pieces(self) -> list[str]:
         """That of targets; empty where it is that of sources too."""
-        return [] if self.joint or not self.indexer.target.subwords else self.indexer.target.subwords.state
+        return [] if self.joint or not self.indexer.target.subwords else self.indexer.target.subwords.serialized
 
     @property
     def language(self) -> str:
@@ -271,26 +271,26 @@ class Seq2SeqDataModule(CorpusDataModule):
         )
 
     def _learned(self, texts: Sequence[str]) -> list[str]:
-        """The state of the `SentencePieces` of these texts; empty with other tokenizers."""
+        """The serialized `SentencePieceModel` of these texts; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
             return []
         many = primary_language(self.language) in THOUSANDS
         coverage = self.character_coverage or (0.9995 if many else 1.0)
         try:
-            return SentencePieces.fit(
+            return SentencePieceModel.fit(
                 map(str.lower, texts) if self.lowercase else texts,
                 self.vocabulary_size or PIECES,
                 algorithm=self.algorithm,
                 character_coverage=coverage,
                 faithful=True,
                 exact=self.vocabulary_size is not None,
-            ).state
+            ).serialized
         except ZooError as error:
             raise DataError(f"--data.vocabulary_size: {error}") from error
 
     def _vocabulary(self, coder: ReversibleTokenizer, pieces: Iterable[str]) -> Vocabulary:
         if coder.subwords is not None:
-            return Vocabulary((*SPECIALS, *coder.subwords.entries))
+            return Vocabulary((*SPECIALS, *coder.subwords.pieces))
         entries = Vocabulary.fit(pieces, min_count=self.min_count, specials=SPECIALS)
         largest = len(entries) - len(SPECIALS)
         if self.vocabulary_size is not None and self.vocabulary_size > largest:

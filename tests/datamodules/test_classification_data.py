@@ -21,7 +21,7 @@ from datamodules import CATALOG, ClassificationDataModule, DataError, TaggingDat
 from datamodules.readers.tables import LabelledText, read_table
 from zoo import TextClassifier, from_pretrained
 from zoo.errors import ZooError
-from zoo.text import SentencePieces
+from zoo.text import SentencePieceModel
 
 ROWS = [("good", 'A "fine" film, really'), ("bad", "No\tplot"), ("good", ""), ("bad", "שלום 😀 中文 e\u0301")]
 
@@ -284,7 +284,7 @@ def test_vocabularies_come_from_train_alone(files, tmp_path):
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_capitals_are_learned_unless_tokens_are_looked_up_in_lower_case(lowercase, tokenizer):
     data = ClassificationDataModule(tokenizer=tokenizer, num_pieces=300, lowercase=lowercase, min_count=1)
-    learned = SentencePieces(data.pieces).entries if data.pieces else data.vocabulary
+    learned = SentencePieceModel(data.pieces).pieces if data.pieces else data.vocabulary
     for tokens in (learned, data.vocabulary):
         assert any(token != token.lower() for token in tokens) != lowercase
 

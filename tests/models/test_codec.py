@@ -14,7 +14,7 @@ from datamodules.readers.conllu import DataError
 from recipes import sentiment
 from recipes.runner.training import train
 from zoo.batches.indexers import PairIndexer
-from zoo.text import Preprocessor, SentencePieces
+from zoo.text import Preprocessor, SentencePieceModel
 from zoo.text.reversible import ReversibleTokenizer
 
 QUIET = dict(
@@ -22,7 +22,7 @@ QUIET = dict(
     enable_model_summary=False, max_epochs=1, limit_train_batches=1, limit_val_batches=1, limit_test_batches=1,
 )  # fmt: skip
 TEXTS = ["The cat sat on a mat", "a dog ran away", "an odd one out"]
-PIECES = [SentencePieces.fit(TEXTS * n, size).state for n, size in ((1, 30), (2, 26))]
+PIECES = [SentencePieceModel.fit(TEXTS * n, size).serialized for n, size in ((1, 30), (2, 26))]
 
 
 def swapped(entries):
@@ -107,7 +107,7 @@ def test_a_codec_leaves_nothing_out():
 
     assert arguments(Preprocessor) - {"known"} <= set(classified()[1].codec)
     codec = set(written()[1].codec)
-    assert arguments(ReversibleTokenizer) - {"pieces"} <= codec
+    assert arguments(ReversibleTokenizer) - {"sentencepiece_model"} <= codec
     assert arguments(PairIndexer) & {"max_source", "max_target"} <= codec
 
 

@@ -43,7 +43,7 @@ class TextClassifier(ZooModule):
         multi_label: whether a text may have several labels, or none.
         positive: of two labels the one that ranking and F1 are about; by default the second.
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
-        pieces: the state of the `zoo.text.SentencePieces`, for the last.
+        pieces: the serialized `zoo.text.SentencePieceModel`, for the last.
         stop_words: tokens to leave out, in lower case.
         lowercase: whether tokens are looked up in lower case.
         skip_unknown: whether tokens that the vocabulary lacks are left out, and not read as unknown ones.

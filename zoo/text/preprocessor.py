@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
-from zoo.text.subwords import SentencePieces
+from zoo.text.subwords import SentencePieceModel
 from zoo.text.tokenizers import TOKENIZERS, require_pieces, require_words
 from zoo.text.vocabulary import UNKNOWN
 
@@ -26,7 +26,7 @@ class Preprocessor:
 
     Args:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
-        pieces: the state of the `SentencePieces`, for the last.
+        pieces: the serialized `SentencePieceModel`, for the last.
         stop_words: tokens to leave out, in lower case.
         known: tells the tokens that are read at all; all are when None.
         max_length: tokens of a text that are read at most.
@@ -67,7 +67,7 @@ class Preprocessor:
             raise unknown_name("reading of an empty text", empty, EMPTIES)
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
-        self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
+        self._split: Callable[[str], list[str]] = SentencePieceModel(pieces) if pieces else TOKENIZERS[tokenizer]
         self._known = known
         self.tokenizer, self.pieces = tokenizer, list(pieces)
         self.stop_words = sorted(set(stop_words))

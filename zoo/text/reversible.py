@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from zoo.errors import unknown_name
-from zoo.text.subwords import SentencePieces
+from zoo.text.subwords import SentencePieceModel
 from zoo.text.tokenizers import require_pieces, require_words, split_jieba, split_words
 from zoo.text.vocabulary import PAD, UNKNOWN
 
@@ -32,24 +32,31 @@ class ReversibleTokenizer:
 
     Args:
         tokenizer: "sentencepiece", "words" (punctuation marks are words), "characters" or "jieba" (Chinese words).
-        pieces: the state of `SentencePieces`, for the first.
+        sentencepiece_model: the serialized `SentencePieceModel`, for "sentencepiece" and no other tokenizer.
         stop_words: pieces that `split` leaves out, in lower case.
         lowercase: whether texts are turned into lower case first; `join` does not turn them back.
 
     Raises:
-        ZooError: an unknown tokenizer, pieces that are missing or that nothing reads, or stop words where pieces are
-            not words.
+        ZooError: the tokenizer is unknown, a sentencepiece model is missing or never used, or stop words are given
+            for pieces that are not words.
     """
 
     def __init__(
-        self, tokenizer: str, pieces: Sequence[str] = (), *, stop_words: Sequence[str] = (), lowercase: bool = False
+        self,
+        tokenizer: str,
+        sentencepiece_model: Sequence[str] = (),
+        *,
+        stop_words: Sequence[str] = (),
+        lowercase: bool = False,
     ):
         if tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
-        require_pieces(tokenizer, pieces)
+        require_pieces(tokenizer, sentencepiece_model)
         require_words(tokenizer, {"stop words": stop_words})
-        self.subwords = SentencePieces(pieces) if pieces else None
-        self.tokenizer, self.pieces, self.lowercase = tokenizer, list(pieces), lowercase
+        self.subwords = SentencePieceModel(sentencepiece_model) if sentencepiece_model else None
+        self.tokenizer = tokenizer
+        self.sentencepiece_model = list(sentencepiece_model)
+        self.lowercase = lowercase
         self.stop_words = sorted(set(stop_words))
         self._left_out = frozenset(stop_words)
 

@@ -69,7 +69,7 @@ def require_pieces(tokenizer: str, pieces: Sequence[str]) -> None:
         ZooError: either.
     """
     if (tokenizer == "sentencepiece") != bool(pieces):
-        raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+        raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieceModel.fit(...)")
 
 
 def require_words(tokenizer: str, given: Mapping[str, object]) -> None:
