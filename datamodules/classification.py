@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers.conllu import DataError
-from datamodules.readers.tables import FORMATS, SEPARATOR, LabelledText, read_table
+from datamodules.errors import DataError
+from datamodules.examples import LabelledText
+from datamodules.readers.labelled_texts import SEPARATOR, read_labelled_texts
+from datamodules.readers.tables import FORMATS
 from zoo.batches.classification import ClassificationDataset
 from zoo.batches.indexers import WordIndexer
 from zoo.codec import Codec, classifier_codec
@@ -113,8 +115,8 @@ class ClassificationDataModule(CorpusDataModule):
             max_tokens=max_tokens,
             seed=seed,
         )
-        if format not in (None, *FORMATS.values()):
-            raise DataError(f"unknown format {format!r}: known are {', '.join(sorted(set(FORMATS.values())))}")
+        if format not in (None, *FORMATS):
+            raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         if balance and class_weights:
             raise DataError("--data.balance chooses the weights that --data.class_weights gives: leave one of them out")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
@@ -212,7 +214,7 @@ class ClassificationDataModule(CorpusDataModule):
         if split not in self._read:
             path, corpus = self._locate(split)
             known = (corpus.text_column, corpus.column) if corpus else ("text", "label")
-            texts = read_table(
+            texts = read_labelled_texts(
                 path,
                 known[0] if self.text_column is None else self.text_column,
                 known[1] if self.label_column is None else self.label_column,

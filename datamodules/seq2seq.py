@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
-from datamodules.readers.tables import FORMATS
+from datamodules.readers.tables import ENDINGS, FORMATS
 from zoo.batches.indexers import PairIndexer
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset
 from zoo.codec import Codec, writer_codec
@@ -126,7 +126,7 @@ class Seq2SeqDataModule(CorpusDataModule):
             max_tokens=max_tokens,
             seed=seed,
         )
-        formats = sorted({"parallel", *FORMATS.values()})
+        formats = sorted(("parallel", *FORMATS))
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
@@ -230,7 +230,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         path, _ = self._locate(split)
         source, target = self._sides
         ending = Path(str(path).removesuffix(".gz")).suffix.lower()
-        format = self.format or ("parallel" if ending not in FORMATS else None)
+        format = self.format or ("parallel" if ending not in ENDINGS else None)
         if format == "parallel":
             return read_parallel(parallel_file(path, source), parallel_file(path, target))
         return read_pairs(path, source, target, format=format, header=self.header)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers.conllu import TaggedSentence
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
 from datamodules.readers.tagged_files import FORMATS, read_tagged
-from datamodules.readers.text_files import DataError
 from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
 from zoo.batches.indexers import FormIndexer
 from zoo.batches.tagging import TaggingDataset

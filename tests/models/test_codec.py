@@ -10,7 +10,7 @@ import torch
 
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from recipes import sentiment
 from recipes.runner.training import train
 from zoo.batches.indexers import PairIndexer
