@@ -399,7 +399,7 @@ def test_a_tagger_has_no_use_for_texts():
 
 @pytest.mark.parametrize("given", [dict(stop_words="english"), dict(vectors="v.txt")], ids=str)
 def test_pieces_of_words_have_no_stop_words_and_no_vectors(given):
-    with pytest.raises(ValueError, match="belong to words, and the pieces of sentencepiece are none"):
+    with pytest.raises(ValueError, match="belong to words, but sentencepiece splits words"):
         ClassificationDataModule(tokenizer="sentencepiece", **given)
 
 

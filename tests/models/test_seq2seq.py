@@ -244,7 +244,7 @@ def test_reloaded_equals_saved(kind, tmp_path):
         (dict(attention="aditive"), "did you mean 'additive'"),
         (dict(metric="bleau"), "did you mean 'bleu'"),
         (dict(tokenizer="word"), "did you mean 'words'"),
-        (dict(tokenizer="sentencepiece"), "needs pieces"),
+        (dict(tokenizer="sentencepiece"), "needs a trained model"),
         (dict(coverage=True), "attention='additive'"),
         (dict(copy=True, attention="none"), "without attention nothing can be copied"),
         (

@@ -6,7 +6,7 @@ from zoo.text.sentences import split_sentences
 from zoo.text.subwords import SentencePieceModel
 from zoo.text.tokenizers import (
     TOKENIZERS,
-    require_pieces,
+    make_splitter,
     require_words,
     split_characters,
     split_jieba,
@@ -29,7 +29,7 @@ __all__ = [
     "SentencePieceModel",
     "TextCounts",
     "Vocabulary",
-    "require_pieces",
+    "make_splitter",
     "require_words",
     "split_characters",
     "split_jieba",
