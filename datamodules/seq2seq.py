@@ -12,13 +12,13 @@ from zoo.codec import Codec, writer_codec
 
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
-from datamodules.readers.tables import FORMATS
+from datamodules.readers.tables import ENDINGS, FORMATS
 from zoo.batches.indexers import PairIndexer
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset
 from zoo.errors import ZooError
-from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
+from zoo.text import SentencePieceModel, Vocabulary, require_words, split_sentences
 from zoo.text.languages import guess_language, primary_language
 from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
@@ -127,7 +127,7 @@ class Seq2SeqDataModule(CorpusDataModule):
             max_tokens=max_tokens,
             seed=seed,
         )
-        formats = sorted({"parallel", *FORMATS.values()})
+        formats = sorted(("parallel", *FORMATS))
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
@@ -165,13 +165,13 @@ class Seq2SeqDataModule(CorpusDataModule):
 
     @property
     def source_pieces(self) -> list[str]:
-        """The state of the `SentencePieces` of sources; empty where there are none."""
-        return self.indexer.source.subwords.state if self.indexer.source.subwords else []
+        """The serialized `SentencePieceModel` of sources; empty where there are none."""
+        return self.indexer.source.subwords.serialized if self.indexer.source.subwords else []
 
     @property
     def target_pieces(self) -> list[str]:
         """That of targets; empty where it is that of sources too."""
-        return [] if self.joint or not self.indexer.target.subwords else self.indexer.target.subwords.state
+        return [] if self.joint or not self.indexer.target.subwords else self.indexer.target.subwords.serialized
 
     @property
     def language(self) -> str:
@@ -231,7 +231,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         path, _ = self._locate(split)
         source, target = self._sides
         ending = Path(str(path).removesuffix(".gz")).suffix.lower()
-        format = self.format or ("parallel" if ending not in FORMATS else None)
+        format = self.format or ("parallel" if ending not in ENDINGS else None)
         if format == "parallel":
             return read_parallel(parallel_file(path, source), parallel_file(path, target))
         return read_pairs(path, source, target, format=format, header=self.header)
@@ -272,26 +272,26 @@ class Seq2SeqDataModule(CorpusDataModule):
         )
 
     def _learned(self, texts: Sequence[str]) -> list[str]:
-        """The state of the `SentencePieces` of these texts; empty with other tokenizers."""
+        """The serialized `SentencePieceModel` of these texts; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
             return []
         many = primary_language(self.language) in THOUSANDS
         coverage = self.character_coverage or (0.9995 if many else 1.0)
         try:
-            return SentencePieces.fit(
+            return SentencePieceModel.fit(
                 map(str.lower, texts) if self.lowercase else texts,
                 self.vocabulary_size or PIECES,
                 algorithm=self.algorithm,
                 character_coverage=coverage,
                 faithful=True,
                 exact=self.vocabulary_size is not None,
-            ).state
+            ).serialized
         except ZooError as error:
             raise DataError(f"--data.vocabulary_size: {error}") from error
 
     def _vocabulary(self, coder: ReversibleTokenizer, pieces: Iterable[str]) -> Vocabulary:
         if coder.subwords is not None:
-            return Vocabulary((*SPECIALS, *coder.subwords.entries))
+            return Vocabulary((*SPECIALS, *coder.subwords.pieces))
         entries = Vocabulary.fit(pieces, min_count=self.min_count, specials=SPECIALS)
         largest = len(entries) - len(SPECIALS)
         if self.vocabulary_size is not None and self.vocabulary_size > largest:

@@ -18,7 +18,7 @@ from zoo.batches.seq2seq import Seq2SeqDataset
 from zoo.errors import ZooError
 from zoo.models.generator import log_coverage
 from zoo.nn.decoder import DecoderState, Memory
-from zoo.text import SentencePieces, Vocabulary
+from zoo.text import SentencePieceModel, Vocabulary
 from zoo.text.reversible import BEGIN, END, SPECIALS, ReversibleTokenizer
 
 SOURCES = ["the old dog sleeps", "a cat", "the quick zebra eats a quagga today", "dog eats dog"]
@@ -244,7 +244,7 @@ def test_reloaded_equals_saved(kind, tmp_path):
         (dict(attention="aditive"), "did you mean 'additive'"),
         (dict(metric="bleau"), "did you mean 'bleu'"),
         (dict(tokenizer="word"), "did you mean 'words'"),
-        (dict(tokenizer="sentencepiece"), "needs pieces"),
+        (dict(tokenizer="sentencepiece"), "needs a trained model"),
         (dict(coverage=True), "attention='additive'"),
         (dict(copy=True, attention="none"), "without attention nothing can be copied"),
         (
@@ -276,7 +276,7 @@ def test_no_tokenizer_loses_anything(tokenizer, text):
 
 
 def test_pieces_are_not_words():
-    pieces = dict(tokenizer="sentencepiece", source_pieces=SentencePieces.fit(SOURCES, 25).state)
+    pieces = dict(tokenizer="sentencepiece", source_pieces=SentencePieceModel.fit(SOURCES, 25).serialized)
     with pytest.raises(ZooError, match="stop words belong to words"):
         model_of(stop_words=["a"], **pieces)
     with pytest.raises(ZooError, match="imported vectors belong to words"):

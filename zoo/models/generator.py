@@ -27,7 +27,7 @@ from zoo.nn.decoder import DecoderState, Memory
 from zoo.text import UNKNOWN
 from zoo.text.reversible import BEGIN, END, SPECIALS
 from zoo.text.units import Output, join_outputs, split_units
-from zoo.threads import side_by_side
+from zoo.threads import map_in_threads
 
 BEGIN_ID, END_ID = SPECIALS.index(BEGIN), SPECIALS.index(END)
 UNSEEN = 1e-4  # a source position that was attended to less costs no more
@@ -223,7 +223,7 @@ class WritingModule(ZooModule):
                     Output(self.indexer.decode(h.tokens, unknown), h.score, h.log_probability) for h in found
                 ]
 
-        side_by_side(work, group_by_length(data.lengths, max_tokens), self.device)
+        map_in_threads(work, group_by_length(data.lengths, max_tokens), self.device)
         in_order = iter(outputs)
         return [join_outputs(units, list(islice(in_order, len(units))), n_best) for units in texts]
 

@@ -51,7 +51,7 @@ class Seq2Seq(WritingModule):
         source_words: the vocabulary of sources, `zoo.batches.seq2seq.SPECIALS` first.
         target_words: that of targets; empty where both are one, and share their embeddings.
         tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words).
-        source_pieces: the state of the `SentencePieces` of sources, for the first.
+        source_pieces: the serialized `SentencePieceModel` of sources, for the first.
         target_pieces: likewise; empty where both are one.
         stop_words: words of sources that are not read, in lower case; not with sentencepiece.
         lowercase: whether both sides are in lower case, so that "Neural" can be copied from "neural".
