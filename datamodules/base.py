@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.download import locate
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from datamodules.readers.vectors import coverage, read_vectors
 from datamodules.sampler import BatchDataset, BatchLoader
 from zoo.batches.bucketing import check_budget

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
-from datamodules.readers.tables import FORMATS
+from datamodules.readers.tables import ENDINGS, FORMATS
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset
 from zoo.codecs import Seq2SeqCodec
 from zoo.errors import ZooError, unknown_name
-from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
+from zoo.text import SentencePieceModel, Vocabulary, require_words, split_sentences
 from zoo.text.languages import guess_language, primary_language
 from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
@@ -130,7 +130,7 @@ class Seq2SeqDataModule(CorpusDataModule):
             seed=seed,
             codec=codec,
         )
-        formats = sorted({"parallel", *FORMATS.values()})
+        formats = sorted(("parallel", *FORMATS))
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
@@ -174,7 +174,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         path, _ = self._locate(split)
         source, target = self._sides
         ending = Path(str(path).removesuffix(".gz")).suffix.lower()
-        format = self.format or ("parallel" if ending not in FORMATS else None)
+        format = self.format or ("parallel" if ending not in ENDINGS else None)
         if format == "parallel":
             return read_parallel(parallel_file(path, source), parallel_file(path, target))
         return read_pairs(path, source, target, format=format, header=self.header)
@@ -255,20 +255,20 @@ class Seq2SeqDataModule(CorpusDataModule):
         many = primary_language(language) in THOUSANDS
         coverage = self.character_coverage or (0.9995 if many else 1.0)
         try:
-            return SentencePieces.fit(
+            return SentencePieceModel.fit(
                 map(str.lower, texts) if self.lowercase else texts,
                 self.vocabulary_size or PIECES,
                 algorithm=self.algorithm,
                 character_coverage=coverage,
                 faithful=True,
                 exact=self.vocabulary_size is not None,
-            ).state
+            ).serialized
         except ZooError as error:
             raise DataError(f"--data.vocabulary_size: {error}") from error
 
     def _fit_vocabulary(self, tokenizer: ReversibleTokenizer, pieces: Iterable[str]) -> Vocabulary:
         if tokenizer.subwords is not None:
-            return Vocabulary((*SPECIALS, *tokenizer.subwords.entries))
+            return Vocabulary((*SPECIALS, *tokenizer.subwords.pieces))
         entries = Vocabulary.fit(pieces, min_count=self.min_count, specials=SPECIALS)
         largest = len(entries) - len(SPECIALS)
         if self.vocabulary_size is None:

@@ -20,7 +20,7 @@ from zoo.codecs import Seq2SeqCodec
 from zoo.errors import ZooError
 from zoo.models.options import POINTER_GENERATOR, AttentionOptions, SearchOptions, Seq2SeqRegularization
 from zoo.nn.decoder import DecoderState, Memory, log_coverage
-from zoo.text import SentencePieces, Vocabulary
+from zoo.text import SentencePieceModel, Vocabulary
 from zoo.text.reversible import BEGIN, END, SPECIALS, ReversibleTokenizer
 
 SOURCES = ["the old dog sleeps", "a cat", "the quick zebra eats a quagga today", "dog eats dog"]
@@ -279,7 +279,7 @@ def test_reloaded_equals_saved(kind, tmp_path):
         (dict(attention=dict(kind="aditive")), "did you mean 'additive'"),
         (dict(metric="bleau"), "did you mean 'bleu'"),
         (dict(fields=dict(tokenizer="word")), "did you mean 'words'"),
-        (dict(fields=dict(tokenizer="sentencepiece")), "needs pieces"),
+        (dict(fields=dict(tokenizer="sentencepiece")), "needs a trained model"),
         (dict(fields=dict(unit="page")), "unknown unit 'page': known are sentence, text"),
         (dict(attention=dict(coverage=True)), "additive attention: use the kind 'additive'"),
         (dict(attention=dict(kind="none", copy=True)), "without attention nothing can be copied"),
@@ -317,7 +317,7 @@ def test_no_tokenizer_loses_anything(tokenizer, text):
 
 
 def test_pieces_are_not_words():
-    model = SentencePieces.fit(SOURCES, 25).state
+    model = SentencePieceModel.fit(SOURCES, 25).serialized
     pieces = dict(tokenizer="sentencepiece", source_sentencepiece_model=model)
     with pytest.raises(ZooError, match="stop words belong to words"):
         Seq2SeqCodec(vocabulary(), stop_words=["a"], **pieces)

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from zoo.batches.classification import ClassificationBatch, ClassificationDataset
 from zoo.errors import ZooError
 from zoo.nn.backbone import RecurrentBackbone

@@ -21,7 +21,7 @@ from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
 from zoo.models.options import SearchOptions
 from zoo.text.units import Output, join_outputs, split_units
-from zoo.threads import side_by_side
+from zoo.threads import map_in_threads
 
 
 class Readable(Protocol):
@@ -214,6 +214,6 @@ class TextGenerator(ZooModule):
                     Output(self.text_of(h.tokens, batch, place), h.score, h.log_probability) for h in hypotheses
                 ]
 
-        side_by_side(work, group_by_length(units.lengths, max_tokens), self.device)
+        map_in_threads(work, group_by_length(units.lengths, max_tokens), self.device)
         in_order = iter(outputs)
         return [join_outputs(units, list(islice(in_order, len(units))), n_best) for units in texts]
