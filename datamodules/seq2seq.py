@@ -188,6 +188,10 @@ class Seq2SeqDataModule(CorpusDataModule):
         return "text" if several > len(pairs) / 10 else "sentence"
 
     @property
+    def training_examples(self) -> int:
+        return len(self.pairs("train"))
+
+    @property
     def training_tokens(self) -> int:
         """Tokens of the training split, of both sides."""
         if "train" not in self._encoded:
