@@ -15,7 +15,6 @@ from torchmetrics import Metric
 
 from zoo.models.base import ZooModule
 
-
 # Below this number of training examples a corpus is small: twice the time of an epoch is seconds.
 SMALL_CORPUS = 10_000
 
