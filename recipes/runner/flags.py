@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 import pytorch_lightning as pl
 import torch
@@ -169,6 +169,8 @@ class TrainingCLI(LightningCLI):
 def add_search_flags(parser, search: type) -> None:
     """A flag for each field of a model's search; None leaves it as the model was trained with."""
     for name, kind in get_type_hints(search).items():
+        # Of a number or None, the number: None is what a flag that is not given leaves.
+        kind = next(iter(get_args(kind)), kind)
         parser.add_argument(f"--{name}", type=kind, default=None, help=f"see {search.__module__}.{search.__name__}")
 
 

@@ -12,6 +12,7 @@ from zoo.text.vocabulary import PAD, UNKNOWN
 
 BEGIN, END = "<s>", "</s>"
 SPECIALS = (PAD, UNKNOWN, BEGIN, END)  # their ids are 0, 1, 2, 3
+BEGIN_ID, END_ID = 2, 3
 # Stands for the white space before a piece, as in sentencepiece.
 SPACE = "▁"
 # A sentencepiece model spells a character that is not a piece in bytes.
