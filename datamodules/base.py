@@ -89,6 +89,11 @@ class CorpusDataModule(pl.LightningDataModule):
         """Tokens of the training split."""
 
     @property
+    @abstractmethod
+    def training_examples(self) -> int:
+        """Examples of the training split."""
+
+    @property
     def codec(self) -> Codec:
         """How texts become ids, and ids answers; a model must have the same."""
         if self._codec is None:

@@ -188,6 +188,10 @@ class ClassificationDataModule(CorpusDataModule):
         return [len(texts) / (len(labels) * max(1, counts[label])) for label in labels]
 
     @property
+    def training_examples(self) -> int:
+        return len(self.texts("train"))
+
+    @property
     def training_tokens(self) -> int:
         """Tokens that are read of the training split."""
         return sum(len(tokens) for tokens in self._read_tokens("train"))

@@ -148,6 +148,10 @@ class Seq2SeqDataModule(CorpusDataModule):
         self._read: dict[str, list[Pair]] = {}
 
     @property
+    def training_examples(self) -> int:
+        return len(self.pairs("train"))
+
+    @property
     def training_tokens(self) -> int:
         """Tokens of the training split, of both sides."""
         if "train" not in self._encoded:

@@ -116,6 +116,10 @@ class TaggingDataModule(CorpusDataModule):
         self._scheme: str | None = None
 
     @property
+    def training_examples(self) -> int:
+        return len(self.sentences("train"))
+
+    @property
     def training_tokens(self) -> int:
         """Tokens of the training split."""
         return sum(len(sentence.tokens) for sentence in self.sentences("train"))
