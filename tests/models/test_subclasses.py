@@ -75,6 +75,14 @@ class Older(zoo.TextClassifier):
         self.focal = focal
 
 
+class Making(zoo.TextClassifier):
+    """Makes its codec by itself."""
+
+    def __init__(self, vocabulary, focal: float = 0.0):
+        super().__init__(ClassificationCodec(vocabulary, ["no", "yes"]), **SIZES)
+        self.focal = focal
+
+
 class Nested(Focal):
     """A subclass of a subclass."""
 
@@ -91,6 +99,7 @@ CALLS = {
     Handing: {"focal": 2.0, **SIZES},
     Popping: {"focal": 2.0, **SIZES},
     Older: {"focal": 2.0, "recurrent": RecurrentOptions(zoneout=0.1), **SIZES},
+    Making: {"focal": 2.0},
     Nested: {"focal": 2.0, "names": ("a", "b"), **SIZES},
 }
 
@@ -109,7 +118,7 @@ def registered(monkeypatch):
 
 @pytest.mark.parametrize("kind", CALLS, ids=lambda kind: kind.__name__)
 def test_a_subclass_is_loaded_as_itself(kind, data, tmp_path):
-    model = kind(data.codec, **CALLS[kind])
+    model = kind(data.codec.vocabulary if kind is Making else data.codec, **CALLS[kind])
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer.strategy.connect(model)
     trainer.save_checkpoint(tmp_path / "x.ckpt")
