@@ -17,6 +17,7 @@ import logging
 import shlex
 import sys
 import warnings
+from dataclasses import replace
 from datetime import date
 from time import perf_counter
 
@@ -29,10 +30,11 @@ from rich.progress import Progress, TaskID
 
 from recipes.runner.flags import default_precision
 from zoo.metrics.generation import repetition, rouge
-from zoo.models.seq2seq import Seq2SeqSummarizer
+from zoo.models.options import POINTER_GENERATOR
+from zoo.models.summarizer import Seq2SeqSummarizer
 
 PARTS = {
-    "no attention": {"attention": "none", "copy": False, "coverage": False},
+    "no attention": {"kind": "none", "copy": False, "coverage": False},
     "attention": {"copy": False, "coverage": False},
     "+ pointer": {"coverage": False},
     "+ coverage": {},
@@ -69,15 +71,8 @@ def parse_arguments() -> argparse.Namespace:
 def train(parts: dict, data: FirstPairs, advance: Advance, steps: int, precision: str) -> Seq2SeqSummarizer:
     """A summarizer of those parts."""
     pl.seed_everything(0, verbose=False)
-    model = Seq2SeqSummarizer(
-        data.source_words,
-        source_pieces=data.source_pieces,
-        lowercase=True,
-        max_source=data.max_source,
-        max_target=data.max_target,
-        coverage_after=int(WITHOUT_COVERAGE * steps),
-        **parts,
-    )
+    attention = replace(POINTER_GENERATOR, coverage_after=int(WITHOUT_COVERAGE * steps), **parts)
+    model = Seq2SeqSummarizer(data.codec, attention=attention)
     plain_trainer(advance, precision=precision, max_steps=steps, clip=CLIP).fit(model, data)
     return model
 
@@ -102,7 +97,8 @@ def main() -> None:
             parameters = sum(p.numel() for p in model.parameters())
             for beam in BEAMS:
                 outputs = model.predict(sources, beam=beam)
-                scores = [*rouge(outputs, titles, data.language).values(), repetition(outputs, data.language)]
+                language = data.codec.language
+                scores = [*rouge(outputs, titles, language).values(), repetition(outputs, language)]
                 row = [
                     name,
                     f"{parameters:,}",

@@ -3,7 +3,7 @@
 from datamodules.catalog import CATALOG
 from datamodules.classification import ClassificationDataModule
 from datamodules.download import locate
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from datamodules.seq2seq import Seq2SeqDataModule
 from datamodules.tagging import TaggingDataModule
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.download import locate
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from datamodules.readers.vectors import coverage, read_vectors
 from datamodules.sampler import BatchDataset, BatchLoader
 from zoo.batches.bucketing import check_budget
@@ -87,6 +87,11 @@ class CorpusDataModule(pl.LightningDataModule):
     @abstractmethod
     def training_tokens(self) -> int:
         """Tokens of the training split."""
+
+    @property
+    @abstractmethod
+    def training_examples(self) -> int:
+        """Examples of the training split."""
 
     @property
     def codec(self) -> Codec:

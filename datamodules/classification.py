@@ -9,11 +9,13 @@ from dataclasses import replace
 from itertools import chain
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers.tables import FORMATS, SEPARATOR, LabelledText, read_table
-from datamodules.readers.text_files import DataError
+from datamodules.errors import DataError
+from datamodules.examples import LabelledText
+from datamodules.readers.labelled_texts import SEPARATOR, read_labelled_texts
+from datamodules.readers.tables import FORMATS
 from zoo.batches.classification import ClassificationDataset
 from zoo.codecs import ClassificationCodec
-from zoo.text import PAD, UNKNOWN, Inventory, Preprocessor, SentencePieces, TextCounts, Vocabulary, require_words
+from zoo.text import PAD, UNKNOWN, Inventory, Preprocessor, SentencePieceModel, TextCounts, Vocabulary, require_words
 from zoo.text.stop_words import read_stop_words
 
 # Pieces that sentencepiece learns by default.
@@ -115,8 +117,8 @@ class ClassificationDataModule(CorpusDataModule):
             seed=seed,
             codec=codec,
         )
-        if format not in (None, *FORMATS.values()):
-            raise DataError(f"unknown format {format!r}: known are {', '.join(sorted(set(FORMATS.values())))}")
+        if format not in (None, *FORMATS):
+            raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         if balance and class_weights:
             raise DataError("--data.balance chooses the weights that --data.class_weights gives: leave one of them out")
         if vocabulary_size is not None and vocabulary_size < 1:
@@ -172,7 +174,7 @@ class ClassificationDataModule(CorpusDataModule):
             return []
         texts = (text.text for text in self.texts("train"))
         size = PIECES if self.vocabulary_size is None else self.vocabulary_size
-        return SentencePieces.fit(texts, size, lowercase=self.lowercase).state
+        return SentencePieceModel.fit(texts, size, lowercase=self.lowercase).serialized
 
     @property
     def class_weights(self) -> list[float]:
@@ -186,6 +188,10 @@ class ClassificationDataModule(CorpusDataModule):
         return [len(texts) / (len(labels) * max(1, counts[label])) for label in labels]
 
     @property
+    def training_examples(self) -> int:
+        return len(self.texts("train"))
+
+    @property
     def training_tokens(self) -> int:
         """Tokens that are read of the training split."""
         return sum(len(tokens) for tokens in self._read_tokens("train"))
@@ -195,7 +201,7 @@ class ClassificationDataModule(CorpusDataModule):
         if split not in self._read:
             path, corpus = self._locate(split)
             known = (corpus.text_column, corpus.column) if corpus else ("text", "label")
-            texts = read_table(
+            texts = read_labelled_texts(
                 path,
                 known[0] if self.text_column is None else self.text_column,
                 known[1] if self.label_column is None else self.label_column,

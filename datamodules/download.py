@@ -27,7 +27,7 @@ from rich.progress import wrap_file
 
 from datamodules.catalog import CATALOG
 from datamodules.corpus import RemoteFile
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
 LARGEST = 1 << 30  # bytes of a download: several times as many as any corpus of the catalog has

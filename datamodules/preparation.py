@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 
-from datamodules.readers.text_files import DataError
+from datamodules.errors import DataError
 
 UNPACKED = 1 << 30  # bytes that an archive may hold: more is none of these corpora
 

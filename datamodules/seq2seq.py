@@ -6,25 +6,20 @@ import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from zoo.codec import Codec, writer_codec
 
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
-from datamodules.readers.tables import FORMATS
-from zoo.batches.indexers import PairIndexer
+from datamodules.readers.tables import ENDINGS, FORMATS
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset
-from zoo.errors import ZooError
-from zoo.text import SentencePieces, Vocabulary, require_words, split_sentences
+from zoo.codecs import Seq2SeqCodec
+from zoo.errors import ZooError, unknown_name
+from zoo.text import SentencePieceModel, Vocabulary, require_words, split_sentences
 from zoo.text.languages import guess_language, primary_language
 from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
-
-if TYPE_CHECKING:
-    from zoo.models.seq2seq import Seq2Seq
+from zoo.text.units import UNITS
 
 PIECES = 8000  # sentencepieces, where the user sets no number and the text allows as many
 THOUSANDS = ("zh", "ja")  # languages of so many characters: the rarest are spelled in bytes
@@ -34,7 +29,7 @@ class Seq2SeqDataModule(CorpusDataModule):
     """Reads, encodes and batches pairs of texts; pieces and vocabularies come from the training split alone.
 
     >>> data = Seq2SeqDataModule("multi30k")
-    >>> model = zoo.Seq2Seq(data.source_words, source_pieces=data.source_pieces)
+    >>> model = zoo.Seq2Seq(data.codec)
     >>> pl.Trainer(max_epochs=15, gradient_clip_val=1.0).fit(model, data)
 
     A pair needs both of its texts: an empty one is an error that names its line. Texts longer than `max_source` or
@@ -55,6 +50,9 @@ class Seq2SeqDataModule(CorpusDataModule):
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.
         language: of the targets, a tag of BCP 47 such as "de" or "zh-CN"; by default the corpus's own, and in one's own
             files what the script of the training targets tells (`zoo.text.languages.guess_language`).
+        unit: what a source is, a "sentence" or a "text" of several: of a text a translator of sentences rewrites one
+            after the other, while a summarizer reads it as one in any case. By default a "text" where more than a
+            tenth of the training split have several sentences.
         tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words, an optional package).
         stop_words: words of sources that are not read, and so cannot be copied: "english", "chinese" or a file with
             one a line. Targets keep all of theirs. Not with sentencepiece, whose pieces are not words.
@@ -75,6 +73,8 @@ class Seq2SeqDataModule(CorpusDataModule):
         max_tokens: token budget of a training batch, sources and targets, padding included, for each process; by
             default what makes about 170 steps of an epoch, but 100 at least and 4,000 at most.
         seed: of the order of the batches.
+        codec: that of a trained model, to evaluate or to fine-tune it; then nothing is fitted, and the arguments in
+            `fitting` are not read.
 
     Raises:
         DataError: a file that cannot be read or is malformed (file, line and what was expected), sides of unequal
@@ -83,7 +83,7 @@ class Seq2SeqDataModule(CorpusDataModule):
 
     task = "seq2seq"
     fitting = CorpusDataModule.fitting | {
-        "language", "tokenizer", "stop_words", "vocabulary_size", "algorithm", "joint", "character_coverage",
+        "language", "unit", "tokenizer", "stop_words", "vocabulary_size", "algorithm", "joint", "character_coverage",
         "max_source", "max_target",
     }  # fmt: skip
     largest_budget = 4000
@@ -101,6 +101,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         format: str | None = None,
         header: bool | None = None,
         language: str | None = None,
+        unit: str | None = None,
         tokenizer: str = "sentencepiece",
         stop_words: str | None = None,
         lowercase: bool = False,
@@ -115,6 +116,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         max_target: int = 100,
         max_tokens: int | None = None,
         seed: int = 0,
+        codec: Seq2SeqCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -126,89 +128,41 @@ class Seq2SeqDataModule(CorpusDataModule):
             max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
+            codec=codec,
         )
-        formats = sorted({"parallel", *FORMATS.values()})
+        formats = sorted(("parallel", *FORMATS))
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         if language is not None:
             primary_language(language)  # refuses one that is unknown
+        if unit not in (None, *UNITS):
+            raise unknown_name("unit", unit, UNITS)
         self.source, self.target, self.format, self.header = source, target, format, header
+        self.language, self.unit = language, unit
+        self.tokenizer, self.lowercase = tokenizer, lowercase
         self.stop_words = read_stop_words(stop_words, tokenizer)
-        self._language, self.tokenizer, self.vocabulary_size = language, tokenizer, vocabulary_size
-        self.lowercase = lowercase
-        self.algorithm, self.joint, self.character_coverage = algorithm, joint, character_coverage
-        self.min_count, self.max_source, self.max_target = min_count, max_source, max_target
+        self.vocabulary_size, self.algorithm, self.joint = vocabulary_size, algorithm, joint
+        self.character_coverage, self.min_count = character_coverage, min_count
+        self.max_source, self.max_target = max_source, max_target
         self._read: dict[str, list[Pair]] = {}
-        self._indexer: PairIndexer | None = None
 
     @property
-    def indexer(self) -> PairIndexer:
-        """Texts to ids, fitted on the training split."""
-        if self._indexer is None:
-            self._indexer = self._fitted()
-        return self._indexer
-
-    @property
-    def codec(self) -> Codec:
-        return writer_codec(self.indexer)
-
-    @property
-    def source_words(self) -> Vocabulary:
-        """The vocabulary of sources."""
-        return self.indexer.source_vocabulary
-
-    @property
-    def target_words(self) -> Vocabulary:
-        """The vocabulary of targets; empty where it is that of sources too."""
-        return Vocabulary(()) if self.joint else self.indexer.target_vocabulary
-
-    @property
-    def source_pieces(self) -> list[str]:
-        """The state of the `SentencePieces` of sources; empty where there are none."""
-        return self.indexer.source.subwords.state if self.indexer.source.subwords else []
-
-    @property
-    def target_pieces(self) -> list[str]:
-        """That of targets; empty where it is that of sources too."""
-        return [] if self.joint or not self.indexer.target.subwords else self.indexer.target.subwords.state
-
-    @property
-    def language(self) -> str:
-        """Of the targets."""
-        if self._language is None:
-            self._language = self._own_language()
-        return self._language
-
-    @property
-    def unit(self) -> str:
-        """What a source is: a "text" where more than a tenth of the training split have several sentences."""
-        pairs = self.pairs("train")
-        several = sum(len(split_sentences(pair.source)) > 1 for pair in pairs)
-        return "text" if several > len(pairs) / 10 else "sentence"
+    def training_examples(self) -> int:
+        return len(self.pairs("train"))
 
     @property
     def training_tokens(self) -> int:
         """Tokens of the training split, of both sides."""
         if "train" not in self._encoded:
             self._encoded["train"] = self._encode("train")
-        return sum(map(sum, self._encoded["train"].lengths))
+        return sum(source + target for source, target in self._encoded["train"].lengths)
 
     def pairs(self, split: str) -> list[Pair]:
         """The pairs of "train", "dev" or "test"."""
         if split not in self._read:
             self._read[split] = self._own_pairs(split) if self.own_files else self._named_pairs(split)
         return self._read[split]
-
-    def adopt(self, model: Seq2Seq) -> None:
-        """Uses a trained model's pieces and vocabularies, to evaluate or to tune it, not those of train."""
-        indexer = model.indexer
-        self._indexer, self._vectors = indexer, (indexer.vectors, None)
-        self.tokenizer, self.lowercase = indexer.source.tokenizer, indexer.source.lowercase
-        self.stop_words = indexer.source.stop_words
-        self.max_source, self.max_target = indexer.max_source, indexer.max_target
-        self.joint = indexer.source_vocabulary is indexer.target_vocabulary
-        self._encoded.clear()
 
     @property
     def _corpus(self):
@@ -220,18 +174,11 @@ class Seq2SeqDataModule(CorpusDataModule):
         source, target = ("source", "target") if corpus is None else (corpus.text_column, corpus.column)
         return source if self.source is None else self.source, target if self.target is None else self.target
 
-    def _own_language(self) -> str:
-        """That of the corpus, or what the script of one's own targets tells."""
-        corpus = self._corpus
-        if corpus is None:
-            return guess_language(pair.target for pair in self.pairs("train"))
-        return self._sides[1] if corpus.format == "parallel" else corpus.language
-
     def _own_pairs(self, split: str) -> list[Pair]:
         path, _ = self._locate(split)
         source, target = self._sides
         ending = Path(str(path).removesuffix(".gz")).suffix.lower()
-        format = self.format or ("parallel" if ending not in FORMATS else None)
+        format = self.format or ("parallel" if ending not in ENDINGS else None)
         if format == "parallel":
             return read_parallel(parallel_file(path, source), parallel_file(path, target))
         return read_pairs(path, source, target, format=format, header=self.header)
@@ -251,56 +198,92 @@ class Seq2SeqDataModule(CorpusDataModule):
         columns = ("0", "1") if sides else (source, target)
         return read_pairs(files[0], *columns, format=corpus.format)
 
-    def _fitted(self) -> PairIndexer:
-        sources, targets = zip(*self.pairs("train"), strict=True)
-        texts = [[*sources, *targets]] if self.joint else [sources, targets]
-        states = [self._learned(side) for side in texts]
-        source = ReversibleTokenizer(self.tokenizer, states[0], stop_words=self.stop_words, lowercase=self.lowercase)
-        target = ReversibleTokenizer(self.tokenizer, states[-1], lowercase=self.lowercase)
-        pieces = [chain.from_iterable(map(source.split, sources)), chain.from_iterable(map(target.split, targets))]
+    def _fit_codec(self) -> Seq2SeqCodec:
+        sources = [pair.source for pair in self.pairs("train")]
+        targets = [pair.target for pair in self.pairs("train")]
+        language = self._fit_language()
         if self.joint:
-            vocabularies = [self._vocabulary(source, chain(*pieces))] * 2
+            source_model = target_model = self._fit_sentencepiece([*sources, *targets], language)
         else:
-            vocabularies = [self._vocabulary(source, pieces[0]), self._vocabulary(target, pieces[1])]
-        return PairIndexer(
-            source,
-            target,
-            *vocabularies,
-            vectors=self.vector_words,
+            source_model = self._fit_sentencepiece(sources, language)
+            target_model = self._fit_sentencepiece(targets, language)
+        source_tokenizer = ReversibleTokenizer(
+            self.tokenizer, source_model, stop_words=self.stop_words, lowercase=self.lowercase
+        )
+        target_tokenizer = ReversibleTokenizer(self.tokenizer, target_model, lowercase=self.lowercase)
+        source_pieces = chain.from_iterable(map(source_tokenizer.split, sources))
+        target_pieces = chain.from_iterable(map(target_tokenizer.split, targets))
+        if self.joint:
+            source_words = self._fit_vocabulary(source_tokenizer, chain(source_pieces, target_pieces))
+            target_words = Vocabulary(())
+            target_model = []
+        else:
+            source_words = self._fit_vocabulary(source_tokenizer, source_pieces)
+            target_words = self._fit_vocabulary(target_tokenizer, target_pieces)
+        return Seq2SeqCodec(
+            source_words,
+            target_words,
+            tokenizer=self.tokenizer,
+            source_sentencepiece_model=source_model,
+            target_sentencepiece_model=target_model,
+            stop_words=self.stop_words,
+            lowercase=self.lowercase,
+            language=language,
+            unit=self._fit_unit(),
             max_source=self.max_source,
             max_target=self.max_target,
+            **self._vector_fields,
         )
 
-    def _learned(self, texts: Sequence[str]) -> list[str]:
-        """The state of the `SentencePieces` of these texts; empty with other tokenizers."""
+    def _fit_language(self) -> str:
+        """That of the targets: the one given, that of the corpus, or what the script of one's own targets tells."""
+        if self.language is not None:
+            return self.language
+        corpus = self._corpus
+        if corpus is None:
+            return guess_language(pair.target for pair in self.pairs("train"))
+        return str(self._sides[1]) if corpus.format == "parallel" else corpus.language
+
+    def _fit_unit(self) -> str:
+        """The one given, or a "text" where more than a tenth of the training sources have several sentences."""
+        if self.unit is not None:
+            return self.unit
+        pairs = self.pairs("train")
+        several = sum(len(split_sentences(pair.source)) > 1 for pair in pairs)
+        return "text" if several > len(pairs) / 10 else "sentence"
+
+    def _fit_sentencepiece(self, texts: Sequence[str], language: str) -> list[str]:
+        """The model of sentencepiece that is learned from these texts; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
             return []
-        many = primary_language(self.language) in THOUSANDS
+        many = primary_language(language) in THOUSANDS
         coverage = self.character_coverage or (0.9995 if many else 1.0)
         try:
-            return SentencePieces.fit(
+            return SentencePieceModel.fit(
                 map(str.lower, texts) if self.lowercase else texts,
                 self.vocabulary_size or PIECES,
                 algorithm=self.algorithm,
                 character_coverage=coverage,
                 faithful=True,
                 exact=self.vocabulary_size is not None,
-            ).state
+            ).serialized
         except ZooError as error:
             raise DataError(f"--data.vocabulary_size: {error}") from error
 
-    def _vocabulary(self, coder: ReversibleTokenizer, pieces: Iterable[str]) -> Vocabulary:
-        if coder.subwords is not None:
-            return Vocabulary((*SPECIALS, *coder.subwords.entries))
+    def _fit_vocabulary(self, tokenizer: ReversibleTokenizer, pieces: Iterable[str]) -> Vocabulary:
+        if tokenizer.subwords is not None:
+            return Vocabulary((*SPECIALS, *tokenizer.subwords.pieces))
         entries = Vocabulary.fit(pieces, min_count=self.min_count, specials=SPECIALS)
         largest = len(entries) - len(SPECIALS)
-        if self.vocabulary_size is not None and self.vocabulary_size > largest:
+        if self.vocabulary_size is None:
+            return entries
+        if self.vocabulary_size > largest:
             unit = "characters" if self.tokenizer == "characters" else "words"
             raise DataError(
                 f"--data.vocabulary_size: {self.vocabulary_size} {unit} are more than this text has: "
                 f"{largest} is the largest possible number"
             )
-        return Vocabulary(entries[: len(SPECIALS) + (self.vocabulary_size or largest)])
+        return Vocabulary(entries[: len(SPECIALS) + self.vocabulary_size])
 
     @property
     def folds_vectors(self) -> bool:
@@ -308,18 +291,20 @@ class Seq2SeqDataModule(CorpusDataModule):
         return True
 
     def _training_words(self) -> Iterable[str]:
-        pieces = chain.from_iterable(self.indexer.source.split(source) for source, _ in self.pairs("train"))
-        return map(bare, pieces)
+        split = self.codec.indexer.source_tokenizer.split
+        return (bare(piece) for pair in self.pairs("train") for piece in split(pair.source))
 
     def _encode(self, split: str) -> Seq2SeqDataset:
-        sources, targets = zip(*self.pairs(split), strict=True)
-        data = Seq2SeqDataset(sources, self.indexer, targets)
-        for side, cut in zip(("source", "target"), data.cut, strict=True):
-            if cut:
-                longest = getattr(self.indexer, f"max_{side}")
-                warnings.warn(
-                    f"{cut} {side}s of {split} have more than max_{side}={longest} pieces: they are cut there"
-                )
-        if data.empty:
-            warnings.warn(f"{data.empty} sources of {split} are stop words alone: each is read as one unknown word")
+        data, codec = self.codec.dataset(self.pairs(split)), self.codec
+        if data.sources.cut:
+            self._warn_of_cut(f"{data.sources.cut} sources of {split}", f"max_source={codec.max_source}")
+        if data.cut:
+            self._warn_of_cut(f"{data.cut} targets of {split}", f"max_target={codec.max_target}")
+        if data.sources.empty:
+            warnings.warn(
+                f"{data.sources.empty} sources of {split} are stop words alone: each is read as one unknown word"
+            )
         return data
+
+    def _warn_of_cut(self, texts: str, longest: str) -> None:
+        warnings.warn(f"{texts} have more than {longest} pieces: they are cut there")

@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from datamodules.readers.conllu import TaggedSentence
-from datamodules.readers.text_files import DataError
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
 from zoo.errors import ZooError
 from zoo.text.tag_schemes import SCHEMES, convert, detect_scheme, strange_tags, tags_of
 

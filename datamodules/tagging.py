@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from datamodules.base import CorpusDataModule
-from datamodules.readers.conllu import TaggedSentence
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
 from datamodules.readers.tagged_files import FORMATS, read_tagged
-from datamodules.readers.text_files import DataError
 from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
 from zoo.batches.tagging import TaggingDataset
 from zoo.codecs import TaggingCodec
@@ -114,6 +114,10 @@ class TaggingDataModule(CorpusDataModule):
         self._read: dict[str, list[TaggedSentence]] = {}
         # How tags mark spans, after conversion.
         self._scheme: str | None = None
+
+    @property
+    def training_examples(self) -> int:
+        return len(self.sentences("train"))
 
     @property
     def training_tokens(self) -> int:

@@ -22,6 +22,7 @@ RECIPE = Recipe(
     model=TextClassifier,
     data=ClassificationDataModule,
     links=classification.LINKS,
+    small_corpus=classification.SMALL_CORPUS,
     defaults={"data.dataset": "sample-reviews-en"},
     report=classification.ClassificationReport.of,
     predict=partial(classification.predict, pretrained="sentiment-en-sst2"),

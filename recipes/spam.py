@@ -20,6 +20,7 @@ RECIPE = Recipe(
     model=TextClassifier,
     data=ClassificationDataModule,
     links=classification.LINKS,
+    small_corpus=classification.SMALL_CORPUS,
     defaults={
         "data.dataset": "sample-spam",
         "data.tokenizer": "sentencepiece",

@@ -16,8 +16,8 @@ from datamodules.seq2seq import Seq2SeqDataModule
 from recipes.reports import generation
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
-from zoo.models.generator import Search
-from zoo.models.seq2seq import Seq2SeqSummarizer
+from zoo.models.options import SearchOptions
+from zoo.models.summarizer import Seq2SeqSummarizer
 
 RECIPE = Recipe(
     name="summarization",
@@ -27,7 +27,7 @@ RECIPE = Recipe(
     defaults={"data.dataset": "sample-headlines", "data.max_source": 250, "data.max_target": 50},
     report=generation.WritingReport.of,
     predict=partial(generation.predict, pretrained="titles-en-acl"),
-    search=Search,
+    search=SearchOptions,
     compare=generation.compare,
 )
 

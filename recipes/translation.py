@@ -16,18 +16,18 @@ from datamodules.seq2seq import Seq2SeqDataModule
 from recipes.reports import generation
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
-from zoo.models.generator import Search
+from zoo.models.options import SearchOptions
 from zoo.models.seq2seq import Seq2Seq
 
 RECIPE = Recipe(
     name="translation",
     model=Seq2Seq,
     data=Seq2SeqDataModule,
-    links=(*generation.LINKS, "unit"),
+    links=generation.LINKS,
     defaults={"data.dataset": "sample-phrases"},
     report=generation.WritingReport.of,
     predict=partial(generation.predict, pretrained="translate-en-de-multi30k"),
-    search=Search,
+    search=SearchOptions,
     compare=generation.compare,
 )
 

@@ -1,4 +1,4 @@
-"""Batches side by side: the same results in the same order, whatever the number of threads."""
+"""Batches in several threads: the same results in the same order, whatever the number of threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoo import from_pretrained
-from zoo.threads import side_by_side
+from zoo.threads import map_in_threads
 
 CPU = torch.device("cpu")
 
@@ -28,19 +28,20 @@ def in_a_new_thread(work):
 
 
 def test_results_come_in_order_from_as_many_threads_as_torch_has(threads):
-    meeting = threading.Barrier(min(threads, 4))  # passed only by as many as are at work at once
+    # It lets nobody pass before that many are at work at once.
+    meeting = threading.Barrier(min(threads, 4))
 
     def work(item: int) -> tuple[int, int]:
         meeting.wait(timeout=30)
         return item * item, torch.get_num_threads()
 
-    results = side_by_side(work, range(4 * meeting.parties), CPU)
+    results = map_in_threads(work, range(4 * meeting.parties), CPU)
     assert results == [(item * item, 1) for item in range(4 * meeting.parties)]
     assert torch.get_num_threads() == threads == in_a_new_thread(torch.get_num_threads)
 
 
 def test_few_items_have_several_threads_each(threads):
-    found = side_by_side(lambda _: torch.get_num_threads(), range(2), CPU)
+    found = map_in_threads(lambda _: torch.get_num_threads(), range(2), CPU)
     assert found == [max(1, threads // 2)] * 2
 
 
@@ -49,7 +50,7 @@ def test_few_items_have_several_threads_each(threads):
 def test_the_autocast_in_force_holds_and_no_gradient_is_kept(threads, dtype, items):
     weight = torch.nn.Parameter(torch.eye(3))
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        products = side_by_side(lambda x: x @ weight, torch.ones(items, 2, 3).unbind(), CPU)
+        products = map_in_threads(lambda x: x @ weight, torch.ones(items, 2, 3).unbind(), CPU)
     assert all(product.dtype == dtype and not product.requires_grad for product in products)
 
 
@@ -58,16 +59,26 @@ def test_an_error_comes_through_and_the_threads_are_as_before(threads):
         raise ValueError(f"item {item}")
 
     with pytest.raises(ValueError, match="item 0"):
-        side_by_side(work, range(3), CPU)
+        map_in_threads(work, range(3), CPU)
     assert torch.get_num_threads() == threads == in_a_new_thread(torch.get_num_threads)
-    assert side_by_side(work, [], CPU) == []
+    assert map_in_threads(work, [], CPU) == []
 
 
-@pytest.mark.parametrize("name", ["sentiment-en-sst2", "pos-en-ewt", "titles-en-acl"])
-def test_threads_change_no_prediction(threads, name):
-    model = from_pretrained(name)
-    texts = ["A gripping film .", "It is dull", "We tag words with recurrent networks , slowly", "", "Why not ?"]
-    together, alone = model.predict(texts, max_tokens=8), [model.predict([text])[0] for text in texts]
-    if isinstance(alone[0], dict):  # probabilities are only nearly the same
-        together, alone = [[result["label"] for result in results] for results in (together, alone)]
-    assert together == alone
+TEXTS = ["A gripping film .", "It is dull", "We tag words with recurrent networks , slowly", "", "Why not ?"]
+
+
+def labels(predictions: list) -> list:
+    """Predictions without probabilities, which depend on the batch in their last digits."""
+    return [prediction["label"] if isinstance(prediction, dict) else prediction for prediction in predictions]
+
+
+@pytest.fixture(scope="module", params=["sentiment-en-sst2", "pos-en-ewt", "titles-en-acl"])
+def model_and_single_predictions(request):
+    """A bundled model, and what it predicts for each text alone in one thread."""
+    model = from_pretrained(request.param)
+    return model, labels([model.predict([text])[0] for text in TEXTS])
+
+
+def test_threads_change_no_prediction(model_and_single_predictions, threads):
+    model, alone = model_and_single_predictions
+    assert labels(model.predict(TEXTS, max_tokens=8)) == alone

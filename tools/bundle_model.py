@@ -30,7 +30,7 @@ def slice_score(model: ZooModule, data: Mapping[str, str]) -> float:
     if isinstance(model, zoo.Seq2Seq):
         pairs = Seq2SeqDataModule(**data).pairs("dev")[:PAIRS]
         found = model.predict([pair.source for pair in pairs])
-        name, language = model.hparams["metric"], model.hparams["language"]
+        name, language = model.hparams["metric"], model.codec.language
         return SCORES[name](found, [pair.target for pair in pairs], language)[MONITORS[name]]
     if isinstance(model, zoo.TextClassifier):
         texts = ClassificationDataModule(**data).texts("dev")[:SLICE]

@@ -3,7 +3,8 @@
 from zoo.hub.pretrained import from_pretrained, list_pretrained, register
 from zoo.interop import import_keras, import_state_dict
 from zoo.models.classifier import TextClassifier
-from zoo.models.seq2seq import Seq2Seq, Seq2SeqSummarizer
+from zoo.models.seq2seq import Seq2Seq
+from zoo.models.summarizer import Seq2SeqSummarizer
 from zoo.models.tagger import SequenceTagger
 from zoo.nn.backbone import BackboneOutput, RecurrentBackbone
 from zoo.nn.cells import CELLS, RecurrentOptions

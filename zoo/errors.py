@@ -5,26 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-QUOTED = 60  # characters of a user's text that a message shows
+# How many characters of a user's text a message shows.
+QUOTED = 60
 
 
 class ZooError(ValueError):
-    """Something that a user can mend; the message says what was expected, what came, and what to do."""
+    """An error that a user can correct; the message says what was expected, what came, and what to do."""
 
 
 def cut(text: str, most: int = QUOTED) -> str:
-    """A text as a message quotes it: its beginning, where it is long."""
+    """The first `most` characters of a text, for a message; "..." follows where it is longer."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def shown(value: object) -> str:
-    """A value as a message quotes it: as Python writes it, cut where that is long."""
+    """The `repr` of a value for a message, cut where it is long."""
     return cut(repr(value))
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ZooError:
-    """An error for a name that is in no registry: it lists the known names, a close one first."""
-    known = sorted(known)
-    close = get_close_matches(str(name), known, n=1)
+    """An error for a name that is not in a registry. Its message suggests a close name and lists all known ones.
+
+    Args:
+        kind: what the name should have named, such as "cell".
+        name: what came.
+        known: the names in the registry.
+    """
+    names = sorted(known)
+    close = get_close_matches(str(name), names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return ZooError(f"unknown {kind} {name!r}: {hint}known are {', '.join(known)}")
+    return ZooError(f"unknown {kind} {name!r}: {hint}known are {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""What cannot fit into this machine's memory is refused before any of it is allocated."""
+"""Refuses weights that do not fit into this machine's memory, before any of them is allocated."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from torch import nn
 from zoo.errors import ZooError
 
 
-def require_memory(numbers: float, cause: str) -> None:
-    """Raises a ZooError where so many weights alone are more than the memory of this machine.
+def require_memory(weights: float, cause: str) -> None:
+    """Raises an error if the weights alone need more than the memory of this machine.
 
     Args:
-        numbers: weights that are about to be allocated.
-        cause: what they are for, with the arguments that make them many.
+        weights: how many are about to be allocated, in torch's default type.
+        cause: what they are for, with the sizes that make them many; the message begins with it.
+
+    Raises:
+        ZooError: there are too many.
     """
     available = physical_memory()
-    needed = numbers * torch.get_default_dtype().itemsize
+    needed = weights * torch.get_default_dtype().itemsize
     if available is not None and needed > available:
         raise ZooError(
-            f"{cause}: {numbers:,} weights need {needed / 2**30:,.0f} GiB, and this machine has "
+            f"{cause}: {weights:,} weights need {needed / 2**30:,.0f} GiB, and this machine has "
             f"{available / 2**30:,.0f} GiB. Give a smaller size: the defaults are between 64 and 512"
         )
 
 
 def physical_memory() -> int | None:
-    """In bytes; None where the system does not tell."""
+    """This machine's memory in bytes; None where the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -37,11 +40,13 @@ def physical_memory() -> int | None:
 
 
 def count_weights(make: Callable[[], nn.Module]) -> float:
-    """The numbers in all parameters of a module that `make` would make, without memory for them."""
+    """The numbers in all parameters of the module that `make` makes, without allocating them; inf if uncountable."""
     if torch.get_default_device().type == "meta":
-        return 0  # the module itself will have no memory
+        # The module itself will have no memory.
+        return 0
     try:
         with torch.device("meta"):
             return sum(parameter.numel() for parameter in make().parameters())
-    except RuntimeError:  # torch cannot count so many bytes
+    except RuntimeError:
+        # The number of bytes overflows in torch.
         return math.inf

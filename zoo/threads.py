@@ -1,9 +1,10 @@
-"""Batches side by side, a thread each.
+"""Batches in several threads at once.
 
-The steps of a recurrent network are small: threads that share one wait for each other, threads of their own do not.
+The operations of a recurrent network are small. Threads that share one operation wait for each other; threads with a
+batch each do not.
 
-`torch.set_num_threads` sets a number for the thread that calls it, and for all that begin later. So the threads here
-are begun once and kept: callers that predict at the same time share them, and none sees the number of another.
+`torch.set_num_threads` sets the number of threads of the calling thread, and of all threads that start later. Therefore
+the workers start once and are kept: concurrent callers share them, and no caller sees another one's number.
 """
 
 from __future__ import annotations
@@ -16,61 +17,80 @@ from typing import TypeVar
 
 import torch
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def side_by_side(work: Callable[[Item], Result], items: Sequence[Item], device: torch.device) -> list[Result]:
-    """`work` of each item, in their order, without gradients and under the autocast that is in force.
+def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item], device: torch.device) -> list[Result]:
+    """Applies `work` to each item, without gradients and under the autocast that is in force.
 
-    On a CPU as many items are in work as torch has threads, those of other callers included, and memory grows with
-    that; elsewhere it is one. `work` must not call this function itself.
+    On a CPU, as many items are processed at once as torch has threads, all callers taken together; memory grows with
+    that number. On other devices, items are processed one after the other.
+
+    Args:
+        work: must not call this function itself.
+        items: of any kind.
+        device: where `work` computes.
+
+    Returns:
+        The results, in the order of the items.
     """
     threads = torch.get_num_threads()
-    together = min(threads, len(items))
-    if device.type != "cpu" or together < 2:
+    at_once = min(threads, len(items))
+    if device.type != "cpu" or at_once < 2:
         with torch.no_grad():
             return [work(item) for item in items]
-    autocast = {"dtype": torch.get_autocast_dtype("cpu"), "enabled": torch.is_autocast_enabled("cpu")}
+    dtype = torch.get_autocast_dtype("cpu")
+    enabled = torch.is_autocast_enabled("cpu")
 
-    def alone(item: Item) -> Result:
-        with torch.no_grad(), torch.autocast("cpu", **autocast):  # another thread has neither
+    def work_in_context(item: Item) -> Result:
+        # A thread does not inherit these two from the thread that started it.
+        with torch.no_grad(), torch.autocast("cpu", dtype=dtype, enabled=enabled):
             return work(item)
 
-    # Where an item fails, or an interrupt comes, `map` cancels those that nobody has begun.
-    return list(_WORKERS.pool(threads, threads // together).map(alone, items))
+    # After an error or an interrupt, `map` cancels the items that have not started.
+    return list(_WORKERS.pool(threads, threads_each=threads // at_once).map(work_in_context, items))
 
 
 class _Workers:
-    """Pools of threads, made when they are first asked for."""
+    """Pools of threads, each made when it is first needed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
 
-    def pool(self, threads: int, each: int) -> ThreadPoolExecutor:
-        """So many workers that they have `threads` threads of torch together, `each` its share."""
-        with self._making:
-            if (threads, each) not in self._pools:
-                self._pools[threads, each] = _pool(threads // each, each)
-            return self._pools[threads, each]
+    def pool(self, threads: int, threads_each: int) -> ThreadPoolExecutor:
+        """A pool whose workers use `threads` threads of torch in total, `threads_each` of them each."""
+        key = (threads, threads_each)
+        with self._lock:
+            if key not in self._pools:
+                self._pools[key] = _start_pool(threads // threads_each, threads_each)
+            return self._pools[key]
+
+    def forget(self) -> None:
+        """Drops all pools without waiting for their threads."""
+        self._pools = {}
+        self._lock = threading.Lock()
 
 
-def _pool(workers: int, each: int) -> ThreadPoolExecutor:
+def _start_pool(workers: int, threads_each: int) -> ThreadPoolExecutor:
     threads = torch.get_num_threads()
-    all_begun = threading.Barrier(workers + 1)
+    all_started = threading.Barrier(workers + 1)
 
-    def begin() -> None:
-        torch.get_num_threads()  # the first question sets this thread's number to that of all: later it would undo ours
-        torch.set_num_threads(each)
-        all_begun.wait()
+    def initialize() -> None:
+        # A thread's first call copies the global number: a later first call would undo the setting below.
+        torch.get_num_threads()
+        torch.set_num_threads(threads_each)
+        all_started.wait()
 
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="side-by-side")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="map-in-threads")
     try:
+        # Each task holds its thread until all have started, so each task starts a thread of its own.
         for _ in range(workers):
-            pool.submit(begin)  # no thread is idle before all have begun: each of these makes one
-        all_begun.wait()
+            pool.submit(initialize)
+        all_started.wait()
     except BaseException:
-        all_begun.abort()
+        all_started.abort()
         pool.shutdown(wait=False)
         raise
     finally:
@@ -79,5 +99,6 @@ def _pool(workers: int, each: int) -> ThreadPoolExecutor:
 
 
 _WORKERS = _Workers()
-if hasattr(os, "register_at_fork"):  # a forked process has no threads but one, and makes its own
-    os.register_at_fork(after_in_child=_WORKERS.__init__)
+# A forked process inherits no thread but the one that forked, so it starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_WORKERS.forget)

@@ -9,7 +9,7 @@ from turns import Pace, Turns
 from zoo_training import VERSIONS, take_settings, train
 
 from datamodules.classification import ClassificationDataModule
-from datamodules.readers.tables import LabelledText
+from datamodules.examples import LabelledText
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.classifier import TextClassifier
 

@@ -8,7 +8,7 @@ import torch
 from turns import Turns
 from zoo_training import VERSIONS, take_settings, train
 
-from datamodules.readers.conllu import TaggedSentence
+from datamodules.examples import TaggedSentence
 from datamodules.tagging import TaggingDataModule
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.options import CharacterOptions

@@ -11,6 +11,7 @@ from turns import Turns
 from zoo_training import VERSIONS, take_settings, train
 
 from zoo.hub.pretrained import from_pretrained
+from zoo.models.options import OptimizerOptions, Seq2SeqRegularization
 from zoo.models.seq2seq import Seq2Seq
 from zoo.text.reversible import SPECIALS
 
@@ -21,9 +22,10 @@ def write_pieces(data: FirstPairs, folder: Path) -> None:
     """What the other system trains and is tested on: the very pieces, with spaces between them, and their list."""
     for split, sides in {"train": ("source", "target"), "test": ("source",)}.items():
         for side in sides:
-            lines = [" ".join(data.indexer.source.split(getattr(pair, side))) for pair in data.pairs(split)]
+            tokenizer = data.codec.indexer.source_tokenizer  # both sides share one
+            lines = [" ".join(tokenizer.split(getattr(pair, side))) for pair in data.pairs(split)]
             (folder / f"{split}.{side}").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    vocabulary = data.source_words[len(SPECIALS) :]
+    vocabulary = data.codec.source_words[len(SPECIALS) :]
     (folder / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
 
 
@@ -46,16 +48,23 @@ def main() -> None:
     data.setup("fit")
     write_pieces(data, Path(settings["pieces"]))
     sources, references = zip(*data.pairs("test"), strict=True)
+    sizes = settings["training"].pop("sizes")
     model = Seq2Seq(
-        data.source_words, source_pieces=data.source_pieces, language=data.language, **settings["training"].pop("sizes")
+        data.codec,
+        embedding_size=sizes["embedding_size"],
+        encoder_size=sizes["encoder_size"],
+        decoder_size=sizes["decoder_size"],
+        dropout=sizes["dropout"],
+        regularization=Seq2SeqRegularization(label_smoothing=sizes["label_smoothing"]),
+        optimizer=OptimizerOptions(learning_rate=sizes["learning_rate"], warmup=sizes["warmup"]),
     )
     turns.give(
         lstm_zoo=VERSIONS,
         pairs_per_step=len(data.pairs("train")) / len(data.train_dataloader()),
         training_pairs=len(data.pairs("train")),
         references=references,
-        language=data.language,
-        source_pieces=data.source_pieces,
+        language=data.codec.language,
+        source_pieces=list(data.codec.source_sentencepiece_model),
         parameters=sum(p.numel() for p in model.parameters()),
     )
     train(turns, model, data, lambda batch: int(batch.target_lengths.sum()), clip=CLIP, **settings["training"])

@@ -14,11 +14,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from datamodules.readers.text_files import LINE_END, MARK, DataError, numbered, open_text
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
+from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 FORM = CONLLU_COLUMNS.index("form")
@@ -27,15 +29,6 @@ FILLED = ("upos", "xpos", "head", "deprel")  # "_" is no tag here; elsewhere it 
 
 NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # an id such as 8-9 or 8.1
 GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=(.*)")
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedSentence:
-    """The tokens of a sentence, and as many tags; and the line of each in their file, where they are from one."""
-
-    tokens: tuple[str, ...]
-    tags: tuple[str, ...]
-    lines: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +97,7 @@ class ConlluSentence:
         return "".join(lines)
 
 
-def read_conllu_rows(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
+def parse_conllu(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
     """Sentences of a CoNLL-U stream, one at a time; their lines joined are the whole stream again.
 
     Open the stream with `newline="\\n"`, or Python changes the line ends. `name` is for error messages.
@@ -155,12 +148,12 @@ def read_conllu(path: str | Path, column: str = "upos", word_column: str = "form
     A word without the key has the tag `_`.
 
     Raises:
-        DataError: as `read_conllu_rows`; the file is missing; the column is unknown, or no word has the key.
+        DataError: as `parse_conllu`; the file is missing; the column is unknown, or no word has the key.
     """
     key = ""
     sentences = []
     with open_text(path) as stream:
-        for row in read_conllu_rows(stream, str(path)):
+        for row in parse_conllu(stream, str(path)):
             _, key = parse_column(column, row.columns)
             sentences.append(TaggedSentence(row.column(word_column), row.column(column), row.numbers))
     if key and all(tag == "_" for sentence in sentences for tag in sentence.tags):

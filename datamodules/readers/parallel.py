@@ -1,43 +1,47 @@
-"""Pairs of texts: two parallel files, or two columns of a table."""
+"""Pairs of texts: line by line from two parallel files, or from two columns of a table."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from datamodules.errors import DataError
 from datamodules.readers.tables import read_rows, require_text
-from datamodules.readers.text_files import LINE_END, DataError, numbered, open_text
+from datamodules.readers.text_files import LINE_END, numbered, open_text
 from zoo.batches.seq2seq import Pair
 
 
 def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
-    """Line n of one file with line n of the other; plain or compressed with gzip (`.gz`).
+    """Reads two parallel files, plain or gzipped: line n of one belongs to line n of the other.
 
     Raises:
-        DataError: a file is missing or not UTF-8, they have not as many lines, or a line is empty.
+        DataError: a file is missing or not UTF-8, the files differ in length, or a line is empty.
     """
-    sides = [_lines(source), _lines(target)]
-    if len(sides[0]) != len(sides[1]):
-        first = min(map(len, sides)) + 1
-        longer = (source, target)[len(sides[0]) < len(sides[1])]
+    sources = _lines(source)
+    targets = _lines(target)
+    if len(sources) != len(targets):
+        first = min(len(sources), len(targets)) + 1
+        longer = source if len(sources) > len(targets) else target
         raise DataError(
-            f"expected as many lines in {source} as in {target}, got {len(sides[0])} and {len(sides[1])}: line {first} "
-            f"of {longer} has no partner. Check with `diff` whether one is missing before"
+            f"expected as many lines in {source} as in {target}, got {len(sources)} and {len(targets)}: line {first} "
+            f"of {longer} has no partner. Check with `diff` whether a line before it is missing in the other file"
         )
-    return [
-        _pair(Pair(*texts), (f"{source}:{number}", f"{target}:{number}"))
-        for number, texts in enumerate(zip(*sides, strict=True), 1)
-    ]
+    pairs = []
+    for number, pair in enumerate(zip(sources, targets, strict=True), 1):
+        _refuse_empty(pair[0], f"{source}:{number}")
+        _refuse_empty(pair[1], f"{target}:{number}")
+        pairs.append(Pair(*pair))
+    return pairs
 
 
 def parallel_file(path: str | Path, side: str | int) -> str:
-    """The file of a side: `train.de`, or of a name without an ending `train_de` or `train/de`; with `.gz` too.
+    """The name of one of two parallel files: `train.de`, else `train_de`, else `train/de`; or these with `.gz`.
 
     Args:
-        path: the common part of the names, "my/train" or "my/train_" for example.
-        side: the rest, "de" for example.
+        path: the part of the names that both files share, "my/train" or "my/train_" for example.
+        side: the rest of the name, "de" for example.
 
     Raises:
-        DataError: there is none; what was looked for is listed.
+        DataError: there is no such file. The message lists the names that were tried.
     """
     names = [f"{path}.{side}", f"{path}{side}", f"{path}/{side}"]
     for name in [*names, *(f"{name}.gz" for name in names)]:
@@ -45,41 +49,42 @@ def parallel_file(path: str | Path, side: str | int) -> str:
             return name
     raise DataError(
         f"{names[0]}: expected a file of {side}, one text a line, got none; nor {' or '.join(names[1:])}. Give the "
-        "common part of the names of parallel files, and the rest with --data.source and --data.target. For a table "
-        "name its format with --data.format"
+        "part of the name that both parallel files share, and the rest with --data.source and --data.target. For a "
+        "table, name its format with --data.format"
     )
 
 
 def read_pairs(
     path: str | Path, source: str | int, target: str | int, *, format: str | None = None, header: bool | None = None
 ) -> list[Pair]:
-    """Two columns of a table.
+    """Reads pairs from two columns of a table.
 
     Args:
-        path: the file, in UTF-8.
-        source: the column of sources: a name, or a number, 0 the first and -1 the last.
-        target: likewise of targets.
-        format, header: as of `datamodules.readers.tables.read_table`.
+        path, format, header: as in `datamodules.readers.tables.read_rows`.
+        source: the column of the sources: a name, or a number, 0 the first and -1 the last.
+        target: likewise the column of the targets.
 
     Raises:
-        DataError: as `datamodules.readers.tables.read_table`, or a text is empty.
+        DataError: as in `datamodules.readers.tables.read_rows`; or there is no row, a text is not a string, or empty.
     """
     pairs = []
     for row in read_rows(path, (source, target), format=format, header=header):
         here = f"{path}:{row.line}"
-        for column, text in ((source, row.text), (target, row.value)):
-            require_text(text, column, here)
-        pairs.append(_pair(Pair(row.text, row.value), (f"{here}, column {source}", f"{here}, column {target}")))
+        texts = []
+        for column, value in zip((source, target), row.values, strict=True):
+            text = require_text(value, column, here)
+            _refuse_empty(text, f"{here}, column {column}")
+            texts.append(text)
+        pairs.append(Pair(*texts))
     if not pairs:
         raise DataError(f"{path}: expected pairs of texts, got none")
     return pairs
 
 
-def _pair(pair: Pair, places: tuple[str, str]) -> Pair:
-    for text, place in zip(pair, places, strict=True):
-        if not text.strip():
-            raise DataError(f"{place}: expected a text, got an empty one. Remove the pair, on both sides")
-    return pair
+def _refuse_empty(text: str, place: str) -> None:
+    """Refuses an empty text; `place` is its file and line."""
+    if not text.strip():
+        raise DataError(f"{place}: expected a text, got an empty one. Remove the pair, on both sides")
 
 
 def _lines(path: str | Path) -> list[str]:

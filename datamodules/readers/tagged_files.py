@@ -12,10 +12,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.readers.columns import MAYBE_COMMENT, read_columns
-from datamodules.readers.conllu import GLOBAL_COLUMNS, TaggedSentence, read_conllu
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
+from datamodules.readers.column_files import MAYBE_COMMENT, read_columns
+from datamodules.readers.conllu import GLOBAL_COLUMNS, read_conllu
 from datamodules.readers.tables import read_rows
-from datamodules.readers.text_files import LINE_END, MARK, DataError, numbered, open_text
+from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 
 FORMATS = ("conllu", "columns", "jsonl")
 ENDINGS = {
@@ -102,8 +104,8 @@ def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = 
     sentences = []
     for row in read_rows(path, (word_key, tag_key), format="jsonl"):
         here = f"{path}:{row.line}"
-        words = _texts(row.text, word_key, here)
-        tags = _texts(row.value, tag_key, here)
+        words = _texts(row.values[0], word_key, here)
+        tags = _texts(row.values[1], tag_key, here)
         if len(words) != len(tags):
             raise DataError(f"{here}: expected a tag for each of {len(words)} words, got {len(tags)} tags")
         if words:

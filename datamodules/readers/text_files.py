@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from zoo.errors import ZooError
+from datamodules.errors import DataError
 
 LINE_END = "\r\n"
 MARK = "\ufeff"  # of byte order; `open_text` drops the first, and one in a later line is left over from files joined
@@ -19,10 +19,6 @@ GZIP = b"\x1f\x8b"
 DAMAGED = (OSError, EOFError, zlib.error)  # what gzip raises for a file that was cut or changed
 SAMPLE = 4096  # bytes that show the encoding
 ZEROS = 16  # of them in every other place: no chance, but UTF-16
-
-
-class DataError(ZooError):
-    """Data that cannot be used: the message says where, what was expected, what came and what to do."""
 
 
 @contextmanager

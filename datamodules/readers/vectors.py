@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datamodules.readers.text_files import DataError, numbered, open_text
+from datamodules.errors import DataError
+from datamodules.readers.text_files import numbered, open_text
 from zoo.batches.indexers import vector_rows
 from zoo.text import PAD, UNKNOWN, UNKNOWN_ID, Vocabulary
 

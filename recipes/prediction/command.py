@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from datamodules import CATALOG
-from datamodules.readers.tables import FORMATS, is_number
-from recipes.prediction.inputs import TABLES, TAGGED, Item, Source, format_by_ending
+from datamodules.readers.tables import ENDINGS, FORMATS, is_number
+from recipes.prediction.inputs import TAGGED, Item, Source, format_by_ending
 from recipes.prediction.streams import CHUNK, stream
 from recipes.runner.evaluation import load_model
 from recipes.runner.origins import origin_of
@@ -45,7 +45,7 @@ def prediction_parser(
     parser.add_argument("input", nargs="?", default="-", help="a file, - for standard input (default)")
     which = f"name, model or run folder, checkpoint ({pretrained})"
     parser.add_argument("--model", default=pretrained, help=which)
-    kinds = ("text", *inputs, *(table for table in TABLES if table not in inputs))
+    kinds = ("text", *inputs, *(table for table in FORMATS if table not in inputs))
     parser.add_argument(
         "--input_format", choices=kinds, help="default: what the file's ending says, else a text a line"
     )
@@ -71,7 +71,7 @@ def source_of(options: argparse.Namespace, *, tokens: bool = False) -> Source:
         options: those of a `prediction_parser`.
         tokens: whether the model reads tokens, so that there are files of them.
     """
-    format = options.input_format or format_by_ending(options.input, TAGGED if tokens else FORMATS)
+    format = options.input_format or format_by_ending(options.input, TAGGED if tokens else ENDINGS)
     columns, header = _text_columns(options, tokens)
     if options.header is not None:
         header = options.header == "true"

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from datamodules.readers.columns import read_columns
-from datamodules.readers.conllu import ConlluSentence, read_conllu_rows
-from datamodules.readers.tables import FORMATS, is_number, read_records
-from datamodules.readers.tagged_files import ENDINGS
-from datamodules.readers.text_files import LINE_END, DataError, numbered, open_text
+from datamodules.errors import DataError
+from datamodules.readers.column_files import read_columns
+from datamodules.readers.conllu import ConlluSentence, parse_conllu
+from datamodules.readers.tables import ENDINGS, FORMATS, is_number, read_records
+from datamodules.readers.tagged_files import ENDINGS as TAGGED_ENDINGS
+from datamodules.readers.text_files import LINE_END, numbered, open_text
 from zoo.errors import ZooError
 
 STANDARD = "standard input"
-TABLES = tuple(dict.fromkeys(FORMATS.values()))
 # A tagger takes TSV for columns: a word and its tag a line.
 COLUMNS = (".tsv", ".conll", ".col", ".bio", ".iob", ".iob2", ".bioes", ".bilou", ".bmes")
-TAGGED = {**FORMATS, **ENDINGS, **dict.fromkeys(COLUMNS, "columns")}
+TAGGED = {**ENDINGS, **TAGGED_ENDINGS, **dict.fromkeys(COLUMNS, "columns")}
 CONLLU_LINE = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b|1(-\d+)?\t([^\t]+\t){8}[^\t]+$")
 
 
@@ -51,7 +51,7 @@ class Source:
 
     Attributes:
         name: of a file, "-" for standard input.
-        format: "text", "conllu", "columns" or one of `TABLES`.
+        format: "text", "conllu", "columns" or one of the `FORMATS` of tables.
         guessed: whether nothing but the lack of another ending says that it is text.
         columns: those that may have the texts of a table, the first that there is.
         header: whether the first line of CSV and TSV names the columns; by default it does, unless the texts are in a
@@ -73,7 +73,7 @@ class Source:
 
     @property
     def is_table(self) -> bool:
-        return self.format in TABLES
+        return self.format in FORMATS
 
     def items(self) -> Iterator[Item]:
         """Reads one after the other; column files alone are read as a whole, as in training.
@@ -127,14 +127,14 @@ class Source:
 
     def _sentences(self) -> Iterator[Item]:
         with open_input(self.name) as stream:
-            for sentence in read_conllu_rows(stream, STANDARD if self.name == "-" else self.name):
+            for sentence in parse_conllu(stream, STANDARD if self.name == "-" else self.name):
                 yield Item(sentence.tokens, sentence=sentence)
 
     def _rows(self) -> Iterator[Item]:
         column = None
         header = not is_number(self.columns[0]) if self.header is None else self.header
         # Where the ending says the format, the reader may look for quotes in TSV, as in training.
-        told = None if format_by_ending(str(self._path), FORMATS) == self.format else self.format
+        told = None if format_by_ending(str(self._path), ENDINGS) == self.format else self.format
         for record in read_records(self._path, format=told, header=header):
             here = f"{self.name}:{record.line}"
             if column is None:

@@ -12,7 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from datamodules.readers.text_files import DataError
+from datamodules.errors import DataError
 from recipes.prediction.inputs import Item, Source, free_name
 from recipes.reports.json_text import json_text
 from zoo.errors import ZooError

@@ -26,6 +26,8 @@ from zoo.text import TextCounts
 
 # Properties of the data that are arguments of the model.
 LINKS = ("codec", "class_weights")
+# What was best on dev of six small corpora together (benchmarks/RESULTS.md, "Defaults and corpus size").
+SMALL_CORPUS = {"model.dropout": 0.3, "model.regularization.adversarial": 0.1}
 SPLITS = {"val": "dev", "test": "test"}
 MISTAKES = 30
 

@@ -32,23 +32,11 @@ from zoo.metrics.generation import (
     rouge,
     rouge_by_text,
 )
-from zoo.models.generator import Attended, Search
+from zoo.models.options import SearchOptions
+from zoo.models.seq2seq import Attended
 from zoo.text.languages import is_unspaced
 
-LINKS = (
-    "source_words",
-    "target_words",
-    "tokenizer",
-    "source_pieces",
-    "target_pieces",
-    "stop_words",
-    "lowercase",
-    "vector_words",
-    "vector_size",
-    "language",
-    "max_source",
-    "max_target",
-)
+LINKS = ("codec",)
 SAMPLES, PICTURES = 20, 3
 LEADS = (3, 5, 8, 10, 15, 20, 30, 45)  # lengths that the lead baseline is tried with, on dev
 RESAMPLINGS = 1000
@@ -188,7 +176,7 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     """Writes an output for each line, or for each text of a table (CSV, TSV, JSON Lines, Parquet), whose columns stay
     beside the answer in JSON Lines. Order is kept, memory bounded, empty lines stay."""
     parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("text", "jsonl"))
-    add_search_flags(parser, Search)
+    add_search_flags(parser, SearchOptions)
     parser.add_argument("--n_best", type=int, default=None, help="so many outputs a line with scores, in JSON Lines")
     parser.add_argument("--sample", action="store_true", help="draw outputs instead of searching for the best")
     parser.add_argument("--temperature", type=float, default=1.0, help="of --sample: below 1 prefers the probable")

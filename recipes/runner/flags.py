@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 import pytorch_lightning as pl
 import torch
@@ -20,7 +20,7 @@ from recipes.runner.callbacks import Recorder
 from recipes.runner.checkpoints import WholeCheckpoints, check_resumable
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
-from recipes.runner.recipe import Recipe
+from recipes.runner.recipe import SMALL_CORPUS, Recipe
 from recipes.runner.run_folder import RunFolder, run_folder
 from recipes.runner.trainer import check_shares, check_trainer, fitting
 from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
@@ -81,6 +81,13 @@ class TrainingCLI(LightningCLI):
             own = run_folder(self.config.out, self.recipe.name).config
             if own.is_file():  # else there is nothing to resume, as the folder will say
                 self.config = parser.parse_args(["--config", str(own), *args])
+        elif self.recipe.small_corpus and self._corpus_is_small():
+            parser.set_defaults(dict(self.recipe.small_corpus))
+            self.config = parser.parse_args(args)
+
+    def _corpus_is_small(self) -> bool:
+        """Whether the training split that the flags name is small; it is read for this, and not yet encoded."""
+        return self.recipe.data(**self.config.data).training_examples < SMALL_CORPUS
 
     @property
     def resume_command(self) -> str:
@@ -162,6 +169,8 @@ class TrainingCLI(LightningCLI):
 def add_search_flags(parser, search: type) -> None:
     """A flag for each field of a model's search; None leaves it as the model was trained with."""
     for name, kind in get_type_hints(search).items():
+        # Of a number or None, the number: None is what a flag that is not given leaves.
+        kind = next(iter(get_args(kind)), kind)
         parser.add_argument(f"--{name}", type=kind, default=None, help=f"see {search.__module__}.{search.__name__}")
 
 

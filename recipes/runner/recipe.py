@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,9 @@ import pytorch_lightning as pl
 from torchmetrics import Metric
 
 from zoo.models.base import ZooModule
+
+# Below this number of training examples a corpus is small: twice the time of an epoch is seconds.
+SMALL_CORPUS = 10_000
 
 
 class Report(Protocol):
@@ -36,6 +39,8 @@ class Recipe:
         model: the LightningModule it trains.
         data: the LightningDataModule it trains on.
         defaults: flags whose default differs from the constructor's.
+        small_corpus: flags whose default differs again where the training split has fewer than `SMALL_CORPUS`
+            examples. What the command line or a config file says comes first.
         report: what to tell of the evaluation ("val" or "test") that a trainer has just ended, asked for on
             every process.
         predict: the `predict` command; takes the arguments after it.
@@ -53,6 +58,7 @@ class Recipe:
     report: Callable[[pl.Trainer, str], Report]
     predict: Callable[[Recipe, Sequence[str]], None]
     links: Sequence[str] = ("codec",)
+    small_corpus: Mapping[str, object] = field(default_factory=dict)
     search: type | None = None
     compare: Callable[[Metric, Metric], Mapping[str, object]] | None = None
 

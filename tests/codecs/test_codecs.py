@@ -13,18 +13,18 @@ import torch
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from datamodules.base import CorpusDataModule
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from zoo.codecs import Codec
 from zoo.errors import ZooError
 from zoo.models.options import CharacterOptions
-from zoo.text import SentencePieces
+from zoo.text import SentencePieceModel
 
 QUIET = dict(
     accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, num_sanity_val_steps=0,
     enable_model_summary=False, max_epochs=1, limit_train_batches=1, limit_val_batches=1, limit_test_batches=1,
 )  # fmt: skip
 TEXTS = ["The cat sat on a mat", "a dog ran away", "an odd one out"]
-PIECES = [SentencePieces.fit(TEXTS * n, size).state for n, size in ((1, 30), (2, 26))]
+PIECES = [SentencePieceModel.fit(TEXTS * n, size).serialized for n, size in ((1, 30), (2, 26))]
 VECTORS = dict(vector_words=["<pad>", "<unk>", "free"], vector_size=2)
 
 

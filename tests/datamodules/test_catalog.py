@@ -24,8 +24,9 @@ from datamodules import download, preparation
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus, RemoteFile
 from datamodules.download import default_root, locate
-from datamodules.readers.columns import read_columns
-from datamodules.readers.conllu import DataError, read_conllu
+from datamodules.errors import DataError
+from datamodules.readers.column_files import read_columns
+from datamodules.readers.conllu import read_conllu
 
 BODY = os.urandom(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()

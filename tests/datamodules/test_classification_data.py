@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules import CATALOG, ClassificationDataModule, DataError, TaggingDataModule, locate, preparation
-from datamodules.readers.tables import LabelledText, read_table
+from datamodules.examples import LabelledText
+from datamodules.readers.labelled_texts import read_labelled_texts
 from zoo import TextClassifier, from_pretrained
 from zoo.codecs import ClassificationCodec
 from zoo.errors import ZooError
-from zoo.text import SentencePieces
+from zoo.text import SentencePieceModel
 
 ROWS = [("good", 'A "fine" film, really'), ("bad", "No\tplot"), ("good", ""), ("bad", "שלום 😀 中文 e\u0301")]
 
@@ -42,7 +43,7 @@ def write(path: Path, rows=ROWS, header=("label", "text")) -> Path:
 
 
 def read(path: Path, **options) -> list[tuple[str, str]]:
-    return [(text.labels[0], text.text) for text in read_table(path, **options)]
+    return [(text.labels[0], text.text) for text in read_labelled_texts(path, **options)]
 
 
 # ------------------------------------------------------------------------------------------------ tables
@@ -115,7 +116,7 @@ def test_halves_of_characters_elsewhere_do_no_harm(tmp_path):
 def test_a_carriage_return_within_a_line_of_csv(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"label,text\ngood,x\ngood,a\rb\n")
     with pytest.raises(DataError, match=r"a.csv:3: expected CSV, got a carriage return inside a line. Quote the field"):
-        read_table(tmp_path / "a.csv")
+        read_labelled_texts(tmp_path / "a.csv")
     (tmp_path / "a.csv").write_bytes(b'label,text\ngood,"a\rb"\n')
     assert read(tmp_path / "a.csv") == [("good", "a\rb")]
 
@@ -126,7 +127,7 @@ def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_no_rows(tmp_path
         ("a.tsv", "label\ttext\r\n  \r\ngood\tx\r\n\r\n"),
     ]:
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
-        assert read_table(tmp_path / name) == [LabelledText("x", ("good",), 3)]
+        assert read_labelled_texts(tmp_path / name) == [LabelledText("x", ("good",), 3)]
 
 
 def test_parquet(tmp_path):
@@ -163,10 +164,10 @@ def test_parquet_is_optional(tmp_path, monkeypatch):
 
 def test_labels_may_be_numbers_or_several(tmp_path):
     path = write(tmp_path / "a.jsonl", [(1, "a"), (0, "b")])
-    assert [text.labels for text in read_table(path)] == [("1",), ("0",)]
+    assert [text.labels for text in read_labelled_texts(path)] == [("1",), ("0",)]
     several = [("x|y|x", "a"), ("", "b"), (["z", "x"], "c")]
     path = write(tmp_path / "b.jsonl", several)
-    assert [text.labels for text in read_table(path, multi_label=True)] == [("x", "y"), (), ("z", "x")]
+    assert [text.labels for text in read_labelled_texts(path, multi_label=True)] == [("x", "y"), (), ("z", "x")]
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,7 @@ def test_the_positive_label_is_one_of_two(files):
 def test_capitals_are_learned_unless_tokens_are_looked_up_in_lower_case(lowercase, tokenizer):
     size = 300 if tokenizer == "sentencepiece" else None
     codec = ClassificationDataModule(tokenizer=tokenizer, vocabulary_size=size, lowercase=lowercase, min_count=1).codec
-    learned = SentencePieces(codec.sentencepiece_model).entries if codec.sentencepiece_model else codec.vocabulary
+    learned = SentencePieceModel(codec.sentencepiece_model).pieces if codec.sentencepiece_model else codec.vocabulary
     for tokens in (learned, codec.vocabulary):
         assert any(token != token.lower() for token in tokens) != lowercase
 
@@ -414,7 +415,7 @@ def test_a_tagger_has_no_use_for_texts():
 
 @pytest.mark.parametrize("given", [dict(stop_words="english"), dict(vectors="v.txt")], ids=str)
 def test_pieces_of_words_have_no_stop_words_and_no_vectors(given):
-    with pytest.raises(ValueError, match="belong to words, and the pieces of sentencepiece are none"):
+    with pytest.raises(ValueError, match="belong to words, but sentencepiece splits words"):
         ClassificationDataModule(tokenizer="sentencepiece", **given)
 
 

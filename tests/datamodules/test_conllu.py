@@ -9,14 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.readers.columns import read_columns
-from datamodules.readers.conllu import (
-    CONLLU_COLUMNS,
-    DataError,
-    TaggedSentence,
-    read_conllu,
-    read_conllu_rows,
-)
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
+from datamodules.readers.column_files import read_columns
+from datamodules.readers.conllu import CONLLU_COLUMNS, parse_conllu, read_conllu
 
 # White space to Python, parts of words here: vertical tab, next line, no-break space, U+2028 and more.
 ODD = "\x0b\x0c\x1c\x85\xa0\u2028\u3000\ufeff"
@@ -73,7 +69,7 @@ def write(tmp_path_factory):
 
 
 def rows_of(text: str) -> list:
-    return list(read_conllu_rows(io.StringIO(text, newline="\n"), "here"))
+    return list(parse_conllu(io.StringIO(text, newline="\n"), "here"))
 
 
 # ---------------------------------------------------------------------------------------------- CoNLL-U
@@ -183,7 +179,7 @@ def test_what_stands_between_sentences_goes_with_the_one_after():
 
 def test_rows_come_before_the_stream_ends():
     lines = iter((SENTENCE * 1000).splitlines(keepends=True))
-    first = next(read_conllu_rows(lines, "here"))
+    first = next(parse_conllu(lines, "here"))
     assert first.tokens == TOKENS
     assert len(list(lines)) > 990 * SENTENCE.count("\n")
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from datamodules.readers.conllu import DataError
-from datamodules.readers.tables import read_records, read_table
+from datamodules.errors import DataError
+from datamodules.readers.labelled_texts import read_labelled_texts
+from datamodules.readers.tables import read_records
 from zoo.errors import QUOTED, cut, shown
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\",;\t\n\r |'\u2028漢"), max_size=12)
@@ -27,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 def read(path, **options) -> list[tuple[str, str]]:
-    return [(text.labels[0], text.text) for text in read_table(path, **options)]
+    return [(text.labels[0], text.text) for text in read_labelled_texts(path, **options)]
 
 
 def written(rows, **dialect) -> str:
@@ -62,7 +63,7 @@ def test_a_comma_outside_quotes_is_the_separator_whatever_else_is_there(tmp_path
     (tmp_path / "a.csv").write_text("good,I like; it; really\nbad,no\n")
     assert read(tmp_path / "a.csv", text_column=1, label_column=0) == [("good", "I like; it; really"), ("bad", "no")]
     (tmp_path / "a.csv").write_text('"sep=;"\nlabel;text\ngood;a, b\n')
-    assert read_table(tmp_path / "a.csv")[0].line == 3
+    assert read_labelled_texts(tmp_path / "a.csv")[0].line == 3
 
 
 # Of a text that goes on in the next line, the first may be a whole row with a quote of its own: that one is refused.
@@ -107,7 +108,7 @@ def test_json_comes_back_as_lines_and_as_an_array(folder, rows, indent, ascii, e
     path = folder / f"a{ending}"
     path.write_text(" \n" + json.dumps(objects, indent=indent, ensure_ascii=ascii), encoding="utf-8", newline="")
     assert read(path) == rows
-    lines = [text.line for text in read_table(path)]
+    lines = [text.line for text in read_labelled_texts(path)]
     assert lines == ([2 + 1 + 4 * i for i in range(len(rows))] if indent else [2] * len(rows))
     path.write_text("".join(json.dumps(row) + "\n" for row in objects), encoding="utf-8")
     assert read(path) == rows

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from datamodules.readers.columns import read_columns
-from datamodules.readers.conllu import TaggedSentence, read_conllu, read_conllu_rows
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
+from datamodules.readers.column_files import read_columns
+from datamodules.readers.conllu import parse_conllu, read_conllu
 from datamodules.readers.tagged_files import ENDINGS, FORMATS, format_of, read_tagged, read_token_lists
-from datamodules.readers.text_files import DataError
 from datamodules.tagging import TaggingDataModule
 
 CONLLU = "1\tGo\tgo\tVERB\tVB\t_\t0\troot\t_\tNER=O\n2\t!\t!\tPUNCT\t.\t_\t1\tpunct\t_\t_\n\n"
@@ -174,7 +175,7 @@ def test_conllu_plus_by_the_names_of_its_columns(write, column, tags):
 
 def test_conllu_plus_is_written_back_as_it_was(write):
     with open(write(PLUS, "a.conllup"), encoding="utf-8", newline="\n") as stream:
-        rows = list(read_conllu_rows(stream, "here"))
+        rows = list(parse_conllu(stream, "here"))
     assert "".join(line for row in rows for line in row.lines) == PLUS
     changed = "".join(row.with_column("ner", ["B-Y"] * len(row)) for row in rows)
     assert changed == PLUS.replace("B-X", "B-Y").replace("\tO\t", "\tB-Y\t")

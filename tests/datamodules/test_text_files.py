@@ -9,11 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from datamodules.readers.columns import read_columns
+from datamodules.errors import DataError
+from datamodules.readers.column_files import read_columns
 from datamodules.readers.conllu import read_conllu
+from datamodules.readers.labelled_texts import read_labelled_texts
 from datamodules.readers.parallel import read_pairs, read_parallel
-from datamodules.readers.tables import read_table
-from datamodules.readers.text_files import DataError, numbered, open_text
+from datamodules.readers.text_files import numbered, open_text
 
 LINES = ["Köln 漢字 🙂\n", "\n", "no\u2028break\r\n", "the end"]
 
@@ -59,9 +60,9 @@ def test_half_a_character_of_utf16_is_no_latin1(tmp_path):
 CORPORA = {
     "a.conllu": ("1\ta\ta\tX\tX\t_\t0\troot\t_\t_\n\n" * 3, read_conllu),
     "a.txt": ("a O\nb B-X\n\n" * 3, read_columns),
-    "a.csv": ('text,label\n"a, b",x\nc,y\n' * 3, read_table),
-    "a.tsv": ("text\tlabel\na\tx\nc\ty\n" * 3, read_table),
-    "a.jsonl": ('{"text": "a", "label": "x"}\n' * 3, read_table),
+    "a.csv": ('text,label\n"a, b",x\nc,y\n' * 3, read_labelled_texts),
+    "a.tsv": ("text\tlabel\na\tx\nc\ty\n" * 3, read_labelled_texts),
+    "a.jsonl": ('{"text": "a", "label": "x"}\n' * 3, read_labelled_texts),
     "a.pairs.csv": ("text,label\na,x\nc,y\n" * 3, lambda path: read_pairs(path, "text", "label", format="csv")),
     "a.en": ("a dog\na cat\n" * 3, lambda path: read_parallel(path, path)),
 }

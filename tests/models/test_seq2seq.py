@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 from dataclasses import replace
@@ -14,29 +15,27 @@ from hypothesis import strategies as st
 
 import zoo
 from zoo import CELLS, Seq2Seq, Seq2SeqSummarizer
-from zoo.batches.seq2seq import Seq2SeqDataset
+from zoo.batches.seq2seq import Pair
+from zoo.codecs import Seq2SeqCodec
 from zoo.errors import ZooError
-from zoo.models.generator import log_coverage
-from zoo.nn.decoder import DecoderState, Memory
-from zoo.text import SentencePieces, Vocabulary
+from zoo.models.options import POINTER_GENERATOR, AttentionOptions, SearchOptions, Seq2SeqRegularization
+from zoo.nn.decoder import DecoderState, Memory, log_coverage
+from zoo.text import SentencePieceModel, Vocabulary
 from zoo.text.reversible import BEGIN, END, SPECIALS, ReversibleTokenizer
 
 SOURCES = ["the old dog sleeps", "a cat", "the quick zebra eats a quagga today", "dog eats dog"]
 TARGETS = ["dog sleeps", "cat !", "zebra eats", "dogs"]
 KNOWN = "the old dog sleeps a cat quick eats today zebra !".split()  # not quagga, not dogs
-SMALL = dict(
-    tokenizer="words", embedding_size=6, encoder_size=5, decoder_size=7, attention_size=6, max_target=8,
-    coverage_after=0, label_smoothing=0.0, dropout=0.0,
-)  # fmt: skip
+SMALL = dict(embedding_size=6, encoder_size=5, decoder_size=7, dropout=0.0)
 VARIANTS = [
     dict(),
-    dict(attention="additive", input_feeding=True, cell="gru"),
-    dict(attention="none", tie_embeddings=False),
-    dict(attention="additive", copy=True, coverage=True, encoder_layers=2),
-    dict(attention="additive", copy=True, coverage=True, input_feeding=True, decoder_layers=2),
-    dict(copy=True, target_words=[*SPECIALS, "▁dog", "▁cat", "!"]),
-    dict(vector_words=["<pad>", "<unk>", "dog", "Cat"], vector_size=3, tune_vectors=True),
-    dict(copy=True, stop_words=["the", "a", "cat"]),
+    dict(attention=dict(kind="additive", input_feeding=True), cell="gru"),
+    dict(attention=dict(kind="none"), tie_embeddings=False),
+    dict(attention=dict(kind="additive", copy=True, coverage=True), encoder_layers=2),
+    dict(attention=dict(kind="additive", copy=True, coverage=True, input_feeding=True), decoder_layers=2),
+    dict(attention=dict(copy=True), fields=dict(target_words=[*SPECIALS, "▁dog", "▁cat", "!"])),
+    dict(fields=dict(vector_words=["<pad>", "<unk>", "dog", "Cat"], vector_size=3), tune_vectors=True),
+    dict(attention=dict(copy=True), fields=dict(stop_words=["the", "a", "cat"])),
 ]
 
 
@@ -44,16 +43,25 @@ def vocabulary() -> list[str]:
     return list(Vocabulary.fit((f"▁{word}" if word.isalpha() else word for word in KNOWN), specials=SPECIALS))
 
 
-def model_of(kind=Seq2Seq, **options):
+def model_of(kind=Seq2Seq, *, fields=(), attention=(), regularization=(), **options):
+    """A small model; `fields` are those of its codec, `attention` and `regularization` what differs from small ones."""
     torch.manual_seed(0)
-    model = kind(vocabulary(), **{**SMALL, **options})
+    codec = Seq2SeqCodec(vocabulary(), **{"tokenizer": "words", "max_target": 8, **dict(fields)})
+    default = POINTER_GENERATOR if kind is Seq2SeqSummarizer else AttentionOptions()
+    model = kind(
+        codec,
+        attention=replace(default, **{"size": 6, "coverage_after": 0, **dict(attention)}),
+        regularization=Seq2SeqRegularization(**{"label_smoothing": 0.0, **dict(regularization)}),
+        **{**SMALL, **options},
+    )
     for parameter in model.parameters():  # coverage and biases begin at zero: nothing would be seen of them
         torch.nn.init.normal_(parameter, std=0.5)
     return model
 
 
 def batch_of(model, rows=range(4), sources=SOURCES, targets=TARGETS):
-    return Seq2SeqDataset(sources, model.indexer, targets).batch(list(rows))
+    pairs = [Pair(source, target) for source, target in zip(sources, targets, strict=True)]
+    return model.codec.dataset(pairs).batch(list(rows))
 
 
 def log_likelihoods(model, batch) -> list[float]:
@@ -79,7 +87,7 @@ def test_steps_equal_the_whole(options):
     model = model_of(**options).eval()
     batch, search = batch_of(model), replace(model.search, beam=3, length_penalty=0.0)
     with torch.inference_mode():
-        found = model.find(batch, search, n_best=3)
+        found = model.generate(batch.inputs, search, n_best=3)
         for row, best in enumerate(found):
             assert len(best) == 3
             for hypothesis in best:
@@ -94,7 +102,13 @@ def test_steps_equal_the_whole(options):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("feeding", [False, True])
 def test_every_cell_and_every_parameter_learns(cell, feeding):
-    model = model_of(Seq2SeqSummarizer, cell=cell, input_feeding=feeding, tie_embeddings=False, label_smoothing=0.1)
+    model = model_of(
+        Seq2SeqSummarizer,
+        cell=cell,
+        tie_embeddings=False,
+        attention=dict(input_feeding=feeding),
+        regularization=dict(label_smoothing=0.1),
+    )
     batch = batch_of(model)
     losses = model.losses(batch)
     (losses.smoothed + losses.coverage).backward()
@@ -105,9 +119,9 @@ def test_every_cell_and_every_parameter_learns(cell, feeding):
 
 
 def test_the_loss_is_the_textbooks():
-    model = model_of(label_smoothing=0.1).eval()
+    model = model_of(regularization=dict(label_smoothing=0.1)).eval()
     batch = batch_of(model)
-    decoded, *_ = model(batch)
+    decoded, *_ = model.follow(batch)
     target = batch.target_ids.masked_fill(batch.target_ids >= len(vocabulary()), SPECIALS.index("<unk>"))
     target = target.masked_fill(torch.arange(target.shape[1]) >= batch.target_lengths[:, None], -100)
     scores = model.project(decoded.output).transpose(1, 2)
@@ -127,14 +141,14 @@ def test_a_pointer_copies_what_no_vocabulary_has():
     absent = model.losses(batch_of(model, [0], ["dog"], ["quagga"])).nll
     assert copied < absent  # ... and what it cannot copy is improbable
     step, batch = model.step_function(1), batch_of(model, [0], ["the quagga"], ["dog"])
-    memory, state = model.encode(batch)
+    memory, state = model(batch.inputs)
     scores, _ = step(torch.tensor([SPECIALS.index(BEGIN)]), state, memory)
     assert scores.shape[1] == len(vocabulary()) + 1
     assert float(scores.exp().sum()) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_nothing_that_is_no_text_is_written():
-    model = model_of(copy=True, attention="additive").eval()
+    model = model_of(attention=dict(kind="additive", copy=True)).eval()
     with torch.no_grad():
         model.output_bias[:3] = 50.0  # shouts for padding, the unknown word and the begin
     for output in model.predict(SOURCES, beam=2):
@@ -159,13 +173,32 @@ def test_a_search_is_what_was_asked_for():
     model = model_of(Seq2SeqSummarizer).eval()
     assert model.predict(SOURCES, beam=1) == [best[0].text for best in model.predict(SOURCES, beam=1, n_best=1)]
     for text in model.predict(SOURCES, min_length=5, max_length=6):
-        assert 5 <= len(model.indexer.target.split(text)) <= 6
-    texts = [model.indexer.target.split(t) for t in model.predict(SOURCES, min_length=6, block_ngrams=2)]
+        assert 5 <= len(model.codec.indexer.target_tokenizer.split(text)) <= 6
+    texts = [
+        model.codec.indexer.target_tokenizer.split(t) for t in model.predict(SOURCES, min_length=6, block_ngrams=2)
+    ]
     assert all(len(set(zip(t, t[1:], strict=False))) == len(t) - 1 for t in texts)
     plain, covered = (model.predict(SOURCES, n_best=5, coverage_penalty=c, max_length=2) for c in (0.0, 5.0))
     assert max(o.score for o in covered[2]) < max(o.score for o in plain[2])
     with pytest.raises(ZooError, match="beam of at least 1.*got 0"):
         model.predict(SOURCES, beam=0)
+
+
+def test_a_model_has_a_search_of_its_own(tmp_path):
+    plain, model = model_of(), model_of(search=SearchOptions(beam=2, min_length=3, max_length=4))
+    assert model.predict(SOURCES) == plain.predict(SOURCES, beam=2, min_length=3, max_length=4)
+    assert model.predict(SOURCES, beam=5, min_length=1, max_length=8) == plain.predict(SOURCES)
+    assert zoo.from_pretrained(model.save_pretrained(tmp_path / "m")).search == model.search
+    longest = model_of(search=SearchOptions(min_length=8), fields=dict(max_target=8))
+    split = longest.codec.indexer.target_tokenizer.split
+    assert {len(split(text)) for text in longest.predict(SOURCES)} == {8}  # as many as a target has at most
+
+
+def test_a_summarizer_takes_what_a_translator_takes():
+    translator, summarizer = (inspect.signature(kind).parameters for kind in (Seq2Seq, Seq2SeqSummarizer))
+    assert list(translator) == list(summarizer)
+    others = {name for name, one in translator.items() if one.default != summarizer[name].default}
+    assert others == {"attention", "metric"}
 
 
 def test_coverage_of_a_search_is_that_of_wu():
@@ -184,7 +217,7 @@ def test_samples_depend_on_the_seed_alone():
 
 
 def test_a_long_source_is_cut_and_told_of():
-    model = model_of(max_source=3).eval()
+    model = model_of(fields=dict(max_source=3)).eval()
     with pytest.warns(UserWarning, match="2 inputs have more than max_source=3 pieces"):
         outputs = model.predict(["the old dog sleeps", "the old dog eats", "cat"])
     assert outputs[0] == outputs[1] == model.predict(["the old dog"])[0]
@@ -194,11 +227,11 @@ def test_a_long_source_is_cut_and_told_of():
     "option",
     [
         dict(dropout=0.5),
-        dict(label_smoothing=0.2),
-        dict(scheduled_sampling=1.0),
-        dict(coverage_after=10),
+        dict(regularization=dict(label_smoothing=0.2)),
+        dict(regularization=dict(scheduled_sampling=1.0)),
+        dict(attention=dict(coverage_after=10)),
     ],
-    ids=lambda option: next(iter(option)),
+    ids=str,
 )
 def test_what_belongs_to_training_acts_there_alone(option):
     plain, model = model_of(Seq2SeqSummarizer), model_of(Seq2SeqSummarizer, **option)
@@ -211,17 +244,19 @@ def test_what_belongs_to_training_acts_there_alone(option):
 
 @pytest.mark.parametrize("feeding", [False, True])
 def test_coverage_is_the_sum_of_the_attention_before(feeding):
-    model = model_of(Seq2SeqSummarizer, input_feeding=feeding)
-    decoded, *_ = model(batch_of(model))
+    model = model_of(Seq2SeqSummarizer, attention=dict(input_feeding=feeding))
+    decoded, *_ = model.follow(batch_of(model))
     torch.testing.assert_close(decoded.coverage, decoded.weights.cumsum(1) - decoded.weights)
-    model.coverage_after = 1  # until then attention works as if it had been nowhere
-    before, *_ = model(batch_of(model))
+    model.attention_options = replace(
+        model.attention_options, coverage_after=1
+    )  # until then attention works as if it had been nowhere
+    before, *_ = model.follow(batch_of(model))
     torch.testing.assert_close(before.weights[:, 0], decoded.weights[:, 0])
     assert not torch.allclose(before.weights[:, 1], decoded.weights[:, 1], atol=1e-3)
 
 
 def test_one_vocabulary_is_one_embedding():
-    joint, separate = model_of(), model_of(target_words=[*SPECIALS, "▁dog"])
+    joint, separate = model_of(), model_of(fields=dict(target_words=[*SPECIALS, "▁dog"]))
     assert len(joint.embeddings) == 1 and len(separate.embeddings) == 2
     assert "output.weight" not in joint.state_dict()
     assert "output.weight" in model_of(tie_embeddings=False).state_dict()
@@ -241,23 +276,29 @@ def test_reloaded_equals_saved(kind, tmp_path):
     "options, message",
     [
         (dict(cell="ltsm"), "did you mean 'lstm'"),
-        (dict(attention="aditive"), "did you mean 'additive'"),
+        (dict(attention=dict(kind="aditive")), "did you mean 'additive'"),
         (dict(metric="bleau"), "did you mean 'bleu'"),
-        (dict(tokenizer="word"), "did you mean 'words'"),
-        (dict(tokenizer="sentencepiece"), "needs pieces"),
-        (dict(coverage=True), "attention='additive'"),
-        (dict(copy=True, attention="none"), "without attention nothing can be copied"),
+        (dict(fields=dict(tokenizer="word")), "did you mean 'words'"),
+        (dict(fields=dict(tokenizer="sentencepiece")), "needs a trained model"),
+        (dict(fields=dict(unit="page")), "unknown unit 'page': known are sentence, text"),
+        (dict(attention=dict(coverage=True)), "additive attention: use the kind 'additive'"),
+        (dict(attention=dict(kind="none", copy=True)), "without attention nothing can be copied"),
+        (dict(attention=dict(kind="none"), search=dict(coverage_penalty=0.5)), "without attention nothing is covered"),
+        (dict(attention=dict(coverage_after=-1)), "coverage_after of at least 0, got 1.0 and -1"),
         (
-            dict(input_feeding=True, recurrent={"zoneout": 0.1, "weight_drop": 0.1}),
+            dict(attention=dict(input_feeding=True), recurrent={"zoneout": 0.1, "weight_drop": 0.1}),
             "where weight_drop, zoneout would do",
         ),
-        (dict(label_smoothing=1.0), "label_smoothing"),
-        (dict(beam=0), "a beam of at least 1"),
-        (dict(length_penalty=-1.0), "penalties of 0 or more"),
-        (dict(min_length=9, max_target=5), "min_length <= max_length"),
-        (dict(block_ngrams=-1), "block_ngrams of 1 or more"),
-        (dict(max_source=0), "at least 1"),
-        (dict(target_words=["a"]), "begins with <pad>"),
+        (dict(regularization=dict(label_smoothing=1.0)), "label_smoothing"),
+        (dict(regularization=dict(scheduled_sampling=1.1)), r"scheduled_sampling in \[0, 1\], got 1.1"),
+        (dict(search=dict(beam=0)), "a beam of at least 1"),
+        (dict(search=dict(length_penalty=-1.0)), "penalties of 0 or more"),
+        (dict(search=dict(min_length=9), fields=dict(max_target=5)), "min_length <= max_length"),
+        (dict(search=dict(min_length=9, max_length=5)), "min_length <= max_length"),
+        (dict(search=dict(block_ngrams=-1)), "block_ngrams of 1 or more"),
+        (dict(search=dict(bean=3)), "unknown option of SearchOptions 'bean': did you mean 'beam'"),
+        (dict(fields=dict(max_source=0)), "at least 1"),
+        (dict(fields=dict(target_words=["a"])), "begins with <pad>"),
     ],
     ids=str,
 )
@@ -276,11 +317,12 @@ def test_no_tokenizer_loses_anything(tokenizer, text):
 
 
 def test_pieces_are_not_words():
-    pieces = dict(tokenizer="sentencepiece", source_pieces=SentencePieces.fit(SOURCES, 25).state)
+    model = SentencePieceModel.fit(SOURCES, 25).serialized
+    pieces = dict(tokenizer="sentencepiece", source_sentencepiece_model=model)
     with pytest.raises(ZooError, match="stop words belong to words"):
-        model_of(stop_words=["a"], **pieces)
+        Seq2SeqCodec(vocabulary(), stop_words=["a"], **pieces)
     with pytest.raises(ZooError, match="imported vectors belong to words"):
-        model_of(vector_words=["<pad>", "<unk>"], vector_size=2, **pieces)
+        Seq2SeqCodec(vocabulary(), vector_words=["<pad>", "<unk>"], vector_size=2, **pieces)
 
 
 def test_jieba_marks_the_spaces_that_there_are():
@@ -294,11 +336,11 @@ def test_jieba_marks_the_spaces_that_there_are():
 def test_without_jieba_the_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "jieba", None)
     with pytest.raises(ZooError, match=r"pip install lstm-zoo\[jieba\]"):
-        model_of(tokenizer="jieba").predict(["我来到北京"])
+        model_of(fields=dict(tokenizer="jieba")).predict(["我来到北京"])
 
 
 def test_stop_words_travel_with_the_model(tmp_path):
-    model = model_of(Seq2SeqSummarizer, stop_words=["the", "dog"]).eval()
+    model = model_of(Seq2SeqSummarizer, fields=dict(stop_words=["the", "dog"])).eval()
     plain = model_of(Seq2SeqSummarizer).eval()
     texts = ["The old dog sleeps", "the a the cat dog"]
     expected = plain.predict(["old sleeps", "a cat"], n_best=2)
@@ -306,15 +348,16 @@ def test_stop_words_travel_with_the_model(tmp_path):
     again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
     assert again.predict(texts, n_best=2) == expected
     target = batch_of(model, [0], ["the old dog"], ["the old dog"]).target_ids[0]
-    assert model.indexer.decode(target[:-1].tolist(), []) == "the old dog"
+    assert model.codec.indexer.text(target[:-1].tolist(), []) == "the old dog"
 
 
 @pytest.mark.parametrize("kind", [Seq2Seq, Seq2SeqSummarizer])
 def test_a_source_of_stop_words_is_one_unknown_word(kind):
-    model = model_of(kind, stop_words=["the"]).eval()
+    model = model_of(kind, fields=dict(stop_words=["the"])).eval()
     batch = batch_of(model, [0, 1], ["the The", "quick cat"], ["dog", "the cat"])
-    assert batch.source_ids[0].tolist() == [1, 0] and batch.source_lengths.tolist() == [1, 2]
-    assert batch.copy_ids[0].tolist() == [0, 0] and batch.unknown[0] == []
+    read = batch.inputs
+    assert read.source_ids[0].tolist() == [1, 0] and read.source_lengths.tolist() == [1, 2]
+    assert read.copy_ids[0].tolist() == [0, 0] and read.unknown[0] == []
     assert math.isfinite(model.losses(batch).nll.item())
     inputs = ["the The", "quick cat", "the"]
     outputs = model.predict(inputs)
@@ -326,16 +369,16 @@ def test_a_source_of_stop_words_is_one_unknown_word(kind):
 
 def test_imported_vectors_are_used_kept_and_frozen(tmp_path):
     vectors = dict(vector_words=["<pad>", "<unk>", "dog", "Dog", "cat"], vector_size=2)
-    model = model_of(**vectors).eval()
+    model = model_of(fields=vectors).eval()
     batch = batch_of(model, [0], ["dog Dog cat Cat DOG zebra"], ["dog"])
-    assert batch.vector_ids.tolist() == [[2, 3, 4, 4, 2, 1]]
+    assert batch.inputs.vector_ids.tolist() == [[2, 3, 4, 4, 2, 1]]
     before = model.losses(batch).nll
     table = torch.tensor([[1.0, 2.0], [-1.0, 0.0], [3.0, 1.0]])
     model.import_vectors(table)
     torch.testing.assert_close(model.vectors.weight[2:], table / table.std())
     assert not torch.equal(model.losses(batch).nll, before)
     assert not model.vectors.weight.requires_grad
-    assert model_of(tune_vectors=True, **vectors).vectors.weight.requires_grad
+    assert model_of(tune_vectors=True, fields=vectors).vectors.weight.requires_grad
     again = zoo.from_pretrained(model.save_pretrained(tmp_path / "m"))
     assert torch.equal(again.losses(batch).nll, model.losses(batch).nll)
     with pytest.raises(ZooError, match=r"expected vectors of shape \(3, 2\), got \(3, 3\)"):
@@ -345,14 +388,14 @@ def test_imported_vectors_are_used_kept_and_frozen(tmp_path):
 
 
 def test_unknown_pieces_have_ids_of_their_own():
-    model = model_of(copy=True)
+    model = model_of(attention=dict(copy=True))
     batch = batch_of(model, [0, 1], ["the quagga , the quagga", "okapi"], ["quagga okapi dog", "okapi"])
     size = len(vocabulary())
-    assert batch.unknown == [["▁quagga", "▁,"], ["▁okapi"]]
+    assert batch.inputs.unknown == [["▁quagga", "▁,"], ["▁okapi"]]
     the = vocabulary().index("▁the")
-    assert batch.copy_ids[0].tolist() == [the, size, size + 1, the, size]
-    assert batch.source_ids[0].tolist() == [the, 1, 1, the, 1]
+    assert batch.inputs.copy_ids[0].tolist() == [the, size, size + 1, the, size]
+    assert batch.inputs.source_ids[0].tolist() == [the, 1, 1, the, 1]
     assert batch.target_ids[0].tolist() == [size, 1, vocabulary().index("▁dog"), SPECIALS.index(END)]
     assert batch.target_ids[1, :2].tolist() == [size, SPECIALS.index(END)]
-    assert batch.extra == 2
-    assert model.indexer.decode([size, the], batch.unknown[1]) == "okapi the"
+    assert batch.inputs.extra == 2
+    assert model.codec.indexer.text([size, the], batch.inputs.unknown[1]) == "okapi the"

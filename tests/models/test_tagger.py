@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from datamodules import TaggingDataModule
 from zoo import CELLS, SequenceTagger
@@ -17,7 +16,6 @@ from zoo.batches.tagging import Sentences, TaggingBatch, TaggingInputs
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
-from zoo.nn.neighbours import FREQUENT, SCORED_IN_FULL, NeighbourPrediction
 from zoo.text import Vocabulary
 from zoo.text.tag_schemes import transitions
 
@@ -166,33 +164,6 @@ def test_a_neighbour_is_said_before_it_is_read(bidirectional):
                 scores = embedding @ model.neighbours.previous(backward[0][t + 1]).tanh() + model.neighbours.bias
                 terms.append(-scores.log_softmax(-1)[words[row, t]])
     torch.testing.assert_close(loss(batch.form_ids, words), torch.stack(terms).mean())
-
-
-def neighbours_of_many_words() -> tuple[NeighbourPrediction, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """The second task over a vocabulary that is too large to be scored in full, and its inputs."""
-    torch.manual_seed(0)
-    V, E, H = SCORED_IN_FULL + 500, 3, 4
-    neighbours = NeighbourPrediction(H, V, E, bidirectional=True)
-    torch.nn.init.normal_(neighbours.bias)
-    words = torch.randint(V, (2, 5))
-    return neighbours, (torch.randn(2, 5, 2 * H), words, torch.tensor([5, 3]), torch.randn(V, E))
-
-
-def test_a_sample_stands_for_all_words_of_a_large_vocabulary(monkeypatch):
-    neighbours, inputs = neighbours_of_many_words()
-    sampled = torch.stack([neighbours(*inputs) for _ in range(100)])
-    monkeypatch.setattr("zoo.nn.neighbours.SCORED_IN_FULL", len(neighbours.bias))
-    in_full = neighbours(*inputs)
-    assert sampled.std() > 0
-    assert abs(sampled.mean() - in_full) < 4 * sampled.std() / len(sampled) ** 0.5
-
-
-def test_a_sample_is_a_small_part_of_a_large_vocabulary_and_has_the_words_of_the_batch():
-    neighbours, inputs = neighbours_of_many_words()
-    neighbours(*inputs).backward()
-    scored = neighbours.bias.grad != 0  # (V,)
-    assert scored[inputs[1][0]].all()
-    assert FREQUENT < scored.sum() < len(scored) / 2
 
 
 def test_no_direction_has_read_the_word_that_it_says():

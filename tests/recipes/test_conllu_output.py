@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.readers.conllu import read_conllu_rows
+from datamodules.readers.conllu import parse_conllu
 from recipes import ner, pos_tagging
 from recipes.prediction.conllu import conllu_of
 from zoo.text import TOKENIZERS
@@ -27,7 +27,7 @@ def test_the_words_spell_the_text(text, tokenizer):
     if not words:
         return
     written = conllu_of(text, words, 7).with_column("upos", ["NOUN"] * len(words))
-    (sentence,) = read_conllu_rows(io.StringIO(written, newline="\n"), "here")
+    (sentence,) = parse_conllu(io.StringIO(written, newline="\n"), "here")
     assert list(sentence.tokens) == words
     assert sentence.lines[0] == "# sent_id = 7\n"
     rows = [line.rstrip("\n").split("\t") for line in sentence.lines if "\t" in line]

@@ -14,8 +14,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from datamodules.readers.tables import FORMATS
 from recipes import ner, pos_tagging, sentiment, spam, translation
-from recipes.prediction.inputs import TABLES, Source
+from recipes.prediction.inputs import Source
 from zoo import Seq2Seq, SequenceTagger, TextClassifier
 from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
 from zoo.errors import ZooError
@@ -71,7 +72,7 @@ def predict(recipe, capsys, *args) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("format", TABLES)
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_classifier_answers_beside_the_columns_of_a_table(models, tmp_path, capsys, format):
     path, rows = tmp_path / f"a.{format}", rows_of(format)
     write(path, format, rows)
@@ -202,7 +203,7 @@ def test_gold_tags_stay_beside_those_of_a_tagger(models, tmp_path, capsys):
     assert row.pop("predicted_tags") and row == {**rows[0], "score": None}
 
 
-@pytest.mark.parametrize("format", TABLES)
+@pytest.mark.parametrize("format", FORMATS)
 def test_a_translator_answers_beside_the_columns_of_a_table(models, tmp_path, capsys, format):
     rows = [{"id": row["id"], "source": row["review"]} for row in rows_of(format)]
     write(tmp_path / f"a.{format}", format, rows)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from datamodules import DataError
-from datamodules.readers.tables import FORMATS, read_records, read_table
+from datamodules.readers.labelled_texts import read_labelled_texts
+from datamodules.readers.tables import ENDINGS, read_records
 
 NAMES = ("id", "text", "label")
 ROWS = [["1", 'a, "fine" film', "good"], ["2", "二\u2028", "bad"], ["3", "", "bad"]]
@@ -36,14 +37,14 @@ def write_table(path, names=NAMES, rows=ROWS) -> None:
     path.write_text(content.getvalue(), encoding="utf-8")
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_all_columns_are_read_and_agree_with_what_training_reads(tmp_path, ending):
     path = tmp_path / f"a{ending}"
     write_table(path)
     records = list(read_records(path))
     assert [list(record.fields.values()) for record in records] == ROWS
     assert all(tuple(record.fields) == NAMES for record in records)
-    assert [(row.line, row.text) for row in read_table(path)] == [(r.line, r.fields["text"]) for r in records]
+    assert [(row.line, row.text) for row in read_labelled_texts(path)] == [(r.line, r.fields["text"]) for r in records]
 
 
 @settings(max_examples=40)

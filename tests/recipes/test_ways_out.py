@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from datamodules.readers.conllu import DataError
+from datamodules.errors import DataError
 from zoo.batches.classification import ClassificationInputs, Texts
 from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.errors import ZooError
-from zoo.text import FILLING, PAD, START, TOKENIZERS, UNKNOWN, Inventory, Preprocessor, SentencePieces, Vocabulary
-from zoo.text.subwords import LONGEST, PARTS
+from zoo.text import FILLING, PAD, START, TOKENIZERS, UNKNOWN, Inventory, Preprocessor, SentencePieceModel, Vocabulary
+from zoo.text.subwords import MAX_PART, PARTS
 
 
 @given(st.lists(st.text(max_size=3)), st.integers(1, 3))
@@ -62,12 +62,12 @@ def test_repeated_entries_are_refused():
 def test_sentencepieces_are_learned_from_long_texts_in_parts():
     text = "a lovely\nfilm " * 5_000
     parts = PARTS.findall(text)
-    assert "".join(parts) == text and max(map(len, parts)) <= LONGEST < len(text)
+    assert "".join(parts) == text and max(map(len, parts)) <= MAX_PART < len(text)
     assert [word for part in parts for word in part.split()] == text.split()
-    with pytest.raises(ZooError, match="expected texts to learn pieces from, got empty ones alone"):
-        SentencePieces.fit(["", " "], 20)
-    unspaced = SentencePieces.fit(["无聊的电影" * 300_000, "很好"], 20)  # too long for sentencepiece as a whole
-    assert "聊" in "".join(unspaced.entries)
+    with pytest.raises(ZooError, match="expected texts to learn pieces from, got only empty ones"):
+        SentencePieceModel.fit(["", " "], 20)
+    unspaced = SentencePieceModel.fit(["无聊的电影" * 300_000, "很好"], 20)  # too long for sentencepiece as a whole
+    assert "聊" in "".join(unspaced.pieces)
 
 
 def test_tokenizers():

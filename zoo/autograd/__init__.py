@@ -1,7 +1,7 @@
 """Gradients written by hand, where torch's own take more time or memory (`benchmarks/autograd.py` measures each).
 
-Each function has a `setup_context`, so that `torch.func.grad` and `torch.func.jacrev` give its gradient too.
-`torch.func.vmap` does not go through them. A second derivative is right, or refused (`first_derivative`).
+Each function has a `setup_context`, so that `torch.func.grad` and `torch.func.jacrev` give its gradient too;
+`torch.func.vmap` is not supported. A second derivative is either right or refused (see `first_derivative`).
 """
 
 from zoo.autograd.first_derivative import first_derivative

@@ -1,4 +1,4 @@
-"""The forward algorithm of a linear-chain CRF, whose gradient is the backward algorithm.
+"""The forward algorithm of a linear-chain CRF. Its gradient is the backward algorithm.
 
 Shapes: B rows, T time steps, K tags.
 """
@@ -8,18 +8,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.autograd.first_derivative import first_derivative
+from zoo.autograd.first_derivative import Context, Gradients, first_derivative
 
-LOWEST = -80.0  # e^-80 beside 1 is nothing, in float64 too
+# e^-80 added to 1 is lost in rounding, in float64 too.
+LOWEST = -80.0
 
 
 class ForwardAlgorithm(torch.autograd.Function):
-    """Scores of tags `(B, T, K)` and of pairs `(K, K)` -> `alpha (B, T, K)`: log of the summed exp scores of all
-    prefixes that end in a tag; and for backward the weights p(y_t | y_t+1, x_1..t), `(T - 1, B, K, K)`.
+    """The scores of tags `(B, T, K)` and of pairs `(K, K)` -> `alpha (B, T, K)`, and the weights for backward.
 
-    Autograd over `torch.logsumexp` takes longer, most where transitions are forbidden: exp of hugely negative numbers
-    is slow, and here no argument leaves the range where exp is quick. Each tag is shifted by its own maximum; the
-    quicker `log(exp(alpha - max) @ exp(pairwise))` underflows at 100 nats apart.
+    `alpha[b, t, k]` is the log of the summed exp scores of all tag sequences of steps 0 to t that end in tag k. The
+    weights p(y_t | y_t+1, x_1..t) are `(T - 1, B, K, K)`.
+
+    Autograd over `torch.logsumexp` takes longer, above all with forbidden transitions: exp is slow for very negative
+    arguments, and here they are clamped to the range in which it is fast. Each tag is shifted by its own maximum. The
+    faster `log(exp(alpha - max) @ exp(pairwise))` would underflow where scores are 100 nats apart.
     """
 
     @staticmethod
@@ -37,20 +40,21 @@ class ForwardAlgorithm(torch.autograd.Function):
         return torch.stack(alphas, 1), weights
 
     @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
         weights = output[1]
         ctx.mark_non_differentiable(weights)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(weights)
 
     @staticmethod
-    def backward(ctx, grad: Tensor | None, _) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Context, grad: Tensor | None, _: None) -> Gradients:
         if grad is None:
             return None, None
         return first_derivative(_backward_algorithm, grad, *ctx.saved_tensors)
 
 
 def _backward_algorithm(grad: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of the scores of tags `(B, T, K)` and of pairs `(K, K)`."""
     grads = list(grad.unbind(1))  # each (B, K)
     rows, _, size = grad.shape
     pairs = grad.new_zeros(rows, size, size)

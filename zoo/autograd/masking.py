@@ -8,23 +8,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by the bytes of a number
+from zoo.autograd.first_derivative import Context
+
+# The integer type with as many bytes as a floating-point number.
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def zeroed(x: Tensor, mask: Tensor, *, inplace: bool = False) -> Tensor:
-    """`x (B, T, H)` with zeros where `mask (B, T)` is False, by the bits of its numbers: all are kept, or none."""
+    """`x (B, T, H)` with zeros where `mask (B, T)` is False, without a gradient.
+
+    It works on the bits of the numbers, ANDed with all ones or all zeros: as fast as a product with the mask, which
+    would keep NaN and inf, and faster than `torch.where`.
+    """
     integer = INTEGERS[x.element_size()]
     bits = x.view(integer)
-    kept = -mask[..., None].to(integer)
-    return (bits.bitwise_and_(kept) if inplace else bits & kept).view(x.dtype)
+    # In two's complement, -1 is all ones.
+    all_or_no_bits = -mask[..., None].to(integer)  # (B, T, 1)
+    masked = bits.bitwise_and_(all_or_no_bits) if inplace else bits & all_or_no_bits
+    return masked.view(x.dtype)
 
 
 class ZeroPadding(torch.autograd.Function):
     """`x (B, T, H)` with zeros where `mask (B, T)` is False.
 
-    Its gradient is itself, so that NaN or inf that comes for padding goes no further: `torch.where` would do the same,
-    but a product with the mask would not. It works on the bits of a number: as fast as a product, and faster than
-    `torch.where`.
+    Its gradient is the same function, so that NaN or inf in the gradient of padding goes no further.
     """
 
     @staticmethod
@@ -32,11 +39,11 @@ class ZeroPadding(torch.autograd.Function):
         return zeroed(x, mask)
 
     @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor, None]:
         (mask,) = ctx.saved_tensors
         return ZeroPadding.apply(grad, mask), None
 
@@ -44,7 +51,7 @@ class ZeroPadding(torch.autograd.Function):
 class ReverseRows(torch.autograd.Function):
     """Each row of `x (B, T, H)` reversed within its own length; padding stays where it is.
 
-    It is a permutation and its own inverse, so its gradient is itself: one gather. Autograd would scatter.
+    This permutation is its own inverse, so its gradient is the same function, one gather. Autograd would scatter.
     """
 
     @staticmethod
@@ -56,10 +63,10 @@ class ReverseRows(torch.autograd.Function):
         return x.reshape(rows * steps, -1).index_select(0, (source + offset).view(-1)).view(x.shape)
 
     @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Context, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(inputs[1])
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Context, grad: Tensor) -> tuple[Tensor, None]:
         (lengths,) = ctx.saved_tensors
         return ReverseRows.apply(grad, lengths), None

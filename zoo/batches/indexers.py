@@ -5,7 +5,7 @@ Shapes: T time steps, U distinct forms, L characters of the longest form, S piec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from zoo.errors import ZooError
-from zoo.text import PAD, UNKNOWN, Vocabulary, require_words
-from zoo.text.reversible import END, SPECIALS, ReversibleTokenizer, bare
+from zoo.text import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, Vocabulary, require_words
+from zoo.text.reversible import END_ID, SPECIALS, ReversibleTokenizer, bare
 
 
 class Forms(NamedTuple):
@@ -34,13 +34,13 @@ class Forms(NamedTuple):
         return Forms(self.word_ids[rows], self.vector_ids[rows], character_ids, lengths)
 
 
-class EncodedSource(NamedTuple):
-    """A source of S pieces."""
+class SourceIds(NamedTuple):
+    """The ids of a source of S pieces."""
 
     ids: Tensor  # (S,) in the source vocabulary
     vector_ids: Tensor  # (S,) rows in the table of imported vectors
-    copy_ids: Tensor  # (S,) ids in the extended target vocabulary
-    unknown: list[str]  # the pieces that this has more than the vocabulary
+    copy_ids: Tensor  # (S,) in the extended target vocabulary
+    unknown: list[str]  # the pieces that the target vocabulary lacks; they extend it
 
 
 def integers(values: Sequence[int]) -> Tensor:
@@ -134,69 +134,95 @@ class FormIndexer(WordIndexer):
 
 
 class PairIndexer:
-    """Texts to ids and back, by one rule for training and prediction.
+    """Pairs of texts to ids, and ids to text, by one rule for training and prediction.
+
+    The extended vocabulary of a source is the target vocabulary, followed by the pieces of the source that it lacks.
+    So these can be copied, though no vocabulary has them (See et al. 2017, section 2.2).
 
     Args:
-        source: splits sources.
-        target: splits and joins targets.
-        source_vocabulary: of the training split, `SPECIALS` first.
-        target_vocabulary: likewise; the same object where both are one.
+        source_tokenizer: splits sources.
+        target_tokenizer: splits and joins targets.
+        source_vocabulary: fitted on the training split, `SPECIALS` first.
+        target_vocabulary: likewise; the same object where both sides share one.
         vectors: the words that imported vectors of sources exist for; empty without them.
         max_source: pieces of a source that are read; what follows is not.
         max_target: pieces of a target, its end not counted.
+
+    Raises:
+        ZooError: a vocabulary that does not begin with `SPECIALS`, a maximum below 1, or imported vectors with a
+            tokenizer whose pieces are not words.
     """
 
     def __init__(
         self,
-        source: ReversibleTokenizer,
-        target: ReversibleTokenizer,
+        source_tokenizer: ReversibleTokenizer,
+        target_tokenizer: ReversibleTokenizer,
+        *,
         source_vocabulary: Vocabulary,
         target_vocabulary: Vocabulary,
-        *,
         vectors: Vocabulary,
         max_source: int,
         max_target: int,
     ):
         for vocabulary in (source_vocabulary, target_vocabulary):
-            if tuple(vocabulary[:4]) != SPECIALS:
-                raise ZooError(f"a vocabulary begins with {', '.join(SPECIALS)}, got {', '.join(vocabulary[:4])}")
+            first = vocabulary[: len(SPECIALS)]
+            if tuple(first) != SPECIALS:
+                raise ZooError(f"a vocabulary begins with {', '.join(SPECIALS)}, got {', '.join(first)}")
         if min(max_source, max_target) < 1:
             raise ZooError(f"max_source and max_target must be at least 1, got {max_source} and {max_target}")
-        require_words(source.tokenizer, {"imported vectors": vectors})
+        require_words(source_tokenizer.tokenizer, {"imported vectors": vectors})
         check_vector_words(vectors)
-        self.source, self.target, self.vectors = source, target, vectors
-        self.source_vocabulary, self.target_vocabulary = source_vocabulary, target_vocabulary
-        self.max_source, self.max_target = max_source, max_target
+        self.source_tokenizer = source_tokenizer
+        self.target_tokenizer = target_tokenizer
+        self.source_vocabulary = source_vocabulary
+        self.target_vocabulary = target_vocabulary
+        self.vectors = vectors
+        self.max_source = max_source
+        self.max_target = max_target
 
-    def encode_source(self, pieces: Sequence[str]) -> EncodedSource:
-        """The ids of what is read; a source without a piece is an unknown one, and nothing that could be copied."""
-        unknown: dict[str, int] = {}
-        copies = self._extended(pieces, unknown, grow=True) or [SPECIALS.index(PAD)]
+    def source_ids(self, pieces: Sequence[str]) -> SourceIds:
+        """The ids of S pieces. A source without a piece is read as one unknown piece, which cannot be copied."""
+        new = dict.fromkeys(piece for piece in pieces if not self._is_known(piece))
+        unknown = {piece: place for place, piece in enumerate(new)}
+        copy_ids = self._extended_ids(pieces, unknown) or [PAD_ID]
         pieces = pieces or [UNKNOWN]
         words = [bare(piece) for piece in pieces]
-        vectors = vector_rows(self.vectors, words, [word.lower() for word in words])
-        return EncodedSource(
-            torch.tensor(self.source_vocabulary.ids(pieces)), vectors, torch.tensor(copies), list(unknown)
+        return SourceIds(
+            ids=torch.tensor(self.source_vocabulary.ids(pieces)),
+            vector_ids=vector_rows(self.vectors, words, [word.lower() for word in words]),
+            copy_ids=torch.tensor(copy_ids),
+            unknown=list(unknown),
         )
 
-    def encode_target(self, pieces: Sequence[str], unknown: Sequence[str]) -> Tensor:
-        """Ids in the extended vocabulary of a source that has these `unknown` pieces, then the end: `(T,)`."""
-        places = {piece: i for i, piece in enumerate(unknown)}
-        return torch.tensor([*self._extended(pieces, places, grow=False), SPECIALS.index(END)])
+    def target_ids(self, pieces: Sequence[str], unknown: Sequence[str]) -> Tensor:
+        """The ids of T - 1 pieces, then the end: `(T,)`, in the extended vocabulary of a source.
 
-    def decode(self, ids: Iterable[int], unknown: Sequence[str]) -> str:
-        """The text of ids in the extended vocabulary."""
-        known = self.target_vocabulary
-        return self.target.join(known[i] if i < len(known) else unknown[i - len(known)] for i in ids)
+        Args:
+            pieces: of the target.
+            unknown: the pieces of its source that extend the vocabulary.
+        """
+        places = {piece: place for place, piece in enumerate(unknown)}
+        return torch.tensor([*self._extended_ids(pieces, places), END_ID])
 
-    def _extended(self, pieces: Sequence[str], unknown: dict[str, int], grow: bool) -> list[int]:
+    def text(self, ids: Iterable[int], unknown: Sequence[str]) -> str:
+        """The text of ids in the extended vocabulary of a source that has these `unknown` pieces."""
         known = self.target_vocabulary
+        pieces = (known[i] if i < len(known) else unknown[i - len(known)] for i in ids)
+        return self.target_tokenizer.join(pieces)
+
+    def _is_known(self, piece: str) -> bool:
+        # A text that looks like a special entry is text, and its piece unknown.
+        return self.target_vocabulary.get(piece, -1) >= len(SPECIALS)
+
+    def _extended_ids(self, pieces: Sequence[str], unknown: Mapping[str, int]) -> list[int]:
+        get, size = self.target_vocabulary.get, len(self.target_vocabulary)
         ids = []
         for piece in pieces:
-            place = known.get(piece, -1)
-            if place < len(SPECIALS):  # not there, or a text that looks like a special entry
-                if grow:
-                    unknown.setdefault(piece, len(unknown))
-                place = len(known) + unknown[piece] if piece in unknown else SPECIALS.index(UNKNOWN)
-            ids.append(place)
+            known_id = get(piece, -1)
+            if known_id >= len(SPECIALS):
+                ids.append(known_id)
+            elif piece in unknown:
+                ids.append(size + unknown[piece])
+            else:
+                ids.append(UNKNOWN_ID)
         return ids

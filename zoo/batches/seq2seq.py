@@ -1,4 +1,4 @@
-"""Batches of pairs: texts and what should become of them.
+"""Batches of pairs: a source text, and the target text that it should become.
 
 Shapes: B pairs, S source positions, T target positions (the end included).
 """
@@ -22,26 +22,17 @@ class Pair(NamedTuple):
     target: str
 
 
-class Seq2SeqBatch(NamedTuple):
-    """Right-padded pairs.
+class Seq2SeqInputs(NamedTuple):
+    """Right-padded sources.
 
-    In `copy_ids` and `target_ids`, ids behind the target vocabulary are those of a row's `unknown` pieces.
+    In `copy_ids`, ids behind the target vocabulary are those of a row's `unknown` pieces.
     """
 
     source_ids: Tensor  # (B, S) in the source vocabulary
     source_lengths: Tensor  # (B,)
     vector_ids: Tensor  # (B, S) rows of the same pieces in the table of imported vectors
     copy_ids: Tensor  # (B, S) the same pieces in the extended target vocabulary
-    unknown: list[list[str]]  # for each row the pieces that its copies have and the vocabulary has not
-    target_ids: Tensor | None = None  # (B, T), the end last
-    target_lengths: Tensor | None = None  # (B,)
-    rows: Tensor | None = None  # (B,) where in their split the pairs are
-    pairs: list[Pair] | None = None
-
-    @property
-    def num_tokens(self) -> Tensor:
-        """Tokens of the targets, without reading a value, which would stall a GPU."""
-        return self.target_lengths.sum()
+    unknown: list[list[str]]  # for each row, the pieces of its source that the target vocabulary lacks
 
     @property
     def extra(self) -> int:
@@ -49,57 +40,92 @@ class Seq2SeqBatch(NamedTuple):
         return max(len(pieces) for pieces in self.unknown)
 
 
-class Seq2SeqDataset:
-    """Pairs as tensors; `batch(rows)` is a few indexing operations.
+class Seq2SeqBatch(NamedTuple):
+    """Right-padded pairs."""
+
+    inputs: Seq2SeqInputs
+    target_ids: Tensor  # (B, T) in the extended target vocabulary, the end last
+    target_lengths: Tensor  # (B,)
+    rows: Tensor  # (B,) where in their split the pairs are
+    pairs: list[Pair]  # the texts
+
+    @property
+    def num_tokens(self) -> Tensor:
+        """Tokens of the targets, without reading a value, which would stall a GPU."""
+        return self.target_lengths.sum()
+
+
+class Sources:
+    """Texts to read, as tensors; `inputs(rows)` is a few indexing operations.
 
     Args:
-        sources: texts to read, none empty.
+        texts: none empty.
         indexer: makes their ids.
-        targets: what should become of them, or None where that is to be predicted.
 
     Attributes:
-        lengths: of each pair, its source's and its target's; of the source alone where there are no targets.
-        cut: how many sources, and how many targets, were longer than the indexer's maximum.
-        empty: how many sources had nothing but stop words.
+        lengths: of each text, in pieces.
+        cut: how many texts were longer than the indexer's `max_source`.
+        empty: how many had nothing but stop words.
     """
 
-    def __init__(self, sources: Sequence[str], indexer: PairIndexer, targets: Sequence[str] | None = None):
-        self.indexer = indexer
-        split = [indexer.source.split(text) for text in sources]
-        self._sources = [indexer.encode_source(pieces[: indexer.max_source]) for pieces in split]
-        self.lengths: list[tuple[int, ...]] = [(len(source.ids),) for source in self._sources]
-        self.empty = sum(not pieces for pieces in split)
-        self.cut = [sum(len(pieces) > indexer.max_source for pieces in split)]
-        self._pairs = self._targets = None
-        if targets is not None:
-            split = [indexer.target.split(text) for text in targets]
-            self._pairs = [Pair(*texts) for texts in zip(sources, targets, strict=True)]
-            self._targets = [
-                indexer.encode_target(pieces[: indexer.max_target], source.unknown)
-                for pieces, source in zip(split, self._sources, strict=True)
-            ]
-            self.lengths = [(n, len(ids)) for (n,), ids in zip(self.lengths, self._targets, strict=True)]
-            self.cut.append(sum(len(pieces) > indexer.max_target for pieces in split))
+    def __init__(self, texts: Sequence[str], indexer: PairIndexer):
+        pieces = [indexer.source_tokenizer.split(text) for text in texts]
+        self.ids = [indexer.source_ids(split[: indexer.max_source]) for split in pieces]
+        self.lengths = [len(source.ids) for source in self.ids]
+        self.cut = sum(len(split) > indexer.max_source for split in pieces)
+        self.empty = sum(not split for split in pieces)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def inputs(self, rows: Sequence[int]) -> Seq2SeqInputs:
+        """The texts at `rows`, in that order, padded to the longest of them."""
+        chosen = [self.ids[row] for row in rows]
+        return Seq2SeqInputs(
+            source_ids=pad_sequence([source.ids for source in chosen], batch_first=True),
+            source_lengths=torch.tensor([self.lengths[row] for row in rows]),
+            vector_ids=pad_sequence([source.vector_ids for source in chosen], batch_first=True),
+            copy_ids=pad_sequence([source.copy_ids for source in chosen], batch_first=True),
+            unknown=[source.unknown for source in chosen],
+        )
+
+
+class Seq2SeqDataset:
+    """A whole split as tensors; `batch(rows)` is a few indexing operations.
+
+    Args:
+        pairs: no text of them empty.
+        indexer: makes their ids.
+
+    Attributes:
+        sources: the source texts.
+        lengths: of each pair, its source's and its target's, in pieces.
+        cut: how many targets were longer than the indexer's `max_target`.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], indexer: PairIndexer):
+        self.pairs = list(pairs)
+        self.sources = Sources([pair.source for pair in pairs], indexer)
+        pieces = [indexer.target_tokenizer.split(pair.target) for pair in pairs]
+        self.target_ids = [
+            indexer.target_ids(split[: indexer.max_target], source.unknown)
+            for split, source in zip(pieces, self.sources.ids, strict=True)
+        ]
+        self.lengths = [
+            (length, len(target)) for length, target in zip(self.sources.lengths, self.target_ids, strict=True)
+        ]
+        self.cut = sum(len(split) > indexer.max_target for split in pieces)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def batch(self, rows: Sequence[int]) -> Seq2SeqBatch:
         """The pairs at `rows`, in that order, padded to the longest of them."""
-        source, vectors, copies, unknown = zip(*(self._sources[row] for row in rows), strict=True)
-        batch = Seq2SeqBatch(
-            source_ids=pad_sequence(source, batch_first=True),
-            source_lengths=torch.tensor([len(ids) for ids in source]),
-            vector_ids=pad_sequence(vectors, batch_first=True),
-            copy_ids=pad_sequence(copies, batch_first=True),
-            unknown=list(unknown),
-        )
-        if self._targets is None:
-            return batch
-        target = [self._targets[row] for row in rows]
-        return batch._replace(
-            target_ids=pad_sequence(target, batch_first=True),
-            target_lengths=torch.tensor([len(ids) for ids in target]),
+        targets = [self.target_ids[row] for row in rows]
+        return Seq2SeqBatch(
+            self.sources.inputs(rows),
+            target_ids=pad_sequence(targets, batch_first=True),
+            target_lengths=torch.tensor([len(target) for target in targets]),
             rows=torch.tensor(rows),
-            pairs=[self._pairs[row] for row in rows],
+            pairs=[self.pairs[row] for row in rows],
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from zoo.batches.indexers import PairIndexer
-from zoo.batches.seq2seq import Seq2SeqDataset
+from zoo.batches.seq2seq import Pair, Seq2SeqDataset, Sources
 from zoo.codecs.base import Codec, sorted_tuple
 from zoo.errors import unknown_name
 from zoo.text import Vocabulary
@@ -43,7 +43,8 @@ class Seq2SeqCodec(Codec):
     language: str = "en"
     """The language of targets, a tag of BCP 47 such as "de" or "zh-CN"."""
     unit: str = "sentence"
-    """What a source of the training is: a "sentence", or a "text" of several."""
+    """What a source of the training split is: a "sentence", or a "text" of several. Of a text a model of sentences
+    rewrites one sentence after the other; a summarizer reads it as one in any case."""
     max_source: int = 400
     """Pieces of a source that are read at most."""
     max_target: int = 100
@@ -65,17 +66,26 @@ class Seq2SeqCodec(Codec):
     @cached_property
     def indexer(self) -> PairIndexer:
         """Makes the ids of pieces, and the text of ids."""
-        models = (self.source_sentencepiece_model, self.target_sentencepiece_model or self.source_sentencepiece_model)
+        target_model = self.target_sentencepiece_model or self.source_sentencepiece_model
         return PairIndexer(
-            ReversibleTokenizer(self.tokenizer, models[0], stop_words=self.stop_words, lowercase=self.lowercase),
-            ReversibleTokenizer(self.tokenizer, models[1], lowercase=self.lowercase),
-            self.source_words,
-            self.target_words or self.source_words,
+            ReversibleTokenizer(
+                self.tokenizer,
+                self.source_sentencepiece_model,
+                stop_words=self.stop_words,
+                lowercase=self.lowercase,
+            ),
+            ReversibleTokenizer(self.tokenizer, target_model, lowercase=self.lowercase),
+            source_vocabulary=self.source_words,
+            target_vocabulary=self.target_words or self.source_words,
             vectors=self.vector_words,
             max_source=self.max_source,
             max_target=self.max_target,
         )
 
-    def dataset(self, sources: Sequence[str], targets: Sequence[str]) -> Seq2SeqDataset:
+    def sources(self, texts: Sequence[str]) -> Sources:
+        """Texts to read, as tensors."""
+        return Sources(texts, self.indexer)
+
+    def dataset(self, pairs: Sequence[Pair]) -> Seq2SeqDataset:
         """Pairs of texts, as tensors."""
-        return Seq2SeqDataset(sources, self.indexer, targets)
+        return Seq2SeqDataset(pairs, self.indexer)

@@ -17,7 +17,8 @@ from zoo.hub.checkpoints import ENDING, read_checkpoint
 from zoo.model_folder import CARD, CODEC, CONFIG, ModelFolder, read_json
 from zoo.models.base import ZooModule
 from zoo.models.classifier import TextClassifier
-from zoo.models.seq2seq import Seq2Seq, Seq2SeqSummarizer
+from zoo.models.seq2seq import Seq2Seq
+from zoo.models.summarizer import Seq2SeqSummarizer
 from zoo.models.tagger import SequenceTagger
 
 OURS = (SequenceTagger, TextClassifier, Seq2Seq, Seq2SeqSummarizer)

@@ -46,7 +46,8 @@ class ClassificationMetrics(Metric):
     """
 
     is_differentiable = False
-    higher_is_better = True
+    # Its scores differ in their direction: see `zoo.metrics.display`.
+    higher_is_better = None
     full_state_update = False
 
     def __init__(self, labels: Sequence[str], positive: str | None = None, *, multi_label: bool = False):

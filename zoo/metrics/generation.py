@@ -27,8 +27,8 @@ def units(text: str, language: str) -> list[str]:
     """What ROUGE counts of a text.
 
     In English these are lower-case runs of a-z and 0-9, as in the package rouge-score without stemming. In languages
-    without spaces (`text.languages.UNSPACED`) they are characters with their marks, elsewhere words with theirs, both
-    in lower case and in Unicode's form NFC.
+    without spaces (`is_unspaced`) they are characters with their marks, in other languages words with theirs, both in
+    lower case and in Unicode's form NFC.
 
     Raises:
         ZooError: the language is unknown.
@@ -156,7 +156,8 @@ class TextMetrics(Metric):
     """
 
     is_differentiable = False
-    higher_is_better = True
+    # Its scores differ in their direction: see `zoo.metrics.display`.
+    higher_is_better = None
     full_state_update = False
 
     def __init__(self, metric: str, language: str):

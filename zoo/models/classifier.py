@@ -22,13 +22,13 @@ from zoo.metrics.classification import ClassificationMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
 from zoo.models.options import OptimizerOptions, RegularizationOptions
-from zoo.nn.adversary import movable, steepest
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import WordEmbedding
+from zoo.nn.losses import adversarial_perturbation, ensure_gradient
 from zoo.nn.pooling import Pooled, Pooling
-from zoo.threads import side_by_side
+from zoo.threads import map_in_threads
 
 # From this probability on, a text has a label of several.
 THRESHOLD = 0.5
@@ -183,10 +183,10 @@ class TextClassifier(ZooModule):
         x = self.embedding(inputs.word_ids, inputs.vector_ids)  # (B, T, X)
         distance = self.regularization.adversarial
         if distance:
-            x = movable(x)
+            x = ensure_gradient(x)
         loss = self.loss(self.score(self.pool(x, inputs.lengths).vectors), gold)
         if distance:
-            worse = x + distance * steepest(loss, x, rows=True)
+            worse = x + adversarial_perturbation(loss, x, distance, per_row=True)
             worst = self.loss(self.score(self.pool(worse, inputs.lengths).vectors), gold)
             loss = (loss + worst) / 2
         return loss
@@ -258,7 +258,7 @@ class TextClassifier(ZooModule):
 
         batches = group_for_prediction(encoded.lengths, max_tokens, model.device)
         answers: dict[int, _Classified] = {}
-        for rows, classified in zip(batches, side_by_side(classify, batches, model.device), strict=True):
+        for rows, classified in zip(batches, map_in_threads(classify, batches, model.device), strict=True):
             answers.update(zip(rows, classified, strict=True))
         return [answers[row] for row in range(len(tokens))]
 

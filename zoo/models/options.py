@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 
 from zoo.errors import ZooError, unknown_name
+from zoo.generation import Limits, check_search
 from zoo.nn.cells import CELLS
 from zoo.nn.dropout import check_probability
 from zoo.options import Options
+from zoo.text.reversible import BEGIN_ID, END_ID
 
 CONVOLUTION = "cnn"
 
@@ -81,3 +83,103 @@ class CharacterOptions(Options):
         if self.embedding_size < 1 or self.output_size < 0:
             sizes = f"{self.embedding_size} and {self.output_size}"
             raise ZooError(f"expected an embedding_size from 1 and an output_size from 0 of characters, got {sizes}")
+
+
+@dataclass(frozen=True)
+class AttentionOptions(Options):
+    """How a decoder reads its source at each step, and whether it may copy from it.
+
+    Raises:
+        ZooError: copying without attention, or a negative weight or number of steps. The decoder refuses an unknown
+            kind (the known ones are listed), and coverage with another kind than the additive one.
+    """
+
+    kind: str = "multiplicative"
+    """What scores a source position: "additive" (Bahdanau et al. 2015) or "multiplicative" attention (Luong et al.
+    2015), or "none": then the decoder knows of the source only what its first state tells."""
+    size: int = 256
+    """Features of additive attention."""
+    input_feeding: bool = False
+    """Whether the decoder's output is part of its next input. It is slower, as training must go step by step, and
+    excludes the dropouts of `RecurrentOptions`."""
+    copy: bool = False
+    """Whether pieces may be copied from the source (See et al. 2017)."""
+    coverage: bool = False
+    """Whether attention sees where it was before (See et al. 2017); additive attention alone can."""
+    coverage_weight: float = 1.0
+    """Weight of the coverage loss."""
+    coverage_after: int = 2000
+    """Training steps before coverage begins: from the first step on it makes a decoder repeat one piece."""
+
+    def __post_init__(self) -> None:
+        if self.copy and self.kind == "none":
+            raise ZooError("without attention nothing can be copied: use another kind of attention than 'none'")
+        if self.coverage_weight < 0 or self.coverage_after < 0:
+            given = f"{self.coverage_weight} and {self.coverage_after}"
+            raise ZooError(f"expected coverage_weight and coverage_after of at least 0, got {given}")
+
+
+POINTER_GENERATOR = AttentionOptions(kind="additive", copy=True, coverage=True)
+"""The attention of See et al. (2017): `dataclasses.replace` makes others of it."""
+
+
+@dataclass(frozen=True)
+class Seq2SeqRegularization(Options):
+    """Regularization of a decoder; all of it acts in training alone.
+
+    Raises:
+        ZooError: a share or probability outside its range.
+    """
+
+    label_smoothing: float = 0.1
+    """Share of the target that is spread over the vocabulary."""
+    scheduled_sampling: float = 0.0
+    """Probability that the decoder reads its own guess in the place of the piece before (Bengio et al. 2015). A step
+    then needs a second pass of the decoder."""
+
+    def __post_init__(self) -> None:
+        check_probability("label_smoothing", self.label_smoothing)
+        if not 0 <= self.scheduled_sampling <= 1:
+            raise ZooError(f"expected scheduled_sampling in [0, 1], got {self.scheduled_sampling}")
+
+
+@dataclass(frozen=True)
+class SearchOptions(Options):
+    """How a model that writes searches for its output.
+
+    Raises:
+        ZooError: numbers that no search can have.
+    """
+
+    beam: int = 5
+    """Hypotheses of the beam search; 1 is greedy."""
+    max_length: int | None = None
+    """Pieces of an output at most; by default as many as the model's codec reads of a target."""
+    min_length: int = 1
+    """Pieces of an output at least."""
+    block_ngrams: int = 0
+    """No sequence of so many pieces occurs twice in an output; 0 allows all."""
+    length_penalty: float = 1.0
+    """0 prefers short outputs, 1 is about the mean log-probability of a piece."""
+    coverage_penalty: float = 0.0
+    """What a source costs that was not attended to (Wu et al. 2016)."""
+
+    def __post_init__(self) -> None:
+        check_search(self.beam, 1, self.length_penalty, self.coverage_penalty)
+
+    def limits(self, max_length: int) -> Limits:
+        """What every output keeps to.
+
+        Args:
+            max_length: pieces at most, where the search names no other number.
+
+        Raises:
+            ZooError: the lengths contradict each other, or a number is negative.
+        """
+        return Limits(
+            BEGIN_ID,
+            END_ID,
+            max_length=max_length if self.max_length is None else self.max_length,
+            min_length=self.min_length,
+            block_ngrams=self.block_ngrams,
+        )

@@ -24,17 +24,16 @@ from zoo.metrics.tagging import TaggingMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_sentences
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
-from zoo.nn.adversary import movable, steepest
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.crf import FORBIDDEN, LinearChainCRF
 from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import FormEmbedding, gather_forms
 from zoo.nn.form_cache import FormCache
-from zoo.nn.neighbours import NeighbourPrediction
+from zoo.nn.losses import LanguageModelingLoss, adversarial_perturbation, ensure_gradient
 from zoo.text import UNKNOWN_ID
 from zoo.text.tag_schemes import transitions
-from zoo.threads import side_by_side
+from zoo.threads import map_in_threads
 
 HEADS = ("softmax", "crf")
 CHARACTERS = 16_384  # of forms that `predict` composes at once, padding included
@@ -137,7 +136,7 @@ class SequenceTagger(ZooModule):
         self.language_model_weight = language_model_weight
         self.neighbours = None
         if language_model_weight:
-            self.neighbours = NeighbourPrediction(
+            self.neighbours = LanguageModelingLoss(
                 hidden_size, len(codec.words), embedding_size, bidirectional=bidirectional
             )
         self.monitor = "val/span_f1" if codec.scheme else "val/accuracy"
@@ -185,11 +184,11 @@ class SequenceTagger(ZooModule):
         forms = self.embedding(inputs.forms)  # (U, X)
         distance = self.regularization.adversarial
         if distance:
-            forms = movable(forms)
+            forms = ensure_gradient(forms)
         sequence = self.encode(forms, inputs.form_ids, inputs.lengths)  # (B, T, D * H)
         loss = self.loss(self.head(sequence), tag_ids, inputs.lengths)
         if distance:
-            worse = forms + distance * steepest(loss, forms)
+            worse = forms + adversarial_perturbation(loss, forms, distance)
             worst = self.loss(self.score(worse, inputs.form_ids, inputs.lengths), tag_ids, inputs.lengths)
             loss = (loss + worst) / 2
         if self.neighbours is not None:
@@ -241,7 +240,7 @@ class SequenceTagger(ZooModule):
             for row, ids in zip(rows, best, strict=True):
                 tags[row] = [tags_of_ids[i] for i in ids[: lengths[row]]]
 
-        side_by_side(tag, group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
+        map_in_threads(tag, group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
         return tags
 
     def _embed(self, forms: list[str]) -> Tensor:
@@ -260,6 +259,6 @@ class SequenceTagger(ZooModule):
             characters, lengths = self.codec.indexer.spell([forms[row] for row in rows])
             return encoder(characters.to(self.device), lengths.to(self.device))
 
-        parts = side_by_side(compose, batches, self.device)
+        parts = map_in_threads(compose, batches, self.device)
         order = torch.tensor([row for rows in batches for row in rows], device=self.device)  # (U,)
         return torch.cat(parts)[order.argsort()]

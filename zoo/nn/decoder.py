@@ -17,6 +17,8 @@ from zoo.nn.backbone import BackboneOutput, RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions, State
 
 ATTENTIONS = ("additive", "multiplicative", "none")
+# A source position with less attention than this adds no more to a coverage penalty.
+LEAST_ATTENTION = 1e-4
 
 
 class Memory(NamedTuple):
@@ -88,7 +90,7 @@ class AttentionDecoder(nn.Module):
         if attention not in ATTENTIONS:
             raise unknown_name("attention", attention, ATTENTIONS)
         if coverage and attention != "additive":
-            raise ZooError(f"coverage is an input of additive attention: use attention='additive', not {attention!r}")
+            raise ZooError(f"coverage is an input of additive attention: use the kind 'additive', not {attention!r}")
         if input_feeding and (lost := recurrent.regularisers):
             raise ZooError(f"input feeding goes step by step, where {', '.join(lost)} would do nothing: leave one out")
         self.input_feeding, self.covers = input_feeding, coverage
@@ -189,3 +191,9 @@ class AttentionDecoder(nn.Module):
         if self.attention is not None:
             h = torch.cat([h, weights.to(memory.sequence.dtype) @ memory.sequence], dim=-1)  # (B, Q, F)
         return Decoded(torch.tanh(self.combine(h)), weights, coverage, h)
+
+
+def log_coverage(state: DecoderState, memory: Memory) -> Tensor:
+    """The sum over a source of log min(1, attention to it so far) (Wu et al. 2016, equation 14): `(R,)`."""
+    mask = memory.mask.repeat_interleave(len(state.coverage) // len(memory.mask), dim=0)  # (R, S)
+    return state.coverage.clamp(LEAST_ATTENTION, 1.0).log().masked_fill(~mask, 0.0).sum(-1)

@@ -1,24 +1,127 @@
-"""The log-probability of tokens in a large vocabulary, without a second matrix of its size in fp32.
+"""Losses beyond torch's own: of tokens in a large vocabulary, of a second task, and against an adversary.
 
-Shapes: N tokens, V words.
+Shapes: B rows, T tokens, N tokens that are predicted, V words, S sampled words, E features of a word embedding, H
+hidden units, D directions.
 """
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from zoo.autograd import TokenLogProbability
+from zoo.masks import padding_mask
+
+# Vocabularies up to this size are scored in full; of larger ones, each batch scores a sample.
+FULL_SOFTMAX_WORDS = 4000
+# So many of the most frequent words are in every sample.
+ALWAYS_SAMPLED_WORDS = 500
 
 
 def token_log_probability(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The log-softmax of `scores (N, V)`, in fp32, where a loss needs it.
+    """The parts of a log-softmax that a cross-entropy needs, without a second matrix `(N, V)` in fp32.
 
     Args:
-        scores: in any precision.
-        target: `(N,)`.
+        scores: `(N, V)`, in any precision; they are normalised in fp32.
+        target: `(N,)`, word ids.
 
     Returns:
-        Of each target `(N,)`; and the mean over all words `(N,)`, for label smoothing.
+        The log-probability of each target in nats, `(N,)` fp32, and the mean of the log-probabilities of all words,
+        `(N,)` fp32, for label smoothing.
     """
-    of_target, of_mean, _ = TokenLogProbability.apply(scores, target)
-    return of_target, of_mean
+    log_probability, mean_log_probability, _ = TokenLogProbability.apply(scores, target)
+    return log_probability, mean_log_probability
+
+
+class LanguageModelingLoss(nn.Module):
+    """Language modeling as a second task of a tagger (Rei 2017, "Semi-supervised Multitask Learning").
+
+    From each token, the forward direction predicts the next word and the backward direction the previous word. The
+    backbone must have one layer: above a bidirectional first layer, both directions have read the answer.
+
+    The output layer is the word embedding (Inan et al. 2017), so that this task trains the embedding too. Scoring all
+    words of a large vocabulary would take most of the training time. There the softmax is estimated from a sample of
+    the words (importance sampling, Bengio & Senécal 2008): each word is drawn with a probability of its own, and what
+    it adds to the sum is divided by that probability, so that the sum is right in expectation.
+
+    Args:
+        hidden_size: H.
+        num_words: V; the most frequent words have the lowest ids.
+        word_size: E.
+        bidirectional: whether there is a backward direction.
+    """
+
+    def __init__(self, hidden_size: int, num_words: int, word_size: int, *, bidirectional: bool):
+        super().__init__()
+        self.next = nn.Linear(hidden_size, word_size)
+        self.previous = nn.Linear(hidden_size, word_size) if bidirectional else None
+        self.bias = nn.Parameter(torch.zeros(num_words))
+
+    def forward(self, sequence: Tensor, word_ids: Tensor, lengths: Tensor, embedding: Tensor) -> Tensor:
+        """The mean negative log-likelihood of a neighbouring word in nats; 0 where every row has one token.
+
+        Args:
+            sequence: `(B, T, D * H)`, the outputs of one recurrent layer.
+            word_ids: `(B, T)`.
+            lengths: `(B,)`, tokens.
+            embedding: `(V, E)`, the word embedding.
+        """
+        pairs = padding_mask(lengths, word_ids.shape[1])[:, 1:]  # (B, T - 1): both words are real
+        if self.previous is None:
+            forward = sequence
+        else:
+            forward, backward = sequence.chunk(2, dim=-1)  # (B, T, H) each
+        predicted = [self.next(forward[:, :-1][pairs])]
+        target = [word_ids[:, 1:][pairs]]
+        if self.previous is not None:
+            predicted.append(self.previous(backward[:, 1:][pairs]))
+            target.append(word_ids[:, :-1][pairs])
+        log_probability = self._log_probability(torch.cat(predicted).tanh(), torch.cat(target), embedding)  # (N,)
+        return -log_probability.sum() / max(1, len(log_probability))
+
+    def _log_probability(self, predicted: Tensor, target: Tensor, embedding: Tensor) -> Tensor:
+        """The log-probability of `target (N,)` under the predicted embeddings `(N, E)` -> `(N,)`."""
+        if len(self.bias) <= FULL_SOFTMAX_WORDS:
+            scores = F.linear(predicted, embedding, self.bias)  # (N, V)
+        else:
+            rank = torch.arange(1, len(self.bias) + 1, device=self.bias.device)
+            probability = (ALWAYS_SAMPLED_WORDS / rank).clamp(max=1.0)  # (V,) of being drawn
+            probability[target] = 1.0
+            sample = (torch.rand_like(probability) < probability).nonzero().squeeze(1)  # (S,), ascending
+            bias = self.bias[sample] - probability[sample].log()  # (S,)
+            scores = F.linear(predicted, embedding[sample], bias)  # (N, S)
+            target = torch.searchsorted(sample, target)
+        log_probability, _ = token_log_probability(scores, target)
+        return log_probability
+
+    def extra_repr(self) -> str:
+        return f"num_words={len(self.bias)}"
+
+
+def ensure_gradient(embedded: Tensor) -> Tensor:
+    """Embeddings that have a gradient, as `adversarial_perturbation` needs it, even where none of them is trained."""
+    return embedded if embedded.requires_grad else embedded.detach().requires_grad_()
+
+
+def adversarial_perturbation(loss: Tensor, embedded: Tensor, epsilon: float, *, per_row: bool = False) -> Tensor:
+    """What an adversary adds to embeddings to raise a loss (adversarial training, Miyato et al. 2017, eq. 5 and 6).
+
+    It is `epsilon * |embedded| * gradient / |gradient|`: the paper's step, relative to the length of the embeddings.
+
+    Args:
+        loss: a scalar computed from `embedded`; its graph is kept for the backward pass.
+        embedded: embeddings `(*, E)` that require a gradient; see `ensure_gradient`.
+        epsilon: the length of the step as a fraction of the embeddings' length.
+        per_row: whether each entry of the first dimension is a text of its own, perturbed by its own length.
+
+    Returns:
+        The step, of the shape and type of `embedded`, without gradient; zeros where the loss does not depend on it.
+    """
+    (gradient,) = torch.autograd.grad(loss, embedded, retain_graph=True)
+    dims = tuple(range(1, embedded.ndim)) if per_row else None
+    length = embedded.detach().norm(dim=dims, keepdim=True)
+    # In fp16 the norm of a small gradient would be 0.
+    gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    direction = gradient / gradient.norm(dim=dims, keepdim=True).clamp(min=1e-12)
+    return epsilon * (direction * length).to(embedded.dtype).detach()

@@ -3,10 +3,10 @@
 from zoo.text.inventory import Inventory
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
 from zoo.text.sentences import split_sentences
-from zoo.text.subwords import SentencePieces
+from zoo.text.subwords import SentencePieceModel
 from zoo.text.tokenizers import (
     TOKENIZERS,
-    require_pieces,
+    make_splitter,
     require_words,
     split_characters,
     split_jieba,
@@ -26,10 +26,10 @@ __all__ = [
     "UNKNOWN_ID",
     "Inventory",
     "Preprocessor",
-    "SentencePieces",
+    "SentencePieceModel",
     "TextCounts",
     "Vocabulary",
-    "require_pieces",
+    "make_splitter",
     "require_words",
     "split_characters",
     "split_jieba",

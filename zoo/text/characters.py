@@ -11,8 +11,10 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import chain
 
-# Chinese and Japanese put no space between words: here each of their characters is a token.
-UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+HIRAGANA_AND_KATAKANA = "\u3040-\u30ff"
+# These scripts have no spaces between words: each character is a token.
+CHINESE_OR_JAPANESE = HIRAGANA_AND_KATAKANA + HAN
 
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 # These planes have all marks: the others are of Chinese characters or private.

@@ -8,9 +8,10 @@ from functools import lru_cache
 from itertools import islice
 
 from zoo.errors import ZooError
+from zoo.text.characters import HAN
 
-# Their words have no space between them: what is counted of them are characters.
-UNSPACED = frozenset({"zh", "ja", "th", "lo", "km", "my"})
+# Languages without spaces between words: their texts are measured in characters.
+UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "km", "my"})
 # Two letters are a language of ISO 639-1, or a mistake such as "jp", which is a country.
 TWO_LETTERS = frozenset(
     """
@@ -29,7 +30,7 @@ THREE_LETTERS = {
 EXAMPLES = "en for English, de German, fr French, ru Russian, hi Hindi, zh Chinese, ja Japanese, th Thai"
 UNDETERMINED = "und"  # a tag of BCP 47 too
 
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# Letters only: `zoo.text.characters` has the whole blocks.
 KANA = "\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d"
 SCRIPTS = {"th": "\u0e01-\u0e4e", "lo": "\u0e81-\u0edf", "km": "\u1780-\u17d3", "my": "\u1000-\u109f\uaa60-\uaa7f"}
 SPACED_WORD = re.compile(rf"[^\W\d_{HAN}{KANA}{''.join(SCRIPTS.values())}]+")
@@ -60,7 +61,7 @@ def is_unspaced(tag: str) -> bool:
     Raises:
         ZooError: as `primary_language`.
     """
-    return primary_language(tag) in UNSPACED and "latn" not in _subtags(tag)
+    return primary_language(tag) in UNSPACED_LANGUAGES and "latn" not in _subtags(tag)
 
 
 def guess_language(texts: Iterable[str]) -> str:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
-from zoo.text.subwords import SentencePieces
-from zoo.text.tokenizers import TOKENIZERS, require_pieces, require_words
+from zoo.text.tokenizers import make_splitter, require_words
 from zoo.text.vocabulary import UNKNOWN
 
 START, FILLING = "< start >", "< filling >"  # no tokenizer makes a token with a space in it
@@ -26,7 +25,7 @@ class Preprocessor:
 
     Args:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
-        pieces: the state of the `SentencePieces`, for the last.
+        pieces: the serialized `SentencePieceModel`, for the last.
         stop_words: tokens to leave out, in lower case.
         known: tells the tokens that are read at all; all are when None.
         max_length: tokens of a text that are read at most.
@@ -55,9 +54,6 @@ class Preprocessor:
         fill: str = "nowhere",
         empty: str = "unknown",
     ):
-        if tokenizer not in (*TOKENIZERS, "sentencepiece"):
-            raise unknown_name("tokenizer", tokenizer, (*TOKENIZERS, "sentencepiece"))
-        require_pieces(tokenizer, pieces)
         require_words(tokenizer, {"stop words": stop_words})
         if truncate not in TRUNCATIONS:
             raise unknown_name("truncation", truncate, TRUNCATIONS)
@@ -67,7 +63,7 @@ class Preprocessor:
             raise unknown_name("reading of an empty text", empty, EMPTIES)
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
-        self._split: Callable[[str], list[str]] = SentencePieces(pieces) if pieces else TOKENIZERS[tokenizer]
+        self._split = make_splitter(tokenizer, pieces)
         self._known = known
         self.tokenizer, self.pieces = tokenizer, list(pieces)
         self.stop_words = sorted(set(stop_words))

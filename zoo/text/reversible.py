@@ -1,4 +1,4 @@
-"""Texts to pieces and back: what models that write read and write."""
+"""Splits texts into pieces that can be joined again: what models that write text read and write."""
 
 from __future__ import annotations
 
@@ -6,70 +6,103 @@ import re
 from collections.abc import Iterable, Sequence
 
 from zoo.errors import unknown_name
-from zoo.text.subwords import SentencePieces
-from zoo.text.tokenizers import require_pieces, require_words, split_jieba, split_words
+from zoo.text.subwords import SentencePieceModel
+from zoo.text.tokenizers import REVERSIBLE, make_splitter, require_words
 from zoo.text.vocabulary import PAD, UNKNOWN
 
 BEGIN, END = "<s>", "</s>"
 SPECIALS = (PAD, UNKNOWN, BEGIN, END)  # their ids are 0, 1, 2, 3
-SPACE = "\u2581"  # as in sentencepiece: white space before a piece
-SPLITTERS = {"words": split_words, "jieba": split_jieba}
-TOKENIZERS = ("sentencepiece", "characters", *SPLITTERS)
-BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+BEGIN_ID, END_ID = 2, 3
+# Stands for the white space before a piece, as in sentencepiece.
+SPACE = "▁"
+# A sentencepiece model spells a character that is not a piece in bytes.
+BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def bare(piece: str) -> str:
-    """A piece without the mark of white space before it."""
+    """A piece without the mark of the white space before it."""
     return piece.removeprefix(SPACE)
 
 
 class ReversibleTokenizer:
-    """Text to pieces and back: `join(split(text))` is the text, its runs of white space folded, without stop words.
+    """Splits a text into pieces and joins pieces to a text.
 
-    White space is a mark at the front of the word behind it. So Chinese words are joined without spaces, and Latin
-    ones among them with the spaces that they had. The first word of a text is marked too, like most others, but not
-    by "jieba": in Chinese most words have no mark.
+    `join(split(text))` is the text with single spaces, without its stop words.
+
+    >>> tokenizer = ReversibleTokenizer("words")
+    >>> tokenizer.split("It works, 我来了!")
+    ['▁It', '▁works', ',', '▁我', '来', '了', '!']
+    >>> tokenizer.join(['▁It', '▁works', ',', '▁我', '来', '了', '!'])
+    'It works, 我来了!'
+
+    White space is a mark at the front of the piece behind it, so that Chinese words are joined without spaces and Latin
+    words among them with the spaces that they had. The first piece of a text is marked too, as most words are. With
+    "jieba" it is not, because most Chinese words have no space before them.
 
     Args:
-        tokenizer: "sentencepiece", "words" (punctuation marks are words), "characters" or "jieba" (Chinese words).
-        pieces: the state of `SentencePieces`, for the first.
+        tokenizer: "sentencepiece", "words" (punctuation marks are pieces), "characters" or "jieba" (Chinese words).
+        sentencepiece_model: the serialized `SentencePieceModel`, for "sentencepiece" and no other tokenizer.
         stop_words: pieces that `split` leaves out, in lower case.
-        lowercase: whether texts are turned into lower case first; `join` does not turn them back.
+        lowercase: whether texts are split in lower case; `join` does not restore upper case.
+
+    Attributes:
+        subwords: the `SentencePieceModel`; None with another tokenizer.
 
     Raises:
-        ZooError: an unknown tokenizer, pieces that are missing or that nothing reads, or stop words where pieces are
-            not words.
+        ZooError: the tokenizer is unknown or not reversible, a sentencepiece model is missing or not used, or stop
+            words are given with sentencepiece, whose pieces are not words.
     """
 
     def __init__(
-        self, tokenizer: str, pieces: Sequence[str] = (), *, stop_words: Sequence[str] = (), lowercase: bool = False
+        self,
+        tokenizer: str,
+        sentencepiece_model: Sequence[str] = (),
+        *,
+        stop_words: Sequence[str] = (),
+        lowercase: bool = False,
     ):
-        if tokenizer not in TOKENIZERS:
-            raise unknown_name("tokenizer", tokenizer, TOKENIZERS)
-        require_pieces(tokenizer, pieces)
+        if tokenizer not in REVERSIBLE:
+            raise unknown_name("tokenizer", tokenizer, REVERSIBLE)
         require_words(tokenizer, {"stop words": stop_words})
-        self.subwords = SentencePieces(pieces) if pieces else None
-        self.tokenizer, self.pieces, self.lowercase = tokenizer, list(pieces), lowercase
+        self.tokenizer = tokenizer
+        self.sentencepiece_model = list(sentencepiece_model)
         self.stop_words = sorted(set(stop_words))
-        self._left_out = frozenset(stop_words)
+        self.lowercase = lowercase
+        self._split = make_splitter(tokenizer, sentencepiece_model)
+        self.subwords = self._split if isinstance(self._split, SentencePieceModel) else None
+        self._stop_words = frozenset(stop_words)
 
     def split(self, text: str) -> list[str]:
-        """The pieces of a text but its stop words, white space before a piece marked at its front."""
-        parts = (text.lower() if self.lowercase else text).split()
+        """The pieces of a text without its stop words; `SPACE` at the front of a piece marks white space before it."""
+        words = (text.lower() if self.lowercase else text).split()
         if self.subwords is not None:
-            return self.subwords(" ".join(parts))
+            return self.subwords(" ".join(words))
+        pieces = self._marked(words)
+        return [piece for piece in pieces if bare(piece).lower() not in self._stop_words]
+
+    def _marked(self, words: Sequence[str]) -> list[str]:
+        """The pieces of words between which there is white space."""
         if self.tokenizer == "characters":
-            pieces = list(SPACE.join(parts))
-        else:
-            words = map(SPLITTERS[self.tokenizer], parts)
-            pieces = [piece for first, *others in words for piece in (SPACE + first, *others)]
+            return list(SPACE.join(words))
+        pieces = []
+        for word in words:
+            first, *others = self._split(word)
+            pieces.append(SPACE + first)
+            pieces.extend(others)
         if self.tokenizer == "jieba" and pieces:
             pieces[0] = bare(pieces[0])
-        return [piece for piece in pieces if bare(piece).lower() not in self._left_out]
+        return pieces
 
     def join(self, pieces: Iterable[str]) -> str:
         """The text that these pieces spell."""
-        spelled = b"".join(
-            bytes.fromhex(piece[3:5]) if self.subwords and BYTE.fullmatch(piece) else piece.encode() for piece in pieces
-        )
-        return spelled.decode("utf-8", errors="replace").replace(SPACE, " ").strip()
+        text = "".join(pieces) if self.subwords is None else _spell(pieces)
+        return text.replace(SPACE, " ").strip()
+
+
+def _spell(pieces: Iterable[str]) -> str:
+    """The text of a sentencepiece model's pieces, some of which are single bytes."""
+    spelled = bytearray()
+    for piece in pieces:
+        byte = BYTE.fullmatch(piece)
+        spelled += bytes.fromhex(byte[1]) if byte else piece.encode()
+    return spelled.decode("utf-8", errors="replace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from zoo.text.characters import UNSPACED
+from zoo.text.characters import CHINESE_OR_JAPANESE
 
 FULL_STOPS = ".…"  # what may belong to a word too
 MARKS = FULL_STOPS + "!?‼⁇⁈⁉؟۔।॥։።။។"  # end a sentence where space follows
@@ -24,7 +24,7 @@ END = re.compile(
     rf"|(?P<wide>[{MARKS}]*[{WIDE_MARKS}][{MARKS}{WIDE_MARKS}]*)[{re.escape(WIDE_CLOSING)}]*\s*"
 )
 EMPTY_LINE = re.compile(r"\n\s*\n\s*")
-ASIAN = re.compile(rf"[{UNSPACED}]")
+ASIAN = re.compile(rf"[{CHINESE_OR_JAPANESE}]")
 LETTER = re.compile(r"[^\W\d_]")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 # Letters with a full stop behind each: initials, U.S., e.g., z.B. and their like.

@@ -1,49 +1,73 @@
-"""Texts to words or characters, by rules that learn nothing."""
+"""Splits texts into tokens: rules that need no training, and the one table of tokenizer names.
+
+Other files ask here which tokenizers there are and what a tokenizer needs.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from zoo.errors import ZooError
-from zoo.text.characters import CLUSTER, EXTENDING, UNSPACED
+from zoo.errors import ZooError, unknown_name
+from zoo.text.characters import CHINESE_OR_JAPANESE, CLUSTER, EXTENDING
+from zoo.text.subwords import SentencePieceModel
 
-LETTER = rf"[^\W{UNSPACED}]"
+Splitter = Callable[[str], list[str]]
+
+LETTER = rf"[^\W{CHINESE_OR_JAPANESE}]"
 LETTERS = rf"{LETTER}+(?:{EXTENDING}+{LETTER}*)*"
 WORDS = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|{CLUSTER}")
-# All of ASCII's punctuation but the apostrophe.
+# All ASCII punctuation except the apostrophe.
 KERAS_FILTERS = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~', " "))
 
 
 def split_whitespace(text: str) -> list[str]:
-    """Tokens between white space."""
+    """The tokens between white space.
+
+    >>> split_whitespace("It doesn't  work.")
+    ['It', "doesn't", 'work.']
+    """
     return text.split()
 
 
 def split_characters(text: str) -> list[str]:
-    """Every character that is not white space, for scripts that put no space between words."""
+    """Every character that is not white space, for scripts without spaces between words.
+
+    >>> split_characters("我来 了。")
+    ['我', '来', '了', '。']
+    """
     return [character for character in text if not character.isspace()]
 
 
 def split_words(text: str) -> list[str]:
-    """Words, with what an apostrophe joins to them; punctuation marks, emoji and Chinese characters, each by itself.
+    """Words, punctuation marks, emoji, and single Chinese and Japanese characters.
 
-    No token begins with a mark that belongs to the character before it. Scripts that put no space between words, but
-    Chinese and Japanese, are not split: a phrase in Thai is one token.
+    >>> split_words("It doesn't work, 我来了!")
+    ['It', "doesn't", 'work', ',', '我', '来', '了', '!']
+
+    A word includes what follows an apostrophe inside it. No token begins with a combining mark that belongs to the
+    character before it. Other scripts without spaces are not split: a phrase in Thai is one token.
     """
     return WORDS.findall(text)
 
 
 def split_keras(text: str) -> list[str]:
-    """Tokens between white space and the punctuation marks that Keras's `Tokenizer` filters by default."""
+    """The tokens between white space and the punctuation that Keras's `Tokenizer` filters by default.
+
+    >>> split_keras("It doesn't work, does it?")
+    ['It', "doesn't", 'work', 'does', 'it']
+    """
     return text.translate(KERAS_FILTERS).split()
 
 
 def split_jieba(text: str) -> list[str]:
-    """Chinese words by the dictionary of jieba, an optional package.
+    """Chinese words, by the dictionary of the optional package jieba.
+
+    >>> split_jieba("我来到北京")
+    ['我', '来到', '北京']
 
     Raises:
-        ZooError: it is not installed.
+        ZooError: jieba is not installed.
     """
     try:
         import jieba
@@ -53,38 +77,58 @@ def split_jieba(text: str) -> list[str]:
     return [word for word in jieba.lcut(text) if not word.isspace()]
 
 
-TOKENIZERS = {
+# The tokenizers that need no training.
+TOKENIZERS: dict[str, Splitter] = {
     "whitespace": split_whitespace,
     "characters": split_characters,
     "words": split_words,
     "keras": split_keras,
     "jieba": split_jieba,
 }
+# The tokenizer that needs a `SentencePieceModel`.
+SENTENCEPIECE = "sentencepiece"
+# The tokenizers whose tokens `zoo.text.reversible` joins to a text again.
+REVERSIBLE = (SENTENCEPIECE, "characters", "words", "jieba")
 
 
-def require_pieces(tokenizer: str, pieces: Sequence[str]) -> None:
-    """Refuses sentencepiece without its pieces, and pieces that no other tokenizer reads.
+def make_splitter(tokenizer: str, sentencepiece_model: Sequence[str] = ()) -> Splitter:
+    """The function that splits a text into tokens.
+
+    >>> split = make_splitter("words")
+    >>> split("Good, but long.")
+    ['Good', ',', 'but', 'long', '.']
+
+    Args:
+        tokenizer: a key of `TOKENIZERS`, or "sentencepiece".
+        sentencepiece_model: a serialized `SentencePieceModel`, for "sentencepiece" and no other tokenizer.
 
     Raises:
-        ZooError: either.
+        ZooError: the tokenizer is unknown, its sentencepiece model is missing, or it does not use one.
     """
-    if (tokenizer == "sentencepiece") != bool(pieces):
-        raise ZooError("the tokenizer sentencepiece, and no other, needs pieces: those of SentencePieces.fit(...)")
+    if tokenizer != SENTENCEPIECE and tokenizer not in TOKENIZERS:
+        raise unknown_name("tokenizer", tokenizer, [*TOKENIZERS, SENTENCEPIECE])
+    if (tokenizer == SENTENCEPIECE) != bool(sentencepiece_model):
+        raise ZooError(
+            "the tokenizer sentencepiece, and no other, needs a trained model: SentencePieceModel.fit(...).serialized"
+        )
+    if tokenizer == SENTENCEPIECE:
+        return SentencePieceModel(sentencepiece_model)
+    return TOKENIZERS[tokenizer]
 
 
-def require_words(tokenizer: str, given: Mapping[str, object]) -> None:
-    """Refuses what is made for words where a tokenizer's pieces are parts of words.
+def require_words(tokenizer: str, options: Mapping[str, object]) -> None:
+    """Refuses options that are about words if the tokenizer splits words into pieces.
 
     Args:
         tokenizer: its name.
-        given: by name, what a user may have given that is made for words; false where he has not.
+        options: by name, the values of options that are about words; an option is unused if its value is false.
 
     Raises:
-        ZooError: something is given, and the tokenizer is sentencepiece.
+        ZooError: an option is used, and the tokenizer is sentencepiece.
     """
-    what = " and ".join(name for name, value in given.items() if value)
-    if what and tokenizer == "sentencepiece":
+    used = " and ".join(name for name, value in options.items() if value)
+    if used and tokenizer == SENTENCEPIECE:
         raise ZooError(
-            f"{what} belong to words, and the pieces of sentencepiece are none: leave them out, or use another "
+            f"{used} belong to words, but sentencepiece splits words into pieces: leave them out, or use another "
             "tokenizer, words for example"
         )

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
-from zoo.text.characters import UNSPACED
+from zoo.text.characters import CHINESE_OR_JAPANESE
 from zoo.text.sentences import WIDE_CLOSING, WIDE_MARKS, split_sentences
 
 UNITS = ("sentence", "text")
 # No space follows a character of these, as none does in Chinese and Japanese.
-SPACELESS = re.compile(rf"[{UNSPACED}{WIDE_MARKS}，、；：」』》）】]['\"”’{re.escape(WIDE_CLOSING)}]*$")
+SPACELESS = re.compile(rf"[{CHINESE_OR_JAPANESE}{WIDE_MARKS}，、；：」』》）】]['\"”’{re.escape(WIDE_CLOSING)}]*$")
 
 
 class Output(NamedTuple):

@@ -1,41 +1,40 @@
-"""Which column is meant, and what a row has in it."""
+"""Which columns of a table are meant, and what a row has in them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from datamodules.readers.text_files import DataError
-from zoo.errors import cut
+from datamodules.errors import DataError
+from zoo.errors import cut, shown
 
-NAMES = 300  # characters of a header that a message shows
+HEADER_SHOWN = 300  # characters of a header in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a line has in two columns, and its number."""
+    """The values of the chosen columns, in the order of the choice, and the line (in Parquet the row) they are in."""
 
     line: int
-    text: object
-    value: object
+    values: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All columns of a line by name, "0", "1", ... where no header names them, and its number."""
+    """All columns by name and the line they are in. Where no header names them, they are "0", "1" and so on."""
 
     line: int
     fields: dict[str, object]
 
 
 def is_number(column: str | int) -> bool:
-    """Whether a column is given by its number, and not by its name."""
+    """Whether a column is given by its number, not by its name."""
     return isinstance(column, int) or column.removeprefix("-").isdecimal()
 
 
 def place_of(column: str | int, header: Sequence[str], here: str, *, named: bool) -> int:
-    """The number of a column, given by its name or number.
+    """The index of a column that is given by its name or number.
 
     Args:
         column: the name or number.
@@ -44,11 +43,11 @@ def place_of(column: str | int, header: Sequence[str], here: str, *, named: bool
         named: whether the header has names.
 
     Raises:
-        DataError: there is none, or two of that name.
+        DataError: there is no such column, or there are two of that name.
     """
-    if named and column in header:
+    if named and isinstance(column, str) and column in header:
         if header.count(column) > 1:
-            raise DataError(f"{here}: expected one column {column}, got {_listed(header)}: rename the others")
+            raise _repeated(column, header, here)
         return header.index(column)
     if is_number(column) and -len(header) <= int(column) < len(header):
         return int(column)
@@ -56,25 +55,50 @@ def place_of(column: str | int, header: Sequence[str], here: str, *, named: bool
 
 
 def check_names(header: Sequence[str], here: str) -> None:
-    """Refuses two columns of one name.
+    """Checks that every column has a name of its own.
 
     Raises:
-        DataError: there are some.
+        DataError: two columns have the same name.
     """
-    name, count = Counter(header).most_common(1)[0] if header else ("", 0)
-    if count > 1:
-        raise DataError(f"{here}: expected one column {name}, got {_listed(header)}: rename the others")
+    for name, count in Counter(header).items():
+        if count > 1:
+            raise _repeated(name, header, here)
+
+
+def require_text(value: object, column: str | int, here: str) -> str:
+    """The value of a column, if it is a text.
+
+    Args:
+        value: what stands in the column.
+        column: its name or number, for the message.
+        here: its file and line, for the message.
+
+    Raises:
+        DataError: the value is not a string.
+    """
+    if isinstance(value, str):
+        return value
+    hint = "Leave the row out, or write an empty text"
+    if isinstance(value, list):
+        hint = "A text is one string: join the parts of the list"
+    elif isinstance(value, Mapping):
+        hint = "A text is one string; with pandas, write rows: to_json(orient='records')"
+    raise DataError(f"{here}: expected a text in column {column}, got {shown(value)}. {hint}")
 
 
 def no_column(column: str | int, header: Sequence[str], here: str) -> DataError:
-    """An error for a column that is not in the header, which it shows."""
+    """The error for a column that is not in the header, which it shows."""
     return DataError(
         f"{here}: expected a column {column}, got {_listed(header)}. Choose with --data.text_column and "
-        "--data.label_column, or --data.source and --data.target: names, or numbers (0 the first, -1 the last), which "
-        "mean that a CSV or TSV file has no header unless you add --data.header true"
+        "--data.label_column, or --data.source and --data.target: names, or numbers (0 the first, -1 the last). With "
+        "numbers only, a CSV or TSV file is read as one without a header, unless you add --data.header true"
     )
 
 
+def _repeated(name: str, header: Sequence[str], here: str) -> DataError:
+    return DataError(f"{here}: expected one column {name}, got {_listed(header)}: rename the others")
+
+
 def _listed(header: Sequence[str]) -> str:
-    """The header as a message shows it; without names it may be a row of long texts."""
-    return cut(", ".join(map(cut, header)), NAMES)
+    """The header as a message shows it. Without names it may be a row of long texts, so each is cut."""
+    return cut(", ".join(map(cut, header)), HEADER_SHOWN)

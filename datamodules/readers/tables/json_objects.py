@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+from datamodules.errors import DataError
 from datamodules.readers.tables.columns import Record, Row, no_column, place_of
-from datamodules.readers.text_files import DataError, numbered, open_text
+from datamodules.readers.text_files import numbered, open_text
 from zoo.errors import shown
 
 WHITE_SPACE = re.compile(r"[ \t\r\n]*")
@@ -26,7 +27,7 @@ def json_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
             if name not in row:
                 raise no_column(name, header, here)
             _check_characters(row[name], name, here)
-        yield Row(number, *(row[name] for name in names))
+        yield Row(number, tuple(row[name] for name in names))
 
 
 def json_records(path: str | Path) -> Iterator[Record]:

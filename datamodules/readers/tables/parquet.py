@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamodules.errors import DataError
 from datamodules.readers.tables.columns import Record, Row, check_names, place_of
-from datamodules.readers.text_files import DataError
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -19,7 +19,7 @@ def parquet_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row
         header = file.schema_arrow.names
         places = [place_of(column, header, str(path), named=True) for column in columns]
         for number, values in _parquet_values(file, places, path):
-            yield Row(number, *values)
+            yield Row(number, values)
 
 
 def parquet_records(path: str | Path) -> Iterator[Record]:

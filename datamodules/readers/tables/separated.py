@@ -17,8 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
+from datamodules.errors import DataError
 from datamodules.readers.tables.columns import Record, Row, check_names, place_of
-from datamodules.readers.text_files import LINE_END, DataError, numbered, open_text
+from datamodules.readers.text_files import LINE_END, numbered, open_text
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 NAMED_SEPARATOR = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
@@ -35,7 +36,7 @@ def separated_rows(path: str | Path, columns: Sequence[str | int], format: str |
             places = [place_of(column, row, f"{path}:{line}", named=named) for column in columns]
             if named:
                 continue
-        yield Row(line, *(row[place] for place in places))
+        yield Row(line, tuple(row[place] for place in places))
 
 
 def separated_records(path: str | Path, format: str | None, *, named: bool) -> Iterator[Record]:

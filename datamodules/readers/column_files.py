@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datamodules.readers.conllu import TaggedSentence
-from datamodules.readers.text_files import LINE_END, MARK, DataError, numbered, open_text
+from datamodules.errors import DataError
+from datamodules.examples import TaggedSentence
+from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 
 DOCUMENT_START = re.compile(r"-DOCSTART-([ \t]|$)")
 MAYBE_COMMENT = re.compile(r"[ \t]*#([ \t]|$)|#(begin|end) document\b")
