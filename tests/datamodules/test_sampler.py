@@ -43,7 +43,7 @@ def fit(*, checkpoint=None, callbacks=(), seen=None, data=None, **flags):
     """The batches of a training on the sample."""
     seen = seen or Seen()
     data = data or spam()
-    model = zoo.TextClassifier(data.vocabulary, data.labels, embedding_size=2, hidden_size=2)
+    model = zoo.TextClassifier(data.codec, embedding_size=2, hidden_size=2)
     options = dict(
         max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=bool(callbacks), num_sanity_val_steps=0,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[seen, *callbacks],
@@ -77,10 +77,10 @@ def test_texts_to_overfit_on_and_to_score_first_are_short_and_long():
 
     class Lengths(Callback):
         def on_train_batch_start(self, trainer, model, batch, index):
-            lengths["train"] += [int(batch.lengths.max())]
+            lengths["train"] += [int(batch.inputs.lengths.max())]
 
         def on_validation_batch_start(self, trainer, model, batch, index, loader=0):
-            lengths["dev"] += [int(batch.lengths.max())]
+            lengths["dev"] += [int(batch.inputs.lengths.max())]
 
     fit(overfit_batches=4, callbacks=[Lengths()], max_epochs=1, enable_checkpointing=False)
     for of_split in lengths.values():
@@ -147,7 +147,7 @@ def test_a_second_training_begins_anew_and_a_longer_one_goes_on(whole):
     for _ in range(2):
         assert fit(data=data, max_epochs=2).train == {epoch: whole.train[epoch] for epoch in range(2)}
     seen = Seen()
-    model = zoo.TextClassifier(data.vocabulary, data.labels, embedding_size=2, hidden_size=2)
+    model = zoo.TextClassifier(data.codec, embedding_size=2, hidden_size=2)
     trainer = pl.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[seen],
