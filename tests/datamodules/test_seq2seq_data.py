@@ -9,6 +9,8 @@ import itertools
 import json
 import os
 import tarfile
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from datamodules import CATALOG, DataError, Seq2SeqDataModule
 from datamodules.preparation import abstracts, titles
 from zoo import Seq2Seq, Seq2SeqSummarizer
 from zoo.batches.bucketing import group_by_length
+from zoo.models.options import POINTER_GENERATOR, AttentionOptions, OptimizerOptions, Seq2SeqRegularization
 from zoo.text.reversible import SPECIALS
 
 PAIRS = [
@@ -79,27 +82,29 @@ def test_names_of_parallel_files(tmp_path, common, names):
 def test_every_batch_spells_its_texts(joint, tokenizer, algorithm):
     data = Seq2SeqDataModule("sample-phrases", tokenizer=tokenizer, algorithm=algorithm, joint=joint, max_tokens=200)
     data.setup("fit")
-    assert bool(data.target_words) != joint
+    codec = data.codec
+    assert bool(codec.target_words) != joint
     seen = []
     for batch in data.train_dataloader():
-        assert batch.source_ids.shape[0] == 1 or batch.source_ids.numel() + batch.target_ids.numel() <= 200
-        known = data.indexer.source_vocabulary
+        source_ids, source_lengths = batch.inputs.source_ids, batch.inputs.source_lengths
+        assert source_ids.shape[0] == 1 or source_ids.numel() + batch.target_ids.numel() <= 200
         for row, (pair, place) in enumerate(zip(batch.pairs, batch.rows.tolist(), strict=True)):
             assert data.pairs("train")[place] == pair
-            pieces = [known[i] for i in batch.source_ids[row, : batch.source_lengths[row]].tolist()]
-            assert data.indexer.source.join(pieces) == pair.source
+            pieces = [codec.source_words[i] for i in source_ids[row, : source_lengths[row]].tolist()]
+            assert codec.indexer.source_tokenizer.join(pieces) == pair.source
             ids = batch.target_ids[row, : batch.target_lengths[row]].tolist()
             assert ids[-1] == SPECIALS.index("</s>")
-            assert data.indexer.decode(ids[:-1], batch.unknown[row]) == pair.target
+            assert codec.indexer.text(ids[:-1], batch.inputs.unknown[row]) == pair.target
             seen.append(place)
     assert sorted(seen) == list(range(100))
 
 
 def test_characters_that_sentencepiece_never_saw_are_kept():
-    data = Seq2SeqDataModule("sample-phrases")
+    indexer = Seq2SeqDataModule("sample-phrases").codec.indexer
     text = "Ein 龘 🙂 und ein Ⅷ ﬁ\u3000：（）"
-    assert data.indexer.source.join(data.indexer.source.split(text)) == " ".join(text.split())
-    assert not data.indexer.encode_source(data.indexer.source.split(text)).unknown
+    pieces = indexer.source_tokenizer.split(text)
+    assert indexer.source_tokenizer.join(pieces) == " ".join(text.split())
+    assert not indexer.source_ids(pieces).unknown
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -110,14 +115,11 @@ def test_chinese_words_are_joined_without_spaces(tmp_path, joint):
     data.setup("fit")
     (batch,) = data.train_dataloader()
     for row, pair in enumerate(batch.pairs):
-        source = [data.source_words[i] for i in batch.source_ids[row, : batch.source_lengths[row]].tolist()]
-        assert data.indexer.source.join(source) == pair.source
-        assert (
-            data.indexer.decode(batch.target_ids[row, : batch.target_lengths[row] - 1].tolist(), batch.unknown[row])
-            == pair.target
-        )
+        assert data.codec.indexer.source_tokenizer.join(read_of(batch, row, data.codec)) == pair.source
+        assert written_of(batch, row, data.codec) == pair.target
     # A title begins with a word that stands within its text: one entry, which can be copied.
-    assert "来到" in data.source_words and "▁来到" not in data.source_words
+    words = data.codec.source_words
+    assert "来到" in words and "▁来到" not in words
 
 
 @pytest.mark.parametrize("tokenizer", ["sentencepiece", "words", "characters"])
@@ -125,17 +127,49 @@ def test_in_lower_case_a_title_can_be_copied(tmp_path, tokenizer):
     pairs = [("we study neural networks and NETWORKS", "Neural Networks"), ("a study of words", "Of Words")] * 5
     data = Seq2SeqDataModule(**write(tmp_path, "tsv", pairs), tokenizer=tokenizer, lowercase=True, max_tokens=10_000)
     data.setup("fit")
-    assert not any(character.isupper() for piece in data.source_words[4:] for character in piece if piece[0] != "<")
+    words = data.codec.source_words[len(SPECIALS) :]
+    assert not any(character.isupper() for piece in words for character in piece if piece[0] != "<")
     (batch,) = data.train_dataloader()
     for row, pair in enumerate(batch.pairs):
+        assert written_of(batch, row, data.codec) == pair.target.lower()
         written = batch.target_ids[row, : batch.target_lengths[row] - 1]
-        assert data.indexer.decode(written.tolist(), batch.unknown[row]) == pair.target.lower()
-        assert tokenizer == "sentencepiece" or torch.isin(written, batch.copy_ids[row]).all()
+        assert tokenizer == "sentencepiece" or torch.isin(written, batch.inputs.copy_ids[row]).all()
 
-    model = Seq2Seq(data.source_words, source_pieces=data.source_pieces, tokenizer=tokenizer, lowercase=True)
-    other = Seq2SeqDataModule(**write(tmp_path, "tsv", pairs), tokenizer=tokenizer)
-    other.adopt(model)
-    assert other.indexer.source.split("NEURAL") == data.indexer.source.split("neural") and other.lowercase
+
+def read_of(batch, row: int, codec) -> list[str]:
+    """The pieces of a source in a batch."""
+    length = batch.inputs.source_lengths[row]
+    return [codec.source_words[i] for i in batch.inputs.source_ids[row, :length].tolist()]
+
+
+def written_of(batch, row: int, codec) -> str:
+    """The text of a target in a batch, without its end."""
+    ids = batch.target_ids[row, : batch.target_lengths[row] - 1].tolist()
+    return codec.indexer.text(ids, batch.inputs.unknown[row])
+
+
+@pytest.mark.parametrize("change", [dict(lowercase=True), dict(stop_words="german.txt"), dict(max_source=2)], ids=str)
+@pytest.mark.parametrize("joint", [True, False])
+def test_data_are_encoded_by_the_codec_that_they_are_given(tmp_path, monkeypatch, change, joint):
+    monkeypatch.chdir(tmp_path)
+    Path("german.txt").write_text("ein\ndie\n", encoding="utf-8")
+    files = write(tmp_path, "tsv")
+    fitted = Seq2SeqDataModule(**files, tokenizer="words", joint=joint, **change)
+    other = Seq2SeqDataModule(test=files["test"], source="de", target="en", codec=fitted.codec)
+    plain = Seq2SeqDataModule(**files, tokenizer="words", joint=joint)
+    batches = []
+    for data in (fitted, other, plain):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is cut
+            data.setup("test")
+        (batch,) = data.test_dataloader()
+        batches.append(batch)
+    assert other.codec is fitted.codec
+    for ours, theirs in zip(batches[0].inputs[:-1], batches[1].inputs[:-1], strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(batches[0].target_ids, batches[1].target_ids)
+    read, as_before = batches[0].inputs.source_ids, batches[2].inputs.source_ids
+    assert read.shape != as_before.shape or not torch.equal(read, as_before)
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -145,7 +179,8 @@ def test_stop_words_are_left_out_of_sources_alone(tmp_path, joint):
     data = Seq2SeqDataModule(**write(tmp_path, "tsv", [*PAIRS, ("Ein ein die", "The end")]), **options)
     with pytest.warns(UserWarning, match="1 sources of (train|dev) are stop words alone"):
         data.setup("fit")
-    assert "▁Ein" not in data.source_words and ("▁The" in data.source_words) == joint
+    words = data.codec.source_words
+    assert "▁Ein" not in words and ("▁The" in words) == joint
     batches = {
         place: (batch, row) for batch in data.train_dataloader() for row, place in enumerate(batch.rows.tolist())
     }
@@ -154,26 +189,15 @@ def test_stop_words_are_left_out_of_sources_alone(tmp_path, joint):
         [["▁Hund", "▁bellt", "."], ["▁Katze", "▁schläft"], ["▁ist", "▁Zeichen"], ["<unk>"]]
     ):
         batch, row = batches[place]
-        read = [data.source_words[i] for i in batch.source_ids[row, : batch.source_lengths[row]].tolist()]
-        assert read == expected
-        written = batch.target_ids[row, : batch.target_lengths[row] - 1].tolist()
-        assert data.indexer.decode(written, batch.unknown[row]) == data.pairs("train")[place].target
-
-    words = data.source_words, data.target_words
-    model = Seq2Seq(words[0], target_words=words[1], tokenizer="words", stop_words=data.stop_words)
-    other = Seq2SeqDataModule(**write(tmp_path, "tsv"), tokenizer="words")
-    other.adopt(model)
-    other.setup("test")
-    (batch,) = other.test_dataloader()
-    assert sorted(batch.source_lengths.tolist()) == [2, 2, 3]  # the model's stop words, not the data's
+        assert read_of(batch, row, data.codec) == expected
+        assert written_of(batch, row, data.codec) == data.pairs("train")[place].target
 
 
 def test_vectors_reach_the_model_before_training(tmp_path):
     (tmp_path / "v.txt").write_text("the 1 2\nReturn 3 -4\n", encoding="utf-8")
     data = Seq2SeqDataModule("sample-phrases", tokenizer="words", vectors=str(tmp_path / "v.txt"))
     sizes = dict(embedding_size=4, encoder_size=4, decoder_size=4)
-    vectors = dict(vector_words=data.vector_words, vector_size=data.vector_size)
-    model = Seq2Seq(data.source_words, tokenizer="words", **vectors, **sizes)
+    model = Seq2Seq(data.codec, **sizes)
     trainer = pl.Trainer(max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False,
                          enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
     trainer.fit(model, data)
@@ -185,7 +209,7 @@ def test_vectors_reach_the_model_before_training(tmp_path):
         if pair.source == "The glass fell to the floor and broke."
     )
     batch = data._encoded["train"].batch([first])
-    assert batch.vector_ids.tolist() == [[2, 1, 1, 1, 2, 1, 1, 1, 1]]  # "The" by its lower case
+    assert batch.inputs.vector_ids.tolist() == [[2, 1, 1, 1, 2, 1, 1, 1, 1]]  # "The" by its lower case
 
 
 @given(SIDES, st.integers(1, 300))
@@ -218,7 +242,7 @@ def test_what_is_too_long_is_cut_and_counted():
     assert any("sources of dev have more than max_source=10" in text for text in told)
     assert any("targets of dev have more than max_target=4" in text for text in told)
     batch = next(iter(data.val_dataloader()))
-    assert batch.source_ids.shape[1] == 10 and batch.target_ids.shape[1] == 5
+    assert batch.inputs.source_ids.shape[1] == 10 and batch.target_ids.shape[1] == 5
 
 
 @pytest.mark.parametrize(
@@ -228,6 +252,7 @@ def test_what_is_too_long_is_cut_and_counted():
         (dict(dataset="sample-en"), "corpus for tagging: for seq2seq there are .*sample-headlines"),
         (dict(dataset="sample-phrases", source="fr"), "has no fr: known are de, en"),
         (dict(tokenizer="word"), "did you mean 'words'"),
+        (dict(unit="page"), "unknown unit 'page': known are sentence, text"),
         (dict(algorithm="ngram"), "known are bpe, unigram"),
         (dict(format="xml"), "known are csv, jsonl, parallel"),
         (dict(vocabulary_size=50_000), r"50000 pieces are more than this text has: \d+ is the largest"),
@@ -251,9 +276,9 @@ def test_what_cannot_be_used_is_explained(change, message):
 
 def test_the_largest_vocabulary_that_is_named_is_possible():
     with pytest.raises(DataError) as error:
-        Seq2SeqDataModule("sample-phrases", vocabulary_size=50_000).source_words  # noqa: B018
+        Seq2SeqDataModule("sample-phrases", vocabulary_size=50_000).codec  # noqa: B018
     largest = int(str(error.value).split(" is the largest")[0].split()[-1])
-    Seq2SeqDataModule("sample-phrases", vocabulary_size=largest).source_words  # noqa: B018
+    Seq2SeqDataModule("sample-phrases", vocabulary_size=largest).codec  # noqa: B018
 
 
 def test_sides_of_unequal_length_are_named(tmp_path):
@@ -332,9 +357,9 @@ def test_abstracts_are_made_of_two_files():
     ids=str,
 )
 def test_the_real_corpora(options, counts, language):
-    data = Seq2SeqDataModule(**options)
+    data = Seq2SeqDataModule(**options, tokenizer="characters")
     assert tuple(len(data.pairs(split)) for split in ("train", "dev", "test")) == counts
-    assert data.language == language
+    assert data.codec.language == language
     if options.get("target") == "keywords":
         assert "_" in data.pairs("dev")[0].target
 
@@ -343,9 +368,16 @@ def test_the_real_corpora(options, counts, language):
 def test_learns_the_sample_in_a_bare_trainer(kind, metric):
     pl.seed_everything(0)
     data = Seq2SeqDataModule("sample-phrases", tokenizer="words", max_tokens=150)
-    sizes = dict(embedding_size=64, encoder_size=32, decoder_size=64, attention_size=32, dropout=0.0)
+    default = POINTER_GENERATOR if kind is Seq2SeqSummarizer else AttentionOptions()
     model = kind(
-        data.source_words, tokenizer="words", coverage_after=300, learning_rate=1e-2, label_smoothing=0.0, **sizes
+        data.codec,
+        embedding_size=64,
+        encoder_size=32,
+        decoder_size=64,
+        dropout=0.0,
+        attention=replace(default, size=32, coverage_after=300),
+        regularization=Seq2SeqRegularization(label_smoothing=0.0),
+        optimizer=OptimizerOptions(learning_rate=1e-2, warmup=0.05),
     )
     trainer = pl.Trainer(
         max_epochs=40, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,

@@ -71,11 +71,12 @@ def test_own_files_are_scored_in_the_language_of_their_targets(tmp_path, languag
     rows = "".join(f"a source\t{text}\n" for text in TEXTS[language])
     (tmp_path / "train.tsv").write_text("source\ttarget\n" + rows, encoding="utf-8")
     files = dict(train=str(tmp_path / "train.tsv"), tokenizer="characters")
-    assert Seq2SeqDataModule(**files).language == language
-    assert Seq2SeqDataModule(**files, language="de").language == "de"
+    assert Seq2SeqDataModule(**files).codec.language == language
+    assert Seq2SeqDataModule(**files, language="de").codec.language == "de"
 
 
 def test_a_catalog_corpus_has_its_language():
-    assert Seq2SeqDataModule("sample-phrases").language == "de"
-    assert Seq2SeqDataModule("sample-phrases", source="de", target="en").language == "en"
+    words = dict(tokenizer="words")
+    assert Seq2SeqDataModule("sample-phrases", **words).codec.language == "de"
+    assert Seq2SeqDataModule("sample-phrases", source="de", target="en", **words).codec.language == "en"
     assert all(primary_language(corpus.language) == corpus.language for corpus in CATALOG.values())

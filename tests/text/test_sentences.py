@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 import zoo
 from datamodules import Seq2SeqDataModule
-from zoo.errors import ZooError
+from zoo.codecs import Seq2SeqCodec
+from zoo.models.options import SearchOptions
 from zoo.text import split_sentences
 from zoo.text.reversible import SPECIALS
-from zoo.text.units import Output, join_outputs, split_units
+from zoo.text.units import UNITS, Output, join_outputs
 
 SENTENCES = [
     "A dog runs on the beach.|A man is sleeping.|Two children play!",
@@ -71,10 +72,10 @@ def test_a_long_text_takes_no_longer_than_its_length():
 WORDS = [f"▁{word}" for word in "dog cat eats runs The A".split()]
 
 
-def translator(kind=zoo.Seq2Seq, **options) -> zoo.Seq2Seq:
+def translator(kind=zoo.Seq2Seq, unit: str = "sentence") -> zoo.Seq2Seq:
     torch.manual_seed(0)
-    sizes = dict(embedding_size=8, encoder_size=8, decoder_size=8, attention_size=8, max_target=4, beam=4)
-    model = kind([*SPECIALS, *WORDS, "."], tokenizer="words", **sizes, **options)
+    codec = Seq2SeqCodec([*SPECIALS, *WORDS, "."], tokenizer="words", unit=unit, max_target=4)
+    model = kind(codec, embedding_size=8, encoder_size=8, decoder_size=8, search=SearchOptions(beam=4))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.7)
     return model
@@ -100,18 +101,17 @@ def test_several_outputs_of_several_sentences_are_the_best_sums():
     assert found[0].log_probability == pytest.approx(first[0].log_probability + second[0].log_probability)
 
 
-def test_a_model_of_texts_reads_them_whole():
-    text = "The dog runs. A cat eats."
-    for model in (translator(unit="text"), translator(zoo.Seq2SeqSummarizer)):
-        assert model.unit == model.hparams["unit"] == "text"
-        assert split_units(text, model.unit) == [text]
-        pieces = []
-        encode = model.indexer.encode_source
-        model.indexer.encode_source = lambda given, encode=encode, pieces=pieces: pieces.append(given) or encode(given)
-        model.predict([text])
-        assert len(pieces) == 1 and len(pieces[0]) == 8
-    with pytest.raises(ZooError, match="unknown unit 'page': known are sentence, text"):
-        translator(unit="page")
+@pytest.mark.parametrize("kind", [zoo.Seq2Seq, zoo.Seq2SeqSummarizer])
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_text_is_read_in_units_and_by_a_summarizer_whole(monkeypatch, kind, unit):
+    model, sentences = translator(kind, unit), ["The dog runs. ", "A cat eats."]
+    read = []
+    convert = model.read
+    monkeypatch.setattr(model, "read", lambda texts: read.extend(texts) or convert(texts))
+    model.predict(["".join(sentences)])
+    in_sentences = unit == "sentence" and kind is zoo.Seq2Seq
+    assert read == (sentences if in_sentences else ["".join(sentences)])
+    assert model.unit == ("sentence" if in_sentences else "text")
 
 
 def test_no_space_is_put_between_chinese_sentences():
@@ -134,4 +134,7 @@ def test_the_training_split_says_what_a_source_is(tmp_path, sources, unit):
         (tmp_path / f"{split}.en").write_text("\n".join(sources * 20) + "\n", encoding="utf-8")
         (tmp_path / f"{split}.de").write_text("Hund\nKatze\n" * 20, encoding="utf-8")
     files = {split: str(tmp_path / split) for split in ("train", "dev", "test")}
-    assert Seq2SeqDataModule(**files, source="en", target="de", tokenizer="words").unit == unit
+    options = dict(source="en", target="de", tokenizer="words")
+    assert Seq2SeqDataModule(**files, **options).codec.unit == unit
+    for asked in UNITS:
+        assert Seq2SeqDataModule(**files, **options, unit=asked).codec.unit == asked
