@@ -12,8 +12,6 @@ from test_recipes import interrupt, last_checkpoint
 
 from recipes.runner import run_folder as folder
 
-# One process of pytest-xdist for this file, whose fixtures take seconds.
-pytestmark = pytest.mark.xdist_group("seq2seq_recipes")
 TINY = [
     "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention_size=16",
     "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",

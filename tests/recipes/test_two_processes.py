@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, run, run_python
 
-# One process of pytest-xdist for this file, whose fixture takes seconds.
-pytestmark = pytest.mark.xdist_group("two_processes")
 TAGGER = ["--model.hidden_size=16", "--model.word_size=16", "--model.character_output=8", "--model.num_layers=1"]
 CLASSIFIER = ["--model.hidden_size=16", "--model.embedding_size=16"]
 TRANSLATOR = [
