@@ -483,11 +483,11 @@ def test_no_sample_text_is_in_two_splits(name):
 def test_a_corpus_of_one_file_is_dealt_out_by_its_texts():
     texts = [f"text {i} " for i in range(200)]
     content = "Label\tSMS\n" + "".join(f"ham\t{text}\r\nspam\t{text}\n" for text in texts) + "ham\t\n"
-    dealt = {split: preparation.messages(content.encode(), split).decode() for split in ("train", "dev", "test")}
+    dealt = {split: preparation.sms_spam_split(content.encode(), split).decode() for split in ("train", "dev", "test")}
     rows = [line for part in dealt.values() for line in part.splitlines()]
     assert sorted(rows) == sorted(f"ham\t{text}" for text in texts)  # repeats and the empty text are dropped
     assert dealt["dev"] and dealt["test"] and len(dealt["train"]) > len(dealt["dev"]) + len(dealt["test"])
-    changed = preparation.messages(content.replace("text 7 ", "new").encode(), "train").decode()
+    changed = preparation.sms_spam_split(content.replace("text 7 ", "new").encode(), "train").decode()
     assert set(dealt["train"].splitlines()) - {"ham\ttext 7 "} <= set(changed.splitlines())
 
 
@@ -516,6 +516,8 @@ def test_the_published_files_give_the_splits_byte_for_byte():
         target.writestr("reviews.csv", whole)
     messages = {split: path.read_bytes() for split, path in locate("sms-spam").items()}
     for split in ("train", "dev", "test"):
-        made = CATALOG["shopping-zh"].splits[split].make(archive.getvalue())
+        made = CATALOG["shopping-zh"].splits[split].convert(archive.getvalue())
         assert made == reviews[split]
-        assert CATALOG["sms-spam"].splits[split].make(b"Label\tSMS\n" + b"".join(messages.values())) == messages[split]
+        assert (
+            CATALOG["sms-spam"].splits[split].convert(b"Label\tSMS\n" + b"".join(messages.values())) == messages[split]
+        )
