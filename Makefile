@@ -14,7 +14,7 @@ run: $(VENV)/installed
 	@echo 'More of them: $(BIN)/lstm-zoo'
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

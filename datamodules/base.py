@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytorch_lightning as pl
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.download import locate
 from datamodules.errors import DataError
 from datamodules.readers.vectors import coverage, read_vectors
-from datamodules.sampler import BatchDataset, BatchLoader
+from datamodules.sampler import (
+    BatchDataset,
+    Batches,
+    EpochSampler,
+    Position,
+    RepeatingSampler,
+    batch_loader,
+    next_position,
+)
 from zoo.batches.bucketing import check_budget
 from zoo.codecs import Codec
 from zoo.errors import ZooError
@@ -52,6 +61,7 @@ class CorpusDataModule(pl.LightningDataModule):
     fitting = frozenset({"vectors", "max_vectors", "min_count", "lowercase"})
     lowercase: bool
     evaluation_budget = 4800  # tokens in a batch; no score depends on it
+    num_workers = 0  # processes that build batches in advance; building one takes so little that few trainings gain
 
     def __init__(
         self,
@@ -80,8 +90,7 @@ class CorpusDataModule(pl.LightningDataModule):
         self._codec = codec
         self._encoded: dict[str, BatchDataset] = {}
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
-        self._train_loader: BatchLoader | None = None
-        self._resume_from: dict[str, int] | None = None
+        self._resume_from: Position | None = None
 
     @property
     @abstractmethod
@@ -161,6 +170,8 @@ class CorpusDataModule(pl.LightningDataModule):
             )
 
     def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self._resume_from = None  # a Trainer restores it later
         if self.trainer:
             self.check_model(self.trainer.lightning_module)
         if stage == "fit" and self.trainer and self.trainer.is_global_zero and self.vector_table is not None:
@@ -170,46 +181,56 @@ class CorpusDataModule(pl.LightningDataModule):
             if split not in self._encoded:
                 self._encoded[split] = self._encode(split)
 
-    def train_dataloader(self) -> BatchLoader:
-        self._train_loader = BatchLoader(
-            self._encoded["train"],
-            self.budget,
-            repeat=bool(self.trainer and self.trainer.overfit_batches),
-            seed=self.seed,
-            trainer_epoch=self._trainer_epoch if self.trainer else None,
-            **self._share,
-        )
-        if self._resume_from is not None:
-            self._train_loader.load_state_dict(self._resume_from)
-            self._resume_from = None
-        return self._train_loader
+    def train_dataloader(self) -> DataLoader[object]:
+        # Lightning sets this attribute where type checkers do not see it.
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        sampler_class = RepeatingSampler if overfits else EpochSampler
+        start = self._start_of_pass if self.trainer else None
+        return self._loader("train", self.budget, sampler_class, seed=self.seed, start=start)
 
-    def val_dataloader(self) -> BatchLoader:
-        return self._evaluation_loader("dev")
+    def val_dataloader(self) -> DataLoader[object]:
+        return self._loader("dev", self.evaluation_budget, RepeatingSampler)
 
-    def test_dataloader(self) -> BatchLoader:
-        return self._evaluation_loader("test")
+    def test_dataloader(self) -> DataLoader[object]:
+        return self._loader("test", self.evaluation_budget, RepeatingSampler)
 
     def state_dict(self) -> dict[str, int]:
-        # Lightning saves a loader's state itself, but forgets to restore it where a schedule has asked how many
-        # steps there are before the checkpoint is read.
-        return {} if self._train_loader is None else self._train_loader.state_dict()
+        # Lightning also saves the state of a loader, but forgets to restore it where a schedule has asked how many
+        # steps there are before the checkpoint is read (its issue 20550).
+        return next_position(self.trainer)._asdict() if self.trainer else {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self._resume_from = state_dict or None
+        self._resume_from = Position(**state_dict) if state_dict else None
 
-    def _evaluation_loader(self, split: str) -> BatchLoader:
-        # Always the same batches, whatever the seed; of those that a Trainer may be limited to some are long.
-        return BatchLoader(self._encoded[split], self.evaluation_budget, repeat=True, **self._share)
-
-    def _trainer_epoch(self) -> int:
-        return self.trainer.current_epoch
-
-    @property
-    def _share(self) -> dict[str, int]:
-        """Which process this is, and of how many."""
+    def _loader(
+        self,
+        split: str,
+        max_tokens: int,
+        sampler_class: type[EpochSampler],
+        *,
+        seed: int = 0,
+        start: Callable[[], Position] | None = None,
+    ) -> DataLoader[object]:
+        """Loads this process's batches of a split. Batches to evaluate on do not depend on the seed of the data."""
         trainer = self.trainer
-        return {"rank": trainer.global_rank, "processes": trainer.world_size} if trainer else {}
+        dataset: Batches[object] = Batches(self._encoded[split])
+        sampler = sampler_class(
+            dataset,
+            max_tokens,
+            processes=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+            seed=seed,
+            start=start,
+        )
+        on_gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
+        return batch_loader(dataset, sampler, num_workers=self.num_workers, pin_memory=on_gpu)
+
+    def _start_of_pass(self) -> Position:
+        """The position at which a pass over the training split begins."""
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        resumed = self._resume_from
+        # Lightning begins the first pass before it restores its own count of epochs.
+        return resumed if resumed and resumed.epoch >= epoch else Position(epoch, 0)
 
     def _locate(self, split: str) -> tuple[str | Path, Corpus | None]:
         """The file of a split, and what the catalog knows of it; None for a user's own."""

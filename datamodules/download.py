@@ -1,9 +1,13 @@
-"""The files of the named corpora on this machine.
+"""Finds the files of named corpora on this machine, and downloads those that are missing.
 
-    locate("ud-en-ewt")  ->  {"train": Path(...), "dev": Path(...), "test": Path(...)}
+>>> locate("sample-en")["dev"].name
+'dev.conllu'
 
-A file that is already at ROOT/CORPUS/FILE is used as it is. One that is missing is downloaded at a pinned
-commit, compared with its sha256, and moved into place in one step: what has its final name is whole.
+A file that exists as ROOT/CORPUS/FILE is used as it is. A missing file is downloaded from a pinned commit, compared
+with its sha256, and moved into place in one step, so that a file under its final name is complete.
+
+To add a corpus, write an entry in `datamodules/catalog.py` with `sha256=None` and `locate` it: it downloads the files
+and prints the sums to enter.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import os
 import sys
 import uuid
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from tarfile import TarError
@@ -22,6 +26,7 @@ from urllib.request import urlopen
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
+from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import wrap_file
 
@@ -30,64 +35,84 @@ from datamodules.corpus import RemoteFile
 from datamodules.errors import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
-LARGEST = 1 << 30  # bytes of a download: several times as many as any corpus of the catalog has
+MAX_DOWNLOAD = 1 << 30  # bytes; several times the size of the largest corpus in the catalog
+BLOCK = 1 << 16  # bytes read at a time
 
 
 def default_root() -> Path:
-    """The folder of all corpora: `$ZOO_DATA`, or `lstm-zoo` in the user's cache folder.
+    """The folder of all corpora: `$ZOO_DATA`, or else `lstm-zoo` in the user's cache folder.
 
     Raises:
-        DataError: neither is set, and the user has no home.
+        DataError: the user has no home folder, and no environment variable names another one.
     """
     if os.environ.get("ZOO_DATA"):
         return _expanded(os.environ["ZOO_DATA"])
-    variable = {"darwin": None, "win32": "LOCALAPPDATA"}.get(sys.platform, "XDG_CACHE_HOME")
-    cache = os.environ.get(variable) if variable else None
-    below_home = {"darwin": "~/Library/Caches", "win32": "~"}.get(sys.platform, "~/.cache")
-    return _expanded(cache or below_home) / "lstm-zoo"
+    try:
+        cache = user_cache_path("lstm-zoo", appauthor=False, opinion=False)
+    except RuntimeError as error:
+        raise _no_home("the user's cache folder") from error
+    return _expanded(cache)
 
 
 def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
-    """The files of the corpus `name`, split by split, downloaded below `root` if they are not there.
+    """The path of each file of a corpus, by split. Missing files are downloaded.
 
-    `root` is `default_root()` unless given. Several processes may ask for the same corpus at once.
+    Several processes may locate the same corpus at once.
+
+    Args:
+        name: a name of the catalog.
+        root: the folder of all corpora; by default `default_root()`.
 
     Raises:
-        DataError: no corpus has this name, or a file cannot be downloaded, or is not the one expected.
+        DataError: the catalog has no such name; a file cannot be downloaded, or is not the expected one; or the
+            catalog has no sums for the files, which are then printed.
     """
     if name not in CATALOG:
         raise DataError(_unknown(name))
-    files = {}
+    paths = {}
+    without_sum = {}
     for split, origin in CATALOG[name].splits.items():
-        if isinstance(origin, Path):  # bundled: it needs no folder, and so no home
-            files[split] = origin
+        # Bundled files need no folder, and so no home.
+        if isinstance(origin, Path):
+            paths[split] = origin
             continue
-        files[split] = (_expanded(root) if root else default_root()) / name / origin.file
-        if not files[split].is_file():
-            _download(origin, files[split])
-    return files
+        path = (_expanded(root) if root else default_root()) / name / origin.file_name
+        if not path.is_file():
+            _download(origin, path)
+        if origin.sha256 is None:
+            without_sum[split] = path
+        paths[split] = path
+    if without_sum:
+        raise _sums_to_enter(name, without_sum)
+    return paths
 
 
 def _expanded(folder: str | Path) -> Path:
     try:
         return Path(folder).expanduser()
-    except RuntimeError as error:  # as in many containers
-        raise DataError(
-            f"expected a folder for corpora, got {folder}, and this user has no home: set ZOO_DATA to a folder"
-        ) from error
+    except RuntimeError as error:
+        raise _no_home(folder) from error
+
+
+def _no_home(folder: str | Path) -> DataError:
+    """The error for a user without a home folder, as in many containers."""
+    return DataError(
+        f"expected a folder for corpora, got {folder}, and this user has no home: set ZOO_DATA to a folder"
+    )
 
 
 def _download(remote: RemoteFile, target: Path) -> None:
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")  # another process writes another one
+    # The name is unique, as another process may download the same file.
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            sha256 = _fetch((remote.address, *remote.more), part)
-            if remote.make is not None:
-                sha256 = _rewrite(part, remote.make)
-            if sha256 != remote.sha256:
+            _fetch((remote.url, *remote.appended_urls), part)
+            _convert(part, remote)
+            sha256 = _sha256(part)
+            if remote.sha256 not in (None, sha256):
                 raise DataError(
-                    f"{remote.address}: expected a file with sha256 {remote.sha256}, got {sha256} "
+                    f"{remote.url}: expected a file with sha256 {remote.sha256}, got {sha256} "
                     f"({part.stat().st_size:,} bytes). It was cut or changed on its way: try again"
                 )
             os.replace(part, target)
@@ -95,58 +120,74 @@ def _download(remote: RemoteFile, target: Path) -> None:
             part.unlink(missing_ok=True)
     except (OSError, HTTPException) as error:
         raise DataError(
-            f"{remote.address}: expected to download it to {target}, got: {error}. Try again; or fetch it "
-            f"by other means and put it there; or set ZOO_DATA to a folder that has "
-            f"{target.parent.name}/{remote.file}"
+            f"{remote.url}: expected to download it to {target}, got: {error}. Try again; or fetch it by other means "
+            f"and put it there; or set ZOO_DATA to a folder that has {target.parent.name}/{remote.file_name}"
         ) from error
 
 
-def _fetch(addresses: Iterable[str], part: Path) -> str:
-    """Write what is at `addresses` to the new file `part`, one after the other; return its sha256."""
-    digest, room = hashlib.sha256(), LARGEST
+def _fetch(urls: Iterable[str], part: Path) -> None:
+    """Writes the contents of all `urls`, one after the other, to the new file `part`."""
+    room = MAX_DOWNLOAD
     with part.open("xb") as file:
-        for address in addresses:
-            with urlopen(address, timeout=TIMEOUT) as response:
+        for url in urls:
+            with urlopen(url, timeout=TIMEOUT) as response:
                 size = int(response.headers.get("Content-Length", 0))
                 if size > room:
-                    raise _too_large(address, f"{size:,} bytes")
-                name, console = address.rpartition("/")[2], Console(stderr=True)
+                    raise _too_large(url, f"{size:,} bytes")
+                name = url.rpartition("/")[2]
                 quiet = not sys.stderr.isatty()
+                console = Console(stderr=True)
                 with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
-                    while block := stream.read(1 << 16):
+                    while block := stream.read(BLOCK):
                         room -= len(block)
                         if room < 0:
-                            raise _too_large(address, "more")
-                        digest.update(block)
+                            raise _too_large(url, "more")
                         file.write(block)
-    return digest.hexdigest()
 
 
-def _too_large(address: str, size: str) -> DataError:
+def _too_large(url: str, size: str) -> DataError:
     return DataError(
-        f"{address}: expected at most {LARGEST:,} bytes, got {size}. This is not the corpus: try again later, or fetch "
-        "it by other means"
+        f"{url}: expected at most {MAX_DOWNLOAD:,} bytes, got {size}. This is not the corpus: try again later, or "
+        "fetch it by other means"
     )
 
 
-def _rewrite(part: Path, make: Callable[[bytes], bytes]) -> str:
-    """Put what `make` makes of the file in its place; return the sha256."""
-    content = part.read_bytes()
+def _convert(part: Path, remote: RemoteFile) -> None:
+    """Replaces the contents of `part` by what `remote.convert` makes of them."""
+    if remote.convert is None:
+        return
     try:
-        made = make(content)
-    except DataError:  # more than a corpus has: it was not unpacked
+        converted = remote.convert(part.read_bytes())
+    except DataError:  # the archive is too large and was not unpacked
         raise
     except (OSError, ValueError, EOFError, zlib.error, BadZipFile, TarError, ParseError):
-        made = content  # what was cut has another sum than what is expected too
-    part.write_bytes(made)
-    return hashlib.sha256(part.read_bytes()).hexdigest()
+        # A damaged download stays as it is: its sum then differs from the expected one. Without a sum to compare
+        # with, the author of the entry needs the error.
+        if remote.sha256 is None:
+            raise
+    else:
+        part.write_bytes(converted)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sums_to_enter(name: str, paths: Mapping[str, Path]) -> DataError:
+    lines = [f'    {split}: sha256="{_sha256(path)}"  # {path}' for split, path in paths.items()]
+    return DataError(
+        f"{name}: expected a sha256 for each file in datamodules/catalog.py, got none. Look at the files, and if they "
+        "are the right ones, enter\n" + "\n".join(lines)
+    )
 
 
 def _unknown(name: str) -> str:
-    family = [other for other in CATALOG if other.startswith(f"{name}-")]  # of several languages, for example
+    family = [other for other in CATALOG if other.startswith(f"{name}-")]  # one corpus in several languages, say
     close = difflib.get_close_matches(name, CATALOG, n=len(CATALOG))
     known = dict.fromkeys([*family, *close, *CATALOG])
-    hint = f"Did you mean {' or '.join(family or close[:1])}? " if family or close else ""
+    suggested = family or close[:1]
+    hint = f"Did you mean {' or '.join(suggested)}? " if suggested else ""
     return (
         f"unknown corpus {name!r}: expected one of {', '.join(known)}. {hint}"
         "For your own files type --data.train FILE --data.dev FILE --data.test FILE"

@@ -1,53 +1,72 @@
-"""Epochs of batches: buckets of like lengths within a token budget, planned alike on every process."""
+"""The batches of an epoch: rows of similar length within a token budget, with the same plan on every process.
+
+A sampler yields lists of rows, and a `DataLoader` turns each list into one batch. Building a batch takes a few indexing
+operations, so the loader neither collates nor needs workers.
+"""
 
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from dataclasses import asdict
+from typing import ClassVar, NamedTuple, Protocol, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.warnings import PossibleUserWarning
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
 from zoo.batches.bucketing import group_by_length
 from zoo.errors import ZooError
 
-Batch = TypeVar("Batch", covariant=True)
-Lengths = Sequence[int] | Sequence[tuple[int, ...]]  # tokens in each row, or of each of its sides
+# Lightning's advice to use workers, which gain nothing here, and to save the position, which the DataModule does.
+NOT_OF_THESE_LOADERS = (".*does not have many workers", ".*your dataloader is not resumable")
+
+Batch = TypeVar("Batch")
+Batch_co = TypeVar("Batch_co", covariant=True)
+Lengths = Sequence[int] | Sequence[tuple[int, ...]]  # tokens of each row, or of each side of it
 
 
-class BatchDataset(Protocol[Batch]):
-    """A split as tensors, of any task: `zoo.batches.TaggingDataset` is one."""
+class BatchDataset(Protocol[Batch_co]):
+    """A split of any task as tensors, such as `zoo.batches.tagging.TaggingDataset`."""
 
-    lengths: Lengths
+    @property
+    def lengths(self) -> Lengths:
+        """The number of tokens in each row."""
 
-    def batch(self, rows: Sequence[int]) -> Batch:
-        """The rows asked for, in that order, padded."""
+    def batch(self, rows: Sequence[int]) -> Batch_co:
+        """The given rows as one padded batch, in the given order."""
 
 
 def plan_epoch(
     lengths: Lengths, max_tokens: int, *, processes: int = 1, seed: int = 0, epoch: int = 0
 ) -> list[list[list[int]]]:
-    """The steps of an epoch: for each step, one batch of rows for each process.
+    """Plans the steps of an epoch: each step has one batch, a list of rows, for each process.
 
-    Every row occurs exactly once. The plan depends on its arguments alone, so each process makes the same one
-    and takes its own part; batches of one step have like lengths, so that no process waits for long. Rows of one
-    length, and the steps, change places from epoch to epoch; the number of steps stays: Lightning asks once.
+    Every row occurs exactly once. The plan depends only on the arguments, so every process makes the same plan and
+    takes its own part. The batches of one step have similar lengths, so no process waits long for another. From epoch
+    to epoch, rows of the same length swap places and the steps change their order. The number of steps never changes,
+    because Lightning asks for it once.
 
     Args:
-        lengths: tokens in each row.
-        max_tokens: budget of a batch, padding included.
-        processes: batches in each step.
-        seed: of the shuffling.
-        epoch: 0 for the first.
+        lengths: the number of tokens in each row.
+        max_tokens: the token budget of a batch, padding included.
+        processes: the number of batches in each step.
+        seed: seeds the shuffling.
+        epoch: the number of the epoch, from 0.
 
     Raises:
         ZooError: fewer rows than processes.
     """
     if len(lengths) < processes:
         raise ZooError(f"{len(lengths)} rows cannot be dealt to {processes} processes: use fewer devices")
-    dice = random.Random(f"{seed}/{epoch}")
+    generator = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
-    dice.shuffle(order)
+    generator.shuffle(order)
     batches = group_by_length(lengths, max_tokens, order)
-    # Every process needs a batch in every step: halve the largest ones, or join short ones where rows are too few.
+    # Every process needs a batch in every step. Halving the largest batches adds some; where there are too few rows
+    # for that, joining the shortest batches removes some.
     missing = -len(batches) % processes
     if len(batches) + missing <= len(lengths):
         for _ in range(missing):
@@ -58,77 +77,142 @@ def plan_epoch(
         for _ in range(len(batches) % processes):
             batches[:2] = [batches[0] + batches[1]]
     steps = [batches[i : i + processes] for i in range(0, len(batches), processes)]
-    dice.shuffle(steps)
+    generator.shuffle(steps)
     return steps
 
 
-class BatchLoader(Generic[Batch]):
-    """An iterable of batches that knows where it is: each pass is the next epoch, a restored pass goes on.
+class Position(NamedTuple):
+    """A place in a training."""
 
-    It is no `DataLoader`, on purpose: a batch is a few indexing operations, so workers would only cost; Lightning
-    saves and restores its state within an epoch; and Lightning leaves its share of a distributed epoch alone.
+    epoch: int  # from 0
+    done: int  # batches of that epoch that are trained on
+
+
+def next_position(trainer: pl.Trainer) -> Position:
+    """Where a training goes on when it is resumed from a checkpoint that the Trainer writes now.
+
+    Only the Trainer knows which batches it has finished, because loaders fetch batches in advance.
+    """
+    epoch_loop = trainer.fit_loop.epoch_loop
+    epochs = asdict(trainer.fit_loop.epoch_progress.current)
+    epoch = epochs["completed"]
+    if epochs["started"] == epoch:
+        return Position(epoch, 0)  # between two epochs, the count of batches is still that of the last one
+    done = asdict(epoch_loop.batch_progress.current)["processed"]
+    # A Trainer may end an epoch early, for `max_steps` or a callback. In the hooks behind it, the epoch is processed.
+    ended_early = epochs["processed"] > epoch and epoch_loop.done
+    if done >= trainer.num_training_batches or ended_early:
+        return Position(epoch + 1, 0)
+    return Position(epoch, done)
+
+
+class Batches(Dataset[Batch_co]):
+    """A map-style dataset whose keys are lists of rows and whose items are whole batches."""
+
+    def __init__(self, data: BatchDataset[Batch_co]):
+        self.data = data
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.data.lengths)
+
+    def __getitem__(self, rows: Sequence[int]) -> Batch_co:
+        return self.data.batch(rows)
+
+
+class EpochSampler(DistributedSampler[list[int]]):
+    """Yields the batches of one process, each as a list of rows. Every epoch has other batches.
+
+    As a `DistributedSampler` it tells Lightning that each process takes its own part, so Lightning keeps it. Without a
+    Trainer, call `set_epoch` before each pass.
 
     Args:
-        data: the encoded split.
-        max_tokens: budget of a batch, padding included.
-        repeat: whether every epoch has the batches of the first one, in its order.
-        seed: of the shuffling.
-        rank: this process.
-        processes: all processes.
-        trainer_epoch: tells, when a pass begins, which epoch it is; by default the loader counts by itself. A Trainer
-            must be asked: it may end a pass early (`limit_train_batches`) or ask for a new loader
-            (`reload_dataloaders_every_n_epochs`).
+        dataset: the split that the rows are of.
+        max_tokens: the token budget of a batch, padding included.
+        processes: the number of processes.
+        rank: the number of this process, from 0.
+        seed: seeds the shuffling.
+        start: is asked as a pass begins, and then counts more than `set_epoch`: which epoch it is, and how many of its
+            batches are done already.
+
+    Raises:
+        ZooError: there are fewer rows than processes.
     """
+
+    repeats: ClassVar[bool] = False
 
     def __init__(
         self,
-        data: BatchDataset[Batch],
+        dataset: Batches[object],
         max_tokens: int,
         *,
-        repeat: bool = False,
-        seed: int = 0,
-        rank: int = 0,
         processes: int = 1,
-        trainer_epoch: Callable[[], int] | None = None,
+        rank: int = 0,
+        seed: int = 0,
+        start: Callable[[], Position] | None = None,
     ):
-        self.data, self.max_tokens = data, max_tokens
-        self.repeat, self.seed = repeat, seed
-        self.rank, self.processes = rank, processes
-        self.trainer_epoch = trainer_epoch
-        self.epoch, self.position = 0, 0  # of the pass that is under way
-        self._restored = False
-        self._steps = len(self._plan())
+        super().__init__(dataset, num_replicas=processes, rank=rank, shuffle=not self.repeats, seed=seed)
+        self.lengths = dataset.data.lengths
+        self.max_tokens = max_tokens
+        self.start = start
+        self._planned_epoch: int | None = None
+        self._batches: list[list[int]] = []
+        self._plan(0)
 
     def __len__(self) -> int:
-        return self._steps
+        """The number of batches in a whole epoch: the same in every epoch and on every process."""
+        return len(self._batches)
 
-    def __iter__(self) -> Iterator[Batch]:
-        epoch = self._next_epoch()
-        if epoch != self.epoch or not self._restored:
-            self.epoch, self.position = epoch, 0
-        self._restored = False
-        for step in self._plan()[self.position :]:
-            self.position += 1
-            yield self.data.batch(step[self.rank])
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, done = Position(self.epoch, 0) if self.start is None else self.start()
+        self._plan(epoch)
+        return iter(self._batches[done:])
 
-    def state_dict(self) -> dict[str, int]:
-        return {"epoch": self.epoch, "position": self.position}
+    def _plan(self, epoch: int) -> None:
+        """Plans an epoch, unless its plan is at hand."""
+        if self.repeats:
+            epoch = 0
+        if epoch != self._planned_epoch:
+            steps = plan_epoch(self.lengths, self.max_tokens, processes=self.num_replicas, seed=self.seed, epoch=epoch)
+            self._batches = [batches[self.rank] for batches in steps]
+            self._planned_epoch = epoch
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.epoch, self.position, self._restored = state["epoch"], state["position"], True
 
-    def _next_epoch(self) -> int:
-        if self.trainer_epoch is not None:
-            return self.trainer_epoch()
-        begun = self.position > 0 and not self._restored
-        finished = self.position == len(self)
-        return self.epoch + 1 if begun or finished else self.epoch
+# The two bases yield different things: lists of rows, as here, and single rows.
+class RepeatingSampler(EpochSampler, SequentialSampler):  # type: ignore[misc]
+    """Yields the same batches in every epoch: for evaluation, and to overfit on a few batches.
 
-    def _plan(self) -> list[list[list[int]]]:
-        return plan_epoch(
-            self.data.lengths,
-            self.max_tokens,
-            processes=self.processes,
-            seed=self.seed,
-            epoch=0 if self.repeat else self.epoch,
-        )
+    As a `SequentialSampler` it tells Lightning that it does not shuffle. With `overfit_batches`, Lightning replaces all
+    samplers that do.
+    """
+
+    repeats = True
+
+
+def batch_loader(
+    dataset: Batches[Batch], sampler: EpochSampler, *, num_workers: int = 0, pin_memory: bool = False
+) -> DataLoader[Batch]:
+    """Loads one batch of `dataset` for each list of rows that `sampler` yields.
+
+    Args:
+        dataset: the split.
+        sampler: yields the rows of each batch.
+        num_workers: the number of processes that build batches; 0 builds them in the process that trains.
+        pin_memory: whether batches are put into page-locked memory, from which a GPU copies them while it computes.
+    """
+    for message in NOT_OF_THESE_LOADERS:
+        warnings.filterwarnings("ignore", message=message, category=PossibleUserWarning)
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=sampler,
+        collate_fn=_as_it_is,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        # By default each pass draws a number from the global generator, and a resumed training would draw other ones.
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

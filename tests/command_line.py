@@ -1,35 +1,124 @@
-"""Runs a recipe's command line: in a process of its own, as people do, or in this one, which starts seconds earlier."""
+"""Runs a recipe's command line in a test: in this process, in a fork of it, or in a Python of its own.
+
+A fresh Python spends four seconds on importing torch and Lightning. `run` and `start` avoid that; `run_python` is for
+tests of what only a fresh Python shows, and for systems that cannot fork a process that has imported torch.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import warnings
+from collections.abc import Mapping
 from contextlib import chdir
 from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 from unittest.mock import patch
 
 from recipes.runner.cli import main
 
 ROOT = Path(__file__).parents[1]
+SECONDS = 120  # after which a command is taken for one that hangs
 
 
-def run_process(
-    recipe: str, *args, cwd: Path, text: str | None = None, env: dict[str, str] | None = None
+class Process(Protocol):
+    """What `start` returns: a command that runs on its own."""
+
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int) -> None: ...
+    def communicate(self, timeout: float) -> tuple[str, str]: ...
+
+
+class Fork:
+    """A recipe's command line in a fork of this process, with temporary files as its output streams."""
+
+    def __init__(self, recipe: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]):
+        self.streams = [tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2)]
+        target = (recipe, arguments, cwd, environment, [stream.fileno() for stream in self.streams])
+        self.process = multiprocessing.get_context("fork").Process(target=_run_in_fork, args=target)
+        self.process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def communicate(self, timeout: float = SECONDS) -> tuple[str, str]:
+        """Waits for the end; returns what was written to standard output and to standard error."""
+        self.process.join(timeout)
+        if self.returncode is None:
+            self.process.kill()
+            raise TimeoutError(f"{self.process} has not ended after {timeout} seconds")
+        written = []
+        for stream in self.streams:
+            stream.seek(0)
+            written.append(stream.read())
+            stream.close()
+        return written[0], written[1]
+
+
+def _run_in_fork(recipe: str, arguments: list[str], cwd: Path, environment: Mapping[str, str], streams: list[int]):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.update(environment)
+    os.chdir(cwd)
+    # The descriptors too: libraries and processes that a recipe starts write to them.
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream, number)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+    main(import_module(f"recipes.{recipe}").RECIPE, arguments)
+
+
+def start(recipe: str, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Process:
+    """Starts `python -m recipes.RECIPE`, in a fork of this process where the system has safe ones."""
+    arguments = [str(argument) for argument in args]
+    if sys.platform == "linux":
+        return Fork(recipe, arguments, cwd, env or {})
+    return start_python(["-m", f"recipes.{recipe}", *arguments], cwd=cwd, env=env)
+
+
+def start_python(arguments: list[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> Process:
+    """Starts a fresh Python that finds this checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    command = [sys.executable, *arguments]
+    pipes = {name: subprocess.PIPE for name in ("stdout", "stderr")}
+    return subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, text=True, env=environment, **pipes)
+
+
+def run_alone(
+    recipe: str, *args: object, cwd: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess:
-    """What `python -m recipes.RECIPE` writes in a process of its own; it must end well."""
-    command = [sys.executable, "-m", f"recipes.{recipe}", *map(str, args)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled", **(env or {})}
-    done = subprocess.run(command, cwd=cwd, input=text, capture_output=True, text=True, env=environment)
-    return _checked(done, fails=False)
+    """Runs `python -m recipes.RECIPE` with an environment and signals of its own; it must succeed."""
+    return finished(start(recipe, *args, cwd=cwd, env=env))
 
 
-def run(recipe: str, *args, cwd: Path, text: str = "", fails: bool = False) -> subprocess.CompletedProcess:
-    """The same in this process: for all tests that are not about processes."""
+def run_python(*args: object, cwd: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess:
+    """Runs a fresh Python with these arguments; it must succeed."""
+    return finished(start_python([str(argument) for argument in args], cwd=cwd, env=env))
+
+
+def finished(process: Process) -> subprocess.CompletedProcess:
+    """Waits for a process, which must succeed."""
+    output, errors = process.communicate(timeout=SECONDS)
+    return _checked(subprocess.CompletedProcess([], process.returncode, output, errors), fails=False)
+
+
+def run(recipe: str, *args: object, cwd: Path, text: str = "", fails: bool = False) -> subprocess.CompletedProcess:
+    """Runs `python -m recipes.RECIPE` in this process, with `text` as standard input."""
     arguments = [str(argument) for argument in args]
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("stdout", "stderr")}
     streams["stdin"] = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")

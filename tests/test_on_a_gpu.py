@@ -8,6 +8,7 @@ import torch
 
 from datamodules import ClassificationDataModule
 from zoo import CELLS, BackboneOutput, RecurrentBackbone, RecurrentOptions, TextClassifier
+from zoo.models.options import OptimizerOptions, RegularizationOptions
 from zoo.nn.cells import kernel_names
 
 DEVICE = "cuda"
@@ -126,9 +127,11 @@ def test_large_inputs_overflow_nowhere(cell, kernel, precision):
 def test_the_classifier_learns_in_half_precision(cell):
     pl.seed_everything(0)
     data = ClassificationDataModule("sample-spam", min_count=1)
+    regularization = RegularizationOptions(token_dropout=0.1, adversarial=0.1)
     model = TextClassifier(
-        data.vocabulary, data.labels, cell=cell, embedding_size=32, hidden_size=32, learning_rate=1e-2, adversarial=0.1
-    )
+        data.codec, cell=cell, embedding_size=32, hidden_size=32, regularization=regularization,
+        optimizer=OptimizerOptions(learning_rate=1e-2),
+    )  # fmt: skip
     trainer = pl.Trainer(
         max_epochs=5, accelerator=DEVICE, devices=1, precision="16-mixed", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=5.0,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from zoo.errors import unknown_name
 
 
+@dataclass(frozen=True)
 class Options:
     """Base of the frozen dataclasses that group a constructor's options.
 
-    Hyperparameters are kept as plain mappings. So a constructor takes both, and calls `of`.
+    Hyperparameters are kept as plain mappings. So a constructor takes both, and calls `of`. It is a dataclass itself:
+    only then does jsonargparse make a flag of each field.
     """
 
     @classmethod
@@ -24,7 +26,7 @@ class Options:
         """
         if isinstance(value, cls):
             return value
-        known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        known = [field.name for field in fields(cls)]
         for name in value:
             if name not in known:
                 raise unknown_name(f"option of {cls.__name__}", name, known)

@@ -28,13 +28,13 @@ class Thinned(ClassificationDataModule):
 
 def ids(data: ClassificationDataModule) -> dict:
     """What the other systems train and are tested on: the very tokens and labels, as numbers; 0 is padding."""
-    loaders = {"train": data.train_dataloader(), "test": data.test_dataloader()}
+    datasets = {"train": data.train_dataloader().dataset, "test": data.test_dataloader().dataset}
     return {
         split: {
-            "texts": [loader.data.batch([row]).words[0].tolist() for row in range(len(loader.data))],
-            "labels": loader.data.labels.tolist(),
+            "texts": [dataset[[row]].word_ids[0].tolist() for row in range(len(dataset))],
+            "labels": dataset[range(len(dataset))].labels.tolist(),
         }
-        for split, loader in loaders.items()
+        for split, dataset in datasets.items()
     }
 
 
@@ -47,7 +47,8 @@ def train_in_a_loop(
     pace = Pace(turns, rounds, steps=epochs * len(loader))
     model.train()
     pace.begin()
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        loader.sampler.set_epoch(epoch)
         for batch in loader:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
                 loss = model.loss(model(batch), batch.labels)

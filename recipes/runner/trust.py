@@ -20,6 +20,7 @@ TRUSTED = (
     "lightning_fabric.plugins",
     "torch.device",
     "datetime.timedelta",
+    "zoo.models.options",
     "zoo.nn.cells",
 )
 

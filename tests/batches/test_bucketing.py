@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
-from datamodules.sampler import BatchLoader, plan_epoch
+from datamodules.sampler import Batches, EpochSampler, Position, batch_loader, plan_epoch
 from zoo.batches.bucketing import SPARE_ROWS, group_by_length, group_for_prediction
 from zoo.batches.indexers import FormIndexer
 from zoo.batches.tagging import TaggingDataset
@@ -122,36 +123,33 @@ def test_long_forms_keep_both_ends():
     assert forms.character_ids[0].tolist() == Vocabulary.fit("abc").ids("aaaccc")
 
 
-def test_a_restored_loader_goes_on_where_it_was():
+def loader(data: TaggingDataset, budget: int, **options) -> DataLoader:
+    dataset = Batches(data)
+    return batch_loader(dataset, EpochSampler(dataset, budget, **options))
+
+
+def test_a_pass_that_begins_within_an_epoch_has_the_rest_of_it():
     data = encoded([[f"w{i}"] * (i % 5 + 1) for i in range(40)])
-    loader = BatchLoader(data, 10, seed=4)
-    epochs = [[b.lengths.tolist() for b in loader] for _ in range(3)]
-    assert epochs[0] != epochs[1]
-    other = BatchLoader(data, 10, seed=4)
-    list(other)
-    second = iter(other)
-    begun = [next(second).lengths.tolist() for _ in range(3)]
-    third = BatchLoader(data, 10, seed=4)
-    third.load_state_dict(other.state_dict())
-    assert begun + [b.lengths.tolist() for b in third] == epochs[1]
-    assert [b.lengths.tolist() for b in third] == epochs[2]
+    for epoch in range(3):
+        whole = loader(data, 10, seed=4)
+        whole.sampler.set_epoch(epoch)
+        rest = loader(data, 10, seed=4, start=lambda epoch=epoch: Position(epoch, 3))
+        assert [b.lengths.tolist() for b in rest] == [b.lengths.tolist() for b in whole][3:]
+        assert len(rest) == len(whole)
 
 
-def test_a_loader_restored_at_the_end_of_an_epoch_begins_the_next():
-    data = encoded([[f"w{i}"] for i in range(12)])
-    loader = BatchLoader(data, 2)
-    epochs = [[b.forms.word_ids.tolist() for b in loader] for _ in range(2)]
-    other = BatchLoader(data, 2)
-    for _ in zip(range(len(other)), other, strict=False):
-        pass
-    third = BatchLoader(data, 2)
-    third.load_state_dict({"epoch": 0, "position": len(third)})
-    assert [b.forms.word_ids.tolist() for b in third] == epochs[1]
+def test_epochs_differ_and_an_epoch_that_is_set_again_is_repeated():
+    one = loader(encoded([[f"w{i}"] for i in range(12)]), 2)
+    epochs = []
+    for epoch in (0, 1, 0):
+        one.sampler.set_epoch(epoch)
+        epochs.append([b.forms.word_ids.tolist() for b in one])
+    assert epochs[0] == epochs[2] != epochs[1]
 
 
 def test_processes_share_an_epoch():
     data = encoded([[f"w{i}"] * (i % 4 + 1) for i in range(30)])
-    loaders = [BatchLoader(data, 8, rank=rank, processes=2) for rank in (0, 1)]
+    loaders = [loader(data, 8, rank=rank, processes=2) for rank in (0, 1)]
     assert len(loaders[0]) == len(loaders[1])
-    rows = [n for loader in loaders for batch in loader for n in batch.lengths.tolist()]
+    rows = [n for each in loaders for batch in each for n in batch.lengths.tolist()]
     assert sorted(rows) == sorted(data.lengths)

@@ -18,6 +18,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from datamodules import download, preparation
@@ -28,6 +29,7 @@ from datamodules.errors import DataError
 from datamodules.readers.column_files import read_columns
 from datamodules.readers.conllu import read_conllu
 
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's folders")
 BODY = os.urandom(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
@@ -70,7 +72,7 @@ def toy(monkeypatch):
     """Enter the corpus `toy`, with one file at the given path of the given port."""
 
     def enter(port: int, path: str = "/file", sha256: str = SHA256) -> None:
-        files = {"train": RemoteFile(f"http://127.0.0.1:{port}{path}", sha256, "train.conllu")}
+        files = {"train": RemoteFile(f"http://127.0.0.1:{port}{path}", sha256, file_name="train.conllu")}
         corpus = Corpus("toy", "tagging", "conllu", "upos", "en", "none", "here", files)
         monkeypatch.setitem(CATALOG, "toy", corpus)
 
@@ -135,7 +137,9 @@ def test_a_wrong_sum_shows_both_and_leaves_nothing(server, toy, tmp_path, path):
 
 
 def test_what_is_made_of_a_file_is_compared_and_kept(server, monkeypatch, tmp_path):
-    files = {"train": RemoteFile(f"http://127.0.0.1:{server.server_port}/file", SHA256, "train.tsv", bytes.swapcase)}
+    files = {
+        "train": RemoteFile(f"http://127.0.0.1:{server.server_port}/file", SHA256, "train.tsv", convert=bytes.swapcase)
+    }
     monkeypatch.setitem(CATALOG, "toy", Corpus("toy", "classification", "tsv", 0, "en", "none", "here", files))
     with pytest.raises(DataError, match=f"expected a file with sha256 {SHA256}"):
         locate("toy", tmp_path)
@@ -144,7 +148,7 @@ def test_what_is_made_of_a_file_is_compared_and_kept(server, monkeypatch, tmp_pa
     monkeypatch.setitem(files, "train", made)
     assert locate("toy", tmp_path)["train"].read_bytes() == BODY.swapcase()
     assert files_below(tmp_path) == ["toy/train.tsv"]
-    cut = replace(made, make=lambda content: bytes.fromhex("no archive"))
+    cut = replace(made, convert=lambda content: bytes.fromhex("no archive"))
     monkeypatch.setitem(files, "train", cut)
     with pytest.raises(DataError, match="It was cut or changed on its way"):
         locate("toy", tmp_path / "again")
@@ -152,27 +156,55 @@ def test_what_is_made_of_a_file_is_compared_and_kept(server, monkeypatch, tmp_pa
 
 @pytest.mark.parametrize("path, got", [("/file", "300,000 bytes"), ("/unmeasured", "more")])
 def test_a_download_that_is_too_large_stops(server, toy, tmp_path, monkeypatch, path, got):
-    monkeypatch.setattr(download, "LARGEST", 100_000)
+    monkeypatch.setattr(download, "MAX_DOWNLOAD", 100_000)
     toy(server.server_port, path)
     with pytest.raises(DataError, match=f"{path}: expected at most 100,000 bytes, got {got}"):
         locate("toy", tmp_path)
     assert files_below(tmp_path) == []
 
 
+def test_an_entry_without_sums_is_answered_with_the_lines_to_enter(server, monkeypatch, tmp_path):
+    url = f"http://127.0.0.1:{server.server_port}"
+    files = {
+        "train": RemoteFile(f"{url}/one", sha256=None, file_name="train.tsv"),
+        "dev": RemoteFile(f"{url}/two", sha256=None, file_name="dev.tsv", convert=bytes.swapcase),
+    }
+    monkeypatch.setitem(CATALOG, "toy", Corpus("toy", "classification", "tsv", 0, "en", "none", "here", files))
+    sums = {"train": SHA256, "dev": hashlib.sha256(BODY.swapcase()).hexdigest()}
+    for _ in range(2):
+        with pytest.raises(DataError, match="toy: expected a sha256 for each file in datamodules/catalog.py") as error:
+            locate("toy", tmp_path)
+        for split, sha256 in sums.items():
+            assert f'    {split}: sha256="{sha256}"  # {tmp_path / "toy" / split}.tsv' in str(error.value).split("\n")
+    assert server.requests == ["/one", "/two"]  # the second time both are there
+    for split, sha256 in sums.items():
+        monkeypatch.setitem(files, split, replace(files[split], sha256=sha256))
+    assert sorted(locate("toy", tmp_path)) == ["dev", "train"]
+
+
+def test_the_author_of_an_entry_sees_why_a_conversion_fails(server, monkeypatch, tmp_path):
+    url = f"http://127.0.0.1:{server.server_port}/file"
+    files = {"train": RemoteFile(url, sha256=None, file_name="train.tsv", convert=lambda content: bytes.fromhex("no"))}
+    monkeypatch.setitem(CATALOG, "toy", Corpus("toy", "classification", "tsv", 0, "en", "none", "here", files))
+    with pytest.raises(ValueError, match="non-hexadecimal"):
+        locate("toy", tmp_path)
+    assert files_below(tmp_path) == []
+
+
 def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(monkeypatch):
-    monkeypatch.setattr(preparation, "UNPACKED", 1000)
+    monkeypatch.setattr(preparation, "MAX_UNPACKED", 1000)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as files:
         files.writestr("a.csv", "cat,label,review\n" + "a" * 5000)
     with pytest.raises(DataError, match="at most 1,000 bytes unpacked, got 5,0"):
-        preparation.reviews(bomb.getvalue(), "train")
+        preparation.shopping_split(bomb.getvalue(), "train")
     bomb = io.BytesIO()
     with tarfile.open(fileobj=bomb, mode="w:gz") as files:
         entry = tarfile.TarInfo("top/a")
         entry.size = 5000
         files.addfile(entry, io.BytesIO(bytes(5000)))
     with pytest.raises(DataError, match="at most 1,000 bytes unpacked, got 5,000"):
-        preparation.titles(bomb.getvalue(), "train")
+        preparation.acl_titles_split(bomb.getvalue(), "train")
 
 
 def closed_port() -> int:
@@ -267,29 +299,34 @@ def test_an_unknown_name_lists_the_known_ones_the_closest_first():
     assert "Did you mean" not in str(error.value)
 
 
-def test_the_default_root(monkeypatch, tmp_path):
+@pytest.fixture
+def no_folders_named(monkeypatch):
+    """No environment variable names a folder for corpora or caches."""
     for name in ("ZOO_DATA", "XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert default_root() == tmp_path / ".cache/lstm-zoo"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert default_root() == tmp_path / "xdg/lstm-zoo"
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert default_root() == tmp_path / "Library/Caches/lstm-zoo"
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert default_root() == tmp_path / "local/lstm-zoo"
+
+
+def test_corpora_are_in_the_cache_folder_unless_zoo_data_names_another(no_folders_named, monkeypatch, tmp_path):
+    assert default_root() == platformdirs.user_cache_path() / "lstm-zoo"
+    monkeypatch.setenv("ZOO_DATA", "")
+    assert default_root() == platformdirs.user_cache_path() / "lstm-zoo"
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "data"))
     assert default_root() == tmp_path / "data"
 
 
-def test_a_user_without_a_home_has_the_bundled_samples_and_a_way_to_the_others(monkeypatch, tmp_path):
-    for name in ("HOME", "USERPROFILE", "ZOO_DATA", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of nobody in the list of users, as in many containers
+@linux
+def test_the_cache_folder_on_linux(no_folders_named, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_root() == tmp_path / ".cache/lstm-zoo"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_root() == tmp_path / "xdg/lstm-zoo"
+
+
+@linux
+def test_a_user_without_a_home_can_use_the_samples_and_is_told_about_zoo_data(no_folders_named, monkeypatch, tmp_path):
+    monkeypatch.delenv("HOME", raising=False)
+    # No user has this id, as in many containers.
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
     with pytest.raises(RuntimeError):
         Path.home()
     for name, corpus in CATALOG.items():
@@ -308,10 +345,10 @@ def test_entries_are_complete(name):
     assert corpus.name == name
     assert list(dict.fromkeys(split.partition("/")[0] for split in corpus.splits)) == ["train", "dev", "test"]
     remote = [origin for origin in corpus.splits.values() if isinstance(origin, RemoteFile)]
-    assert len({file.sha256 for file in remote}) == len({file.file for file in remote}) == len(remote)
+    assert len({file.sha256 for file in remote}) == len({file.file_name for file in remote}) == len(remote)
     for file in remote:
-        assert file.address.startswith("https://")
-        assert file.make is not None or file.address.endswith(f"/{file.file}")
+        assert file.url.startswith("https://")
+        assert file.convert is not None or file.url.endswith(f"/{file.file_name}")
         assert len(bytes.fromhex(file.sha256)) == 32
 
 
@@ -334,7 +371,7 @@ def test_the_packaged_corpus_is_there():
 )
 def test_the_real_corpora(name, sentences, words, tags):
     corpus, root = CATALOG[name], os.environ.get("ZOO_DATA")
-    paths = {split: Path(root or "", name, origin.file) for split, origin in corpus.splits.items()}
+    paths = {split: Path(root or "", name, origin.file_name) for split, origin in corpus.splits.items()}
     if not (root and Path(root, name).is_dir()):
         pytest.skip(f"set ZOO_DATA to a folder that has {name}")
     assert all(path.is_file() for path in paths.values())

@@ -21,6 +21,7 @@ from datamodules import CATALOG, ClassificationDataModule, DataError, TaggingDat
 from datamodules.examples import LabelledText
 from datamodules.readers.labelled_texts import read_labelled_texts
 from zoo import TextClassifier, from_pretrained
+from zoo.codecs import ClassificationCodec
 from zoo.errors import ZooError
 from zoo.text import SentencePieceModel
 
@@ -237,23 +238,23 @@ def test_labels_that_look_like_several_are_hinted_at(labels, message, tmp_path):
     path = str(write(tmp_path / "train.csv", [(label, "some text") for label in labels]))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert list(ClassificationDataModule(train=path).labels) == sorted(set(labels))
+        assert list(ClassificationDataModule(train=path).codec.labels) == sorted(set(labels))
         write(tmp_path / "train.csv", [(label, "some text") for label in ["", *labels]])
-        assert "a|b" not in ClassificationDataModule(train=path, multi_label=True).labels
+        assert "a|b" not in ClassificationDataModule(train=path, multi_label=True).codec.labels
     assert [message in str(warning.message) for warning in caught] == [True] * (message is not None)
     assert all("--data.multi_label true" in str(warning.message) for warning in caught)
 
 
 def test_own_files(files):
     data = ClassificationDataModule(**files, min_count=1, max_length=3)
-    assert list(data.labels) == ["bad", "good"]
+    assert list(data.codec.labels) == ["bad", "good"]
     with pytest.warns(UserWarning, match="1 texts of train are empty"):
         data.setup("fit")
     assert data.counts("train") == (4, 1, 2)
     batches = list(data.train_dataloader())
-    gold = {int(row): int(label) for batch in batches for row, label in zip(batch.rows, batch.labels, strict=True)}
+    gold = {int(row): int(label) for batch in batches for row, label in zip(batch.rows, batch.gold, strict=True)}
     assert gold == {0: 1, 1: 0, 2: 1, 3: 0}
-    assert sorted(n for batch in batches for n in batch.lengths.tolist()) == [1, 2, 3, 3]
+    assert sorted(n for batch in batches for n in batch.inputs.lengths.tolist()) == [1, 2, 3, 3]
 
 
 @pytest.mark.parametrize("label", ["<pad>", "<unk>", "<s>", "<unseen>"])
@@ -262,11 +263,11 @@ def test_a_label_may_be_spelled_like_a_special_entry(tmp_path, label, multi_labe
     path = str(write(tmp_path / "a.csv", [(label, "a film"), ("good", "a day"), (label, "b")]))
     data = ClassificationDataModule(train=path, dev=path, multi_label=multi_label)
     data.setup("fit")
-    assert list(data.labels) == [label, "good"]
-    gold = [(row, ids) for batch in data.val_dataloader() for row, ids in zip(batch.rows, batch.labels, strict=True)]
+    assert list(data.codec.labels) == [label, "good"]
+    gold = [(row, ids) for batch in data.val_dataloader() for row, ids in zip(batch.rows, batch.gold, strict=True)]
     expected = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]] if multi_label else [0, 1, 0]
     assert {int(row): ids.tolist() for row, ids in gold} == dict(enumerate(expected))
-    model = TextClassifier(data.vocabulary, data.labels, multi_label=multi_label, hidden_size=2).eval()
+    model = TextClassifier(data.codec, hidden_size=2)
     assert set(model.predict(["a film"])[0]["probabilities"]) == {label, "good"}
     test = str(write(tmp_path / "b.csv", [("bad", "a film")]))
     with pytest.raises(DataError, match="b.csv:2: expected one of the labels"):
@@ -277,62 +278,74 @@ def test_vocabularies_come_from_train_alone(files, tmp_path):
     files["dev"] = str(write(tmp_path / "other.csv", [("good", "unheard")]))
     data = ClassificationDataModule(**files, min_count=1)
     data.setup("fit")
-    assert "unheard" not in data.vocabulary and "film" in data.vocabulary and "Film" not in data.vocabulary
-    assert next(iter(data.val_dataloader())).word_ids.tolist() == [[1]]
+    known = data.codec.vocabulary
+    assert "unheard" not in known and "film" in known and "Film" not in known
+    assert next(iter(data.val_dataloader())).inputs.word_ids.tolist() == [[1]]
+
+
+def test_a_vocabulary_may_be_bounded_to_its_most_frequent_tokens(tmp_path):
+    path = str(write(tmp_path / "a.csv", [("good", "a b a c"), ("bad", "b a d")]))
+    data = ClassificationDataModule(train=path, min_count=1, vocabulary_size=2)
+    assert list(data.codec.vocabulary) == ["<pad>", "<unk>", "a", "b"]
+    assert len(ClassificationDataModule(train=path, min_count=1).codec.vocabulary) == 6
+    with pytest.raises(DataError, match="--data.vocabulary_size: .* from 1, got 0"):
+        ClassificationDataModule(train=path, vocabulary_size=0)
+
+
+def test_the_positive_label_is_one_of_two(files):
+    assert ClassificationDataModule(**files).codec.positive == "good"
+    assert ClassificationDataModule(**files, positive="bad").codec.positive == "bad"
+    with pytest.raises(ZooError, match="unknown positive label 'godo': did you mean 'good'"):
+        ClassificationDataModule(**files, positive="godo").codec  # noqa: B018
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "sentencepiece"])
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_capitals_are_learned_unless_tokens_are_looked_up_in_lower_case(lowercase, tokenizer):
-    data = ClassificationDataModule(tokenizer=tokenizer, num_pieces=300, lowercase=lowercase, min_count=1)
-    learned = SentencePieceModel(data.pieces).pieces if data.pieces else data.vocabulary
-    for tokens in (learned, data.vocabulary):
+    size = 300 if tokenizer == "sentencepiece" else None
+    codec = ClassificationDataModule(tokenizer=tokenizer, vocabulary_size=size, lowercase=lowercase, min_count=1).codec
+    learned = SentencePieceModel(codec.sentencepiece_model).pieces if codec.sentencepiece_model else codec.vocabulary
+    for tokens in (learned, codec.vocabulary):
         assert any(token != token.lower() for token in tokens) != lowercase
 
 
-def test_a_model_that_is_adopted_says_whether_a_text_has_several_labels(tmp_path):
-    data = ClassificationDataModule(test=str(write(tmp_path / "a.csv", [("x|y", "a"), ("y", "b")])))
-    several, one = (
-        TextClassifier(["<pad>", "<unk>"], ["x", "y"], multi_label=multi_label, hidden_size=2)
-        for multi_label in (True, False)
-    )
-    for model, expected in ((several, [("x", "y"), ("y",)]), (one, [("x|y",), ("y",)])):
-        data.adopt(model)
-        assert [text.labels for text in data.texts("test")] == expected
+@pytest.mark.parametrize("multi_label, expected", [(True, [("x", "y"), ("y",)]), (False, [("x|y",), ("y",)])])
+def test_a_codec_says_whether_a_text_has_several_labels(multi_label, expected, tmp_path):
+    codec = ClassificationCodec(["<pad>", "<unk>"], ["x", "y"], multi_label=multi_label)
+    path = str(write(tmp_path / "a.csv", [("x|y", "a"), ("y", "b")]))
+    data = ClassificationDataModule(test=path, multi_label=not multi_label, codec=codec)
+    assert [text.labels for text in data.texts("test")] == expected
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "whitespace", "characters", "sentencepiece"])
 def test_data_and_model_read_the_same_tokens(tokenizer):
-    options = dict(tokenizer=tokenizer, max_length=10, truncate="both")
-    stop_words = None if tokenizer == "sentencepiece" else "chinese"
-    data = ClassificationDataModule("sample-reviews-zh", num_pieces=800, stop_words=stop_words, **options)
+    options = dict(stop_words="chinese")
+    if tokenizer == "sentencepiece":
+        options = dict(vocabulary_size=800)
+    data = ClassificationDataModule("sample-reviews-zh", tokenizer=tokenizer, max_length=10, truncate="both", **options)
     data.setup("test")
-    model = TextClassifier(
-        data.vocabulary, data.labels, pieces=data.pieces, stop_words=data.stop_words, hidden_size=4, **options
-    ).eval()
+    model = TextClassifier(data.codec, hidden_size=4).eval()
     found = torch.tensor(
         [list(r["probabilities"].values()) for r in model.predict([t.text for t in data.texts("test")])]
     )
-    for batch in data.test_dataloader():
-        torch.testing.assert_close(model.probabilities(model(batch)), found[batch.rows], atol=1e-5, rtol=0)
-    other = ClassificationDataModule("sample-reviews-zh")
-    other.setup("test")  # what it has read with tokens of its own it must forget
-    other.adopt(model)
+    other = ClassificationDataModule("sample-reviews-zh", codec=model.codec)
     other.setup("test")
-    for batch in other.test_dataloader():
-        torch.testing.assert_close(model.probabilities(model(batch)), found[batch.rows], atol=1e-5, rtol=0)
+    for batch in (*data.test_dataloader(), *other.test_dataloader()):
+        scores = model(batch.inputs)
+        torch.testing.assert_close(model.probabilities(scores), found[batch.rows], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "characters", "sentencepiece"])
 def test_a_text_of_100000_words_takes_seconds(tmp_path, tokenizer):
     rows = [("good", "lovely film " * 50_000), ("bad", "a dull film"), ("bad", "无聊的电影" * 20_000)]
-    data = ClassificationDataModule(train=str(write(tmp_path / "a.csv", rows)), tokenizer=tokenizer, num_pieces=30)
+    path = str(write(tmp_path / "a.csv", rows))
+    data = ClassificationDataModule(train=path, tokenizer=tokenizer, vocabulary_size=30)
     started = time.process_time()
     assert data.counts("train") == (3, 0, 2)
-    model = TextClassifier(data.vocabulary, data.labels, tokenizer=tokenizer, pieces=data.pieces, hidden_size=2)
+    model = TextClassifier(data.codec, hidden_size=2)
     results = model.predict([text for _, text in rows])
     assert [set(result["probabilities"]) for result in results] == [{"good", "bad"}] * 3
-    assert len(data.vocabulary) > 6  # no text was left out of what was learned
+    assert len(data.codec.vocabulary) > 6  # no text was left out of what was learned
     assert time.process_time() - started < 20
 
 
@@ -350,13 +363,15 @@ def test_stop_words_from_a_list_or_a_file(encoding, tmp_path):
     (tmp_path / "stop.txt").write_text("Film\nreally\n", encoding=encoding)
     path = str(write(tmp_path / "a.csv"))
     data = ClassificationDataModule(train=path, stop_words=str(tmp_path / "stop.txt"), min_count=1)
-    assert data.stop_words == ["film", "really"] and "film" not in data.vocabulary and "fine" in data.vocabulary
+    assert data.codec.stop_words == ("film", "really")
+    assert "film" not in data.codec.vocabulary and "fine" in data.codec.vocabulary
     named = ClassificationDataModule(train=path, stop_words="english", min_count=1)
     with pytest.warns(UserWarning, match="2 of 2 stop words, film for example, are not left out: the tokenizer charac"):
         ClassificationDataModule(train=path, stop_words=str(tmp_path / "stop.txt"), tokenizer="characters")
     with pytest.raises(ZooError, match="unknown tokenizer 'word': did you mean 'words'"):
         ClassificationDataModule(train=path, stop_words="english", tokenizer="word").setup("fit")
-    assert "a" not in named.vocabulary and "no" in named.vocabulary  # a negation is no stop word
+    known = named.codec.vocabulary
+    assert "a" not in known and "no" in known  # a negation is no stop word
 
 
 def test_balance_weighs_rare_labels_up(tmp_path):
@@ -371,7 +386,7 @@ def test_balance_weighs_rare_labels_up(tmp_path):
 def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
     path = str(write(tmp_path / "a.csv", [("x|y", "a"), ("x", "b"), ("", "c"), ("y|x", "d"), ("z|x", "e")]))
     data = ClassificationDataModule(train=path, multi_label=True, balance=True)
-    assert list(data.labels) == ["x", "y", "z"] and data.class_weights == pytest.approx([1 / 4, 3 / 2, 4 / 1])
+    assert list(data.codec.labels) == ["x", "y", "z"] and data.class_weights == pytest.approx([1 / 4, 3 / 2, 4 / 1])
 
 
 @pytest.mark.parametrize(
@@ -389,7 +404,8 @@ def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
 def test_what_cannot_be_used_is_explained(options, message):
     with pytest.raises(DataError, match=message):
         data = ClassificationDataModule(**options)
-        data.texts("train"), data.vector_words
+        data.texts("train")
+        data.codec  # noqa: B018
 
 
 def test_a_tagger_has_no_use_for_texts():
@@ -424,7 +440,7 @@ def test_pieces_that_cannot_be_learned():
     with pytest.raises(
         ValueError, match="3 pieces are fewer than this text has characters: .* is the smallest possible number"
     ):
-        ClassificationDataModule(tokenizer="sentencepiece", num_pieces=3).setup("fit")
+        ClassificationDataModule(tokenizer="sentencepiece", vocabulary_size=3).setup("fit")
 
 
 def test_a_missing_split_names_its_flag(files):
@@ -439,8 +455,7 @@ def test_vectors_reach_the_model_before_training(tmp_path):
     path = tmp_path / "v.txt"
     path.write_text("the 1 2\nof 3 -4\n", encoding="utf-8")
     data = ClassificationDataModule("sample-reviews-en", vectors=str(path))
-    sizes = dict(vector_words=data.vector_words, vector_size=data.vector_size, hidden_size=4)
-    model = TextClassifier(data.vocabulary, data.labels, **sizes)
+    model = TextClassifier(data.codec, hidden_size=4)
     quiet = dict(
         max_steps=1, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
@@ -462,17 +477,17 @@ def test_no_sample_text_is_in_two_splits(name):
     data = ClassificationDataModule(name)
     texts = [text.text for split in ("train", "dev", "test") for text in data.texts(split)]
     assert len(set(texts)) == len(texts)
-    assert {text.labels[0] for text in data.texts("test")} == set(data.labels)
+    assert {text.labels[0] for text in data.texts("test")} == set(data.codec.labels)
 
 
 def test_a_corpus_of_one_file_is_dealt_out_by_its_texts():
     texts = [f"text {i} " for i in range(200)]
     content = "Label\tSMS\n" + "".join(f"ham\t{text}\r\nspam\t{text}\n" for text in texts) + "ham\t\n"
-    dealt = {split: preparation.messages(content.encode(), split).decode() for split in ("train", "dev", "test")}
+    dealt = {split: preparation.sms_spam_split(content.encode(), split).decode() for split in ("train", "dev", "test")}
     rows = [line for part in dealt.values() for line in part.splitlines()]
     assert sorted(rows) == sorted(f"ham\t{text}" for text in texts)  # repeats and the empty text are dropped
     assert dealt["dev"] and dealt["test"] and len(dealt["train"]) > len(dealt["dev"]) + len(dealt["test"])
-    changed = preparation.messages(content.replace("text 7 ", "new").encode(), "train").decode()
+    changed = preparation.sms_spam_split(content.replace("text 7 ", "new").encode(), "train").decode()
     assert set(dealt["train"].splitlines()) - {"ham\ttext 7 "} <= set(changed.splitlines())
 
 
@@ -487,9 +502,9 @@ real = pytest.mark.skipif("ZOO_DATA" not in os.environ, reason="needs the real c
 def test_real_corpora(name, sizes, labels):
     data = ClassificationDataModule(name)
     assert tuple(len(data.texts(split)) for split in ("train", "dev", "test")) == sizes
-    assert len(data.labels) == labels
+    assert len(data.codec.labels) == labels
     if name == "shopping-zh":
-        assert len(ClassificationDataModule(name, label_column="cat").labels) == 10
+        assert len(ClassificationDataModule(name, label_column="cat").codec.labels) == 10
 
 
 @real
@@ -501,6 +516,8 @@ def test_the_published_files_give_the_splits_byte_for_byte():
         target.writestr("reviews.csv", whole)
     messages = {split: path.read_bytes() for split, path in locate("sms-spam").items()}
     for split in ("train", "dev", "test"):
-        made = CATALOG["shopping-zh"].splits[split].make(archive.getvalue())
+        made = CATALOG["shopping-zh"].splits[split].convert(archive.getvalue())
         assert made == reviews[split]
-        assert CATALOG["sms-spam"].splits[split].make(b"Label\tSMS\n" + b"".join(messages.values())) == messages[split]
+        assert (
+            CATALOG["sms-spam"].splits[split].convert(b"Label\tSMS\n" + b"".join(messages.values())) == messages[split]
+        )

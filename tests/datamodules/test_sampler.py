@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, product
 
 import pytest
 import pytorch_lightning as pl
@@ -39,11 +39,12 @@ def spam():
     return data
 
 
-def fit(*, checkpoint=None, callbacks=(), seen=None, data=None, **flags):
+def fit(*, checkpoint=None, callbacks=(), seen=None, data=None, num_workers=0, **flags):
     """The batches of a training on the sample."""
     seen = seen or Seen()
     data = data or spam()
-    model = zoo.TextClassifier(data.vocabulary, data.labels, embedding_size=2, hidden_size=2)
+    data.num_workers = num_workers
+    model = zoo.TextClassifier(data.codec, embedding_size=2, hidden_size=2)
     options = dict(
         max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=bool(callbacks), num_sanity_val_steps=0,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[seen, *callbacks],
@@ -77,10 +78,10 @@ def test_texts_to_overfit_on_and_to_score_first_are_short_and_long():
 
     class Lengths(Callback):
         def on_train_batch_start(self, trainer, model, batch, index):
-            lengths["train"] += [int(batch.lengths.max())]
+            lengths["train"] += [int(batch.inputs.lengths.max())]
 
         def on_validation_batch_start(self, trainer, model, batch, index, loader=0):
-            lengths["dev"] += [int(batch.lengths.max())]
+            lengths["dev"] += [int(batch.inputs.lengths.max())]
 
     fit(overfit_batches=4, callbacks=[Lengths()], max_epochs=1, enable_checkpointing=False)
     for of_split in lengths.values():
@@ -106,23 +107,32 @@ FLAGS = [
     dict(reload_dataloaders_every_n_epochs=1), dict(limit_train_batches=5, reload_dataloaders_every_n_epochs=1),
     dict(limit_train_batches=6, val_check_interval=0.5), dict(accumulate_grad_batches=2, limit_train_batches=5),
     dict(max_steps=20, max_epochs=-1, limit_train_batches=6),
+    dict(max_steps=20, max_epochs=-1, limit_train_batches=6, reload_dataloaders_every_n_epochs=1),
 ]  # fmt: skip
+
+
+WITH_WORKERS = dict(num_workers=1, limit_train_batches=5, reload_dataloaders_every_n_epochs=1)
+UNINTERRUPTED = {}
+
+
+def uninterrupted(flags):
+    """The batches of a training with these flags, epoch by epoch."""
+    if str(flags) not in UNINTERRUPTED:
+        UNINTERRUPTED[str(flags)] = fit(**flags).train
+    return UNINTERRUPTED[str(flags)]
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
 @pytest.mark.parametrize("when", ["epoch", "validation"])
 def test_a_training_resumed_after_an_epoch_sees_what_an_uninterrupted_one_does(flags, when, tmp_path):
-    alone = fit(**flags).train
+    alone = uninterrupted(flags)
     at_epoch = when == "epoch"
     kept = ModelCheckpoint(tmp_path, filename="{epoch}-{step}", save_top_k=-1, save_on_train_epoch_end=at_epoch)
     fit(callbacks=[kept], **{**flags, "max_epochs": 2, "max_steps": -1})
     first = min(tmp_path.glob("epoch=0-*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
     resumed = fit(checkpoint=first, **flags).train
-    for epoch, batches in resumed.items():
-        assert alone[epoch][-len(batches) :] == batches
-    assert sum(map(len, resumed.values())) == sum(map(len, alone.values())) - (
-        len(alone[0]) if at_epoch else done(flags, alone)
-    )
+    before = len(alone[0]) if at_epoch else done(flags, alone)
+    assert list(chain(*resumed.values())) == list(chain(*alone.values()))[before:]
 
 
 def done(flags, alone):
@@ -130,15 +140,16 @@ def done(flags, alone):
     return int(len(alone[0]) * flags.get("val_check_interval", 1.0))
 
 
-@pytest.mark.parametrize("flags", FLAGS, ids=str)
-@pytest.mark.parametrize("batches", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "flags, batches", [*product(FLAGS, [1, 2, 3, 4]), (FLAGS[4], 35), (WITH_WORKERS, 2), (WITH_WORKERS, 8)], ids=str
+)
 def test_a_training_stopped_at_any_batch_repeats_and_skips_nothing(flags, batches, tmp_path):
-    alone = fit(**flags)
+    alone = uninterrupted(flags)
     before = Seen(stop_after=batches, folder=tmp_path)
     with pytest.raises(SystemExit):
         fit(seen=before, **flags)
     resumed = fit(checkpoint=tmp_path / "stopped.ckpt", **flags)
-    expected = list(chain(*alone.train.values()))
+    expected = list(chain(*alone.values()))
     assert list(chain(*before.train.values(), *resumed.train.values())) == expected
 
 
@@ -147,7 +158,7 @@ def test_a_second_training_begins_anew_and_a_longer_one_goes_on(whole):
     for _ in range(2):
         assert fit(data=data, max_epochs=2).train == {epoch: whole.train[epoch] for epoch in range(2)}
     seen = Seen()
-    model = zoo.TextClassifier(data.vocabulary, data.labels, embedding_size=2, hidden_size=2)
+    model = zoo.TextClassifier(data.codec, embedding_size=2, hidden_size=2)
     trainer = pl.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[seen],

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datamodules import CATALOG, DataError, Seq2SeqDataModule
-from datamodules.preparation import abstracts, titles
+from datamodules.preparation import acl_titles_split, csl_split
 from zoo import Seq2Seq, Seq2SeqSummarizer
 from zoo.batches.bucketing import group_by_length
 from zoo.models.options import POINTER_GENERATOR, AttentionOptions, OptimizerOptions, Seq2SeqRegularization
@@ -323,7 +323,9 @@ def test_the_anthology_is_dealt_out_by_its_ids():
             entry = tarfile.TarInfo(f"top/data/xml/P{year}.xml")
             entry.size = len(xml)
             files.addfile(entry, io.BytesIO(xml.encode()))
-    dealt = {split: titles(archive.getvalue(), split).decode().splitlines() for split in ("train", "dev", "test")}
+    dealt = {
+        split: acl_titles_split(archive.getvalue(), split).decode().splitlines() for split in ("train", "dev", "test")
+    }
     rows = {split: [json.loads(line) for line in lines] for split, lines in dealt.items()}
     assert sum(map(len, rows.values())) == 60 and all(rows.values())
     for split, ids in rows.items():
@@ -340,7 +342,7 @@ def test_abstracts_are_made_of_two_files():
         parts = {split: (folder / f"{target}-{split}.tsv").read_bytes() for split in ("train", "dev", "test")}
         upstream = b"".join(b"to title\t" + line for part in parts.values() for line in part.splitlines(keepends=True))
         for split, part in parts.items():
-            assert abstracts(upstream, split) == part
+            assert csl_split(upstream, split) == part
             assert hashlib.sha256(part).hexdigest() == CATALOG["csl-zh"].splits[f"{split}/{target}"].sha256
 
 

@@ -113,15 +113,7 @@ def test_coverage_counts_words_and_tokens():
 def test_a_training_says_once_what_its_vectors_cover(write, capsys):
     path = str(write("the 1 2\nof 3 -4\n"))
     data = TaggingDataModule("sample-en", vectors=path)
-    model = SequenceTagger(
-        data.words,
-        data.characters,
-        data.tags,
-        vector_words=data.vector_words,
-        vector_size=data.vector_size,
-        hidden_size=4,
-        character_output=0,
-    )
+    model = SequenceTagger(data.codec, hidden_size=4, characters={"output_size": 0})
     trainer = pl.Trainer(
         max_steps=1,
         accelerator="cpu",

@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 import zoo
+from zoo.batches.classification import Texts
+from zoo.batches.tagging import Sentences
 from zoo.errors import ZooError
 from zoo.text import FILLING, split_keras
 
@@ -159,7 +161,7 @@ def test_each_head_gives_keras_probabilities(head, tmp_path):
         expected = torch.cat([1 - expected, expected], dim=1)
     imported = zoo.import_keras(saved(model, tmp_path), INDEX)
     close(probabilities(imported, TEXTS), expected)
-    assert imported.multi_label == (head == "multi-label")
+    assert imported.codec.multi_label == (head == "multi-label")
 
 
 @needs_keras
@@ -236,7 +238,7 @@ def test_padding_that_is_masked_changes_nothing_wherever_it_is(padding, tmp_path
     model = keras_model(BODIES["stack"]())
     imported = zoo.import_keras(saved(model, tmp_path), INDEX, padding=padding, max_length=9)
     close(probabilities(imported, TEXTS), padded_outputs(model, TEXTS, maxlen=9))
-    assert FILLING not in imported.hparams["vocabulary"]
+    assert FILLING not in imported.codec.vocabulary
 
 
 @needs_keras
@@ -322,10 +324,8 @@ def test_an_imported_model_travels_and_learns_as_any_other(tmp_path):
     again = zoo.from_pretrained(tmp_path / "folder")
     assert again.predict(TEXTS) == imported.predict(TEXTS)
     # What only fills up the layers gets no gradient: it stays out of the way.
-    batch = zoo.batches.classification.ClassificationDataset([text.split() for text in TEXTS], imported.indexer).batch(
-        range(len(TEXTS))
-    )
-    imported.loss(imported(batch), torch.tensor([0, 1, 2, 0, 1])).backward()
+    inputs = Texts([text.split() for text in TEXTS], imported.codec.indexer).inputs(range(len(TEXTS)))
+    imported.loss(imported(inputs), torch.tensor([0, 1, 2, 0, 1])).backward()
     filled = 0
     for parameter in imported.backbone.parameters():
         untouched = parameter.flatten(1).abs().sum(1) == 0 if parameter.ndim > 1 else parameter == 0
@@ -543,8 +543,7 @@ def test_the_tutorial_tagger_gives_the_same_scores(options):
     theirs = LSTMTagger(len(WORDS), 3, **options).eval()
     ours = zoo.import_state_dict(theirs.state_dict(), TORCH_INDEX, {"V": 2, "DET": 0, "N": 1})
     sentences = [[word for word in text.split() if word in TORCH_INDEX] for text in TEXTS]
-    batch = zoo.batches.tagging.TaggingDataset(sentences, ours.indexer).batch(range(len(sentences)))
-    scores = ours(batch)
+    scores = ours(Sentences(sentences, ours.codec.indexer).inputs(range(len(sentences))))
     for row, (text, sentence) in enumerate(zip(TEXTS, sentences, strict=True)):
         expected = theirs(ids_of(text))
         close(scores[row, : len(sentence)], expected)
@@ -575,7 +574,7 @@ def test_special_words_keep_their_rows():
     theirs = LSTMClassifier(4, 2)
     index = {"<unk>": 0, "<pad>": 1, "good": 2, "Good": 3}
     ours = zoo.import_state_dict(theirs.state_dict(), index, ["no", "yes"])
-    assert ours.hparams["vocabulary"] == ["<pad>", "<unk>", "good", "Good"]
+    assert list(ours.codec.vocabulary) == ["<pad>", "<unk>", "good", "Good"]
     torch.testing.assert_close(ours.embedding.words.weight[1:], theirs.embedding.weight[[0, 2, 3]])
     assert ours.embedding.words.weight[0].abs().sum() == 0
     chosen = zoo.import_state_dict(theirs.state_dict(), {"good": 1, "bad": 2}, unknown="bad")

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import zoo
+from zoo.batches.tagging import Sentences
 from zoo.errors import ZooError
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
@@ -105,8 +106,7 @@ TAGGERS = {
 
 def tag_probabilities(tagger, texts) -> list[torch.Tensor]:
     sentences = [text.split() for text in texts]
-    batch = zoo.batches.tagging.TaggingDataset(sentences, tagger.indexer).batch(range(len(sentences)))
-    scores = tagger(batch).detach()
+    scores = tagger(Sentences(sentences, tagger.codec.indexer).inputs(range(len(sentences)))).detach()
     return [scores[row, : len(sentence)] for row, sentence in enumerate(sentences)]
 
 

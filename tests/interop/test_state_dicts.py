@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import zoo
+from zoo.batches.tagging import Sentences
 from zoo.errors import ZooError
 
 WORDS = "the film was not good bad at all really a soup cold".split()
@@ -101,16 +102,17 @@ def test_the_tutorial_s_crf_gives_the_same_paths_and_scores(order, tmp_path):
         torch.manual_seed(seed)
         theirs = BiLSTM_CRF(tag_to_ix).eval()
         ours = zoo.import_state_dict(theirs.state_dict(), INDEX, tag_to_ix)
-        assert list(ours.tags) == ["B", "I", "O"]
+        assert list(ours.codec.tags) == ["B", "I", "O"]
         sentences = [text.split() for text in TEXTS]
-        batch = zoo.batches.tagging.TaggingDataset(sentences, ours.indexer).batch(range(len(TEXTS)))
+        inputs = Sentences(sentences, ours.codec.indexer).inputs(range(len(TEXTS)))
         with torch.no_grad():
-            scores, partition = ours(batch), ours.crf.log_partition(ours(batch), batch.lengths)
+            scores = ours(inputs)
+            partition = ours.crf.log_partition(scores, inputs.lengths)
             for row, (text, found) in enumerate(zip(TEXTS, ours.predict(TEXTS), strict=True)):
                 path, score, log_z = theirs(ids_of(text))
                 assert found == [order[tag] for tag in path]
                 torch.testing.assert_close(partition[row], log_z, atol=1e-4, rtol=0)
-                tags = torch.tensor([[list(ours.tags).index(tag) for tag in found]])
+                tags = torch.tensor([[list(ours.codec.tags).index(tag) for tag in found]])
                 length = torch.tensor([len(found)])
                 likelihood = ours.crf(scores[row : row + 1, : len(found)], tags, length)
                 torch.testing.assert_close(likelihood[0], score - log_z, atol=1e-4, rtol=0)
@@ -120,7 +122,7 @@ def test_the_tutorial_s_crf_gives_the_same_paths_and_scores(order, tmp_path):
 def test_a_crf_without_start_and_stop_is_refused():
     weights = BiLSTM_CRF({"O": 0, "B": 1, "<START>": 2, "<STOP>": 3}).state_dict()
     numbered = zoo.import_state_dict(weights, INDEX)
-    assert list(numbered.tags) == ["0", "1"]
+    assert list(numbered.codec.tags) == ["0", "1"]
     with pytest.raises(ZooError, match="with -10000, as the tutorial has them, got 0 such rows and 0 such columns"):
         zoo.import_state_dict({**weights, "transitions": torch.zeros(4, 4)}, INDEX)
     with pytest.raises(ZooError, match=r"expected transitions of shape \(4, 4\), got \(3, 4\)"):

@@ -79,6 +79,13 @@ def test_several_labels_a_text():
     assert float(found["macro_f1"]) == pytest.approx(f1_score(gold, decided, average="macro"))
 
 
+def test_macro_f1_leaves_out_labels_that_never_occur():
+    decided = torch.tensor([[5.0, -5.0, -5.0], [5.0, 5.0, -5.0]])
+    gold = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    assert float(scored(decided, gold, multi_label=True).compute()["macro_f1"]) == pytest.approx(1 / 2)
+    assert float(scored(decided[:1], gold[:1, 0].long() - 1).compute()["macro_f1"]) == 1
+
+
 def test_the_calibration_error_is_the_gap_between_promise_and_success():
     scores = torch.tensor([[0.9, 0.1]]).log().repeat(10, 1)
     gold = torch.tensor([0] * 6 + [1] * 4)  # says 90 %, is right in 60 %

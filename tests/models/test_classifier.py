@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import pytest
 import pytorch_lightning as pl
@@ -15,10 +16,12 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 import zoo
 from datamodules import ClassificationDataModule
 from zoo import CELLS, TextClassifier
-from zoo.batches.classification import ClassificationDataset
+from zoo.batches.classification import ClassificationBatch, ClassificationInputs, Texts
+from zoo.codecs import ClassificationCodec
 from zoo.errors import ZooError
 from zoo.masks import masked_softmax, max_over_time, mean_over_time, padding_mask
 from zoo.metrics.classification import BINS
+from zoo.models.options import OptimizerOptions, RegularizationOptions
 from zoo.nn.losses import adversarial_perturbation
 from zoo.nn.pooling import POOLINGS
 from zoo.text import TOKENIZERS, SentencePieceModel, Vocabulary, split_words
@@ -26,6 +29,8 @@ from zoo.text import TOKENIZERS, SentencePieceModel, Vocabulary, split_words
 TEXTS = ["I saw her duck .", "Go !", "", "a very , very nice place to be", "שלום 😀 中文", "Hm"]
 LABELS = ["bad", "fine", "good"]
 SMALL = dict(embedding_size=6, hidden_size=5)
+FIELDS = {field.name for field in fields(ClassificationCodec)}
+UNREGULARIZED = dict(dropout=0.0, regularization={})
 VARIANTS = [
     *(dict(cell=cell) for cell in CELLS),
     dict(pooling="last", num_layers=2, cell="gru"),
@@ -36,21 +41,26 @@ VARIANTS = [
 ]
 
 
-def classifier(labels=LABELS, **options) -> TextClassifier:
+def classifier(**options) -> TextClassifier:
+    """With fields of its codec among the options."""
     torch.manual_seed(0)
     vocabulary = Vocabulary.fit(token.lower() for text in TEXTS[:4] for token in split_words(text))
-    return TextClassifier(**{"vocabulary": vocabulary, "labels": labels, **SMALL, **options})
+    changed = {name: options.pop(name) for name in FIELDS & options.keys()}
+    codec = ClassificationCodec(**{"vocabulary": vocabulary, "labels": LABELS, **changed})
+    return TextClassifier(codec, **{**SMALL, **options})
 
 
-def batch_of(model: TextClassifier, texts, labels=None):
-    return ClassificationDataset([model.preprocess(text) for text in texts], model.indexer, labels).batch(
-        range(len(texts))
-    )
+def tokens_of(model: TextClassifier) -> list[list[str]]:
+    return [model.codec.preprocessor(text) for text in TEXTS]
 
 
-def gold(model: TextClassifier, texts=TEXTS):
-    ids = torch.arange(len(texts)) % len(LABELS)
-    return torch.nn.functional.one_hot(ids, len(LABELS)).float() if model.multi_label else ids
+def inputs_of(model: TextClassifier) -> ClassificationInputs:
+    return Texts(tokens_of(model), model.codec.indexer).inputs(range(len(TEXTS)))
+
+
+def batch_of(model: TextClassifier) -> ClassificationBatch:
+    labels = [[LABELS[row % len(LABELS)]] for row in range(len(TEXTS))]
+    return model.codec.dataset(tokens_of(model), labels).batch(range(len(TEXTS)))
 
 
 def probabilities(results: list[dict]) -> torch.Tensor:
@@ -70,11 +80,11 @@ def test_padding_order_and_batch_size_change_no_probability(options, order, budg
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_what_stands_at_padding_is_not_pooled(pooling):
     model = classifier(pooling=pooling).eval()
-    batch = batch_of(model, TEXTS)
-    garbage = batch.word_ids.clone()
-    for row, length in enumerate(batch.lengths.tolist()):
+    inputs = inputs_of(model)
+    garbage = inputs.word_ids.clone()
+    for row, length in enumerate(inputs.lengths.tolist()):
         garbage[row, length:] = 3
-    torch.testing.assert_close(model(batch._replace(word_ids=garbage)), model(batch), atol=1e-6, rtol=0)
+    torch.testing.assert_close(model(inputs._replace(word_ids=garbage)), model(inputs), atol=1e-6, rtol=0)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 3))
@@ -99,28 +109,33 @@ def test_a_row_without_a_step_pools_to_zeros():
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_every_parameter_gets_a_gradient(options):
     model = classifier(**options)
-    batch = batch_of(model, TEXTS, gold(model))
-    model.loss(model(batch), batch.labels).backward()
+    batch = batch_of(model)
+    model.loss(model(batch.inputs), batch.gold).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
 @pytest.mark.parametrize(
     "option",
-    [dict(dropout=0.5), dict(token_dropout=0.9), dict(label_smoothing=0.2), dict(class_weights=[1.0, 2.0, 9.0])],
-    ids=lambda option: next(iter(option)),
+    [
+        dict(dropout=0.5),
+        dict(regularization=dict(token_dropout=0.9)),
+        dict(regularization=dict(label_smoothing=0.2)),
+        dict(class_weights=[1.0, 2.0, 9.0]),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_every_regulariser_acts_in_training_alone(option, multi_label):
-    plain = classifier(**{"dropout": 0.0, "token_dropout": 0.0, "multi_label": multi_label})
-    model = classifier(**{"dropout": 0.0, "token_dropout": 0.0, "multi_label": multi_label, **option})
-    batch = batch_of(plain, TEXTS, gold(plain))
+    plain = classifier(multi_label=multi_label, **UNREGULARIZED)
+    model = classifier(multi_label=multi_label, **{**UNREGULARIZED, **option})
+    batch = batch_of(plain)
 
     def loss(m):
-        return m.loss(m(batch), batch.labels)
+        return m.loss(m(batch.inputs), batch.gold)
 
     assert not torch.equal(loss(model.train()), loss(plain.train()))
-    assert torch.equal(model.eval()(batch), plain.eval()(batch))
+    assert torch.equal(model.eval()(batch.inputs), plain.eval()(batch.inputs))
 
 
 @pytest.mark.parametrize(
@@ -128,16 +143,17 @@ def test_every_regulariser_acts_in_training_alone(option, multi_label):
 )
 def test_dropout_acts_before_the_layers_before_the_hidden_one_and_before_the_scores(place):
     model = classifier(head_size=8, dropout=0.5).eval()
-    batch = batch_of(model, TEXTS)
-    assert torch.equal(model(batch), model(batch))
+    inputs = inputs_of(model)
+    assert torch.equal(model(inputs), model(inputs))
     place(model).train()  # it alone
-    assert not torch.equal(model(batch), model(batch))
+    assert not torch.equal(model(inputs), model(inputs))
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_the_loss_of_half_precision_is_computed_in_full(multi_label):
     model, scores = classifier(multi_label=multi_label), torch.randn(len(TEXTS), 3).bfloat16()
-    loss, expected = (model.loss(s, gold(model)) for s in (scores, scores.float()))
+    gold = batch_of(model).gold
+    loss, expected = (model.loss(s, gold) for s in (scores, scores.float()))
     assert loss.dtype == torch.float32 and torch.equal(loss, expected)
 
 
@@ -155,7 +171,7 @@ def test_a_class_weight_of_two_counts_a_text_twice():
 
 def test_the_loss_of_several_labels_by_hand():
     smoothing, weights = 0.2, torch.tensor([1.0, 2.0, 9.0])
-    model = classifier(multi_label=True, label_smoothing=smoothing, class_weights=weights.tolist())
+    model = classifier(multi_label=True, regularization=dict(label_smoothing=smoothing), class_weights=weights.tolist())
     scores, labels = torch.randn(4, 3), torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
     has = (1 - smoothing) * labels + smoothing / 2  # smoothing is towards not knowing
     expected = -(weights * has * scores.sigmoid().log() + (1 - has) * (-scores).sigmoid().log()).mean()
@@ -195,7 +211,7 @@ def test_a_probability_of_one_half_gives_a_label():
 
 @pytest.mark.parametrize("positive, place", [(None, 1), ("ham", 0), ("spam", 1)])
 def test_of_two_labels_the_second_is_positive_unless_one_is_chosen(positive, place):
-    model = classifier(["ham", "spam"], positive=positive)
+    model = classifier(labels=["ham", "spam"], positive=positive)
     assert [metrics.positive for metrics in model.metrics.values()] == [place, place]
 
 
@@ -234,15 +250,11 @@ def test_sentencepiece_travels_with_the_model(tmp_path):
     texts = [f"the cat number {i} sat on a mat with {i % 7} dogs" for i in range(100)]
     pieces = SentencePieceModel.fit(texts, 60, lowercase=True)
     vocabulary = Vocabulary.fit(piece for text in texts for piece in pieces(text))
-    model = TextClassifier(vocabulary, LABELS, tokenizer="sentencepiece", pieces=pieces.serialized, **SMALL)
+    model = classifier(vocabulary=vocabulary, tokenizer="sentencepiece", sentencepiece_model=pieces.serialized)
     folder = model.save_pretrained(tmp_path / "m")
     assert model.predict(["the cat \ud83d"])  # half of a character, which sentencepiece cannot read
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "card.json",
-        "config.json",
-        "model.safetensors",
-        "vocabulary.json",
-    ]
+    files = ["card.json", "codec.json", "config.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     assert zoo.from_pretrained(folder).predict(texts[:3]) == model.predict(texts[:3])
     assert pieces("THE CAT") == pieces("the cat")
 
@@ -260,9 +272,9 @@ def test_words_of_many_scripts():
 
 @pytest.mark.parametrize("truncate, kept", [("head", "abcd"), ("tail", "wxyz"), ("both", "abyz"), ("both", "abcyz")])
 def test_long_texts_are_cut(truncate, kept):
-    model = classifier(tokenizer="characters", max_length=len(kept), truncate=truncate)
-    assert "".join(model.preprocess("abcdefghijklmnopqrstuvwxyz")) == kept
-    assert model.preprocess("abcd") == list("abcd")
+    read = classifier(tokenizer="characters", max_length=len(kept), truncate=truncate).codec.preprocessor
+    assert "".join(read("abcdefghijklmnopqrstuvwxyz")) == kept
+    assert read("abcd") == list("abcd")
 
 
 def test_a_text_of_a_hundred_thousand_words():
@@ -281,10 +293,10 @@ def test_jieba_is_optional(monkeypatch):
 
 
 def adversarial_loss(size: float, more_padding: int = 0) -> torch.Tensor:
-    model = classifier(dropout=0.0, token_dropout=0.0, adversarial=size).train()
-    model.log = lambda *_, **__: None  # there is no trainer to log to
-    batch = batch_of(model, TEXTS)._replace(labels=gold(model))
-    loss = model.training_step(batch._replace(word_ids=F.pad(batch.word_ids, (0, more_padding))), 0)
+    model = classifier(dropout=0.0, regularization=RegularizationOptions(adversarial=size)).train()
+    batch = batch_of(model)
+    padded = batch.inputs._replace(word_ids=F.pad(batch.inputs.word_ids, (0, more_padding)))
+    loss = model.training_step(batch._replace(inputs=padded), 0)
     loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     return loss.detach()
@@ -297,19 +309,19 @@ def test_the_adversary_makes_the_loss_larger_and_sees_no_padding():
 
 
 def test_clean_texts_and_those_of_the_adversary_count_half_each():
-    model = classifier(dropout=0.0, token_dropout=0.0)
-    batch = batch_of(model, TEXTS, gold(model))
-    x = model.embedding(batch.word_ids, batch.vector_ids)
+    model = classifier(**UNREGULARIZED)
+    batch = batch_of(model)
+    x = model.embedding(batch.inputs.word_ids, batch.inputs.vector_ids)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
-        return model.loss(model.score(model.pool(x, batch.lengths).vectors), batch.labels)
+        return model.loss(model.score(model.pool(x, batch.inputs.lengths).vectors), batch.gold)
 
     expected = (loss(x) + loss(x + adversarial_perturbation(loss(x), x, 0.2, per_row=True))) / 2
     torch.testing.assert_close(adversarial_loss(0.2), expected.detach())
 
 
 def test_padding_is_never_forgotten():
-    embedding = classifier(token_dropout=0.9).train().embedding
+    embedding = classifier(regularization=dict(token_dropout=0.9)).train().embedding
     padding = torch.zeros(50, dtype=torch.long)
     assert embedding(padding, padding).eq(0).all()
 
@@ -317,9 +329,9 @@ def test_padding_is_never_forgotten():
 def test_imported_vectors_are_used_kept_and_frozen():
     words = ["<pad>", "<unk>", "saw", "Hm"]
     model = classifier(vector_words=words, vector_size=3).eval()
-    before = model(batch_of(model, TEXTS))
+    before = model(inputs_of(model))
     model.import_vectors(torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]]))
-    assert not torch.equal(model(batch_of(model, TEXTS)), before)
+    assert not torch.equal(model(inputs_of(model)), before)
     assert not model.embedding.vectors.weight.requires_grad
     with pytest.raises(ZooError, match="no imported vectors: make it with vector_words"):
         classifier().import_vectors(torch.zeros(2, 3))
@@ -337,10 +349,12 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(max_length=1), "max_length=1"),
         (dict(labels=["a"]), "at least two labels"),
         (dict(labels=["a", "b"], positive="c"), "known are a, b"),
-        (dict(positive="bad"), "there are not two labels to choose from: --model.positive null"),
+        (dict(positive="bad"), "there are not two labels to choose from"),
         (dict(class_weights=[1.0]), r"above 0 for each of 3 labels, got \[1.0\]"),
-        (dict(head_size=-1), "head_size and adversarial of at least 0"),
-        (dict(adversarial=-1.0), "head_size and adversarial of at least 0"),
+        (dict(head_size=-1), "head_size of at least 0"),
+        (dict(regularization=dict(adversarial=-1.0)), "adversarial of at least 0"),
+        (dict(regularization=dict(token_drop=0.1)), "did you mean 'token_dropout'"),
+        (dict(optimizer=dict(learning_rate=0.0)), "learning_rate above 0"),
         (dict(vocabulary=["the", "<unk>"]), "a vocabulary begins with <pad>, <unk>, got the, <unk>"),
         (dict(class_weights=[1.0, 0.0, 1.0]), "weight above 0"),
         (dict(class_weights=["a", "b", "c"]), "weight above 0"),
@@ -348,10 +362,10 @@ def test_imported_vectors_are_used_kept_and_frozen():
         (dict(vector_words=["<pad>", "<unk>", "a"], vector_size=0), "at least 1 feature, got vector_size=0"),
         (dict(class_weights=[1.0, math.nan, 1.0]), "weight above 0"),
         (dict(class_weights=[1.0, math.inf, 1.0]), "weight above 0"),
-        (dict(tokenizer="sentencepiece", pieces=["x"], stop_words=["the"]), "stop words belong to words"),
+        (dict(tokenizer="sentencepiece", sentencepiece_model=["x"], stop_words=["the"]), "stop words belong to words"),
         (dict(tokenizer="sentencepiece", vector_words=["the"]), "imported vectors belong to words"),
-        (dict(label_smoothing=3), "expected a label_smoothing probability in .*, got 3"),
-        (dict(token_dropout=2), "expected a token_dropout probability in .*, got 2"),
+        (dict(regularization=dict(label_smoothing=3)), "expected a label_smoothing probability in .*, got 3"),
+        (dict(regularization=dict(token_dropout=2)), "expected a token_dropout probability in .*, got 2"),
         (dict(embedding_size=0), "at least 1 feature, got 0"),
         (dict(dropout=1.5), "dropout"),
     ],
@@ -365,7 +379,8 @@ def test_wrong_options_name_the_right_ones(options, message):
 def test_learns_the_sample_in_a_bare_trainer():
     pl.seed_everything(0)
     data = ClassificationDataModule("sample-spam", min_count=1)
-    model = TextClassifier(data.vocabulary, data.labels, embedding_size=32, hidden_size=32, learning_rate=1e-2)
+    fast = OptimizerOptions(learning_rate=1e-2)
+    model = TextClassifier(data.codec, embedding_size=32, hidden_size=32, optimizer=fast)
     trainer = pl.Trainer(
         max_epochs=5, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, gradient_clip_val=5.0,
@@ -383,15 +398,15 @@ def test_learns_the_sample_in_a_bare_trainer():
 def test_the_probabilities_that_are_scored_are_those_of_predict():
     data = ClassificationDataModule("sample-spam", min_count=1)
     torch.manual_seed(0)
-    model = TextClassifier(data.vocabulary, data.labels, **SMALL)
+    model = TextClassifier(data.codec, **SMALL)
     model.temperature.fill_(0.05)  # far from 1, and from what the texts that are scored would make of it
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     for run, stage, split in ((trainer.validate, "val", "dev"), (trainer.test, "test", "test")):
         found = run(model, data, verbose=False)[0]
         assert model.temperature == torch.tensor(0.05)  # it is fitted in training alone
         chances = probabilities(model.predict([text.text for text in data.texts(split)]))
-        ids = torch.tensor([data.labels.ids(text.labels)[0] for text in data.texts(split)])
-        expected = multiclass_calibration_error(chances, ids, len(data.labels), n_bins=BINS)
+        gold = data.codec.gold([text.labels for text in data.texts(split)])
+        expected = multiclass_calibration_error(chances, gold, len(data.codec.labels), n_bins=BINS)
         assert found[f"{stage}/ece"] == pytest.approx(float(expected), abs=1e-5)
 
 
@@ -403,9 +418,7 @@ def test_learns_several_labels_a_text(tmp_path):
     data = ClassificationDataModule(
         train=str(path), dev=str(path), test=str(path), multi_label=True, min_count=1, max_tokens=10
     )
-    model = TextClassifier(
-        data.vocabulary, data.labels, multi_label=True, **SMALL, dropout=0.0, token_dropout=0.0, learning_rate=3e-2
-    )
+    model = TextClassifier(data.codec, **SMALL, **UNREGULARIZED, optimizer=OptimizerOptions(learning_rate=3e-2))
     trainer = pl.Trainer(
         max_epochs=30, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import zoo
-from zoo.codecs import Seq2SeqCodec
+from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
 from zoo.errors import ZooError
-from zoo.models.options import SearchOptions
+from zoo.models.options import CharacterOptions, SearchOptions
 from zoo.text import PAD, UNKNOWN
 from zoo.text.reversible import SPECIALS
 
@@ -25,11 +25,13 @@ ZOO = str(Path(zoo.__file__).parent)
 
 
 def tagger() -> zoo.SequenceTagger:
-    return zoo.SequenceTagger(WORDS, LETTERS, list("NVXYZ"), character_output=16, hidden_size=8, word_size=8)
+    codec = TaggingCodec(WORDS, LETTERS, list("NVXYZ"))
+    return zoo.SequenceTagger(codec, characters=CharacterOptions(output_size=16), hidden_size=8, embedding_size=8)
 
 
 def classifier() -> zoo.TextClassifier:
-    return zoo.TextClassifier(WORDS, ["bad", "good"], embedding_size=8, hidden_size=8, pooling="attention")
+    codec = ClassificationCodec(WORDS, ["bad", "good"])
+    return zoo.TextClassifier(codec, embedding_size=8, hidden_size=8, pooling="attention")
 
 
 def writer(kind: type[zoo.Seq2Seq]) -> zoo.Seq2Seq:

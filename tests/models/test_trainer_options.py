@@ -17,7 +17,7 @@ from recipes.runner.callbacks import Recorder
 from recipes.runner.flags import moving_average
 from recipes.runner.run_folder import RunFolder
 from zoo.models.base import warmup_then_constant, warmup_then_cosine
-from zoo.models.options import POINTER_GENERATOR
+from zoo.models.options import POINTER_GENERATOR, CharacterOptions, OptimizerOptions, RegularizationOptions
 
 BATCHES = 16  # of an epoch
 
@@ -32,13 +32,14 @@ def trainer(**flags) -> pl.Trainer:
 
 def classified(kind=zoo.TextClassifier, **options):
     data = ClassificationDataModule("sample-spam")
-    return kind(data.vocabulary, data.labels, **{**dict(embedding_size=4, hidden_size=4), **options}), data
+    return kind(data.codec, **{**dict(embedding_size=4, hidden_size=4), **options}), data
 
 
 def tagged(**options):
     data = TaggingDataModule("sample-en-ner")
-    sizes = dict(word_size=4, character_size=4, character_output=4, hidden_size=4, num_layers=1)
-    return zoo.SequenceTagger(data.words, data.characters, data.tags, scheme=data.scheme, **{**sizes, **options}), data
+    characters = CharacterOptions(embedding_size=4, output_size=4)
+    sizes = dict(embedding_size=4, characters=characters, hidden_size=4, num_layers=1)
+    return zoo.SequenceTagger(data.codec, **{**sizes, **options}), data
 
 
 def translated(**options):
@@ -60,7 +61,7 @@ class Rates(Callback):
 
 @pytest.mark.parametrize("warmup", [0.0, 0.5, 1.0])
 def test_a_training_without_an_end_keeps_its_rate(warmup):
-    model, data = classified(warmup=warmup)
+    model, data = classified(optimizer=OptimizerOptions(warmup=warmup))
     rates = Rates()
     stop = EarlyStopping("val/loss", patience=0, min_delta=1e9)  # after two epochs
     with warnings.catch_warnings():
@@ -104,10 +105,10 @@ def test_a_schedule_ends_at_zero_and_a_constant_one_never_does():
 
 TRUE = ["32-true", "64-true", "bf16-true", "16-true"]
 MODELS = {
-    "class weights": lambda: classified(class_weights=[1.0, 3.0], label_smoothing=0.1),
-    "adversarial classifier": lambda: classified(adversarial=0.1),
+    "class weights": lambda: classified(class_weights=[1.0, 3.0], regularization={"label_smoothing": 0.1}),
+    "adversarial classifier": lambda: classified(regularization={"adversarial": 0.1}),
     "tagger": lambda: tagged(),
-    "crf": lambda: tagged(head="crf", adversarial=0.1, language_model=0.1),
+    "crf": lambda: tagged(head="crf", regularization={"adversarial": 0.1}, language_model_weight=0.1),
     "translator": lambda: translated(attention=POINTER_GENERATOR),
 }
 
@@ -133,9 +134,8 @@ def test_class_weights_of_several_labels_in_every_precision(precision, tmp_path)
     path = tmp_path / "a.tsv"
     path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows), encoding="utf-8")
     data = ClassificationDataModule(train=str(path), dev=str(path), multi_label=True, min_count=1)
-    model = zoo.TextClassifier(
-        data.vocabulary, data.labels, multi_label=True, class_weights=[1.0, 3.0], label_smoothing=0.1, hidden_size=4
-    )
+    smoothed = RegularizationOptions(label_smoothing=0.1)
+    model = zoo.TextClassifier(data.codec, class_weights=[1.0, 3.0], regularization=smoothed, hidden_size=4)
     trainer(precision=precision).fit(model, data)
 
 
@@ -153,7 +153,7 @@ def test_an_average_moves_by_steps_too_small_for_the_weights_own_precision(train
 @pytest.mark.parametrize("frozen", ["embedding", "embedding.words", "embedding backbone"])
 @pytest.mark.parametrize("make", [classified, tagged])
 def test_what_is_frozen_stays_and_the_rest_is_trained(make, frozen, adversarial):
-    model, data = make(adversarial=adversarial)
+    model, data = make(regularization=RegularizationOptions(adversarial=adversarial))
     kept = [part for name in frozen.split() for part in model.get_submodule(name).parameters()]
     for part in kept:
         part.requires_grad_(False)
@@ -165,7 +165,7 @@ def test_what_is_frozen_stays_and_the_rest_is_trained(make, frozen, adversarial)
 
 
 def test_an_adversary_of_frozen_embeddings_is_that_of_trained_ones():
-    model, data = classified(adversarial=0.3, dropout=0.0, token_dropout=0.0)
+    model, data = classified(regularization=RegularizationOptions(adversarial=0.3), dropout=0.0)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
     model.train()

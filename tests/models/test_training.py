@@ -53,7 +53,7 @@ class Remembers(TextClassifier):
 @pytest.mark.parametrize("every", [1, 3, 0])
 def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, capsys, every, accumulated):
     data = ClassificationDataModule("sample-spam", min_count=1, max_tokens=200)
-    model = Remembers(data.vocabulary, data.labels, embedding_size=4, hidden_size=4)
+    model = Remembers(data.codec, embedding_size=4, hidden_size=4)
     model.losses = []
     recorder = Recorder(RunFolder(tmp_path))
     trainer = pl.Trainer(
@@ -77,7 +77,7 @@ def test_a_plain_trainer_advertises_nothing(tmp_path):
         "import pytorch_lightning as pl, zoo\n"
         "from datamodules import ClassificationDataModule\n"
         "data = ClassificationDataModule('sample-spam')\n"
-        "model = zoo.TextClassifier(data.vocabulary, data.labels, hidden_size=4, embedding_size=4)\n"
+        "model = zoo.TextClassifier(data.codec, hidden_size=4, embedding_size=4)\n"
         "pl.Trainer(max_steps=1, limit_val_batches=0).fit(model, data)\n"
     )
     command = [sys.executable, "-c", script]

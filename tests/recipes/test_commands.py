@@ -5,20 +5,22 @@ from __future__ import annotations
 import configparser
 import io
 import json
-import os
 import shlex
 import subprocess
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from command_line import run_python
 
 import datamodules
 import zoo
 from recipes import __main__ as commands
 from recipes.runner.recipe import python_here
 from zoo import __main__ as models
+from zoo.packages import check_package
 
 ROOT = Path(__file__).parents[2]
 RECIPES = {path.stem for path in (ROOT / "recipes").glob("*.py") if "\nRECIPE = Recipe(" in path.read_text("utf-8")}
@@ -97,16 +99,32 @@ def test_what_is_printed_starts_this_python(tmp_path, monkeypatch, found):
         assert subprocess.run(code, shell=True, capture_output=True, text=True).stdout.strip() == str(python)
 
 
-@pytest.mark.parametrize("start", ["import recipes.runner.cli", "import zoo.data"])
-@pytest.mark.parametrize("module", ["__init__.py", "mine.py"])
-def test_a_folder_that_hides_the_datamodules_is_named(tmp_path, start, module):
+IMPORTS = """
+for name in ("recipes.runner.cli", "zoo.data"):
+    try:
+        __import__(name)
+    except ImportError as error:
+        print(name, error)
+"""
+
+
+def test_a_folder_that_hides_the_datamodules_is_named(tmp_path):
+    (tmp_path / "datamodules").mkdir()
+    (tmp_path / "datamodules/__init__.py").touch()
+    printed = run_python("-c", IMPORTS, cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"}).stdout
+    explained = f"Python finds {tmp_path / 'datamodules'} first"
+    assert [line.split()[0] for line in printed.splitlines() if explained in line] == ["recipes.runner.cli", "zoo.data"]
+
+
+@pytest.mark.parametrize("module, hides", [("__init__.py", True), ("mine.py", False)])
+def test_a_folder_hides_a_package_only_where_it_is_one(tmp_path, monkeypatch, module, hides):
+    """Without `__init__.py` a folder is a package only where Python finds no other one of its name."""
     (tmp_path / "datamodules").mkdir()
     (tmp_path / "datamodules" / module).touch()
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    hidden = module == "__init__.py"  # without it a folder is a package only where no other one is found
-    done = subprocess.run([sys.executable, "-c", start], cwd=tmp_path, capture_output=True, text=True, env=environment)
-    assert (done.returncode != 0) == hidden, done.stderr
-    assert (f"Python finds {tmp_path / 'datamodules'} first" in done.stderr) == hidden
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "datamodules")
+    with pytest.raises(ImportError, match=f"Python finds {tmp_path}") if hides else nullcontext():
+        check_package("datamodules")
 
 
 def test_the_datamodules_have_a_second_name():

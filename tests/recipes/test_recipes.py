@@ -1,7 +1,8 @@
-"""The recipes as people run them, on the bundled samples: in processes of their own where that is the point."""
+"""The recipes on the bundled samples, run as people run them."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
@@ -17,9 +18,10 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from command_line import ROOT, run, run_process
+from command_line import ROOT, Process, run, run_alone, start
 from wandb.proto.wandb_internal_pb2 import Record
 
+import recipes
 from datamodules import ClassificationDataModule
 from recipes import pos_tagging, sentiment, spam
 from recipes.runner.checkpoints import check_resumable
@@ -35,6 +37,7 @@ TINY = [
     "--model.hidden_size=16", "--model.word_size=16", "--model.character_output=8", "--model.num_layers=1",
     "--trainer.precision=32-true", "--trainer.accelerator=cpu",
 ]  # fmt: skip
+FAST = [*TINY, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
 HEADER = "# newpar\n# sent_id = 1\n"
 CONLLU = HEADER + "1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n" + "".join(
     f"{i}\t{form}\t{form}\t_\t_\t_\t_\t_\t_\tx=1\n" for i, form in enumerate(["do", "n't", "go"], 1)
@@ -45,11 +48,12 @@ def last_checkpoint(folder: Path) -> dict:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
 
 
-def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
-    """Ctrl-C in the middle of the second epoch of a run in the folder `stopped`: how, it says, to go on."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
-    command = [sys.executable, "-m", f"recipes.{recipe}", *map(str, args), "--out", "stopped"]
-    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, env=environment)
+def interrupt(process: Process, cwd: Path) -> list[str]:
+    """Sends Ctrl-C to a run in the folder `stopped` of `cwd`, in the middle of its second epoch.
+
+    Returns:
+        The arguments that, as the run says, resume it.
+    """
     while not (cwd / "stopped/checkpoints/last.ckpt").exists() and process.poll() is None:
         time.sleep(0.02)
     time.sleep(0.3)  # into the next epoch
@@ -58,26 +62,27 @@ def interrupt(recipe: str, *args, cwd: Path) -> list[str]:
     assert process.returncode == 130, errors[-2000:]
     epoch = last_checkpoint(cwd / "stopped")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     assert epoch["current"]["completed"] > 0
-    resume = errors.strip().splitlines()[-1]
-    assert resume.endswith(f" -m recipes.{recipe} --out stopped --resume")
-    return shlex.split(resume)[3:]
+    python, *arguments = shlex.split(errors.strip().splitlines()[-1])
+    assert arguments[0] == "-m" and arguments[2:] == ["--out", "stopped", "--resume"]
+    return arguments[2:]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    done = run_process("pos_tagging", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=folder)
+    done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=folder)
     assert "predict --model run/model" in done.stdout
     return folder / "run"
 
 
 @pytest.mark.parametrize("asked, used", [(None, "64"), ("7", "7")])
-def test_kernels_kept_for_past_shapes_are_few_unless_asked_for(asked, used):
+def test_kernels_kept_for_past_shapes_are_few_unless_asked_for(asked, used, monkeypatch):
     name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-    environment = {key: value for key, value in os.environ.items() if key != name} | ({name: asked} if asked else {})
-    code = f"import recipes, os; print(os.environ['{name}'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
-    assert done.stdout.strip() == used, done.stderr
+    monkeypatch.setenv(name, asked or "")
+    if asked is None:
+        monkeypatch.delenv(name)
+    importlib.reload(recipes)
+    assert os.environ[name] == used
 
 
 def test_a_run_leaves_exactly_its_files(trained):
@@ -165,7 +170,7 @@ def test_fit_reads_no_test_split(tmp_path):
     sample = ROOT / "datamodules/samples/en"
     args = ["--data.train", sample / "train.conllu", "--data.dev", sample / "dev.conllu"]
     # A learning rate this high makes a late epoch worse than the best one.
-    args += ["--trainer.max_epochs=6", "--model.learning_rate=0.5", "--ema=0.5"]
+    args += ["--trainer.max_epochs=4", "--model.learning_rate=0.5", "--ema=0.5"]
     run("pos_tagging", "fit", *args, "--out", "run", *TINY, cwd=tmp_path)
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert all(name.startswith("val/") for name in facts["scores"])
@@ -174,24 +179,13 @@ def test_fit_reads_no_test_split(tmp_path):
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     """Ctrl-C in the middle of an epoch, then the printed command: the weights are those of a run left alone."""
-    args = ["--trainer.max_epochs=4", "--data.max_tokens=60", *TINY]
-    run_process("pos_tagging", "--out", "run", *args, cwd=tmp_path, env={"COLUMNS": "200"})
-    run_process("pos_tagging", *interrupt("pos_tagging", *args, cwd=tmp_path), cwd=tmp_path)
+    args = ["--trainer.max_epochs=3", "--data.max_tokens=60", *TINY]
+    run_alone("pos_tagging", "--out", "run", *args, cwd=tmp_path)
+    resume = interrupt(start("pos_tagging", *args, "--out", "stopped", cwd=tmp_path), tmp_path)
+    run_alone("pos_tagging", *resume, cwd=tmp_path)
     alone, resumed = (last_checkpoint(tmp_path / name) for name in ("run", "stopped"))
     assert all(torch.equal(weights, resumed["state_dict"][name]) for name, weights in alone["state_dict"].items())
-    assert [row["epochs"] for row in resumed["callbacks"]["Recorder"]["rows"]] == [1, 2, 3, 4]
-
-
-def test_two_processes_report_what_one_does(tmp_path):
-    args = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    args += ["--trainer.precision=bf16-mixed", "--trainer.max_epochs=2", "--out", "run"]
-    run_process("pos_tagging", *TINY[:4], *args, cwd=tmp_path)
-    facts = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert facts["processes"] == 2
-    one = run("pos_tagging", "test", "--model", "run", "--trainer.precision=bf16-mixed", cwd=tmp_path)
-    for name, value in json.loads(one.stdout).items():
-        tolerance = 2e-2 if name.endswith("loss") else 1e-6  # other batches, other roundings in bf16
-        assert facts["scores"][name] == pytest.approx(value, abs=tolerance), name
+    assert [row["epochs"] for row in resumed["callbacks"]["Recorder"]["rows"]] == [1, 2, 3]
 
 
 def test_ner_scores_spans(tmp_path):
@@ -378,18 +372,23 @@ def test_what_a_model_is_scored_on_is_what_the_flags_say(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "shell, message",
-    [("<&-", "standard input is closed"), (">&-", "standard output is closed"), ("> /dev/full", "No space left")],
+    "name, message", [("stdin", "standard input is closed"), ("stdout", "standard output is closed")]
 )
-def test_streams_that_cannot_be_used_are_named(tmp_path, shell, message):
-    if "full" in shell and not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    command = f"{shlex.quote(sys.executable)} -m recipes.spam predict {shell}"
+def test_a_closed_stream_is_named(name, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, name, None)  # as Python has it where the shell says <&- or >&-
+    with pytest.raises(SystemExit, match="2"):
+        main(spam.RECIPE, ["predict"])
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_is_full_is_named(tmp_path):
+    """In a Python of its own, which at its end flushes its streams once more."""
+    (tmp_path / "a.txt").write_text("a\n")
+    command = f"{shlex.quote(sys.executable)} -m recipes.spam predict a.txt > /dev/full"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        ["sh", "-c", command], cwd=tmp_path, input="a\n", stderr=subprocess.PIPE, text=True, env=environment
-    )
-    assert done.returncode == 2 and done.stderr.startswith("error: ") and message in done.stderr, done.stderr
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "No space left" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
 
 
@@ -434,7 +433,7 @@ def wandb_records(path: Path) -> Iterator[Record]:
 
 def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):
     args = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--wandb=offline"]
-    run_process("pos_tagging", "--out=run", *args, *TINY, cwd=tmp_path)
+    run_alone("pos_tagging", "--out=run", *args, *TINY, cwd=tmp_path, env={"WANDB_MODE": "disabled"})
     (records,) = (tmp_path / "run/wandb").glob("offline-run-*/run-*.wandb")
     config, summary, history = {}, {}, set()
     for record in wandb_records(records):
@@ -451,11 +450,11 @@ def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):
 
 def test_wandb_without_key_or_network_stops_nothing(tmp_path):
     environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    done = run_process("pos_tagging", "--out=run", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
+    done = run_alone("pos_tagging", "--out=run", *FAST, cwd=tmp_path, env=environment)
     assert "test/accuracy" in json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
     assert "W&B" in done.stderr
     environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "NETRC": str(tmp_path / "none")}
-    done = run_process("pos_tagging", "--out=other", "--trainer.max_epochs=1", *TINY, cwd=tmp_path, env=environment)
+    done = run_alone("pos_tagging", "--out=other", *FAST, cwd=tmp_path, env=environment)
     assert "no W&B key" in done.stderr
 
 
@@ -466,7 +465,7 @@ SMALL = ["--model.hidden_size=16", "--model.embedding_size=16", *TINY[-2:]]
 def classified(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("classified")
     args = ["--out=run", "--trainer.max_epochs=3", "--model.pooling=max+attention", "--model.learning_rate=0.01"]
-    done = run_process("sentiment", *args, *SMALL, cwd=folder)
+    done = run("sentiment", *args, *SMALL, cwd=folder)
     assert "recipes.sentiment predict --model run/model" in done.stdout
     return folder / "run"
 
@@ -519,23 +518,6 @@ def test_bare_classifiers(recipe, args, tmp_path):
     scores = json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
     assert ("test/f1" in scores) == (recipe != "topic")
     assert (" 0 truncated" in (tmp_path / "run/scores.txt").read_text()) == (not args)
-
-
-def test_two_processes_classify_as_one_does(tmp_path):
-    two_processes = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
-    half = "--trainer.precision=bf16-mixed"
-    run_process("spam", *SMALL[:2], *two_processes, half, "--trainer.max_epochs=2", "--out=run", cwd=tmp_path)
-    facts = json.loads((tmp_path / "run/metrics.json").read_text())
-    assert facts["processes"] == 2
-    one = json.loads(run("spam", "test", "--model=run", half, cwd=tmp_path).stdout)
-    for name, value in one.items():
-        # Of other batches come other roundings in bf16: they move probabilities, and hardly a decision.
-        tolerance = 2e-2 if name in ("test/loss", "test/ece", "test/average_precision", "test/auroc") else 1e-6
-        assert facts["scores"][name] == pytest.approx(value, abs=tolerance), name
-    # In fp32 nothing excuses a difference, though batches are unequal.
-    test = ["test", "--model=run", "--trainer.precision=32-true", "--data.max_tokens=100"]
-    one, two = (json.loads(run_process("spam", *test, *more, cwd=tmp_path).stdout) for more in ([], two_processes))
-    assert two == pytest.approx(one, abs=1e-6)
 
 
 def test_a_classifier_predicts_every_line_in_order(classified):

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from command_line import Process, start
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonargparse import Namespace
@@ -30,7 +30,6 @@ from recipes.runner.training import train
 from recipes.runner.wandb_run import MODES, UNASKED, wandb_mode
 from zoo.errors import ZooError
 
-ROOT = Path(__file__).parents[2]
 TINY = [
     "--model.hidden_size=8", "--model.embedding_size=8", "--data.tokenizer=words", "--trainer.precision=32-true",
     "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.limit_train_batches=2",
@@ -207,11 +206,9 @@ def test_a_class_that_the_command_names_is_trusted_and_must_be_named_again(evil)
 # How a run ends, and goes on
 
 
-def started(cwd: Path, *args: str) -> subprocess.Popen:
+def started(cwd: Path, *args: str) -> Process:
     """A training without an end, into its second epoch."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
-    command = [sys.executable, "-m", "recipes.spam", "--out=run", "--trainer.max_epochs=9999", *TINY, *args]
-    process = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True, env=environment)
+    process = start("spam", "--out=run", "--trainer.max_epochs=9999", *TINY, *args, cwd=cwd)
     while not (cwd / "run/checkpoints/last.ckpt").exists() and process.poll() is None:
         time.sleep(0.02)
     return process

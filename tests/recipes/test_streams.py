@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command_line import run_python
 
 from recipes.prediction.inputs import Source
 from recipes.prediction.streams import CHUNK, LONG, stream
@@ -25,25 +24,27 @@ def shout(source: Path | str, target: Path | str, overwrite: bool = False) -> No
     stream(Source(str(source), "text"), upper, "texts", output=str(target), overwrite=overwrite)
 
 
-def peak_megabytes(folder: Path, texts: int) -> float:
-    """Of the process that classifies so many texts."""
-    path = folder / "many.txt"
-    path.write_text("".join(f"number {i} of many short texts\n" for i in range(texts)), encoding="utf-8")
-    command = [sys.executable, "-m", "recipes.sentiment", "predict", str(path), "--model", str(folder / "model")]
-    command += ["--output", str(folder / "out.tsv"), "--overwrite"]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    assert len((folder / "out.tsv").read_text().splitlines()) == 1 + texts
-    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+PEAKS = """
+import resource
+from recipes.sentiment import RECIPE
+for texts in (2_000, 20_000):
+    with open("many.txt", "w") as file:
+        file.writelines(f"number {i} of many short texts\\n" for i in range(texts))
+    RECIPE.predict(RECIPE, ["many.txt", "--model=model", "--output=out.tsv", "--overwrite"])
+    with open("out.tsv") as file:
+        print(sum(1 for _ in file), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not tell the memory of one process")
 def test_memory_is_bounded_however_many_texts_there_are(tmp_path):
+    pytest.importorskip("resource")
     model = TextClassifier(["<pad>", "<unk>", "many"], ["no", "yes"], hidden_size=2, embedding_size=2)
     model.save_pretrained(tmp_path / "model")
-    assert peak_megabytes(tmp_path, 20_000) < peak_megabytes(tmp_path, 2_000) + 8
+    lines = run_python("-c", PEAKS, cwd=tmp_path).stdout.splitlines()
+    (few, peak_of_few), (many, peak_of_many) = (map(int, line.split()) for line in lines)
+    assert (few, many) == (2_001, 20_001)
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    assert (peak_of_many - peak_of_few) / unit < 8  # megabytes
 
 
 def test_the_output_may_be_the_input(tmp_path):

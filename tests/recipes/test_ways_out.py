@@ -13,13 +13,15 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from datamodules.errors import DataError
-from zoo.batches.classification import ClassificationBatch, ClassificationDataset
-from zoo.codecs import Seq2SeqCodec
+from zoo.batches.classification import ClassificationInputs, Texts
+from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import CELLS
 
 SPECIALS = ["<pad>", "<unk>"]
+TEXTS = ClassificationCodec(SPECIALS, ["a", "b"])
+SENTENCES = TaggingCodec(SPECIALS, SPECIALS, ["a"])
 PAIRS = Seq2SeqCodec([*SPECIALS, "<s>", "</s>"], tokenizer="words")
 HUGE = 10**6
 
@@ -35,11 +37,11 @@ def test_a_size_that_no_memory_holds_is_refused_before_it_is_allocated(cell):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: zoo.TextClassifier(SPECIALS, ["a", "b"], hidden_size=HUGE),
-        lambda: zoo.TextClassifier(SPECIALS, ["a", "b"], embedding_size=10**12),
-        lambda: zoo.SequenceTagger(SPECIALS, SPECIALS, ["a"], hidden_size=HUGE),
-        lambda: zoo.SequenceTagger(SPECIALS, SPECIALS, ["a"], word_size=10**12),
-        lambda: zoo.SequenceTagger(SPECIALS, SPECIALS, ["a"], character_output=2 * HUGE),
+        lambda: zoo.TextClassifier(TEXTS, hidden_size=HUGE),
+        lambda: zoo.TextClassifier(TEXTS, embedding_size=10**12),
+        lambda: zoo.SequenceTagger(SENTENCES, hidden_size=HUGE),
+        lambda: zoo.SequenceTagger(SENTENCES, embedding_size=10**12),
+        lambda: zoo.SequenceTagger(SENTENCES, characters={"output_size": 2 * HUGE}),
         lambda: zoo.Seq2Seq(PAIRS, encoder_size=HUGE),
         lambda: zoo.Seq2Seq(PAIRS, decoder_size=HUGE),
         lambda: zoo.Seq2Seq(PAIRS, embedding_size=10**12),
@@ -65,9 +67,9 @@ def test_sizes_are_counted_without_a_draw():
 
 @pytest.mark.parametrize("wrong", [-5, 0, 0.5, 4096.0, None, "4096", True, float("nan")])
 def test_a_budget_of_tokens_is_a_whole_number_from_one(wrong):
-    tagger = zoo.SequenceTagger(SPECIALS, SPECIALS, ["a"], hidden_size=4, num_layers=1)
-    classifier = zoo.TextClassifier(SPECIALS, ["a", "b"], hidden_size=4)
-    explained = zoo.TextClassifier(SPECIALS, ["a", "b"], hidden_size=4, pooling="attention")
+    tagger = zoo.SequenceTagger(SENTENCES, hidden_size=4, num_layers=1)
+    classifier = zoo.TextClassifier(TEXTS, hidden_size=4)
+    explained = zoo.TextClassifier(TEXTS, hidden_size=4, pooling="attention")
     writer = zoo.Seq2Seq(PAIRS, encoder_size=4, decoder_size=4)
     for work in (tagger.predict, classifier.predict, explained.explain, writer.predict, writer.sample):
         with pytest.raises(ZooError, match="expected max_tokens, .* as a whole number from 1, got"):
@@ -139,13 +141,12 @@ def test_a_model_is_traced_outside_a_trainer():
             self.model = model
 
         def forward(self, words, vectors, lengths):
-            return self.model(ClassificationBatch(words, vectors, lengths, lengths))
+            return self.model(ClassificationInputs(words, vectors, lengths))
 
-    model = zoo.TextClassifier(SPECIALS, ["a", "b"], hidden_size=4, embedding_size=4).eval()
-    batch = ClassificationDataset([["one", "text"], ["more"]], model.indexer).batch([0, 1])
-    inputs = (batch.word_ids, batch.vector_ids, batch.lengths)
+    model = zoo.TextClassifier(TEXTS, hidden_size=4, embedding_size=4).eval()
+    inputs = Texts([["one", "text"], ["more"]], model.codec.indexer).inputs([0, 1])
     with torch.no_grad():
-        traced = torch.jit.trace(Traced(model), inputs, check_trace=False)
-        torch.testing.assert_close(traced(*inputs), model(batch))
+        traced = torch.jit.trace(Traced(model), tuple(inputs), check_trace=False)
+        torch.testing.assert_close(traced(*inputs), model(inputs))
     with pytest.raises(RuntimeError, match="not attached to a `Trainer`"):
         model.trainer  # noqa: B018

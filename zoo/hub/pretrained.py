@@ -83,7 +83,10 @@ def from_pretrained(source: str | Path) -> ZooModule:
     if not isinstance(name, str) or not isinstance(arguments, dict):
         found = ", ".join(config) or "nothing"
         raise ZooError(f'{path / CONFIG}: expected a "class" and its "arguments", got {found[:200]}')
-    return _restore(path, name, {"codec": folder.json(CODEC), **arguments}, folder.shapes(), folder.weights)
+    codec = folder.json(CODEC)
+    if codec:  # a user's own class may make one by itself
+        arguments["codec"] = codec
+    return _restore(path, name, arguments, folder.shapes(), folder.weights)
 
 
 def _restore(

@@ -1,6 +1,6 @@
-"""The scores of a classifier: of labels, of their ranking, and of the probabilities themselves.
+"""Scores of a classifier: of its decisions, of its ranking and of its probabilities.
 
-Shapes: N texts, K labels. Gold is `(N,)` ids, or `(N, K)` of 0 and 1 where a text may have several labels.
+Shapes: N texts, K labels. Gold labels are ids `(N,)`, or 0 and 1 `(N, K)` if a text may have several labels.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
@@ -17,141 +16,187 @@ from torchmetrics.functional.classification import (
     binary_auroc,
     binary_average_precision,
     binary_calibration_error,
+    multiclass_accuracy,
     multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_stat_scores,
+    multilabel_exact_match,
+    multilabel_stat_scores,
 )
 from torchmetrics.utilities import dim_zero_cat
 
 from zoo.errors import ZooError
 from zoo.metrics.tagging import LabelScore, precision_recall_f1, ratio
 
-BINS = 15  # of the expected calibration error, and of the reliability diagram
-HOTTEST, COLDEST = 16.0, 1 / 16  # temperatures: scores that are always right would have none
+# Bins of the expected calibration error and of the reliability diagram.
+BINS = 15
+# The optimal temperature of a classifier without mistakes is 0, and that of a useless one is infinite.
+MIN_TEMPERATURE = 1 / 16
+MAX_TEMPERATURE = 16.0
+BISECTIONS = 40
 
 
 class Predictions(NamedTuple):
-    """Every text that was evaluated, on all processes."""
+    """All texts of an evaluation, on all processes."""
 
     probabilities: Tensor  # (N, K)
     gold: Tensor  # (N,) or (N, K)
-    rows: Tensor  # (N,) where in their split the texts are
+    rows: Tensor  # (N,) the position of each text in its split
+
+
+class _Counts(NamedTuple):
+    """How often each label was predicted correctly, predicted, and in gold."""
+
+    matched: Tensor  # (K,)
+    predicted: Tensor  # (K,)
+    gold: Tensor  # (K,)
 
 
 class ClassificationMetrics(Metric):
-    """Keeps all scores of an evaluation; under DDP all ranks must ask for an answer together.
+    """Keeps all logits of an evaluation, and computes every score of them.
+
+    With several processes, all must call `compute`, `predictions` and the other questions together.
 
     Args:
-        labels: the K labels, in the order of their ids.
-        positive: of two labels the one whose ranking is scored; None where there are more.
+        labels: the K labels in the order of their ids.
+        positive: the label that `f1` and the ranking scores are about; None unless there are two labels.
         multi_label: whether a text may have several labels.
+
+    Attributes:
+        temperature: what the logits are divided by before they become probabilities.
     """
 
     is_differentiable = False
     # Its scores differ in their direction: see `zoo.metrics.display`.
     higher_is_better = None
     full_state_update = False
+    logits: list[Tensor]
+    gold: list[Tensor]
+    rows: list[Tensor]
 
     def __init__(self, labels: Sequence[str], positive: str | None = None, *, multi_label: bool = False):
         super().__init__()
-        self.labels, self.multi_label = list(labels), multi_label
+        self.labels = list(labels)
         self.positive = None if positive is None else self.labels.index(positive)
+        self.multi_label = multi_label
         self.temperature = 1.0
-        for name in ("scores", "gold", "rows"):
+        for name in ("logits", "gold", "rows"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
-    def update(self, scores: Tensor, gold: Tensor, rows: Tensor) -> None:
-        """Keeps a batch: scores before the softmax or sigmoid `(N, K)`, gold, and the texts' rows `(N,)`."""
-        self.scores.append(scores.detach().float())
+    def update(self, logits: Tensor, gold: Tensor, rows: Tensor) -> None:
+        """Keeps a batch.
+
+        Args:
+            logits: scores before the softmax or sigmoid, `(B, K)`.
+            gold: `(B,)` or `(B, K)`.
+            rows: the position of each text in its split, `(B,)`.
+        """
+        self.logits.append(logits.detach().float())
         self.gold.append(gold)
         self.rows.append(rows)
 
     def compute(self) -> dict[str, Tensor]:
         """All scores, each a scalar in 0..1.
 
-        `accuracy` (of whole sets of labels where a text may have several), `macro_f1` over the labels that
-        occur in gold or are predicted, and `ece`, the expected calibration error (Guo et al. 2017) of the
-        predictions, or of every label's probability where a text may have several. Of two labels, for the positive
-        one, `f1`, `auroc` and `average_precision`; where a text may have several, `micro_f1`. Where all texts have one
-        label there is nothing to rank: the last two are left out then.
+        `accuracy` is the fraction of texts whose label, or whole set of labels, is right. `macro_f1` is the mean over
+        the labels that occur in gold or are predicted. `ece` is the expected calibration error (Guo et al. 2017) of the
+        predicted label's probability, or of every label's probability if a text may have several; these models have
+        `micro_f1` too. A model of two labels has the `f1`, `auroc` and `average_precision` of the positive one; the
+        last two do not exist if all texts have the same label.
 
         Raises:
-            ZooError: scores that are not finite.
+            ZooError: some logits are not finite.
         """
         probabilities, gold, _ = self._kept()
-        counts = self._counts(probabilities, gold)
-        _, _, f1 = precision_recall_f1(*counts)
-        matched, predicted, occurring = counts
-        scores = {
-            "accuracy": (self.decide(probabilities) == gold).view(len(gold), -1).all(1).float().mean(),
-            "macro_f1": ratio(f1.sum(), (predicted + occurring > 0).sum()),
-        }
+        decided = self.decide(probabilities)
+        counts = self._counts(decided, gold)
+        _, _, f1 = precision_recall_f1(*counts)  # (K,)
+        # torchmetrics' own macro F1 of several labels counts those that never occur as 0.
+        occurs = counts.predicted + counts.gold > 0  # (K,)
+        scores = {"accuracy": self._accuracy(decided, gold), "macro_f1": ratio(f1.sum(), occurs.sum())}
         if self.multi_label:
-            scores["micro_f1"] = precision_recall_f1(*(column.sum() for column in counts))[2]
+            _, _, scores["micro_f1"] = precision_recall_f1(*(count.sum() for count in counts))
             scores["ece"] = binary_calibration_error(probabilities.flatten(), gold.flatten().long(), n_bins=BINS)
         else:
             scores["ece"] = multiclass_calibration_error(probabilities, gold, len(self.labels), n_bins=BINS)
         if self.positive is not None:
-            is_positive = (gold == self.positive).long()  # (N,)
-            ranking = probabilities[:, self.positive]
             scores["f1"] = f1[self.positive]
-            if 0 < is_positive.sum() < len(is_positive):
-                scores["auroc"] = binary_auroc(ranking, is_positive)
-                scores["average_precision"] = binary_average_precision(ranking, is_positive)
-            else:
-                warnings.warn(f"all texts are {self.labels[int(gold[0])]}: there is no auroc and no average_precision")
+            scores |= self._ranking_scores(probabilities[:, self.positive], gold, self.positive)
         return scores
 
     def decide(self, probabilities: Tensor) -> Tensor:
-        """The best label of each text `(N,)`; where it may have several, 1 for those of 1/2 and more `(N, K)`."""
+        """The predicted label ids `(N,)`; if a text may have several labels, 1 for each of at least 1/2, `(N, K)`."""
         return (probabilities >= 0.5).long() if self.multi_label else probabilities.argmax(-1)
 
     def per_label(self) -> list[LabelScore]:
         """A score for each label, in the order of their ids."""
         probabilities, gold, _ = self.predictions()
-        counts = self._counts(probabilities, gold)
-        columns = [column.tolist() for column in (*precision_recall_f1(*counts), counts[2])]
+        counts = self._counts(self.decide(probabilities), gold)
+        precision, recall, f1 = precision_recall_f1(*counts)
+        columns = [column.tolist() for column in (precision, recall, f1, counts.gold)]
         return [LabelScore(*row) for row in zip(self.labels, *columns, strict=True)]
 
     def confusion(self) -> Tensor:
-        """How often each gold label (row) was given each predicted (column), `(K, K)`; one label a text only."""
+        """How often each gold label (row) was predicted as each label (column), `(K, K)`; not for several labels."""
         probabilities, gold, _ = self.predictions()
-        size = len(self.labels)
-        return torch.bincount(gold * size + self.decide(probabilities), minlength=size * size).view(size, size)
+        return multiclass_confusion_matrix(self.decide(probabilities), gold, len(self.labels), validate_args=False)
 
     def predictions(self) -> Predictions:
-        """All that was evaluated, in the order of the rows."""
+        """All texts of the evaluation in the order of their rows."""
         with self.sync_context():
             kept = self._kept()
         order = kept.rows.argsort()
         return Predictions(*(part[order] for part in kept))
 
     def best_temperature(self) -> float:
-        """The temperature under which gold is most likely (Guo et al. 2017)."""
+        """The temperature that gives the gold labels the highest likelihood (Guo et al. 2017)."""
         with self.sync_context():
-            scores, gold = map(dim_zero_cat, (self.scores, self.gold))
-        target = gold if self.multi_label else F.one_hot(gold, len(self.labels))
-        low, high = 1 / HOTTEST, 1 / COLDEST
-        for _ in range(40):  # the likelihood is concave in 1 / temperature: bisect its slope
-            middle = (low * high) ** 0.5
-            slope = ((self._normalise(middle * scores) - target) * scores).sum()
-            low, high = (low, middle) if slope > 0 else (middle, high)
-        return 1 / middle
+            logits = dim_zero_cat(self.logits)
+            gold = dim_zero_cat(self.gold)
+        target = gold if self.multi_label else F.one_hot(gold, len(self.labels))  # (N, K)
+        # The log-likelihood is concave in the inverse temperature: bisect where its slope is 0.
+        low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
+        for _ in range(BISECTIONS):
+            inverse: float = (low * high) ** 0.5
+            slope = ((self._probabilities(inverse * logits) - target) * logits).sum()
+            if slope > 0:
+                high = inverse
+            else:
+                low = inverse
+        return 1 / inverse
 
     def _kept(self) -> Predictions:
-        scores, gold, rows = map(dim_zero_cat, (self.scores, self.gold, self.rows))
-        if not scores.isfinite().all():
+        logits = dim_zero_cat(self.logits)
+        if not logits.isfinite().all():
             raise ZooError(
-                "the model's scores are no numbers any more: its training diverged, or it began with NaN or inf. "
-                "Try a lower --model.learning_rate"
+                "expected finite scores of the model, got NaN or inf: its training diverged, or it began with such "
+                "weights. Try a lower learning rate"
             )
-        return Predictions(self._normalise(scores / self.temperature), gold, rows)
+        probabilities = self._probabilities(logits / self.temperature)
+        return Predictions(probabilities, dim_zero_cat(self.gold), dim_zero_cat(self.rows))
 
-    def _normalise(self, scores: Tensor) -> Tensor:
-        return scores.sigmoid() if self.multi_label else scores.softmax(-1)
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.multi_label else logits.softmax(-1)
 
-    def _counts(self, probabilities: Tensor, gold: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """How often each label was rightly predicted, predicted, and in gold: three times `(K,)`."""
-        predicted = self.decide(probabilities)
-        if not self.multi_label:
-            predicted, gold = (F.one_hot(ids, len(self.labels)) for ids in (predicted, gold))
-        gold = gold.long()
-        return (predicted * gold).sum(0), predicted.sum(0), gold.sum(0)
+    def _accuracy(self, decided: Tensor, gold: Tensor) -> Tensor:
+        if self.multi_label:
+            return multilabel_exact_match(decided, gold.long(), len(self.labels), validate_args=False)
+        return multiclass_accuracy(decided, gold, len(self.labels), average="micro", validate_args=False)
+
+    def _counts(self, decided: Tensor, gold: Tensor) -> _Counts:
+        stat_scores = multilabel_stat_scores if self.multi_label else multiclass_stat_scores
+        counts = stat_scores(decided, gold.long(), len(self.labels), average=None, validate_args=False)  # (K, 5)
+        true_positive, false_positive, _, _, support = counts.unbind(1)
+        return _Counts(true_positive, true_positive + false_positive, support)
+
+    def _ranking_scores(self, ranking: Tensor, gold: Tensor, positive: int) -> dict[str, Tensor]:
+        """How well the probabilities `(N,)` of the positive label rank its texts before the others."""
+        is_positive = gold == positive  # (N,)
+        if is_positive.all() or not is_positive.any():
+            warnings.warn(f"all texts are {self.labels[int(gold[0])]}: there is no auroc and no average_precision")
+            return {}
+        target = is_positive.long()
+        return {
+            "auroc": binary_auroc(ranking, target),
+            "average_precision": binary_average_precision(ranking, target),
+        }

@@ -1,4 +1,8 @@
-"""How good written texts are: ROUGE, BLEU and chrF, keywords. Everything is a share between 0 and 1."""
+"""Scores of generated texts: ROUGE, BLEU, chrF and keywords, each a fraction between 0 and 1, and perplexity.
+
+BLEU and chrF are those of sacrebleu. ROUGE is our own: that of torchmetrics gives the same values with our units, but
+takes two to four times as long and gives float32 means only.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,16 @@ SEPARATORS = re.compile(r"[_;；]")
 
 
 def units(text: str, language: str) -> list[str]:
-    """What ROUGE counts of a text.
+    """The units of a text that ROUGE counts.
 
     In English these are lower-case runs of a-z and 0-9, as in the package rouge-score without stemming. In languages
-    without spaces (`is_unspaced`) they are characters with their marks, in other languages words with theirs, both in
-    lower case and in Unicode's form NFC.
+    without spaces (`is_unspaced`) they are characters with their combining marks, in other languages words with
+    theirs, both in lower case and in Unicode's form NFC.
+
+    >>> units("It doesn't work.", "en")
+    ['it', 'doesn', 't', 'work']
+    >>> units("我来了。", "zh")
+    ['我', '来', '了', '。']
 
     Raises:
         ZooError: the language is unknown.
@@ -40,7 +49,7 @@ def units(text: str, language: str) -> list[str]:
 
 
 def composed(text: str) -> str:
-    """A text in Unicode's form NFC: letters with accents compare equal however they are written."""
+    """A text in Unicode's form NFC, in which letters with accents compare equal however they were written."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -50,32 +59,38 @@ def ngrams(tokens: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
 
 
 def rouge(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
-    """ROUGE-1, -2 and -L (Lin 2004): mean F1 over the texts."""
+    """ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004): the mean F1 over the texts."""
     scores = rouge_by_text(outputs, references, language)
     return {name: sum(values) / max(1, len(values)) for name, values in scores.items()}
 
 
 def rouge_by_text(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, list[float]]:
-    """The same of each text."""
+    """ROUGE-1, ROUGE-2 and ROUGE-L of each text."""
     scores: dict[str, list[float]] = {"rouge1": [], "rouge2": [], "rougeL": []}
     for output, reference in zip(outputs, references, strict=True):
-        found, gold = units(output, language), units(reference, language)
-        scores["rougeL"].append(_f1(_common_subsequence(found, gold), len(found), len(gold)))
+        found = units(output, language)
+        gold = units(reference, language)
+        scores["rougeL"].append(_f1(_longest_common_subsequence(found, gold), len(found), len(gold)))
         for n in (1, 2):
-            a, b = ngrams(found, n), ngrams(gold, n)
-            scores[f"rouge{n}"].append(_f1((a & b).total(), a.total(), b.total()))
+            found_ngrams = ngrams(found, n)
+            gold_ngrams = ngrams(gold, n)
+            matched = (found_ngrams & gold_ngrams).total()
+            scores[f"rouge{n}"].append(_f1(matched, found_ngrams.total(), gold_ngrams.total()))
     return scores
 
 
 def bleu(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
-    """Corpus BLEU and chrF by sacrebleu (Post 2018)."""
-    outputs, references = list(map(composed, outputs)), list(map(composed, references))
-    bleu = bleu_metric(language).corpus_score(outputs, [references]).score / 100
-    return {"bleu": bleu, "chrf": sacrebleu.CHRF().corpus_score(outputs, [references]).score / 100}
+    """BLEU and chrF of the whole corpus, by sacrebleu (Post 2018)."""
+    outputs = [composed(text) for text in outputs]
+    references = [composed(text) for text in references]
+    return {
+        "bleu": bleu_metric(language).corpus_score(outputs, [references]).score / 100,
+        "chrf": sacrebleu.CHRF().corpus_score(outputs, [references]).score / 100,
+    }
 
 
 def bleu_metric(language: str) -> sacrebleu.BLEU:
-    """Sacrebleu's BLEU with the tokenizer for a language: its `zh`, `char` where there are no spaces, else `13a`.
+    """Sacrebleu's BLEU with its tokenizer for a language: `zh`, `char` for others without spaces, `13a` otherwise.
 
     Raises:
         ZooError: the language is unknown.
@@ -86,48 +101,56 @@ def bleu_metric(language: str) -> sacrebleu.BLEU:
 
 
 def keywords(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
-    """Precision, recall and F1 over sets of keywords that `_` or `;` separates, of all texts together."""
+    """Precision, recall and F1 of sets of keywords, which `_` or `;` separates, over all texts together."""
     matched = found = gold = 0
     for output, reference in zip(outputs, references, strict=True):
-        ours, theirs = (
-            {word.strip() for word in SEPARATORS.split(composed(text))} - {""} for text in (output, reference)
-        )
-        matched, found, gold = matched + len(ours & theirs), found + len(ours), gold + len(theirs)
-    precision, recall = matched / max(1, found), matched / max(1, gold)
-    return {"keyword_f1": _f1(matched, found, gold), "keyword_precision": precision, "keyword_recall": recall}
+        found_keywords = _keywords(output)
+        gold_keywords = _keywords(reference)
+        matched += len(found_keywords & gold_keywords)
+        found += len(found_keywords)
+        gold += len(gold_keywords)
+    return {
+        "keyword_f1": _f1(matched, found, gold),
+        "keyword_precision": matched / max(1, found),
+        "keyword_recall": matched / max(1, gold),
+    }
 
 
 def novel_ngrams(outputs: Sequence[str], sources: Sequence[str], language: str, n: int) -> float:
-    """Share of the n-grams of outputs that their sources have not; all others are copied."""
+    """The fraction of the outputs' n-grams that do not occur in their sources; the others are copied."""
     novel = total = 0
     for output, source in zip(outputs, sources, strict=True):
         known = ngrams(units(source, language), n)
         for ngram, count in ngrams(units(output, language), n).items():
             total += count
-            novel += count * (ngram not in known)
+            if ngram not in known:
+                novel += count
     return novel / max(1, total)
 
 
 def repetition(outputs: Sequence[str], language: str, n: int = 2) -> float:
-    """Share of the n-grams of outputs that have occurred before in the same output."""
+    """The fraction of the outputs' n-grams that have occurred before in the same output."""
     counts = [ngrams(units(output, language), n) for output in outputs]
     total = sum(count.total() for count in counts)
-    return (total - sum(map(len, counts))) / max(1, total)
+    distinct = sum(len(count) for count in counts)
+    return (total - distinct) / max(1, total)
 
 
 def length_ratio(outputs: Sequence[str], references: Sequence[str], language: str) -> float:
-    """How long outputs are, all together, for each unit of the references."""
-    found, gold = (sum(len(units(text, language)) for text in texts) for texts in (outputs, references))
+    """The length of all outputs divided by the length of all references, in units."""
+    found = sum(len(units(text, language)) for text in outputs)
+    gold = sum(len(units(text, language)) for text in references)
     return found / max(1, gold)
 
 
 def lead(text: str, length: int, language: str) -> str:
-    """The first words of a text, or without spaces between them its first characters: what a summary has to beat."""
+    """The first words of a text, or the first characters in a language without spaces: a baseline for summaries."""
     if is_unspaced(language):
         return "".join(CLUSTER_OR_SPACE.findall(text)[:length])
     return " ".join(text.split()[:length])
 
 
+# The scores that a `TextMetrics` can have, and of each the one that chooses the best checkpoint.
 SCORES: dict[str, Callable[[Sequence[str], Sequence[str], str], dict[str, float]]] = {
     "bleu": bleu,
     "rouge": rouge,
@@ -137,7 +160,7 @@ MONITORS = {"bleu": "bleu", "rouge": "rougeL", "keywords": "keyword_f1"}
 
 
 class Written(NamedTuple):
-    """What a model wrote for a pair, the `row`-th of its split."""
+    """What a model wrote for the pair at position `row` of its split."""
 
     row: int
     pair: Pair
@@ -145,11 +168,13 @@ class Written(NamedTuple):
 
 
 class TextMetrics(Metric):
-    """Scores of written texts, and perplexity, over batches and under DDP over processes: there, all must ask together.
+    """Scores of generated texts and perplexity, over batches and over processes.
+
+    With several processes, all must call `compute` and `written` together.
 
     Args:
         metric: a key of `SCORES`.
-        language: of the texts, a tag of BCP 47.
+        language: the language of the texts, a tag of BCP 47.
 
     Raises:
         ZooError: the language is unknown.
@@ -159,55 +184,71 @@ class TextMetrics(Metric):
     # Its scores differ in their direction: see `zoo.metrics.display`.
     higher_is_better = None
     full_state_update = False
+    # torchmetrics' Perplexity would read logits (B, T, V) once more; the loss has their log-likelihood already.
+    nll: Tensor  # (), summed over all target tokens
+    tokens: Tensor  # ()
 
     def __init__(self, metric: str, language: str):
         super().__init__()
-        primary_language(language)  # refuses what it does not know now, not after an epoch
-        self.metric, self.language = metric, language
+        # Refuses an unknown language now, not after an epoch.
+        primary_language(language)
+        self.metric = metric
+        self.language = language
         self._written: list[Written] = []
         self.add_state("nll", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("tokens", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, written: Sequence[Written], nll: Tensor, lengths: Tensor) -> None:
-        """Counts a batch: what was written, the mean negative log-likelihood of its targets, their lengths `(B,)`."""
+    def update(self, written: Sequence[Written], nll: Tensor, target_lengths: Tensor) -> None:
+        """Counts a batch.
+
+        Args:
+            written: what was written.
+            nll: the mean negative log-likelihood of a target token, `()`.
+            target_lengths: tokens of the targets, their ends included, `(B,)`.
+        """
         self._written += written
-        self.nll += nll.double() * lengths.sum()
-        self.tokens += lengths.sum()
+        self.nll += nll.double() * target_lengths.sum()
+        self.tokens += target_lengths.sum()
 
     def reset(self) -> None:
         super().reset()
         self._written = []
 
     def compute(self) -> dict[str, Tensor]:
-        """The scores of the metric, each between 0 and 1; `loss`, and its exponential, `perplexity`."""
+        """The scores of the metric, each between 0 and 1; the `loss`, and `perplexity`, its exponential."""
         written = self.written()
-        outputs, references = [w.output for w in written], [w.pair.target for w in written]
+        outputs = [one.output for one in written]
+        references = [one.pair.target for one in written]
         scores = SCORES[self.metric](outputs, references, self.language)
         loss = (self.nll / self.tokens.clamp(min=1)).float()
-        return {
-            **{name: loss.new_tensor(score) for name, score in scores.items()},
-            "loss": loss,
-            "perplexity": loss.exp(),
-        }
+        tensors = {name: loss.new_tensor(score) for name, score in scores.items()}
+        return tensors | {"loss": loss, "perplexity": loss.exp()}
 
     def written(self) -> list[Written]:
         """What all processes wrote, in the order of the split."""
         parts = [self._written]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts = [None] * torch.distributed.get_world_size()
+            parts = [[]] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(parts, self._written)
         return sorted(chain.from_iterable(parts))
+
+
+def _keywords(text: str) -> set[str]:
+    words = {word.strip() for word in SEPARATORS.split(composed(text))}
+    return words - {""}
 
 
 def _f1(matched: int, found: int, gold: int) -> float:
     return 2 * matched / (found + gold) if found + gold else 0.0
 
 
-def _common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest common subsequence."""
+def _longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
+    """Its length. `row[j]` is that of what was read of `a` and the first j tokens of `b`."""
     row = [0] * (len(b) + 1)
     for token in a:
         diagonal = 0
         for j, other in enumerate(b, 1):
-            diagonal, row[j] = row[j], diagonal + 1 if token == other else max(row[j], row[j - 1])
+            above = row[j]
+            row[j] = diagonal + 1 if token == other else max(above, row[j - 1])
+            diagonal = above
     return row[-1]

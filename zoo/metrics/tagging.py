@@ -1,12 +1,15 @@
-"""The scores of a tagger over real tokens: of tags, of words that training never had, of sentences, of spans.
+"""Scores of a tagger over real tokens: of tags, unknown words, sentences and spans.
 
-Shapes: B rows, T time steps, K tags. Rows are padded on the right to T. A gold id of K is a tag that training
-never had: no prediction can be right there. In the counts such tags share one row, `UNSEEN`.
+Shapes: B sentences, T tokens, K tags. Sentences are padded on the right to T. A gold id of K is a tag that training
+never had: no prediction is right there, and all such tags share one row of the counts, `UNSEEN`.
+
+This row has no counterpart in torchmetrics, whose confusion matrices are square, and neither have spans: the counts
+here are our own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -15,13 +18,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from zoo.masks import padding_mask
-from zoo.text.tag_schemes import spans
+from zoo.text.tag_schemes import Span, spans
 
 UNSEEN = "<unseen>"
 
 
 class LabelScore(NamedTuple):
-    """The score of one label (of tokens, spans or texts). `support` is how often it occurs in gold."""
+    """The score of one label of tokens, spans or texts; `support` is how often it occurs in gold."""
 
     label: str
     precision: float
@@ -31,41 +34,50 @@ class LabelScore(NamedTuple):
 
 
 class TaggingMetrics(Metric):
-    """Counts over batches and, under DDP, over processes: there, all ranks must ask for an answer together.
+    """Counts over batches and over processes; with several processes, all must call `compute` and the others together.
 
     Args:
-        tags: the K tags, in the order of their ids.
-        scheme: one of `text.tag_schemes.SCHEMES` where tags mark spans, which are then scored too. Spans are strict:
-            label and both ends must be right, and what breaks the scheme is no span.
+        tags: the K tags in the order of their ids.
+        scheme: one of `zoo.text.tag_schemes.SCHEMES` if tags mark spans, which are then scored too; otherwise None.
+            Spans are strict: the label and both ends must be right, and tags that break the scheme form no span.
 
     Raises:
-        ValueError: the scheme is unknown, or a tag cannot belong to it.
+        ZooError: the scheme is unknown, or a tag does not belong to it.
     """
 
     is_differentiable = False
     higher_is_better = True
     full_state_update = False
+    tag_counts: Tensor  # (K+1, K)
+    unknown_counts: Tensor  # (2,) correct and all
+    sentence_counts: Tensor  # (2,) correct and all
+    span_counts: Tensor  # (labels + 1, 3) matched, predicted and gold
+    stray_counts: Tensor  # (2,) predicted and gold
 
-    def __init__(self, tags: Sequence[str], scheme: str | None = None) -> None:
+    def __init__(self, tags: Sequence[str], scheme: str | None = None):
         super().__init__()
         self.tags = list(tags)
         self.scheme = scheme
-        shapes = {"tag_counts": (len(tags) + 1, len(tags)), "unknown_counts": (2,), "sentence_counts": (2,)}
+        self._add_counts("tag_counts", len(tags) + 1, len(tags))
+        self._add_counts("unknown_counts", 2)
+        self._add_counts("sentence_counts", 2)
         if scheme is not None:
-            spans(self.tags, scheme)  # refuses what is not of the scheme now, not in the middle of an epoch
+            # Refuses tags that are not of the scheme now, not in the middle of an epoch.
+            spans(self.tags, scheme)
             self.labels = list(dict.fromkeys(tag.partition("-")[2] for tag in tags if tag != "O"))
-            shapes["span_counts"] = (len(self.labels) + 1, 3)
-            shapes["stray_counts"] = (2,)
-        for name, shape in shapes.items():
-            self.add_state(name, torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
+            self._add_counts("span_counts", len(self.labels) + 1, 3)
+            self._add_counts("stray_counts", 2)
+
+    def _add_counts(self, name: str, *shape: int) -> None:
+        self.add_state(name, torch.zeros(shape, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, predicted: Tensor, gold: Tensor, lengths: Tensor, unknown: Tensor) -> None:
-        """Count a batch. What stands at padding is never looked at.
+        """Counts a batch. Values at padding are ignored.
 
         Args:
-            predicted: ids of tags, 0..K-1, `(B, T)`.
-            gold: ids of tags, 0..K, `(B, T)`.
-            lengths: real tokens of each row, at least 1, `(B,)`.
+            predicted: tag ids 0..K-1, `(B, T)`.
+            gold: tag ids 0..K, `(B, T)`.
+            lengths: real tokens of each sentence, at least 1, `(B,)`.
             unknown: True at words that training never had, `(B, T)`.
         """
         real = padding_mask(lengths, gold.shape[1])  # (B, T)
@@ -74,45 +86,47 @@ class TaggingMetrics(Metric):
         self.tag_counts += torch.bincount(cells, minlength=self.tag_counts.numel()).view_as(self.tag_counts)
         unknown = unknown & real
         self.unknown_counts += torch.stack([(correct & unknown).sum(), unknown.sum()])
-        right_rows = (correct | ~real).all(1)  # (B,)
-        self.sentence_counts += torch.stack([right_rows.sum(), torch.ones_like(right_rows).sum()])
+        all_correct = (correct | ~real).all(1)  # (B,)
+        self.sentence_counts += torch.stack([all_correct.sum(), torch.ones_like(all_correct).sum()])
         if self.scheme is not None:
-            counted, stray = self._count_spans(predicted, gold, lengths)
+            counted, stray = self._count_spans(predicted, gold, lengths, scheme=self.scheme)
             self.span_counts += counted.to(self.span_counts.device)
             self.stray_counts += stray.to(self.stray_counts.device)
 
     def compute(self) -> dict[str, Tensor]:
         """All scores, each a scalar in 0..1.
 
-        `accuracy` is of tokens; `unknown_accuracy` of words that training never had, where there are any;
-        `sentence_accuracy` of sentences with no wrong tag; `macro_f1` the mean F1 of the tags in gold, the
-        unseen as one more. With a scheme, `span_precision`, `span_recall` and `span_f1` over all spans.
+        `accuracy` is over tokens; `unknown_accuracy` is over words that training never had, if there are any;
+        `sentence_accuracy` is the fraction of sentences without a wrong tag; `macro_f1` is the mean F1 of the tags in
+        gold, with unseen tags as one more. With a scheme, `span_precision`, `span_recall` and `span_f1` are over all
+        spans.
         """
-        right = self.tag_counts.diagonal().sum()
+        correct = self.tag_counts.diagonal().sum()
         _, _, f1 = precision_recall_f1(*_matched_predicted_gold(self.tag_counts))
-        scores = {"accuracy": ratio(right, self.tag_counts.sum())}
-        if self.unknown_counts[1]:  # of no words there is no share: 0 would read as all wrong
+        scores = {"accuracy": ratio(correct, self.tag_counts.sum())}
+        # The accuracy over no words does not exist: 0 would say that all were wrong.
+        if self.unknown_counts[1]:
             scores["unknown_accuracy"] = ratio(*self.unknown_counts)
         scores["sentence_accuracy"] = ratio(*self.sentence_counts)
         scores["macro_f1"] = ratio(f1.sum(), (self.tag_counts.sum(1) > 0).sum())
         if self.scheme is not None:
-            names = ("span_precision", "span_recall", "span_f1")
-            scores |= dict(zip(names, precision_recall_f1(*self.span_counts.sum(0)), strict=True))
+            precision, recall, span_f1 = precision_recall_f1(*self.span_counts.sum(0))
+            scores |= {"span_precision": precision, "span_recall": recall, "span_f1": span_f1}
         return scores
 
     def per_tag(self) -> list[LabelScore]:
-        """A score for each tag, in the order of their ids; then `UNSEEN`, if gold had any."""
-        return _table(self.tags, *_matched_predicted_gold(self.confusion()))
+        """A score for each tag in the order of their ids, and for `UNSEEN` if gold has such tags."""
+        return _label_scores(self.tags, *_matched_predicted_gold(self.confusion()))
 
     def per_span_label(self) -> list[LabelScore]:
-        """A score for each label of spans; then `UNSEEN`, if gold had any. Empty without a scheme."""
+        """A score for each label of spans, and for `UNSEEN` if gold has such tags; empty without a scheme."""
         if self.scheme is None:
             return []
         with self.sync_context():
-            return _table(self.labels, *self.span_counts.unbind(1))
+            return _label_scores(self.labels, *self.span_counts.unbind(1))
 
     def stray_tokens(self) -> tuple[int, int]:
-        """Tokens, predicted and gold, whose tags break the scheme and so are in no span. (0, 0) without a scheme."""
+        """How many tokens, predicted and gold, are in no span because their tags break the scheme."""
         if self.scheme is None:
             return 0, 0
         with self.sync_context():
@@ -120,59 +134,74 @@ class TaggingMetrics(Metric):
         return predicted, gold
 
     def confusion(self) -> Tensor:
-        """How often each gold tag (row, the last `UNSEEN`) was given each predicted (column), `(K+1, K)`."""
+        """How often each gold tag (row, `UNSEEN` last) was predicted as each tag (column), `(K+1, K)`."""
         with self.sync_context():
             return self.tag_counts.clone()
 
     def worst_confusions(self, n: int) -> list[tuple[str, str, int]]:
-        """The n most frequent mistakes, as (gold tag, predicted tag, count)."""
+        """The n most frequent mistakes: gold tag, predicted tag and count."""
         counts = self.confusion().cpu()
         counts.fill_diagonal_(0)
         names = [*self.tags, UNSEEN]
         mistakes = [(names[i], self.tags[j], int(counts[i, j])) for i, j in counts.nonzero().tolist()]
         return sorted(mistakes, key=lambda mistake: -mistake[2])[:n]
 
-    def _count_spans(self, predicted: Tensor, gold: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def _count_spans(self, predicted: Tensor, gold: Tensor, lengths: Tensor, *, scheme: str) -> tuple[Tensor, Tensor]:
         """Matched, predicted and gold spans of each label `(labels + 1, 3)`, and stray tokens `(2,)`.
 
-        A run of unseen tags is one missed span of `UNSEEN`; to the tags around it, it is an `O`.
+        A run of unseen tags is one missed span of `UNSEEN`, which has a row of its own, whatever the labels are
+        called. To the tags around it, it is an `O`.
         """
-        rows = {label: [0, 0, 0] for label in self.labels}
-        unseen = [0, 0, 0]  # a row of its own, whatever the labels are called
-        stray = [0, 0]
+        counts = {label: [0, 0, 0] for label in self.labels}
+        unseen_spans = 0
+        stray_predicted = 0
+        stray_gold = 0
         names = [*self.tags, "O"]
-        for found, right, length in zip(predicted.tolist(), gold.tolist(), lengths.tolist(), strict=True):
-            sides = [[names[i] for i in found[:length]], [names[i] for i in right[:length]]]
-            in_found, in_gold = (set(spans(tags, self.scheme)) for tags in sides)
-            for side, (tags, counted) in enumerate(zip(sides, (in_found, in_gold), strict=True)):
-                inside = sum(span.end - span.start for span in counted)
-                stray[side] += len(tags) - tags.count("O") - inside
-            for column, counted in enumerate((in_found & in_gold, in_found, in_gold)):
-                for span in counted:
-                    rows[span.label][column] += 1
-            in_runs = groupby(right[:length], lambda i: i == len(self.tags))
-            unseen[2] += sum(is_unseen for is_unseen, _ in in_runs)
-        return torch.tensor([*rows.values(), unseen]), torch.tensor(stray)
+        for predicted_ids, gold_ids, length in zip(predicted.tolist(), gold.tolist(), lengths.tolist(), strict=True):
+            predicted_tags = [names[i] for i in predicted_ids[:length]]
+            gold_tags = [names[i] for i in gold_ids[:length]]
+            predicted_spans = set(spans(predicted_tags, scheme))
+            gold_spans = set(spans(gold_tags, scheme))
+            for column, found in enumerate((predicted_spans & gold_spans, predicted_spans, gold_spans)):
+                for span in found:
+                    counts[span.label][column] += 1
+            unseen_spans += _runs(gold_ids[:length], len(self.tags))
+            stray_predicted += _stray_tokens(predicted_tags, predicted_spans)
+            stray_gold += _stray_tokens(gold_tags, gold_spans)
+        return torch.tensor([*counts.values(), [0, 0, unseen_spans]]), torch.tensor([stray_predicted, stray_gold])
+
+
+def _runs(ids: Sequence[int], wanted: int) -> int:
+    """How many runs of one id there are."""
+    return sum(i == wanted for i, _ in groupby(ids))
+
+
+def _stray_tokens(tags: Sequence[str], found: Iterable[Span]) -> int:
+    """How many tags are neither `O` nor in a span."""
+    inside = sum(span.end - span.start for span in found)
+    return len(tags) - tags.count("O") - inside
 
 
 def _matched_predicted_gold(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of a confusion `(K+1, K)`, three times `(K+1,)`: nothing is ever predicted or matched as `UNSEEN`."""
+    """Three counts `(K+1,)` of a confusion `(K+1, K)`; the unseen tag is never predicted and never matched."""
     nothing = confusion.new_zeros(1)
-    matched, predicted = confusion.diagonal(), confusion.sum(0)
-    return torch.cat([matched, nothing]), torch.cat([predicted, nothing]), confusion.sum(1)
+    matched = torch.cat([confusion.diagonal(), nothing])
+    predicted = torch.cat([confusion.sum(0), nothing])
+    return matched, predicted, confusion.sum(1)
 
 
 def precision_recall_f1(matched: Tensor, predicted: Tensor, gold: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Precision, recall and F1 from counts."""
+    """Precision, recall and F1 of counts of any shape."""
     return ratio(matched, predicted), ratio(matched, gold), ratio(2 * matched, predicted + gold)
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """`part / whole`, and 0 of nothing: a NaN would spoil every mean that it enters."""
+    """`part / whole`, and 0 for 0 / 0: a NaN would spoil every mean that it enters."""
     return part / whole.clamp(min=1)
 
 
-def _table(names: list[str], matched: Tensor, predicted: Tensor, gold: Tensor) -> list[LabelScore]:
-    columns = [column.tolist() for column in (*precision_recall_f1(matched, predicted, gold), gold)]
-    rows = [LabelScore(*row) for row in zip([*names, UNSEEN], *columns, strict=True)]
-    return rows if rows[-1].support else rows[:-1]
+def _label_scores(names: Sequence[str], matched: Tensor, predicted: Tensor, gold: Tensor) -> list[LabelScore]:
+    precision, recall, f1 = precision_recall_f1(matched, predicted, gold)
+    columns = [column.tolist() for column in (precision, recall, f1, gold)]
+    scores = [LabelScore(*row) for row in zip([*names, UNSEEN], *columns, strict=True)]
+    return scores if scores[-1].support else scores[:-1]

@@ -212,14 +212,16 @@ class ZooModule(pl.LightningModule):
                     f"the argument {name} of {type(self).__name__} cannot be saved: expected numbers, strings, lists "
                     f"and dictionaries, got a {type(value).__name__} ({error})"
                 ) from error
-        arguments = {name: value for name, value in self.arguments.items() if name != "codec"}
+        arguments = self.arguments
+        # What the class was called with: a user's own class may have changed it on the way, or have made its own.
+        codec = arguments.pop("codec", {})
         config = {"class": type(self).__name__, "arguments": arguments}
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         if half:
             weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
             if any(value.isinf().any() for value in weights.values()):
                 raise ZooError("a weight is too large for fp16, which ends at 65504: save the model with half=False")
-        write_model(folder, config, self.codec.state, weights)
+        write_model(folder, config, codec, weights)
         return folder
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:

@@ -1,0 +1,66 @@
+"""Two processes report what one does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import ROOT, run, run_python
+
+TAGGER = ["--model.hidden_size=16", "--model.word_size=16", "--model.character_output=8", "--model.num_layers=1"]
+CLASSIFIER = ["--model.hidden_size=16", "--model.embedding_size=16"]
+TRANSLATOR = [
+    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention_size=16",
+    "--data.tokenizer=words", "--data.max_target=12",
+]  # fmt: skip
+FITS = [
+    ["pos_tagging", *TAGGER, "--out=tagger", "--trainer.max_epochs=2"],
+    ["spam", *CLASSIFIER, "--out=classifier", "--trainer.max_epochs=2"],
+    ["translation", *TRANSLATOR, "--out=translator", "--trainer.max_epochs=2"],
+]
+PATH = f"{ROOT}:{Path(__file__).parent}"  # where a fresh Python finds this project and `two_processes.py`
+HALF = "--trainer.precision=bf16-mixed"
+# Batches of unequal numbers of tokens, and in fp32 nothing excuses a difference.
+EXACT = ["spam", "test", "--model=classifier", "--trainer.precision=32-true", "--data.max_tokens=100"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """A folder with a run of each task on two processes, and in `exact.json` the scores of `EXACT`."""
+    folder = tmp_path_factory.mktemp("two_processes")
+    commands = [*([*fit, HALF] for fit in FITS), EXACT]
+    # All in one launch: two Pythons that import torch and Lightning take eight seconds.
+    done = run_python("-m", "two_processes", json.dumps(commands), cwd=folder, env={"PYTHONPATH": PATH})
+    (folder / "exact.json").write_text(done.stdout.splitlines()[-1])
+    return folder
+
+
+@pytest.mark.parametrize(
+    "recipe, name, rounded",
+    [
+        ("pos_tagging", "tagger", {"loss": 2e-2}),
+        ("spam", "classifier", {"loss": 2e-2, "ece": 2e-2, "average_precision": 2e-2, "auroc": 2e-2}),
+        ("translation", "translator", {"loss": 2e-2, "perplexity": 2e-2}),
+    ],
+    ids=["tagging", "classification", "translation"],
+)
+def test_scores_are_those_of_one_process(runs, recipe, name, rounded):
+    """Up to roundings: other batches round otherwise in bf16, which moves probabilities and hardly a decision."""
+    facts = json.loads((runs / name / "metrics.json").read_text())
+    assert facts["processes"] == 2
+    one = json.loads(run(recipe, "test", "--model", name, HALF, cwd=runs).stdout)
+    assert one.keys() == facts["scores"].keys()
+    for score, value in one.items():
+        tolerance = rounded.get(score.removeprefix("test/"), 1e-6) * max(1.0, abs(value))
+        assert facts["scores"][score] == pytest.approx(value, abs=tolerance), score
+
+
+def test_scores_in_fp32_are_exactly_those_of_one_process(runs):
+    one = json.loads(run(*EXACT, cwd=runs).stdout)
+    assert json.loads((runs / "exact.json").read_text()) == pytest.approx(one, abs=1e-6)
+
+
+def test_outputs_of_all_processes_are_written_once(runs):
+    assert len((runs / "translator/outputs.jsonl").read_text("utf-8").splitlines()) == 20
+    assert "nrefs:1|case:mixed" in (runs / "translator/scores.txt").read_text()
