@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datamodules.base import CorpusDataModule
 from datamodules.catalog import CATALOG
+from datamodules.corpus import Corpus
 from datamodules.errors import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
 from datamodules.readers.tables import ENDINGS, FORMATS
@@ -165,7 +166,7 @@ class Seq2SeqDataModule(CorpusDataModule):
         return self._read[split]
 
     @property
-    def _corpus(self):
+    def _corpus(self) -> Corpus | None:
         return None if self.own_files else CATALOG.get(self.dataset)
 
     @property
@@ -224,9 +225,9 @@ class Seq2SeqDataModule(CorpusDataModule):
             source_words,
             target_words,
             tokenizer=self.tokenizer,
-            source_sentencepiece_model=source_model,
-            target_sentencepiece_model=target_model,
-            stop_words=self.stop_words,
+            source_sentencepiece_model=tuple(source_model),
+            target_sentencepiece_model=tuple(target_model),
+            stop_words=tuple(self.stop_words),
             lowercase=self.lowercase,
             language=language,
             unit=self._fit_unit(),
