@@ -7,15 +7,16 @@ import json
 import os
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import zoo
-from zoo.codecs import ClassificationCodec, TaggingCodec
+from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
 from zoo.errors import ZooError
-from zoo.models.options import CharacterOptions
+from zoo.models.options import POINTER_GENERATOR, CharacterOptions, SearchOptions
 
 FILES = ["config.json", "codec.json", "model.safetensors"]
 TEXTS = ["free prize now", "see you at home", "so it is"]
@@ -39,8 +40,14 @@ def classifier() -> zoo.TextClassifier:
 
 def writer() -> zoo.Seq2Seq:
     words = [*zoo.text.reversible.SPECIALS, *"free prize now see you at home so it is".split()]
-    options = {"encoder_size": 3, "decoder_size": 4, "embedding_size": 3, "attention_size": 3, "max_target": 5}
-    return zoo.Seq2SeqSummarizer(words, tokenizer="words", beam=1, **options)
+    return zoo.Seq2SeqSummarizer(
+        Seq2SeqCodec(words, tokenizer="words", max_target=5),
+        encoder_size=3,
+        decoder_size=4,
+        embedding_size=3,
+        attention=replace(POINTER_GENERATOR, size=3),
+        search=SearchOptions(beam=1),
+    )
 
 
 def damage_bytes(content: bytes, dice: random.Random) -> bytes:

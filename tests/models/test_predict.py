@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import zoo
-from zoo.codecs import ClassificationCodec, TaggingCodec
+from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
 from zoo.errors import ZooError
-from zoo.models.options import CharacterOptions
+from zoo.models.options import CharacterOptions, SearchOptions
 from zoo.text import PAD, UNKNOWN
 from zoo.text.reversible import SPECIALS
 
@@ -35,8 +35,8 @@ def classifier() -> zoo.TextClassifier:
 
 
 def writer(kind: type[zoo.Seq2Seq]) -> zoo.Seq2Seq:
-    sizes = dict(embedding_size=8, encoder_size=8, decoder_size=8, attention_size=8, max_target=4, beam=2)
-    return kind(PIECES, tokenizer="words", **sizes)
+    codec = Seq2SeqCodec(PIECES, tokenizer="words", max_target=4)
+    return kind(codec, embedding_size=8, encoder_size=8, decoder_size=8, search=SearchOptions(beam=2))
 
 
 MODELS = {

@@ -17,7 +17,7 @@ from recipes.runner.callbacks import Recorder
 from recipes.runner.flags import moving_average
 from recipes.runner.run_folder import RunFolder
 from zoo.models.base import warmup_then_constant, warmup_then_cosine
-from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
+from zoo.models.options import POINTER_GENERATOR, CharacterOptions, OptimizerOptions, RegularizationOptions
 
 BATCHES = 16  # of an epoch
 
@@ -44,8 +44,8 @@ def tagged(**options):
 
 def translated(**options):
     data = Seq2SeqDataModule("sample-phrases", tokenizer="words")
-    sizes = dict(embedding_size=4, encoder_size=4, decoder_size=4, tokenizer="words")
-    return zoo.Seq2Seq(data.source_words, **{**sizes, **options}), data
+    sizes = dict(embedding_size=4, encoder_size=4, decoder_size=4)
+    return zoo.Seq2Seq(data.codec, **{**sizes, **options}), data
 
 
 class Rates(Callback):
@@ -109,7 +109,7 @@ MODELS = {
     "adversarial classifier": lambda: classified(regularization={"adversarial": 0.1}),
     "tagger": lambda: tagged(),
     "crf": lambda: tagged(head="crf", regularization={"adversarial": 0.1}, language_model_weight=0.1),
-    "translator": lambda: translated(attention="additive", copy=True, coverage=True),
+    "translator": lambda: translated(attention=POINTER_GENERATOR),
 }
 
 

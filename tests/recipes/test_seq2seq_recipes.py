@@ -13,7 +13,7 @@ from test_recipes import interrupt, last_checkpoint
 from recipes.runner import run_folder as folder
 
 TINY = [
-    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention_size=16",
+    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention.size=16",
     "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",
 ]  # fmt: skip
 FILES = {
@@ -27,7 +27,11 @@ FILES = {
 @pytest.fixture(scope="module")
 def summarizer(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("summarizer")
-    args = ["--trainer.precision=32-true", "--model.coverage_after=20", "--model.learning_rate=0.02"]
+    args = [
+        "--trainer.precision=32-true",
+        "--model.attention.coverage_after=20",
+        "--model.optimizer.learning_rate=0.02",
+    ]
     run("summarization", "--out", "run", *TINY, *args, cwd=folder)
     return folder / "run"
 
@@ -58,8 +62,8 @@ def test_the_saved_model_is_the_tested_one(summarizer):
 # vectors that training has changed.
 COMPLETE = [
     *TINY, "--trainer.precision=32-true", "--trainer.max_epochs=3", "--data.max_tokens=40",
-    "--model.scheduled_sampling=0.3", "--model.coverage_after=150", "--data.stop_words=english",
-    "--data.vectors=v.txt", "--model.tune_vectors=true",
+    "--model.regularization.scheduled_sampling=0.3", "--model.attention.coverage_after=150",
+    "--data.stop_words=english", "--data.vectors=v.txt", "--model.tune_vectors=true",
 ]  # fmt: skip
 
 
@@ -124,8 +128,8 @@ def test_predict_keeps_order_and_empty_lines(summarizer):
         ("translation", ["--data.dataset=multi30"], "Did you mean multi30k"),
         ("translation", ["--data.source=fr"], "has no fr: known are de, en"),
         ("translation", ["--data.vocabulary_size=90000"], "is the largest possible number"),
-        ("translation", ["--model.attention=dot"], "additive, multiplicative, none"),
-        ("summarization", ["--model.attention=multiplicative"], "attention='additive'"),
+        ("translation", ["--model.attention.kind=dot"], "additive, multiplicative, none"),
+        ("summarization", ["--model.attention.kind=multiplicative"], "use the kind 'additive'"),
         ("summarization", ["--data.dataset=sample-en"], "for seq2seq there are"),
         ("summarization", ["predict", "--model=nowhere"], "nowhere"),
     ],

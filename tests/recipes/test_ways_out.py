@@ -14,7 +14,7 @@ import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from datamodules.errors import DataError
 from zoo.batches.classification import ClassificationInputs, Texts
-from zoo.codecs import ClassificationCodec, TaggingCodec
+from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import CELLS
@@ -22,6 +22,7 @@ from zoo.nn.cells import CELLS
 SPECIALS = ["<pad>", "<unk>"]
 TEXTS = ClassificationCodec(SPECIALS, ["a", "b"])
 SENTENCES = TaggingCodec(SPECIALS, SPECIALS, ["a"])
+PAIRS = Seq2SeqCodec([*SPECIALS, "<s>", "</s>"], tokenizer="words")
 HUGE = 10**6
 
 
@@ -41,9 +42,9 @@ def test_a_size_that_no_memory_holds_is_refused_before_it_is_allocated(cell):
         lambda: zoo.SequenceTagger(SENTENCES, hidden_size=HUGE),
         lambda: zoo.SequenceTagger(SENTENCES, embedding_size=10**12),
         lambda: zoo.SequenceTagger(SENTENCES, characters={"output_size": 2 * HUGE}),
-        lambda: zoo.Seq2Seq([*SPECIALS, "<s>", "</s>"], tokenizer="words", encoder_size=HUGE),
-        lambda: zoo.Seq2Seq([*SPECIALS, "<s>", "</s>"], tokenizer="words", decoder_size=HUGE),
-        lambda: zoo.Seq2Seq([*SPECIALS, "<s>", "</s>"], tokenizer="words", embedding_size=10**12),
+        lambda: zoo.Seq2Seq(PAIRS, encoder_size=HUGE),
+        lambda: zoo.Seq2Seq(PAIRS, decoder_size=HUGE),
+        lambda: zoo.Seq2Seq(PAIRS, embedding_size=10**12),
     ],
 )
 def test_so_is_every_size_of_a_model(make):
@@ -69,7 +70,7 @@ def test_a_budget_of_tokens_is_a_whole_number_from_one(wrong):
     tagger = zoo.SequenceTagger(SENTENCES, hidden_size=4, num_layers=1)
     classifier = zoo.TextClassifier(TEXTS, hidden_size=4)
     explained = zoo.TextClassifier(TEXTS, hidden_size=4, pooling="attention")
-    writer = zoo.Seq2Seq([*SPECIALS, "<s>", "</s>"], tokenizer="words", encoder_size=4, decoder_size=4)
+    writer = zoo.Seq2Seq(PAIRS, encoder_size=4, decoder_size=4)
     for work in (tagger.predict, classifier.predict, explained.explain, writer.predict, writer.sample):
         with pytest.raises(ZooError, match="expected max_tokens, .* as a whole number from 1, got"):
             work(["a text"], max_tokens=wrong)
