@@ -31,4 +31,5 @@ class StackedParameters(dict[str, Tensor]):
 
 def stacked_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """D linear layers at once: `x (D, ..., I)`, `weight (D, G, I)` and `bias (D, G)` -> `(D, ..., G)`."""
-    return torch.baddbmm(bias[:, None], x.flatten(1, -2), weight.transpose(1, 2)).unflatten(1, x.shape[1:-1])
+    y = torch.baddbmm(bias[:, None], x.flatten(1, -2), weight.transpose(1, 2))
+    return torch.unflatten(y, 1, x.shape[1:-1])
