@@ -18,6 +18,7 @@ from recipes.reports.json_text import json_text
 from recipes.runner.flags import add_search_flags, changed_search
 from recipes.runner.recipe import Recipe, Report
 from zoo.errors import ZooError
+from zoo.metrics.display import score_format
 from zoo.metrics.generation import (
     SCORES,
     TextMetrics,
@@ -82,12 +83,14 @@ class WritingReport(Report):
     def _table(self) -> str:
         width = max(map(len, self.scores["model"])) + 2
         head = f"{'':<{width}}" + "".join(f"{name:>10}" for name in self.scores) + "\n"
-        rows = [
-            f"{name:<{width}}" + "".join(f"{100 * scores[name]:>10.2f}" for scores in self.scores.values()) + "\n"
-            for name in self.scores["model"]
-        ]
-        unit, notes = "characters" if is_unspaced(self.metrics.language) else "words", ""
+        rows = []
+        for name in self.scores["model"]:
+            format = score_format(name)
+            values = "".join(f"{format.number(scores[name]):>10}" for scores in self.scores.values())
+            rows.append(f"{name:<{width}}{values}\n")
+        notes = ""
         if self.lead_length:
+            unit = "characters" if is_unspaced(self.metrics.language) else "words"
             notes = f"lead: the first {self.lead_length} {unit}, the best number of them on dev\n"
         if self.metrics.metric == "bleu":
             outputs = [composed(w.output) for w in self.written]

@@ -25,6 +25,7 @@ from recipes.runner.run_folder import RunFolder, run_folder
 from recipes.runner.trainer import check_shares, check_trainer, fitting
 from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
 from zoo.errors import ZooError
+from zoo.metrics.display import higher_is_better
 
 
 class TrainingCLI(LightningCLI):
@@ -135,7 +136,7 @@ class TrainingCLI(LightningCLI):
             self.folder.checkpoints,
             filename="best",
             monitor=self.model.monitor,
-            mode="max",
+            mode="max" if higher_is_better(self.model.monitor) else "min",
             enable_version_counter=False,
         )
         # After every epoch: with `save_last` above it would be after those alone that were the best.

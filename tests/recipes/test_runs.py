@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shlex
 import signal
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from jsonargparse import Namespace
 
 from recipes import pos_tagging, spam
+from recipes.runner.callbacks import best_row
 from recipes.runner.checkpoints import WholeCheckpoints
 from recipes.runner.cli import main
 from recipes.runner.flags import TrainingCLI
@@ -28,6 +30,7 @@ from recipes.runner.permissions import UNSAVED, permissions, without_permissions
 from recipes.runner.run_folder import FILES
 from recipes.runner.training import train
 from recipes.runner.wandb_run import MODES, UNASKED, wandb_mode
+from zoo import TextClassifier
 from zoo.errors import ZooError
 
 TINY = [
@@ -343,6 +346,27 @@ def test_the_table_of_a_training_is_its_output_and_json_that_of_a_test(finished,
     main(spam.RECIPE, ["test", f"--model={finished}"])
     printed = capsys.readouterr()
     assert json.loads(printed.out) and "test/accuracy" in printed.err
+
+
+def test_a_score_that_is_better_when_lower_is_minimised_and_printed_as_a_plain_number(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(TextClassifier, "monitor", property(lambda _: "val/loss", lambda *_: None), raising=False)
+    # A learning rate this high makes the losses of the epochs differ.
+    args = [f"--out={tmp_path / 'run'}", *TINY, "--trainer.max_epochs=4", "--model.learning_rate=2", "--ema=0"]
+    train(spam.RECIPE, args, test=False)
+    printed = capsys.readouterr()
+    last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    losses = [row["val/loss"] for row in last["callbacks"]["Recorder"]["rows"]]
+    assert min(losses) < max(losses)
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert facts["best_dev"] == {"val/loss": min(losses)}
+    assert facts["scores"]["val/loss"] == pytest.approx(min(losses), abs=1e-5)
+    assert f"val/loss {losses[0]:.4f}  " in printed.err and f" {min(losses):.4f} │" in printed.out
+
+
+@pytest.mark.parametrize("monitor, best", [("val/f1", 2), ("val/loss", 1)])
+def test_the_best_row_is_the_first_of_the_best_score(monitor, best):
+    rows = [{"epochs": epochs, monitor: value} for epochs, value in enumerate([math.nan, 0.1, 0.9, 0.9, 0.1])]
+    assert best_row(rows, monitor)["epochs"] == best
 
 
 # W&B
