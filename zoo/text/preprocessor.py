@@ -74,7 +74,8 @@ class Preprocessor:
         self._max_length = max_length
         self._kept = TRUNCATIONS[truncate](max_length)
         self._beginning = [START] if start else []
-        self._filled = FILLS[fill]
+        # The name and not the function: a model that is pickled takes this object with it.
+        self._fill = fill
         self._instead_of_nothing = EMPTIES[empty]
 
     def split(self, text: str) -> list[str]:
@@ -93,7 +94,7 @@ class Preprocessor:
         if missing < 0:
             head, tail = self._kept
             return tokens[:head] + tokens[len(tokens) - tail :]
-        before, after = self._filled(missing)
+        before, after = FILLS[self._fill](missing)
         tokens = [FILLING] * before + tokens + [FILLING] * after
         return tokens or list(self._instead_of_nothing)
 
