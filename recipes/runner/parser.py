@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NoReturn
 
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
@@ -57,6 +57,11 @@ class Parser(LightningArgumentParser):
             close = close or [flag for flag in flags if flag.startswith(word.split(".")[0] + ".")][:3]
             message += f"\nknown flags like {word}: {', '.join(close) or 'none'}; --help lists all"
         return message
+
+
+def one_of(values: Iterable[str]) -> Any:  # a type that no checker can know, as it is made here
+    """The type of a flag that takes one of these values."""
+    return Literal[*values]
 
 
 def one_line(message: str) -> str:

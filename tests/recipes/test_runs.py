@@ -193,7 +193,7 @@ def test_a_config_replaces_neither_model_nor_data(evil, part):
 
 def test_a_class_that_is_not_trusted_is_named_with_the_way_out(evil):
     path = config_of(evil / "config.yaml", {"trainer": {"callbacks": [{"class_path": "evil_module.Evil"}]}})
-    with pytest.raises(ZooError, match="names evil_module.Evil, .*: if you trust it add --trust evil_module.Evil$"):
+    with pytest.raises(ZooError, match="names evil_module.Evil, .*: if you trust it, add --trust evil_module.Evil$"):
         fit(evil / "run", "--config", path)
 
 
@@ -204,6 +204,32 @@ def test_a_class_that_the_command_names_is_trusted_and_must_be_named_again(evil)
     cli = TrainingCLI(spam.RECIPE, ["--config", path, "--trust=trusted_module.Evil", "--out=other"], test=False)
     assert [type(callback).__name__ for callback in cli.trainer.callbacks].count("Evil") == 1
     assert shlex.split(cli.resume_command)[3:] == ["--out", "other", "--resume", "--trust", "trusted_module.Evil"]
+
+
+def test_trust_holds_wherever_it_stands_and_is_not_abbreviated(evil):
+    path = config_of(evil / "config.yaml", {"trainer": {"callbacks": ["trusted_module.Evil"]}})
+    refused = [
+        (["--config", path, "--trust=another.Class"], "names trusted_module.Evil"),
+        (["--config", path, "--trus=trusted_module.Evil"], "names trusted_module.Evil"),
+        (
+            ["--trust=trusted_module.Evil,nonsense"],
+            "expected names of classes as --trust, .* got 'trusted_module.Evil,",
+        ),
+    ]
+    for flags, message in refused:
+        with pytest.raises(ZooError, match=message):
+            TrainingCLI(spam.RECIPE, flags, test=False)
+    assert not list(evil.glob("*.ran"))
+    TrainingCLI(spam.RECIPE, ["--config", path, "--trust", "os.path,trusted_module.Evil", "--out=run"], test=False)
+
+
+@pytest.mark.parametrize("name", ["resume", "overwrite"])
+@pytest.mark.parametrize("flags, value", [([], False), ([""], True), (["=true"], True), (["=false"], False)])
+def test_a_switch_needs_no_value(name, flags, value, monkeypatch):
+    monkeypatch.setattr(TrainingCLI, "before_instantiate_classes", lambda cli: None)
+    monkeypatch.setattr(TrainingCLI, "instantiate_classes", lambda cli: None)
+    cli = TrainingCLI(spam.RECIPE, [*(f"--{name}{flag}" for flag in flags), "--ema=0.5"], test=False)
+    assert cli.config[name] is value and cli.config.ema == 0.5
 
 
 # How a run ends, and goes on
