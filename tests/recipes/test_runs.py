@@ -133,17 +133,21 @@ def test_what_is_saved_of_settings_holds_no_permission_and_the_rest(settings):
 # Code in a shared folder
 
 
+# A class that is once imported stays known to the parser: each test that trusts one has a module of its own.
+EVIL_MODULES = ("evil_module", "evil", "config", "trusted_module", "later_module")
+
+
 @pytest.fixture
 def evil(tmp_path, monkeypatch) -> Path:
     """A folder with modules that note when somebody imports them, as a shared folder may have them."""
     code = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\n"
     code += "from pytorch_lightning.callbacks import Callback\nclass Evil(Callback): pass\n"
-    for name in ("evil_module", "evil", "config", "trusted_module"):
+    for name in EVIL_MODULES:
         (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    for name in ("evil_module", "evil", "config", "trusted_module"):
+    for name in EVIL_MODULES:
         sys.modules.pop(name, None)
 
 
@@ -207,20 +211,18 @@ def test_a_class_that_the_command_names_is_trusted_and_must_be_named_again(evil)
 
 
 def test_trust_holds_wherever_it_stands_and_is_not_abbreviated(evil):
-    path = config_of(evil / "config.yaml", {"trainer": {"callbacks": ["trusted_module.Evil"]}})
+    path = config_of(evil / "config.yaml", {"trainer": {"callbacks": ["later_module.Evil"]}})
+    not_trusted = "names later_module.Evil"
     refused = [
-        (["--config", path, "--trust=another.Class"], "names trusted_module.Evil"),
-        (["--config", path, "--trus=trusted_module.Evil"], "names trusted_module.Evil"),
-        (
-            ["--trust=trusted_module.Evil,nonsense"],
-            "expected names of classes as --trust, .* got 'trusted_module.Evil,",
-        ),
+        (["--config", path, "--trust=another.Class"], not_trusted),
+        (["--config", path, "--trus=later_module.Evil"], not_trusted),
+        (["--trust=later_module.Evil,nonsense"], "expected names of classes as --trust, .* got 'later_module.Evil,"),
     ]
     for flags, message in refused:
         with pytest.raises(ZooError, match=message):
             TrainingCLI(spam.RECIPE, flags, test=False)
     assert not list(evil.glob("*.ran"))
-    TrainingCLI(spam.RECIPE, ["--config", path, "--trust", "os.path,trusted_module.Evil", "--out=run"], test=False)
+    TrainingCLI(spam.RECIPE, ["--config", path, "--trust", "os.path,later_module.Evil", "--out=run"], test=False)
 
 
 @pytest.mark.parametrize("name", ["resume", "overwrite"])
