@@ -72,7 +72,8 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     data |= {"tokenizer": TOKENIZERS[arguments.dataset], "max_length": arguments.max_length}
     ours = {"data": data, "threads": arguments.threads}
     for name, precision in PRECISIONS.items():
-        sizes = SIZES | {"pooling": "last", "token_dropout": 0.0}  # as the others
+        # As the others: the last states, and no token dropout.
+        sizes = SIZES | {"pooling": "last", "regularization": {}}
         training = common | {"sizes": sizes, "precision": precision}
         workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_classifier.py")
         with_trainer = training | {"folder": str(scratch / name)}

@@ -21,7 +21,7 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
 def is_traced() -> bool:
     """Whether operations are recorded to run on other inputs later: when compiling, exporting or tracing."""
     # torch's stubs leave this function of torch.jit out.
-    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return torch.compiler.is_compiling() or tracing
 
 

@@ -14,7 +14,7 @@ class Options:
     """Base of the frozen dataclasses that group a constructor's options.
 
     Hyperparameters are kept as plain mappings. So a constructor takes both, and calls `of`. It is a dataclass itself:
-    only then does jsonargparse make a flag of each field.
+    only then does the command line have a flag for each field.
     """
 
     @classmethod

@@ -31,8 +31,8 @@ def ids(data: ClassificationDataModule) -> dict:
     datasets = {"train": data.train_dataloader().dataset, "test": data.test_dataloader().dataset}
     return {
         split: {
-            "texts": [dataset[[row]].word_ids[0].tolist() for row in range(len(dataset))],
-            "labels": dataset[range(len(dataset))].labels.tolist(),
+            "texts": [dataset[[row]].inputs.word_ids[0].tolist() for row in range(len(dataset))],
+            "labels": dataset[range(len(dataset))].gold.tolist(),
         }
         for split, dataset in datasets.items()
     }
@@ -51,11 +51,11 @@ def train_in_a_loop(
         loader.sampler.set_epoch(epoch)
         for batch in loader:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
-                loss = model.loss(model(batch), batch.labels)
+                loss = model.loss(model(batch.inputs), batch.gold)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            pace.step(len(batch.lengths))
+            pace.step(len(batch.rows))
     turns.give(**pace.result)
 
 
@@ -66,7 +66,7 @@ def classify(texts: list[str], folder: str, precision: str) -> dict:
         started = perf_counter()
         results = classifier.predict(texts)
         seconds = perf_counter() - started
-    return {"seconds": {"": seconds}, "labels": classifier.labels.ids(result["label"] for result in results)}
+    return {"seconds": {"": seconds}, "labels": classifier.codec.labels.ids(result["label"] for result in results)}
 
 
 def main() -> None:
@@ -80,14 +80,13 @@ def main() -> None:
         lstm_zoo=VERSIONS,
         texts_per_step=len(data.texts("train")) / len(data.train_dataloader()),
         tokens_per_step=data.budget,
-        words=len(data.vocabulary),
-        labels=len(data.labels),
+        words=len(data.codec.vocabulary),
+        labels=len(data.codec.labels),
         corpus=ids(data),
     )
-    options = {"tokenizer": data.tokenizer, "max_length": data.max_length}
-    model = TextClassifier(data.vocabulary, data.labels, **options, **settings["training"].pop("sizes"))
+    model = TextClassifier(data.codec, **settings["training"].pop("sizes"))
     if settings["trainer"]:
-        train(turns, model, data, lambda batch: len(batch.lengths), **settings["training"])
+        train(turns, model, data, lambda batch: len(batch.rows), **settings["training"])
     else:
         train_in_a_loop(turns, model, data, **settings["training"])
     while True:

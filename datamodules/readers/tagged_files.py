@@ -1,9 +1,11 @@
-"""Which format a file of tagged sentences has, and its sentences.
+"""Files of sentences with a tag for each word: CoNLL-U, columns or JSON Lines, whichever the file is.
 
-The ending tells, and where it does not, the first line that is no comment: `{` begins JSON Lines, ten columns between
-tabs of which the first is the number of a word are CoNLL-U, and all else is columns.
+The file's ending tells the format. Where it does not, the first line that is not a comment does: a line that begins
+with `{` is JSON Lines; ten columns separated by tabs, the first of them the number of a word, are CoNLL-U; everything
+else is columns.
 
-JSON Lines have a sentence a line, as `predict --format jsonl` writes them: `{"tokens": ["Go", "!"], "tags": [...]}`.
+JSON Lines have an object for each sentence, as `predict --format jsonl` writes them:
+`{"tokens": ["Go", "!"], "tags": ["VERB", "PUNCT"]}`.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
-from datamodules.readers.column_files import MAYBE_COMMENT, read_columns
+from datamodules.readers.column_files import POSSIBLE_COMMENT, read_columns
 from datamodules.readers.conllu import GLOBAL_COLUMNS, read_conllu
 from datamodules.readers.tables import read_rows
 from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
+from zoo.errors import shown
 
 FORMATS = ("conllu", "columns", "jsonl")
 ENDINGS = {
@@ -27,33 +30,40 @@ ENDINGS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-OTHERS = (".ann", ".csv", ".json", ".parquet", ".xml")  # what has these is none of the formats
+OTHER_ENDINGS = (".ann", ".csv", ".json", ".parquet", ".xml")  # files with these endings are in none of the formats
+DEFAULT_COLUMNS = {"conllu": "upos", "columns": "-1", "jsonl": "tags"}
 FIRST_ID = re.compile(r"1(-\d+)?|0\.1")
-STANDOFF = re.compile(r"T\d+\t\S+ \d+ \d+[\t;]")  # a line of brat's annotations
-GLUE = "/_|"  # what stands between a word and its tag where they are one piece
-ENOUGH = 2  # words: that all of them look like pieces is then no chance
-DEFAULTS = {"conllu": "upos", "columns": "-1", "jsonl": "tags"}
+STANDOFF = re.compile(r"T\d+\t\S+ \d+ \d+[\t;]")  # a line of annotations by brat
+JOINTS = "/_|"  # between a word and its tag, where both are one string
+# In a file with fewer words, it may be an accident that all of them look like a word joined with its tag.
+MIN_WORDS_TO_REFUSE_JOINED = 2
 
 
 def read_tagged(
     path: str | Path, column: str | None = None, *, format: str | None = None, word_column: str | None = None
 ) -> list[TaggedSentence]:
-    """The sentences of a file with their tags, and the line of each word.
+    """Reads the sentences of a file with their tags and line numbers.
+
+    >>> from datamodules import locate
+    >>> sentences = read_tagged(locate("sample-en")["dev"], "xpos")
+    >>> len(sentences), sentences[4].tags
+    (50, ('WDT', 'JJ', 'NN', '.'))
 
     Args:
         path: the file.
-        column: where the tags are: in CoNLL-U a column or a key inside one, in column files a number, in JSON Lines
-            a key; by default "upos", the last one, "tags".
-        format: one of `FORMATS`; by default what the file's ending or its first line tells.
-        word_column: where the words are, likewise; by default "form", the first that does not count them, "tokens".
+        column: the column of the tags: in CoNLL-U a name, or a key inside a column; in column files a number; in JSON
+            Lines a key. By default "upos", the last one, and "tags".
+        format: one of `FORMATS`; by default `format_of`.
+        word_column: likewise the column of the words. By default "form", the first one that does not count the words,
+            and "tokens".
 
     Raises:
-        DataError: the file is missing, malformed or of another format (file and line, what was expected), there is no
-            such column, or a sentence's words are withheld.
+        DataError: the file is missing, malformed (with its line and what was expected) or in another format; there is
+            no such column; or the words of a sentence are withheld.
     """
     guessed = format is None
     format = format or format_of(path)
-    column = column or DEFAULTS[format]
+    column = column or DEFAULT_COLUMNS[format]
     if format == "conllu":
         sentences = read_conllu(path, column, word_column or "form")
     elif format == "jsonl":
@@ -61,29 +71,29 @@ def read_tagged(
     else:
         sentences = read_columns(path, word_column, column)
         if guessed and word_column is None:
-            _refuse_pieces(sentences, path)
+            _refuse_joined(sentences, path)
     _refuse_withheld(sentences, path)
     return sentences
 
 
 def format_of(path: str | Path) -> str:
-    """The format of a file.
+    """The format of a file, by its ending or else by its first line that is not a comment.
 
     Raises:
-        DataError: its ending or its first line says that it is of another one; or the file is missing.
+        DataError: the ending or the line shows another format, or the file is missing.
     """
     name = Path(path).name.lower()
     for ending, format in ENDINGS.items():
         if name.endswith(ending):
             return format
-    if name.endswith(OTHERS):
+    if name.endswith(OTHER_ENDINGS):
         raise _other_format(path, f"a file that ends in {Path(name).suffix}")
     with open_text(path) as stream:
         for number, line in numbered(stream, str(path)):
             text = line.rstrip(LINE_END).removeprefix(MARK)
             if GLOBAL_COLUMNS.match(text):
                 return "conllu"
-            if not text.strip(" \t") or MAYBE_COMMENT.match(text):
+            if not text.strip(" \t") or POSSIBLE_COMMENT.match(text):
                 continue
             if STANDOFF.match(text):
                 raise _other_format(f"{path}:{number}", f"annotations beside a text: {text[:60]!r}")
@@ -95,33 +105,34 @@ def format_of(path: str | Path) -> str:
 
 
 def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = "tags") -> list[TaggedSentence]:
-    """The sentences of a JSON Lines file; those without a word are left out.
+    """Reads the sentences of a JSON Lines file. A sentence without a word is left out.
 
     Raises:
-        DataError: the file is missing or not in its format, or a sentence has not as many tags as words, or some that
-            are empty or no texts.
+        DataError: the file is missing or not in its format; or a sentence has more or fewer tags than words, or some
+            that are empty or not strings.
     """
     sentences = []
     for row in read_rows(path, (word_key, tag_key), format="jsonl"):
         here = f"{path}:{row.line}"
-        words = _texts(row.values[0], word_key, here)
-        tags = _texts(row.values[1], tag_key, here)
+        words = _strings(row.values[0], word_key, here)
+        tags = _strings(row.values[1], tag_key, here)
         if len(words) != len(tags):
             raise DataError(f"{here}: expected a tag for each of {len(words)} words, got {len(tags)} tags")
         if words:
-            sentences.append(TaggedSentence(words, tags, (row.line,) * len(words)))
+            sentences.append(TaggedSentence(words, tags, lines=(row.line,) * len(words)))
     if not sentences:
         raise DataError(f"{path}: expected sentences of words and their tags, got a file without a word")
     return sentences
 
 
-def _texts(value: object, key: str, here: str) -> tuple[str, ...]:
+def _strings(value: object, key: str, here: str) -> tuple[str, ...]:
+    """A list of strings, none of them empty."""
     if not isinstance(value, list):
-        raise DataError(f"{here}: expected a list of texts as {key!r}, got {repr(value)[:60]}")
+        raise DataError(f"{here}: expected a list of texts as {key!r}, got {shown(value)}")
     for item in value:
         if not isinstance(item, str) or not item:
-            hint = " Write the names of tags, not their numbers" if isinstance(item, int) else ""
-            raise DataError(f"{here}: expected texts that are not empty in {key!r}, got {repr(item)[:60]}.{hint}")
+            hint = ". Write the names of tags, not their numbers" if isinstance(item, int) else ""
+            raise DataError(f"{here}: expected texts that are not empty in {key!r}, got {shown(item)}{hint}")
     return tuple(value)
 
 
@@ -133,13 +144,18 @@ def _other_format(where: str | Path, got: str) -> DataError:
     )
 
 
-def _refuse_pieces(sentences: Sequence[TaggedSentence], path: str | Path) -> None:
-    """Lines of `word/TAG` split into columns where all are equally long: each word and each tag is then both."""
+def _refuse_joined(sentences: Sequence[TaggedSentence], path: str | Path) -> None:
+    """Refuses a file of `word/TAG`, a sentence a line.
+
+    Such a file looks like columns where all its sentences are equally long.
+    """
     words = [word for sentence in sentences for word in sentence.tokens]
     tags = [tag for sentence in sentences for tag in sentence.tags]
-    for glue in GLUE:
-        inside = re.compile(rf".+{re.escape(glue)}.+")
-        if len(words) >= ENOUGH and all(map(inside.fullmatch, words)) and all(map(inside.fullmatch, tags)):
+    if len(words) < MIN_WORDS_TO_REFUSE_JOINED:
+        return
+    for joint in JOINTS:
+        joined = re.compile(rf".+{re.escape(joint)}.+")
+        if all(map(joined.fullmatch, words)) and all(map(joined.fullmatch, tags)):
             first = sentences[0]
             raise DataError(
                 f"{path}:{first.lines[0]}: expected a word and its tag in columns, got pieces such as "
@@ -149,7 +165,7 @@ def _refuse_pieces(sentences: Sequence[TaggedSentence], path: str | Path) -> Non
 
 
 def _refuse_withheld(sentences: Sequence[TaggedSentence], path: str | Path) -> None:
-    """Treebanks of texts that may not be passed on have `_` in the place of each word."""
+    """Refuses a treebank whose text may not be passed on: each word is replaced by `_`."""
     for sentence in sentences:
         if len(sentence.tokens) > 1 and all(token == "_" for token in sentence.tokens):
             raise DataError(

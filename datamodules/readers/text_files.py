@@ -1,10 +1,11 @@
-"""From a file to numbered lines of text, for all readers: in UTF-8 or UTF-16, plain or compressed with gzip."""
+"""From a file to numbered lines of text, for all readers: UTF-8 or UTF-16, plain or compressed with gzip."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,77 +14,130 @@ from typing import TextIO
 
 from datamodules.errors import DataError
 
-LINE_END = "\r\n"
-MARK = "\ufeff"  # of byte order; `open_text` drops the first, and one in a later line is left over from files joined
+LINE_END = "\r\n"  # characters to strip; lines end at a line feed only
+# The byte-order mark. `open_text` drops the first one. One at the start of a later line remains from files that were
+# joined.
+MARK = "\ufeff"
+MAX_LINE = 1 << 28  # bytes; a gzip file of a few kilobytes can hold a line that fills the memory
 GZIP = b"\x1f\x8b"
 DAMAGED = (OSError, EOFError, zlib.error)  # what gzip raises for a file that was cut or changed
 SAMPLE = 4096  # bytes that show the encoding
-ZEROS = 16  # of them in every other place: no chance, but UTF-16
+MIN_ZEROS = 16  # zero bytes in every other place that cannot be an accident: the text is UTF-16
 
 
 @contextmanager
 def open_text(path: str | Path) -> Iterator[TextIO]:
-    """A file as a stream of text, whose lines end at line feeds alone.
+    """Opens a file as a stream of text whose lines end at line feeds only. Read it through `numbered`.
 
-    Its first bytes tell a gzip file, whatever its name is, and UTF-16 by its byte-order mark. All else is UTF-8.
+    The first bytes show whether the file is compressed with gzip, whatever its name is, and whether it is UTF-16 (by
+    its byte-order mark). Everything else is read as UTF-8.
 
     Raises:
-        DataError: the file cannot be opened, is no whole gzip file, or is in UTF-32, or in UTF-16 without the mark.
+        DataError: the file cannot be opened, is not a complete gzip file, or is in UTF-32, or in UTF-16 without the
+            mark.
     """
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path, "rb"))
-            if file.peek(len(GZIP)).startswith(GZIP):
-                file = stack.enter_context(gzip.open(file))
+            plain = stack.enter_context(open(path, "rb"))
+            is_gzip = plain.peek(len(GZIP)).startswith(GZIP)
+            file = stack.enter_context(gzip.open(plain)) if is_gzip else plain
             start = file.peek(SAMPLE)[:SAMPLE]
+            # A line is no longer than its file, if that is plain. The size of a pipe is 0.
+            is_limited = not is_gzip and 0 < os.fstat(plain.fileno()).st_size <= MAX_LINE
         except DAMAGED as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(f"{path}: expected a file to read, got: {reason}. Check the path") from error
-        stream = io.TextIOWrapper(file, encoding=_encoding(start, path), newline="\n")
+        content = file if is_limited else _LimitedLines(file)
+        stream = io.TextIOWrapper(content, encoding=_encoding(start, path), newline="\n")
         yield stack.enter_context(stream)
 
 
-def _encoding(start: bytes, path: str | Path) -> str:
-    """The encoding of a file that begins with these bytes."""
-    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        raise _other_encoding(path, "UTF-32", option="UTF-32")
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    # ASCII in UTF-16 is a zero in every other byte, and valid UTF-8.
-    first, second = start[::2].count(0), start[1::2].count(0)
-    if min(first, second) == 0 and max(first, second) >= max(ZEROS, len(start) // 4):
-        option = "UTF-16BE" if first else "UTF-16LE"
-        raise _other_encoding(path, "UTF-16 without a byte-order mark", option)
-    return "utf-8-sig"
-
-
-def _other_encoding(path: str | Path, name: str, option: str) -> DataError:
-    return DataError(f"{path}: expected UTF-8 text, got {name}. Convert the file: iconv -f {option} -t UTF-8 OLD > NEW")
-
-
 def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1.
+    """The lines of a stream with their numbers from 1; `name` is its file, for messages.
+
+    >>> from io import StringIO
+    >>> list(numbered(StringIO("one\\ntwo"), "a file"))
+    [(1, 'one\\n'), (2, 'two')]
 
     Raises:
-        DataError: a byte is not of the stream's encoding, or a gzip file was cut or changed; with the line.
+        DataError: a byte does not fit the stream's encoding, a gzip file was cut or changed, or a line of a stream of
+            `open_text` is longer than `MAX_LINE`. The message names the line.
     """
     number = 0
     try:
         for number, line in enumerate(stream, 1):
             yield number, line
+    # A stream reads and decodes its next block only when all lines of the last one have been handed out.
     except UnicodeDecodeError as error:
-        # A stream decodes its next block only when all lines of the last one have been handed out.
-        line = number + 1 + error.object[: error.start].count(b"\n")
+        bad_line = number + 1 + error.object[: error.start].count(b"\n")
         if error.encoding.startswith("utf-16"):
             raise DataError(
-                f"{name}:{line}: expected UTF-16 text, as its first bytes say, got: {error.reason}. "
+                f"{name}:{bad_line}: expected UTF-16 text, as its first bytes say, got: {error.reason}. "
                 "Save the file again, best as UTF-8"
             ) from error
         raise DataError(
-            f"{name}:{line}: expected UTF-8 text, got the byte 0x{error.object[error.start]:02x}. Convert the file: "
-            "iconv -f ENCODING -t UTF-8 OLD > NEW, where ENCODING is the old one, such as LATIN1 or GB18030"
+            f"{name}:{bad_line}: expected UTF-8 text, got the byte 0x{error.object[error.start]:02x}. Convert the "
+            "file: iconv -f ENCODING -t UTF-8 OLD > NEW, where ENCODING is the old one, such as LATIN1 or GB18030"
         ) from error
     except DAMAGED as error:
         raise DataError(
             f"{name}:{number + 1}: expected a whole file, got: {error}. It was cut or changed: copy or download it anew"
         ) from error
+    except _LineTooLong as error:
+        raise DataError(
+            f"{name}:{number + 1}: expected lines of at most {MAX_LINE:,} bytes, got a longer one. If it is an array "
+            "of JSON objects, write an object a line (JSON Lines); else check whether this is a file of text"
+        ) from error
+
+
+class _LineTooLong(Exception):
+    """A line is longer than `MAX_LINE`."""
+
+
+class _LimitedLines(io.BufferedIOBase):
+    """The bytes of a file, block by block, as long as its lines are not too long.
+
+    In UTF-16 the byte that is counted as a line feed may be half of another character. The limit then comes late.
+    """
+
+    # A text stream asks for this before each line; an attribute of the class answers fastest.
+    closed = False
+
+    def __init__(self, file: io.BufferedReader | gzip.GzipFile):
+        self.name: object = file.name
+        self._file = file
+        self._length = 0  # bytes of the current line
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, size: int = -1, /) -> bytes:
+        block = self._file.read1(size)
+        line_end = block.rfind(b"\n")
+        if line_end < 0:
+            self._length += len(block)
+            if self._length > MAX_LINE:
+                raise _LineTooLong
+        else:
+            self._length = len(block) - line_end - 1
+        return block
+
+
+def _encoding(start: bytes, path: str | Path) -> str:
+    """The encoding of a file, by the bytes at its start."""
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise _other_encoding(path, "UTF-32", option="UTF-32")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # In UTF-16 every other byte of ASCII text is zero. Such bytes are valid UTF-8 too.
+    zeros_at_even = start[::2].count(0)
+    zeros_at_odd = start[1::2].count(0)
+    zeros = max(zeros_at_even, zeros_at_odd)
+    if min(zeros_at_even, zeros_at_odd) == 0 and zeros >= max(MIN_ZEROS, len(start) // 4):
+        option = "UTF-16BE" if zeros_at_even else "UTF-16LE"
+        raise _other_encoding(path, "UTF-16 without a byte-order mark", option=option)
+    return "utf-8-sig"
+
+
+def _other_encoding(path: str | Path, name: str, *, option: str) -> DataError:
+    return DataError(f"{path}: expected UTF-8 text, got {name}. Convert the file: iconv -f {option} -t UTF-8 OLD > NEW")

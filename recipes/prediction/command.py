@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from jsonargparse import Namespace
 
 from datamodules import CATALOG
 from datamodules.readers.tables import ENDINGS, FORMATS, is_number
@@ -16,6 +16,7 @@ from recipes.prediction.inputs import TAGGED, Item, Source, format_by_ending
 from recipes.prediction.streams import CHUNK, stream
 from recipes.runner.evaluation import load_model
 from recipes.runner.origins import origin_of
+from recipes.runner.parser import Parser, one_of
 from recipes.runner.recipe import Recipe
 from zoo.errors import ZooError
 from zoo.hub.pretrained import list_pretrained
@@ -31,40 +32,34 @@ PRECISIONS: Mapping[str, torch.dtype | None] = {
 
 def prediction_parser(
     recipe: Recipe, description: str, pretrained: str, formats: Sequence[str], *, inputs: Sequence[str] = ()
-) -> argparse.ArgumentParser:
-    """The arguments of every `predict`: input, model, output, and where to compute.
+) -> Parser:
+    """The flags of every `predict`: input, model, output, and where to compute.
 
     Args:
         recipe: whose command it is.
         description: what it does.
         pretrained: the default model.
-        formats: of the output.
+        formats: formats of the output, the default first.
         inputs: formats of the input beside text and tables.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m recipes.{recipe.name} predict", description=description)
-    parser.add_argument("input", nargs="?", default="-", help="a file, - for standard input (default)")
-    which = f"name, model or run folder, checkpoint ({pretrained})"
-    parser.add_argument("--model", default=pretrained, help=which)
     kinds = ("text", *inputs, *(table for table in FORMATS if table not in inputs))
-    parser.add_argument(
-        "--input_format", choices=kinds, help="default: what the file's ending says, else a text a line"
-    )
-    where = "of a table: where the texts are, a name or a number (as in training, else text)"
-    parser.add_argument("--text_column", help=where)
-    header = "whether the first line of CSV or TSV names the columns (true, unless --text_column is a number)"
-    parser.add_argument("--header", choices=("true", "false"), help=header)
-    parser.add_argument("--format", choices=formats, default=None, help=f"of the output ({formats[0]})")
-    parser.add_argument("--output", default="-", help="a new file, - for standard output (default)")
-    parser.add_argument("--overwrite", action="store_true", help="the output may replace a file")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps, ... (a GPU where there is one)")
-    precision = "32-true, or faster and less exact"
-    parser.add_argument("--precision", choices=list(PRECISIONS), default="32-true", help=precision)
-    at_a_time = f"items that are read and answered at a time ({CHUNK}): fewer take less memory"
-    parser.add_argument("--batch_size", type=int, default=CHUNK, help=at_a_time)
+    parser = Parser(prog=f"python -m recipes.{recipe.name} predict", description=description, allow_abbrev=False)
+    add = parser.add_argument
+    add("input", nargs="?", type=str, default="-", help="A file, or - for standard input.")
+    add("--model", type=str, default=pretrained, help="A bundled model's name, a model or run folder, or a checkpoint.")
+    add("--input_format", type=one_of(kinds) | None, help="Default: by the file's ending; without one, a text a line.")
+    add("--text_column", type=str | None, help="The column of a table with the texts: its name, or its number from 0.")
+    add("--header", type=bool | None, help="Whether the first line of a CSV or TSV file names the columns.")
+    add("--format", type=one_of(formats) | None, help=f"The format of the output; {formats[0]} for texts.")
+    add("--output", type=str, default="-", help="A new file, or - for standard output.")
+    add("--overwrite", action="store_true", help="Let the output replace a file.")
+    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, ...; auto for a GPU if there is one.")
+    add("--precision", type=one_of(PRECISIONS), default="32-true", help="Half precision is faster and less exact.")
+    add("--batch_size", type=int, default=CHUNK, help="Items that are read and answered at a time.")
     return parser
 
 
-def source_of(options: argparse.Namespace, *, tokens: bool = False) -> Source:
+def source_of(options: Namespace, *, tokens: bool = False) -> Source:
     """The input that was asked for.
 
     Args:
@@ -74,12 +69,12 @@ def source_of(options: argparse.Namespace, *, tokens: bool = False) -> Source:
     format = options.input_format or format_by_ending(options.input, TAGGED if tokens else ENDINGS)
     columns, header = _text_columns(options, tokens)
     if options.header is not None:
-        header = options.header == "true"
+        header = options.header
     guessed = format is None
     return Source(options.input, format or "text", guessed=guessed, columns=columns, header=header, tokens=tokens)
 
 
-def _text_columns(options: argparse.Namespace, tokens: bool) -> tuple[list[str], bool | None]:
+def _text_columns(options: Namespace, tokens: bool) -> tuple[list[str], bool | None]:
     """Columns that may have the texts, and whether there is a header: as asked for, else as in the training."""
     if options.text_column is not None:
         return [options.text_column], None
@@ -95,7 +90,7 @@ def _text_columns(options: argparse.Namespace, tokens: bool) -> tuple[list[str],
     return [name for name in known if isinstance(name, str) and not is_number(name)], None
 
 
-def load_predictor(options: argparse.Namespace, recipe: Recipe) -> ZooModule:
+def load_predictor(options: Namespace, recipe: Recipe) -> ZooModule:
     """The model, on its device.
 
     Raises:
@@ -130,7 +125,7 @@ def warn_of_language(reference: str, chunk: Sequence[Item]) -> None:
 
 
 @contextmanager
-def computing(options: argparse.Namespace, model: ZooModule) -> Iterator[None]:
+def computing(options: Namespace, model: ZooModule) -> Iterator[None]:
     """The precision that was asked for, inside."""
     dtype = PRECISIONS[options.precision]
     with torch.autocast(model.device.type, dtype, enabled=dtype is not None):
@@ -138,7 +133,7 @@ def computing(options: argparse.Namespace, model: ZooModule) -> Iterator[None]:
 
 
 def answer(
-    options: argparse.Namespace,
+    options: Namespace,
     source: Source,
     write: Callable[[Sequence[Item]], Iterable[str]],
     unit: str,

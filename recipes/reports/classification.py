@@ -113,11 +113,14 @@ def _curve(ranking: Tensor, has_label: Tensor) -> tuple[Tensor, Tensor, float]:
     return precision, recall, float(binary_average_precision(ranking, has_label))
 
 
+PREDICT = """Classifies the texts of a file, one a line, or of a table (CSV, TSV, JSON Lines, Parquet).
+The answers keep the order of the texts; those of a table stand beside its columns. An empty line is a text."""
+
+
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """Classifies a text a line, or those of a table (CSV, TSV, JSON Lines, Parquet), whose columns stay beside the
-    answer. Order is kept, memory bounded, an empty line is a text."""
-    parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("tsv", "jsonl"))
-    parser.add_argument("--explain", action="store_true", help="tokens and their attention weights too, in JSON Lines")
+    """The command `predict` of a classifier, with its arguments; `pretrained` is the default model."""
+    parser = prediction_parser(recipe, PREDICT, pretrained, formats=("tsv", "jsonl"))
+    parser.add_argument("--explain", action="store_true", help="Add tokens and their attention weights, in JSON Lines.")
     options = parser.parse_args(args)
     format = options.format or "tsv"
     if options.explain and format != "jsonl":

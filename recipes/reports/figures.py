@@ -15,6 +15,8 @@ from matplotlib import font_manager  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
+from zoo.metrics.display import score_format  # noqa: E402
+
 ATTENDED = 60  # columns of a picture of attention
 CONFUSED = 60  # labels of a confusion matrix; more would take minutes and gigabytes
 CURVES = 20  # labels of precision and recall
@@ -24,22 +26,27 @@ INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
 plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in CHINESE if name in INSTALLED)]
 
 
-def learning_curve(rows: Sequence[dict], monitor: str, path: Path) -> Path:
-    """Training and dev loss, and the dev score that chooses the checkpoint, by epoch."""
+def learning_curve(rows: Sequence[Mapping[str, float]], best: Mapping[str, float], monitor: str, path: Path) -> Path:
+    """Draws the training and dev loss, and the dev score that chooses the checkpoint, by epoch.
+
+    Args:
+        rows: one for each validation.
+        best: the row of the checkpoint that was chosen.
+        monitor: the name of the score that chooses.
+        path: where the picture is written.
+    """
     epochs = [row["epochs"] for row in rows]
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for name, colour in (("train/loss", DARK), ("val/loss", LIGHT)):
         losses.plot(epochs, [row[name] for row in rows], "o-", ms=3, color=colour, label=name)
     losses.set(xlabel="epoch", ylabel="loss")
     losses.legend(frameon=False)
-    values = [100 * row[monitor] for row in rows]
-    best = max(range(len(rows)), key=values.__getitem__)
-    scores.plot(epochs, values, "o-", ms=3, color=DARK)
-    scores.plot(epochs[best], values[best], "o", ms=9, mfc="none", color=LIGHT)
-    scores.annotate(
-        f"{values[best]:.2f}", (epochs[best], values[best]), xytext=(0, -16), textcoords="offset points", ha="center"
-    )
-    scores.set(xlabel="epoch", ylabel=f"{monitor} (%)")
+    format = score_format(monitor)
+    scores.plot(epochs, [format.scale * row[monitor] for row in rows], "o-", ms=3, color=DARK)
+    chosen = (best["epochs"], format.scale * best[monitor])
+    scores.plot(*chosen, "o", ms=9, mfc="none", color=LIGHT)
+    scores.annotate(format.number(best[monitor]), chosen, xytext=(0, -16), textcoords="offset points", ha="center")
+    scores.set(xlabel="epoch", ylabel=f"{monitor} ({format.unit})" if format.unit else monitor)
     for axes in (losses, scores):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)

@@ -18,6 +18,7 @@ from recipes.reports.json_text import json_text
 from recipes.runner.flags import add_search_flags, changed_search
 from recipes.runner.recipe import Recipe, Report
 from zoo.errors import ZooError
+from zoo.metrics.display import score_format
 from zoo.metrics.generation import (
     SCORES,
     TextMetrics,
@@ -82,12 +83,14 @@ class WritingReport(Report):
     def _table(self) -> str:
         width = max(map(len, self.scores["model"])) + 2
         head = f"{'':<{width}}" + "".join(f"{name:>10}" for name in self.scores) + "\n"
-        rows = [
-            f"{name:<{width}}" + "".join(f"{100 * scores[name]:>10.2f}" for scores in self.scores.values()) + "\n"
-            for name in self.scores["model"]
-        ]
-        unit, notes = "characters" if is_unspaced(self.metrics.language) else "words", ""
+        rows = []
+        for name in self.scores["model"]:
+            format = score_format(name)
+            values = "".join(f"{format.number(scores[name]):>10}" for scores in self.scores.values())
+            rows.append(f"{name:<{width}}{values}\n")
+        notes = ""
         if self.lead_length:
+            unit = "characters" if is_unspaced(self.metrics.language) else "words"
             notes = f"lead: the first {self.lead_length} {unit}, the best number of them on dev\n"
         if self.metrics.metric == "bleu":
             outputs = [composed(w.output) for w in self.written]
@@ -172,17 +175,22 @@ def _difference(difference: float, resampled: Sequence[float]) -> dict[str, floa
     return {"difference": difference, "p": (other_sign + 1) / (len(resampled) + 1)}
 
 
+PREDICT = """Writes an output for each text of a file, one a line, or of a table (CSV, TSV, JSON Lines, Parquet).
+The outputs keep the order of the texts; those of a table stand beside its columns, in JSON Lines. An empty line stays
+empty."""
+
+
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """Writes an output for each line, or for each text of a table (CSV, TSV, JSON Lines, Parquet), whose columns stay
-    beside the answer in JSON Lines. Order is kept, memory bounded, empty lines stay."""
-    parser = prediction_parser(recipe, predict.__doc__, pretrained, formats=("text", "jsonl"))
+    """The command `predict` of a model that writes text, with its arguments; `pretrained` is the default model."""
+    parser = prediction_parser(recipe, PREDICT, pretrained, formats=("text", "jsonl"))
     add_search_flags(parser, SearchOptions)
-    parser.add_argument("--n_best", type=int, default=None, help="so many outputs a line with scores, in JSON Lines")
-    parser.add_argument("--sample", action="store_true", help="draw outputs instead of searching for the best")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of --sample: below 1 prefers the probable")
-    parser.add_argument("--top_k", type=int, default=0, help="of --sample: from the k most probable pieces; 0 for all")
-    parser.add_argument("--top_p", type=float, default=1.0, help="of --sample: from so much of the probability")
-    parser.add_argument("--seed", type=int, default=0, help="of --sample")
+    add = parser.add_argument
+    add("--n_best", type=int | None, help="Outputs for each text, with their scores, in JSON Lines.")
+    add("--sample", action="store_true", help="Draw outputs instead of searching for the best.")
+    add("--temperature", type=float, default=1.0, help="With --sample: below 1, probable tokens are drawn more often.")
+    add("--top_k", type=int, default=0, help="With --sample: draw from the k most probable tokens; 0 for all.")
+    add("--top_p", type=float, default=1.0, help="With --sample: draw from the smallest set of this probability.")
+    add("--seed", type=int, default=0, help="With --sample: the seed of the draws.")
     options = parser.parse_args(args)
     source = source_of(options)
     format = options.format or ("jsonl" if source.is_table else "text")

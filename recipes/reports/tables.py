@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 
+from zoo.metrics.display import score_format
 from zoo.metrics.tagging import LabelScore
 
 
 def print_scores(
     title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None, *, file: TextIO
 ) -> None:
-    """Scores between 0 and 1 as percentages, losses and perplexities as they are, and what they cost."""
+    """Prints scores, each in its own format, and what the training cost."""
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in scores.items():
-        table.add_row(name, _shown(name, value))
+        table.add_row(name, score_format(name).text(value))
     if facts:
         table.add_section()
         for split, counts in facts["counts"].items():
@@ -30,12 +30,6 @@ def print_scores(
     console = Console(file=file)
     console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
-
-
-def _shown(name: str, value: float) -> str:
-    if math.isnan(value):
-        return "none"
-    return f"{value:.4f}" if name.endswith(("loss", "perplexity")) else f"{100 * value:.2f} %"
 
 
 def listed(counts: Mapping[str, int]) -> str:

@@ -73,12 +73,16 @@ class TaggingReport(Report):
         return pictures
 
 
+PREDICT = """Tags the sentences of a text file, one a line, of a CoNLL-U or column file, or of a table (JSON Lines, CSV,
+Parquet) of tokens or texts. The answers keep the order of the sentences; those of a table stand beside its columns, in
+JSON Lines. An empty line stays empty."""
+
+
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """Tags the sentences of a text, a line each, of CoNLL-U, of a column file, or of a table (JSON Lines, CSV, Parquet)
-    of tokens or texts, whose columns stay beside the answer. Order is kept, an empty line stays empty."""
+    """The command `predict` of a tagger, with its arguments; `pretrained` is the default model."""
     formats = ("tsv", "jsonl", "conllu")
-    parser = prediction_parser(recipe, predict.__doc__, pretrained, formats, inputs=("conllu", "columns"))
-    parser.add_argument("--column", default="upos", help="where CoNLL-U output has the tags (upos)")
+    parser = prediction_parser(recipe, PREDICT, pretrained, formats, inputs=("conllu", "columns"))
+    parser.add_argument("--column", type=str, default="upos", help="The column of CoNLL-U output for the tags.")
     options = parser.parse_args(args)
     parse_column(options.column)
     source = source_of(options, tokens=True)

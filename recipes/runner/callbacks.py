@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from threading import current_thread, main_thread
 
 import pytorch_lightning as pl
@@ -13,10 +15,18 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from recipes.runner.run_folder import RunFolder
+from zoo.metrics.display import higher_is_better, score_format
 from zoo.models.base import batch_loss
 
 # Ctrl-C, and what `kill`, a scheduler or a shutdown send before they end a process for good.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def best_row(rows: Sequence[dict[str, float]], monitor: str) -> dict[str, float]:
+    """The row of a learning curve whose score `monitor` is best; of equal ones the first, as its checkpoint is kept."""
+    scored = [row for row in rows if not math.isnan(row[monitor])] or rows
+    choose = max if higher_is_better(monitor) else min
+    return choose(scored, key=lambda row: row[monitor])
 
 
 class Recorder(Callback):
@@ -89,7 +99,8 @@ class Recorder(Callback):
         if trainer.is_global_zero:
             self.write_rows()
             speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
-            score = f"{pl_module.monitor} {100 * row[pl_module.monitor]:.2f}"
+            monitor = pl_module.monitor
+            score = f"{monitor} {score_format(monitor).number(row[monitor])}"
             limit = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # -1 for none
             epochs = f"epoch {row['epochs']:.3g}{limit}"
             print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)

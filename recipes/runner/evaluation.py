@@ -41,7 +41,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
             raise ZooError(
                 f"--data.{name} belongs to training, and the model keeps what it was trained with: leave it out"
             )
-    parser = Parser(prog=f"python -m recipes.{recipe.name} {command}")
+    parser = Parser(prog=f"python -m recipes.{recipe.name} {command}", allow_abbrev=False)
     parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
     parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.fitting), instantiate=False)
     parser.add_class_arguments(pl.Trainer, "trainer")

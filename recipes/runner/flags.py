@@ -25,6 +25,7 @@ from recipes.runner.run_folder import RunFolder, run_folder
 from recipes.runner.trainer import check_shares, check_trainer, fitting
 from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
 from zoo.errors import ZooError
+from zoo.metrics.display import higher_is_better
 
 
 class TrainingCLI(LightningCLI):
@@ -44,7 +45,7 @@ class TrainingCLI(LightningCLI):
             args=list(args),
             run=False,
             parser_class=Parser,
-            parser_kwargs={"prog": f"python -m recipes.{recipe.name}"},
+            parser_kwargs={"prog": f"python -m recipes.{recipe.name}", "allow_abbrev": False},
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
@@ -62,8 +63,9 @@ class TrainingCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--out", type=str | None, default=None, help="run folder (default: runs/RECIPE/TIME)")
-        parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
-        parser.add_argument("--overwrite", type=bool, default=False, help="delete the files of a run in --out first")
+        switch = {"type": bool, "nargs": "?", "const": True, "default": False}
+        parser.add_argument("--resume", **switch, help="go on with the run in --out")
+        parser.add_argument("--overwrite", **switch, help="delete the files of a run in --out first")
         parser.add_argument("--ema", type=float, default=0.997, help="decay of the weight average, 0 for none")
         parser.add_argument("--trust", type=str | None, default=None, help="classes that a config file may name, a,b")
         where = "online, offline or disabled (default: $WANDB_MODE, else online where W&B finds a key, else disabled)"
@@ -75,7 +77,6 @@ class TrainingCLI(LightningCLI):
         parser.set_defaults(dict(self.recipe.defaults))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
-        args = switches(args)
         self.config = parser.parse_args(args)
         if self.config.resume and not self.config.config:
             own = run_folder(self.config.out, self.recipe.name).config
@@ -135,7 +136,7 @@ class TrainingCLI(LightningCLI):
             self.folder.checkpoints,
             filename="best",
             monitor=self.model.monitor,
-            mode="max",
+            mode="max" if higher_is_better(self.model.monitor) else "min",
             enable_version_counter=False,
         )
         # After every epoch: with `save_last` above it would be after those alone that were the best.
@@ -192,16 +193,6 @@ def moving_average(decay: float):
         return torch.lerp(current.to(averaged.dtype), averaged, weight)
 
     return average
-
-
-def switches(args: Sequence[str]) -> list[str]:
-    """`--resume` and `--overwrite` by themselves mean true."""
-    args = list(args)
-    for place in range(len(args) - 1, -1, -1):
-        alone = place + 1 == len(args) or args[place + 1].startswith("--")
-        if args[place] in ("--resume", "--overwrite") and alone:
-            args[place] += "=true"
-    return args
 
 
 def default_precision() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
@@ -64,6 +64,11 @@ class Parser(LightningArgumentParser):
             close = close or [flag for flag in flags if flag.startswith(word.split(".")[0] + ".")][:3]
             message += f"\nknown flags like {word}: {', '.join(close) or 'none'}; --help lists all"
         return message
+
+
+def one_of(values: Iterable[str]) -> Any:  # a type that no checker can know, as it is made here
+    """The type of a flag that takes one of these values."""
+    return Literal[*values]
 
 
 def one_line(message: str) -> str:

@@ -18,6 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from recipes.reports.figures import learning_curve
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
+from recipes.runner.callbacks import best_row
 from recipes.runner.flags import TrainingCLI
 from recipes.runner.recipe import Recipe
 from recipes.runner.run_folder import RunFolder
@@ -67,8 +68,8 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         )
     # Weight averaging would put its own last weights in the place of the best ones.
     trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
-    best = torch.load(folder.best, map_location="cpu", weights_only=True)
-    model.load_state_dict(best["state_dict"])
+    checkpoint = torch.load(folder.best, map_location="cpu", weights_only=True)
+    model.load_state_dict(checkpoint["state_dict"])
     if cli.main_process:
         model.save_pretrained(folder.model)
     stage = "test" if cli.test else "val"
@@ -78,9 +79,10 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     if not cli.main_process:
         return
     rows = cli.recorder.rows
+    best = best_row(rows, model.monitor)
     facts = {
         "scores": scores,
-        "best_dev": {model.monitor: max(row[model.monitor] for row in rows)},
+        "best_dev": {model.monitor: best[model.monitor]},
         "counts": report.counts(),
         "epochs": round(rows[-1]["epochs"], 2),
         "train_seconds": round(cli.recorder.seconds, 1),
@@ -96,7 +98,10 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         "versions": versions(),
     }
     folder.metrics.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
-    pictures = [learning_curve(rows, model.monitor, folder.path / "learning-curve.png"), *report.write(folder.path)]
+    pictures = [
+        learning_curve(rows, best, model.monitor, folder.path / "learning-curve.png"),
+        *report.write(folder.path),
+    ]
     log_pictures(cli.logger, pictures)
     finish(cli.logger, scores)
     split = cli.datamodule.described("test" if cli.test else "dev")

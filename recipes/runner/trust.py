@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pydoc
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ from zoo.errors import ZooError
 
 # What the flags of the Trainer take, and the options of our own models.
 LIGHTNING = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
-# The flags whose value may be a class.
-FLAGS = {f"--trainer.{name}" for name in ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")}
+# The arguments of the Trainer whose value may be a class.
+ARGUMENTS = ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
 TRUSTED = (
     *(f"pytorch_lightning.{room}" for room in LIGHTNING),
     "lightning_fabric.plugins",
@@ -26,59 +27,66 @@ TRUSTED = (
 
 
 def trust_only(args: Sequence[str]) -> set[str]:
-    """Lets config files name classes of Lightning, of this project, and those that the arguments name; no others.
+    """Lets config files name classes of Lightning, of this project, and those that the command line names; no others.
 
-    The rule holds for all values that are parsed from here on, in nested files too.
+    The rule holds for all values that are parsed from here on, those of nested files included.
+
+    Args:
+        args: the command line.
 
     Returns:
-        The classes that the arguments name.
+        The classes that the command line names, by `--trust` or as the value of a Trainer's flag.
 
     Raises:
-        ZooError: `--trust` has something else.
+        ZooError: `--trust` names something that is no class.
     """
-    named = set(_named(args))
-    defined = {found for name in named if (found := _definition(name))}
+    named = _named(args)
+    defined = {definition for name in named if (definition := _definition(name))}
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*TRUSTED, *named, *defined])
     return named
 
 
 def distrusted(name: str) -> str:
-    """What to tell people of a class that a file names and nobody asked for."""
+    """The message for a class that a config file names and that is not trusted."""
     return (
         f"a config file names {name}, which is neither of Lightning nor of this project, and its code would run: if "
-        f"you trust it add --trust {name}"
+        f"you trust it, add --trust {name}"
     )
 
 
-def _named(args: Sequence[str]) -> Iterator[str]:
-    """Classes that the command line itself names, by `--trust` or in a flag of the Trainer."""
-    flags = iter(args)
-    for arg in flags:
-        flag, together, value = arg.partition("=")
-        trust = flag == "--trust"
-        if not trust and flag.removesuffix(".class_path").removesuffix("+") not in FLAGS:
-            continue
-        value = value if together else next(flags, "")
-        for name in value.split(",") if trust else _classes(value):
-            if _is_path(name):
-                yield name
-            elif trust:
+def _named(args: Sequence[str]) -> set[str]:
+    """The classes that the command line itself names, by `--trust` or as the value of a Trainer's flag.
+
+    They must be known before the full parser reads the first config file, which may stand before them. So this parser
+    comes first: it knows these flags only, and leaves all others, their mistakes included, to the full one.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--trust", action="append", nargs="?", default=[])
+    flags = [f"--trainer.{name}{ending}" for name in ARGUMENTS for ending in ("", "+", ".class_path")]
+    parser.add_argument(*flags, dest="values", action="append", nargs="?", default=[])
+    known, _ = parser.parse_known_args(args)
+    named = {name for value in known.values if value for name in _classes(value) if _is_path(name)}
+    for value in filter(None, known.trust):
+        for name in value.split(","):
+            if not _is_path(name):
                 raise ZooError(f"expected names of classes as --trust, such as package.module.Class, got {value!r}")
+            named.add(name)
+    return named
 
 
 def _definition(name: str) -> str | None:
-    """Where a class is defined, which is often elsewhere than where it is named."""
+    """The full name of a class in the module that defines it, often another one than the module that was named."""
     try:
         found = pydoc.locate(name)
-    except pydoc.ErrorDuringImport:  # the parser will tell
+    except pydoc.ErrorDuringImport:  # the full parser reports it
         return None
     module, path = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
     return f"{module}.{path}" if module and path else None
 
 
 def _classes(value: str) -> Iterable[str]:
-    """Classes in the value of a flag: a name, or names in JSON."""
-    if Path(value).exists():  # a file of settings, whatever it is called
+    """The names in a flag's value: the value itself, or those in its JSON."""
+    if Path(value).exists():  # a config file, which is trusted with nothing, whatever its name is
         return ()
     try:
         return list(_within(yaml.safe_load(value)))

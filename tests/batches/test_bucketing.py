@@ -20,10 +20,11 @@ from zoo.text import Vocabulary
 LENGTHS = st.lists(st.integers(1, 30), min_size=8, max_size=60)
 
 
-def encoded(sentences: list[list[str]], tags=None, lowercase: bool = True) -> TaggingDataset:
+def encoded(sentences: list[list[str]], tag_ids=None, lowercase: bool = True) -> TaggingDataset:
     words = Vocabulary.fit(t.lower() if lowercase else t for s in sentences for t in s)
     characters = Vocabulary.fit(c for s in sentences for t in s for c in t)
-    return TaggingDataset(sentences, FormIndexer(words, characters, Vocabulary(()), lowercase=lowercase), tags)
+    indexer = FormIndexer(words, characters, Vocabulary(()), lowercase=lowercase)
+    return TaggingDataset(sentences, indexer, tag_ids or [[0] * len(sentence) for sentence in sentences])
 
 
 @given(LENGTHS, st.integers(1, 80))
@@ -95,14 +96,15 @@ SENTENCES = [["The", "cat", "sat"], ["the", "Dog"], ["cats"], ["A", "the", "cat"
 
 
 def test_a_batch_spells_what_its_sentences_say():
-    data = encoded(SENTENCES, tags=[[0, 1, 2], [0, 1], [1], [0, 0, 1, 0], [2]])
+    data = encoded(SENTENCES, tag_ids=[[0, 1, 2], [0, 1], [1], [0, 0, 1, 0], [2]])
     batch = data.batch([3, 1])
-    assert batch.lengths.tolist() == [4, 2]
+    assert batch.inputs.lengths.tolist() == [4, 2]
+    assert batch.rows.tolist() == [3, 1]
     assert batch.tag_ids.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
-    forms = batch.forms
+    forms = batch.inputs.forms
     assert len(forms.word_ids) == 4  # A, the, cat, Dog: each once
     rebuilt = Vocabulary.fit(c for s in SENTENCES for t in s for c in t)
-    for row, sentence in zip(batch.form_ids, (SENTENCES[3], SENTENCES[1]), strict=True):
+    for row, sentence in zip(batch.inputs.form_ids, (SENTENCES[3], SENTENCES[1]), strict=True):
         for form, token in zip(row, sentence, strict=False):
             ids = forms.character_ids[form, : forms.lengths[form]].tolist()
             assert "".join(rebuilt[i] for i in ids) == token
@@ -134,7 +136,7 @@ def test_a_pass_that_begins_within_an_epoch_has_the_rest_of_it():
         whole = loader(data, 10, seed=4)
         whole.sampler.set_epoch(epoch)
         rest = loader(data, 10, seed=4, start=lambda epoch=epoch: Position(epoch, 3))
-        assert [b.lengths.tolist() for b in rest] == [b.lengths.tolist() for b in whole][3:]
+        assert [b.inputs.lengths.tolist() for b in rest] == [b.inputs.lengths.tolist() for b in whole][3:]
         assert len(rest) == len(whole)
 
 
@@ -143,7 +145,7 @@ def test_epochs_differ_and_an_epoch_that_is_set_again_is_repeated():
     epochs = []
     for epoch in (0, 1, 0):
         one.sampler.set_epoch(epoch)
-        epochs.append([b.forms.word_ids.tolist() for b in one])
+        epochs.append([b.inputs.forms.word_ids.tolist() for b in one])
     assert epochs[0] == epochs[2] != epochs[1]
 
 
@@ -151,5 +153,5 @@ def test_processes_share_an_epoch():
     data = encoded([[f"w{i}"] * (i % 4 + 1) for i in range(30)])
     loaders = [loader(data, 8, rank=rank, processes=2) for rank in (0, 1)]
     assert len(loaders[0]) == len(loaders[1])
-    rows = [n for each in loaders for batch in each for n in batch.lengths.tolist()]
+    rows = [n for each in loaders for batch in each for n in batch.inputs.lengths.tolist()]
     assert sorted(rows) == sorted(data.lengths)

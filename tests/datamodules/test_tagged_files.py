@@ -199,8 +199,8 @@ def test_conllu_errors(write, content, column, said):
 def test_a_word_without_the_key_of_its_span_is_outside(write):
     keyed = CONLLU.replace("NER=O", "NER=B-X") + CONLLU.replace("NER=O", "_")
     data = TaggingDataModule(train=str(write(keyed, "a.conllu")), column="misc:NER")
-    assert list(data.tags) == ["O", "B-X"]
-    assert data.scheme == "BIO"
+    assert list(data.codec.tags) == ["O", "B-X"]
+    assert data.codec.scheme == "BIO"
 
 
 # ------------------------------------------------------------------------------------------ scheme and tags
@@ -217,14 +217,14 @@ def test_an_odd_tag_is_named_with_its_place(write, odd, split):
         TaggingDataModule(**files).sentences(split)
     data = TaggingDataModule(**files, scheme="none")
     assert data.sentences(split)[-1].tags == (odd,)
-    assert data.scheme is None
+    assert data.codec.scheme is None
 
 
 def test_parts_of_speech_are_no_spans(write):
     path = write("a X\nb NOUN\nc M\nd O\ne S\nf B\n\n", "pos.txt")
     data = TaggingDataModule(train=str(path))
     assert data.sentences("train")[0].tags == ("X", "NOUN", "M", "O", "S", "B")
-    assert data.scheme is None
+    assert data.codec.scheme is None
 
 
 def test_one_tag_alone_is_no_choice(write):
@@ -235,10 +235,10 @@ def test_one_tag_alone_is_no_choice(write):
 
 def test_bilou_is_read_and_converted(write):
     path = str(write("Lena B-PER\nMeyer L-PER\nsings O\nin O\nBonn U-LOC\n", "bilou.txt"))
-    assert TaggingDataModule(train=path).scheme == "BILOU"
+    assert TaggingDataModule(train=path).codec.scheme == "BILOU"
     data = TaggingDataModule(train=path, convert_to="BIO")
     assert data.sentences("train")[0].tags == ("B-PER", "I-PER", "O", "O", "B-LOC")
-    assert data.scheme == "BIO"
+    assert data.codec.scheme == "BIO"
 
 
 def test_the_training_split_tells_the_scheme(write):
@@ -246,7 +246,7 @@ def test_the_training_split_tells_the_scheme(write):
     files = {"train": "a B-X\nb M-X\nc E-X\nd O\n", "test": "a S-X\nb O\n"}
     data = TaggingDataModule(**{name: str(write(text, f"{name}.bmes")) for name, text in files.items()})
     assert data.sentences("test")[0].tags == ("S-X", "O")
-    assert data.scheme == "BMES"
+    assert data.codec.scheme == "BMES"
 
 
 # ---------------------------------------------------------------------------------------- all of them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from datamodules.errors import DataError
+from datamodules.readers import text_files
 from datamodules.readers.column_files import read_columns
 from datamodules.readers.conllu import read_conllu
 from datamodules.readers.labelled_texts import read_labelled_texts
@@ -55,6 +57,25 @@ def test_half_a_character_of_utf16_is_no_latin1(tmp_path):
     (tmp_path / "a").write_bytes("one\ntwo\n".encode("utf-16")[:-1])
     with pytest.raises(DataError, match=r"a:\d: expected UTF-16 text, as its first bytes say, got: truncated data"):
         lines_of(tmp_path / "a")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_an_endless_line_is_named_before_it_fills_the_memory(tmp_path, monkeypatch, pack, encoding):
+    monkeypatch.setattr(text_files, "MAX_LINE", 100_000)
+    path = tmp_path / "a.txt"
+    path.write_bytes(pack(("short\n" * 20_000 + "漢x" * 20_000 + "\nthe end").encode(encoding)))
+    assert len(lines_of(path)) == 20_002
+    path.write_bytes(pack(("short\n" * 20_000 + "漢x" * 100_000 + "\nthe end").encode(encoding)))
+    with pytest.raises(DataError, match=r"a.txt:20001: expected lines of at most 100,000 bytes.*JSON Lines"):
+        lines_of(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs a device without an end")
+def test_a_line_without_an_end_is_refused(monkeypatch):
+    monkeypatch.setattr(text_files, "MAX_LINE", 100_000)
+    with pytest.raises(DataError, match="/dev/zero:1: expected lines of at most 100,000 bytes"):
+        lines_of("/dev/zero")
 
 
 CORPORA = {

@@ -512,7 +512,7 @@ def test_regularisers_act_in_training_alone(cell, kernel, name, layers, bidirect
         with pytest.raises(ZooError, match=f"the cell '{cell}' does not support {name}=0.5"):
             make(cell, options=options)
         return
-    if options.between_steps and kernel != "steps":
+    if options.step_regularisers and kernel != "steps":
         with pytest.raises(ZooError, match=f"kernel='{kernel}' does not support {name}: .*kernel='steps'"):
             make(cell, options=options)
         return
@@ -531,7 +531,7 @@ def test_regularisers_act_in_training_alone(cell, kernel, name, layers, bidirect
 
 @pytest.mark.parametrize("name", ["hidden_dropout", "zoneout"])
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if "zoneout" in CELLS[cell].supported_options])
-def test_what_acts_between_steps_leaves_evaluation_its_kernel(cell, name):
+def test_what_acts_step_regularisers_leaves_evaluation_its_kernel(cell, name):
     layer, plain = (make(cell, options=RecurrentOptions(**{name: p})).layers[0][0] for p in (0.5, 0.0))
     assert choose_kernel(layer.train()).name == "steps"
     assert choose_kernel(layer.eval()) == choose_kernel(plain.eval()) == choose_kernel(plain.train())

@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from datamodules.readers.tables import FORMATS
 from recipes import ner, pos_tagging, sentiment, spam, translation
+from recipes.prediction.command import prediction_parser
 from recipes.prediction.inputs import Source
 from zoo import Seq2Seq, SequenceTagger, TextClassifier
 from zoo.codecs import ClassificationCodec, Seq2SeqCodec, TaggingCodec
@@ -255,3 +256,24 @@ def test_a_bundled_model_says_what_it_is_for_where_the_text_is_of_another_script
         predict(recipe, capsys, tmp_path / "a.txt")
     said = [str(one.message) for one in caught if "is for texts like" in str(one.message)]
     assert len(said) == strange and all(said_of.startswith(model) for said_of in said)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--format=xml"], r"--format: expected one of \['tsv', 'jsonl'\], got xml"),
+        (["--batch_size=many"], "--batch_size: expected int, got many|--batch_size: expected int. Got value: many"),
+        (["--formatt=tsv"], "unrecognized arguments: --formatt=tsv\nknown flags like --formatt: --format"),
+        (["--forma=tsv"], "unrecognized arguments: --forma=tsv"),
+        (["one.txt", "two.txt"], "unrecognized arguments: two.txt"),
+    ],
+)
+def test_a_wrong_flag_of_predict_is_explained_as_one_of_training_is(flags, message):
+    with pytest.raises(ZooError, match=message):
+        sentiment.RECIPE.predict(sentiment.RECIPE, flags)
+
+
+def test_a_column_is_a_text_even_if_it_is_a_number():
+    parser = prediction_parser(sentiment.RECIPE, "", "", ("tsv", "jsonl"))
+    options = parser.parse_args(["2", "--text_column=1", "--header=true", "--overwrite"])
+    assert (options.input, options.text_column, options.header, options.overwrite) == ("2", "1", True, True)

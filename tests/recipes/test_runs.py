@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shlex
 import signal
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from jsonargparse import Namespace
 
 from recipes import pos_tagging, spam
+from recipes.runner.callbacks import best_row
 from recipes.runner.checkpoints import WholeCheckpoints
 from recipes.runner.cli import main
 from recipes.runner.flags import TrainingCLI
@@ -28,6 +30,7 @@ from recipes.runner.permissions import UNSAVED, permissions, without_permissions
 from recipes.runner.run_folder import FILES
 from recipes.runner.training import train
 from recipes.runner.wandb_run import MODES, UNASKED, wandb_mode
+from zoo import TextClassifier
 from zoo.errors import ZooError
 
 TINY = [
@@ -130,17 +133,21 @@ def test_what_is_saved_of_settings_holds_no_permission_and_the_rest(settings):
 # Code in a shared folder
 
 
+# A class that is once imported stays known to the parser: each test that trusts one has a module of its own.
+EVIL_MODULES = ("evil_module", "evil", "config", "trusted_module", "later_module")
+
+
 @pytest.fixture
 def evil(tmp_path, monkeypatch) -> Path:
     """A folder with modules that note when somebody imports them, as a shared folder may have them."""
     code = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\n"
     code += "from pytorch_lightning.callbacks import Callback\nclass Evil(Callback): pass\n"
-    for name in ("evil_module", "evil", "config", "trusted_module"):
+    for name in EVIL_MODULES:
         (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
-    for name in ("evil_module", "evil", "config", "trusted_module"):
+    for name in EVIL_MODULES:
         sys.modules.pop(name, None)
 
 
@@ -190,7 +197,7 @@ def test_a_config_replaces_neither_model_nor_data(evil, part):
 
 def test_a_class_that_is_not_trusted_is_named_with_the_way_out(evil):
     path = config_of(evil / "config.yaml", {"trainer": {"callbacks": [{"class_path": "evil_module.Evil"}]}})
-    with pytest.raises(ZooError, match="names evil_module.Evil, .*: if you trust it add --trust evil_module.Evil$"):
+    with pytest.raises(ZooError, match="names evil_module.Evil, .*: if you trust it, add --trust evil_module.Evil$"):
         fit(evil / "run", "--config", path)
 
 
@@ -201,6 +208,30 @@ def test_a_class_that_the_command_names_is_trusted_and_must_be_named_again(evil)
     cli = TrainingCLI(spam.RECIPE, ["--config", path, "--trust=trusted_module.Evil", "--out=other"], test=False)
     assert [type(callback).__name__ for callback in cli.trainer.callbacks].count("Evil") == 1
     assert shlex.split(cli.resume_command)[3:] == ["--out", "other", "--resume", "--trust", "trusted_module.Evil"]
+
+
+def test_trust_holds_wherever_it_stands_and_is_not_abbreviated(evil):
+    path = config_of(evil / "config.yaml", {"trainer": {"callbacks": ["later_module.Evil"]}})
+    not_trusted = "names later_module.Evil"
+    refused = [
+        (["--config", path, "--trust=another.Class"], not_trusted),
+        (["--config", path, "--trus=later_module.Evil"], not_trusted),
+        (["--trust=later_module.Evil,nonsense"], "expected names of classes as --trust, .* got 'later_module.Evil,"),
+    ]
+    for flags, message in refused:
+        with pytest.raises(ZooError, match=message):
+            TrainingCLI(spam.RECIPE, flags, test=False)
+    assert not list(evil.glob("*.ran"))
+    TrainingCLI(spam.RECIPE, ["--config", path, "--trust", "os.path,later_module.Evil", "--out=run"], test=False)
+
+
+@pytest.mark.parametrize("name", ["resume", "overwrite"])
+@pytest.mark.parametrize("flags, value", [([], False), ([""], True), (["=true"], True), (["=false"], False)])
+def test_a_switch_needs_no_value(name, flags, value, monkeypatch):
+    monkeypatch.setattr(TrainingCLI, "before_instantiate_classes", lambda cli: None)
+    monkeypatch.setattr(TrainingCLI, "instantiate_classes", lambda cli: None)
+    cli = TrainingCLI(spam.RECIPE, [*(f"--{name}{flag}" for flag in flags), "--ema=0.5"], test=False)
+    assert cli.config[name] is value and cli.config.ema == 0.5
 
 
 # How a run ends, and goes on
@@ -343,6 +374,27 @@ def test_the_table_of_a_training_is_its_output_and_json_that_of_a_test(finished,
     main(spam.RECIPE, ["test", f"--model={finished}"])
     printed = capsys.readouterr()
     assert json.loads(printed.out) and "test/accuracy" in printed.err
+
+
+def test_a_score_that_is_better_when_lower_is_minimised_and_printed_as_a_plain_number(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(TextClassifier, "monitor", property(lambda _: "val/loss", lambda *_: None), raising=False)
+    # A learning rate this high makes the losses of the epochs differ.
+    args = [f"--out={tmp_path / 'run'}", *TINY, "--trainer.max_epochs=4", "--model.learning_rate=2", "--ema=0"]
+    train(spam.RECIPE, args, test=False)
+    printed = capsys.readouterr()
+    last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    losses = [row["val/loss"] for row in last["callbacks"]["Recorder"]["rows"]]
+    assert min(losses) < max(losses)
+    facts = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert facts["best_dev"] == {"val/loss": min(losses)}
+    assert facts["scores"]["val/loss"] == pytest.approx(min(losses), abs=1e-5)
+    assert f"val/loss {losses[0]:.4f}  " in printed.err and f" {min(losses):.4f} │" in printed.out
+
+
+@pytest.mark.parametrize("monitor, best", [("val/f1", 2), ("val/loss", 1)])
+def test_the_best_row_is_the_first_of_the_best_score(monitor, best):
+    rows = [{"epochs": epochs, monitor: value} for epochs, value in enumerate([math.nan, 0.1, 0.9, 0.9, 0.1])]
+    assert best_row(rows, monitor)["epochs"] == best
 
 
 # W&B

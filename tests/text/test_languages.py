@@ -1,4 +1,4 @@
-"""Languages: one name for all spellings of a tag, and what the script of texts tells."""
+"""Languages: one name for all spellings of a tag, and a guess from the script."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_a_tag_is_read_however_it_is_spelled(tags, language):
 
 
 @pytest.mark.parametrize("name", ["Chinese", "chinese", "jp", "cn", "", "z", "zh-", "zh CN", "zh.UTF-8", "中文", "12"])
-def test_what_is_no_tag_is_answered_with_what_to_type(name):
-    with pytest.raises(ZooError, match="unknown language .*: expected a tag as of BCP 47, en for English"):
+def test_an_invalid_tag_is_refused_with_examples(name):
+    with pytest.raises(ZooError, match="unknown language .*: expected a tag of BCP 47, en for English"):
         primary_language(name)
     with pytest.raises(ZooError, match="unknown language"):
         Seq2SeqDataModule(language=name)
 
 
-def test_what_has_no_spaces_unless_it_is_in_latin_letters():
+def test_unspaced_languages_have_spaces_in_latin_script():
     assert all(map(is_unspaced, ["zh", "ja-JP", "th", "lo", "km", "my", "yue-Hant"]))
     assert not any(map(is_unspaced, ["en", "ko", "hi", "bo", "zh-Latn", "ja_Latn_JP"]))
 
@@ -58,11 +58,11 @@ def test_the_script_of_texts_tells_their_language(language):
 
 
 @pytest.mark.parametrize("texts", [["Собака бежит"], ["कुत्ता दौड़ता है"], ["الكلب يركض"], ["개가 달린다"]], ids=str)
-def test_other_scripts_are_scored_by_whole_words(texts):
+def test_the_language_of_other_scripts_is_undetermined(texts):
     assert guess_language(texts) == "und" and not is_unspaced("und")
 
 
-def test_of_no_text_the_language_is_the_default():
+def test_texts_without_words_are_taken_for_english():
     assert guess_language([]) == guess_language(["", "123 !"]) == "en"
 
 

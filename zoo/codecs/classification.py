@@ -96,9 +96,9 @@ class ClassificationCodec(Codec):
         """Makes the tokens that are read of a text."""
         return Preprocessor(
             self.tokenizer,
-            pieces=self.sentencepiece_model,
+            sentencepiece_model=self.sentencepiece_model,
             stop_words=self.stop_words,
-            known=self.indexer.knows if self.skip_unknown else None,
+            is_known=self.indexer.knows if self.skip_unknown else None,
             max_length=self.max_length,
             truncate=self.truncate,
             start=self.start,

@@ -1,4 +1,4 @@
-"""Generation over any step function: greedy search, sampling, beam search. Nothing here knows a model."""
+"""Greedy search, sampling and beam search over any step function. Nothing here knows a model."""
 
 from zoo.generation.beam import beam_search, check_search
 from zoo.generation.search import NOTHING, Hypothesis, Limits, Nested, Step, greedy, sample, select

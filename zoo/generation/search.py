@@ -1,44 +1,47 @@
-"""Generates an output token by token, greedily or by sampling; `zoo.generation.beam` searches for the best one.
+"""Generates outputs token by token, greedily or by sampling; `zoo.generation.beam` searches for the best outputs.
 
 The model is a function
 
     step(tokens (R,), state, source) -> log-probabilities (R, V), state
 
-that reads the token which each row wrote last. The caller may change its log-probabilities in place. `state` is what
-changes from step to step, `source` what every step reads: nested tuples of tensors, `(R, *)` in a state and `(B, *)` in
-a source. Here a sentence is a row, R = B; in a beam it has several.
+that reads the last token of each row. The caller may change its log-probabilities in place. The state is what changes
+from step to step, the source is what every step reads. Both are nested tuples of tensors, `(R, *)` in a state and
+`(B, *)` in a source. Greedy search and sampling have one row for each sentence, a beam search has several.
 
-An output may go on from a prompt: `(B, P)` tokens, filled up on the left with `NOTHING`. The state is then the one
-after all of the prompt but its last token, which the first step reads. Without a prompt that token is `Limits.begin`.
+An output may continue a prompt: `(B, P)` tokens, padded on the left with `NOTHING`. The state is then the one after all
+tokens of the prompt except the last, which the first step reads. Without a prompt the first step reads `Limits.begin`.
 
-Shapes: B sentences, R rows, V tokens, P tokens of the longest prompt.
+Shapes: B sentences, R rows, V tokens of the vocabulary, P tokens of the longest prompt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
 
-Nested = tuple  # of tensors, or of such tuples
-Step = Callable[[Tensor, Nested, Nested], tuple[Tensor, Nested]]
+Nested: TypeAlias = "tuple[Tensor | Nested, ...]"
+State = TypeVar("State", bound=Nested)
+Source = TypeVar("Source", bound=Nested)
+Step = Callable[[Tensor, State, Source], tuple[Tensor, State]]
+
 IMPOSSIBLE = float("-inf")
-# Stands before a prompt that is shorter than others.
+# Padding before a prompt that is shorter than others.
 NOTHING = -1
 
 
 class Hypothesis(NamedTuple):
-    """An output and how good it is.
+    """An output and its probability.
 
     Attributes:
-        tokens: ids, without prompt, begin and end.
-        log_probability: the model's own, of these tokens and the end after them.
-        score: the log-probability with the penalties of the search; what hypotheses are ranked by.
+        tokens: ids without the prompt, the begin and the end.
+        log_probability: the model's log-probability of these tokens and the end.
+        score: the log-probability with the penalties of the search, by which hypotheses are ranked.
     """
 
     tokens: list[int]
@@ -48,15 +51,15 @@ class Hypothesis(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """What every output keeps to, whatever the model thinks of it.
+    """Constraints on every output, whatever the model's probabilities.
 
     Attributes:
-        begin: the token before the first, where there is no prompt.
-        end: the token after the last.
-        max_length: tokens at most, prompt and end not counted; there an output has to end.
-        min_length: tokens at least, likewise.
-        block_ngrams: no sequence of so many tokens occurs twice in a prompt and its output (Paulus et al. 2018); 0
-            allows all. Where that leaves a row without any token, it may end before `min_length`.
+        begin: the token before the first one, if there is no prompt.
+        end: the token after the last one.
+        max_length: the largest number of tokens without prompt and end; the output ends there.
+        min_length: the smallest number of tokens without prompt and end.
+        block_ngrams: the length of sequences that may not occur twice in a prompt and its output (Paulus et al. 2018);
+            0 allows repetition. If that forbids every token, an output may end before `min_length`.
 
     Raises:
         ZooError: the lengths contradict each other, or a number is negative.
@@ -68,7 +71,7 @@ class Limits:
     min_length: int = 0
     block_ngrams: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.min_length <= self.max_length or self.max_length < 1:
             raise ZooError(
                 "expected 0 <= min_length <= max_length and a max_length of at least 1, "
@@ -77,70 +80,95 @@ class Limits:
         if self.block_ngrams < 0:
             raise ZooError(f"expected block_ngrams of 1 or more, or 0 to allow repetition, got {self.block_ngrams}")
 
-    def first(self, prompt: Tensor | None, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """What the first step reads, `(B,)`, and all tokens that are there already, `(B, P)`.
+    def first(self, prompt: Tensor | None, sentences: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens that the first step reads, `(B,)`, and all tokens that exist before it, `(B, P)`.
+
+        Args:
+            prompt: `(B, P)`, or None.
+            sentences: the numbers of the sentences, `(B,)`.
 
         Raises:
-            ZooError: a prompt that is no `(B, P)` of integers, or whose last token is `NOTHING`.
+            ZooError: the prompt is not `(B, P)` of integers, or its last token is `NOTHING`.
         """
         if prompt is None:
-            return torch.full_like(rows, self.begin), rows.new_empty(len(rows), 0)
-        wrong = prompt.ndim != 2 or len(prompt) != len(rows) or not prompt.shape[1] or prompt.is_floating_point()
-        if wrong or bool((prompt[:, -1] < 0).any()):
+            return torch.full_like(sentences, self.begin), sentences.new_empty(len(sentences), 0)
+        is_prompt = prompt.ndim == 2 and len(prompt) == len(sentences) and prompt.shape[1] > 0
+        if not is_prompt or prompt.is_floating_point() or (prompt[:, -1] < 0).any():
             raise ZooError(
-                f"expected a prompt of integers of shape ({len(rows)}, P), filled up on the left, P at least 1, got "
+                f"expected a prompt of integers of shape ({len(sentences)}, P), padded on the left, P at least 1, got "
                 f"{tuple(prompt.shape)} of {prompt.dtype}"
             )
         return prompt[:, -1], prompt
 
-    def apply(self, log_probabilities: Tensor, written: Tensor, new: int) -> Tensor:
-        """`(R, V)` after `written (R, t)`, changed in place: -inf for each token that is not allowed there.
+    def apply(self, log_probabilities: Tensor, written: Tensor, length: int) -> Tensor:
+        """Gives every token that is not allowed next the log-probability -inf.
 
-        Of `written`, the last `new` tokens count against the lengths; those before are the prompt.
+        Args:
+            log_probabilities: `(R, V)`, changed in place.
+            written: the tokens of prompts and outputs, `(R, t)`.
+            length: the number of tokens in `written` that belong to the output.
+
+        Returns:
+            `log_probabilities`.
         """
-        n, t = self.block_ngrams, written.shape[1]
-        allowed, end = log_probabilities, log_probabilities[:, self.end].clone()  # (R, V) and (R,)
-        if new >= self.max_length:
-            allowed.fill_(IMPOSSIBLE)
-            allowed[:, self.end] = end
-            return allowed
-        if n and t >= n:
-            windows = written.unfold(1, n, 1)  # (R, t - n + 1, n)
-            repeated = (windows[..., :-1] == written[:, None, t - n + 1 :]).all(-1)  # (R, t - n + 1)
-            seen = repeated & (windows[..., -1] != NOTHING)
-            # Tokens that repeat nothing are "blocked" at the end's place, which is restored below.
-            blocked = torch.where(seen, windows[..., -1], self.end)
-            allowed.scatter_(1, blocked, IMPOSSIBLE)
-            allowed[:, self.end] = end
-        if new < self.min_length:
-            allowed[:, self.end] = IMPOSSIBLE
-            stuck = (allowed == IMPOSSIBLE).all(1)
-            allowed[:, self.end] = torch.where(stuck, end, IMPOSSIBLE)
-        return allowed
+        end = log_probabilities[:, self.end].clone()  # (R,)
+        if length >= self.max_length:
+            log_probabilities.fill_(IMPOSSIBLE)
+            log_probabilities[:, self.end] = end
+            return log_probabilities
+        if self.block_ngrams:
+            self._block_repetition(log_probabilities, written)
+        if length < self.min_length:
+            log_probabilities[:, self.end] = IMPOSSIBLE
+            is_stuck = (log_probabilities == IMPOSSIBLE).all(1)  # (R,)
+            log_probabilities[:, self.end] = torch.where(is_stuck, end, IMPOSSIBLE)
+        return log_probabilities
+
+    def _block_repetition(self, log_probabilities: Tensor, written: Tensor) -> None:
+        """Forbids, in place, every token that would complete an n-gram of `written` once more."""
+        n = self.block_ngrams
+        t = written.shape[1]
+        if t < n:
+            return
+        end = log_probabilities[:, self.end].clone()  # (R,)
+        ngrams = written.unfold(1, n, 1)  # (R, t - n + 1, n)
+        last_tokens = written[:, None, t - n + 1 :]  # (R, 1, n - 1)
+        repeats = (ngrams[..., :-1] == last_tokens).all(-1) & (ngrams[..., -1] != NOTHING)  # (R, t - n + 1)
+        # An n-gram that does not repeat blocks the end instead, whose log-probability is restored.
+        blocked = torch.where(repeats, ngrams[..., -1], self.end)
+        log_probabilities.scatter_(1, blocked, IMPOSSIBLE)
+        log_probabilities[:, self.end] = end
 
 
 def greedy(
-    step: Step, state: Nested, source: Nested, limits: Limits, *, prompt: Tensor | None = None
+    step: Step[State, Source], state: State, source: Source, limits: Limits, *, prompt: Tensor | None = None
 ) -> list[Hypothesis]:
-    """The most probable token at each step.
+    """Chooses the most probable token at each step.
+
+    >>> table = torch.tensor([[0.0, 0.0, 0.6, 0.4], [0.0, 1.0, 0.0, 0.0], [0.0, 0.3, 0.3, 0.4], [0.0, 0.9, 0.0, 0.1]])
+    >>> def step(tokens, state, source):
+    ...     return table[tokens].log(), state
+    >>> (output,) = greedy(step, (torch.zeros(1),), (), Limits(begin=0, end=1, max_length=5))
+    >>> output.tokens, round(2.718 ** output.log_probability, 3)
+    ([2, 3], 0.216)
 
     Args:
         step: the model, as described above.
-        state: before the first step, `(B, *)`, at least one tensor.
+        state: the state before the first step, `(B, *)`, with at least one tensor.
         source: `(B, *)`.
-        limits: lengths, repetition, and the tokens of begin and end.
+        limits: the lengths, the repetition, and the tokens of begin and end.
         prompt: `(B, P)`, as described above; None to start from `limits.begin`.
 
     Returns:
         A hypothesis for each sentence; its score is its log-probability.
     """
-    return _write(step, state, source, limits, prompt, choose=lambda allowed, rows, t: allowed.argmax(-1))
+    return _write(step, state, source, limits, prompt, choose=lambda allowed, sentences, t: allowed.argmax(-1))
 
 
 def sample(
-    step: Step,
-    state: Nested,
-    source: Nested,
+    step: Step[State, Source],
+    state: State,
+    source: Source,
     limits: Limits,
     *,
     noise: Tensor,
@@ -149,18 +177,21 @@ def sample(
     top_k: int = 0,
     top_p: float = 1.0,
 ) -> list[Hypothesis]:
-    """Tokens drawn from the model's distribution. A sentence's output depends on its own noise alone.
+    """Draws tokens from the model's distribution. The output for a sentence depends only on its own noise.
 
     Args:
         step, state, source, limits, prompt: as in `greedy`.
         noise: uniform random numbers, `(B, max_length + 1)`, such as
             `torch.rand(B, limits.max_length + 1, generator=torch.Generator().manual_seed(0))`.
         temperature: below 1 prefers probable tokens, above 1 improbable ones.
-        top_k: draws from the k most probable tokens alone; 0 from all.
-        top_p: draws from the fewest tokens that have this probability together (Holtzman et al. 2020).
+        top_k: draws from the k most probable tokens; 0 draws from all.
+        top_p: draws from the fewest tokens that together have this probability (Holtzman et al. 2020).
 
     Returns:
         A hypothesis for each sentence; its score is its log-probability.
+
+    Raises:
+        ZooError: a temperature, top_k or top_p that is out of range.
     """
     if temperature <= 0 or top_k < 0 or not 0 < top_p <= 1:
         raise ZooError(
@@ -168,58 +199,68 @@ def sample(
             f"got temperature={temperature}, top_k={top_k} and top_p={top_p}"
         )
 
-    def draw(allowed: Tensor, rows: Tensor, t: int) -> Tensor:
+    def draw(allowed: Tensor, sentences: Tensor, t: int) -> Tensor:
         values, tokens = (allowed / temperature).sort(dim=-1, descending=True, stable=True)  # (R, V)
-        values = values[:, :top_k] if top_k else values
+        if top_k:
+            values = values[:, :top_k]
         mass = values.softmax(-1).cumsum(-1)  # (R, V)
-        kept = (mass[:, :-1] < top_p) & (values[:, 1:] > IMPOSSIBLE)  # where the tokens before do not suffice
-        final = kept.sum(-1, keepdim=True)  # (R, 1), place of the last token that is kept
-        aim = noise[rows, t, None].to(mass) * mass.gather(1, final)  # (R, 1)
-        place = torch.minimum((mass <= aim).sum(-1, keepdim=True), final)
-        return tokens.gather(1, place).squeeze(1)
+        # A token is kept if those before it do not reach top_p.
+        kept = (mass[:, :-1] < top_p) & (values[:, 1:] > IMPOSSIBLE)
+        last_kept = kept.sum(-1, keepdim=True)  # (R, 1)
+        aim = noise[sentences, t, None].to(mass) * mass.gather(1, last_kept)  # (R, 1)
+        position = torch.minimum((mass <= aim).sum(-1, keepdim=True), last_kept)
+        return tokens.gather(1, position).squeeze(1)
 
     return _write(step, state, source, limits, prompt, choose=draw)
 
 
 def _write(
-    step: Step,
-    state: Nested,
-    source: Nested,
+    step: Step[State, Source],
+    state: State,
+    source: Source,
     limits: Limits,
     prompt: Tensor | None,
     *,
     choose: Callable[[Tensor, Tensor, int], Tensor],
 ) -> list[Hypothesis]:
-    """One output for each sentence; `choose(allowed (R, V), sentences (R,), t)` gives the next tokens `(R,)`."""
+    """One output for each sentence; `choose(allowed (R, V), sentences (R,), t)` returns the next tokens `(R,)`."""
     first = first_tensor(state)
-    rows = torch.arange(len(first), device=first.device)  # (R,) sentences that go on
-    tokens, written = limits.first(prompt, rows)  # (R,) and (R, P + t)
-    given = written.shape[1]  # P
-    total = torch.zeros(len(rows), device=first.device)  # (R,)
-    outputs: list[Hypothesis | None] = [None] * len(rows)
+    # The sentences that have not ended.
+    sentences = torch.arange(len(first), device=first.device)  # (R,)
+    tokens, written = limits.first(prompt, sentences)  # (R,) and (R, P + t)
+    prompt_length = written.shape[1]
+    total = torch.zeros(len(sentences), device=first.device)  # (R,)
+    outputs: dict[int, Hypothesis] = {}
     for t in range(limits.max_length + 1):
         log_probabilities, state = step(tokens, state, source)  # (R, V)
         allowed = limits.apply(log_probabilities.float(), written, t)
-        tokens = choose(allowed, rows, t)
+        tokens = choose(allowed, sentences, t)
         total = total + allowed.gather(1, tokens[:, None]).squeeze(1)
-        ended = tokens == limits.end
-        done, left = ended.nonzero().squeeze(1), (~ended).nonzero().squeeze(1)
-        for row, ids, score in zip(*(part[done].tolist() for part in (rows, written[:, given:], total)), strict=True):
-            outputs[row] = Hypothesis(ids, score, score)
+        has_ended = tokens == limits.end
+        ended = has_ended.nonzero().squeeze(1)
+        columns = [part[ended].tolist() for part in (sentences, written[:, prompt_length:], total)]
+        for sentence, ids, score in zip(*columns, strict=True):
+            outputs[sentence] = Hypothesis(ids, log_probability=score, score=score)
+        left = (~has_ended).nonzero().squeeze(1)
         if not len(left):
             break
         written = torch.cat([written, tokens[:, None]], dim=1)
-        if len(left) < len(rows):
-            rows, tokens, written, total, state, source = select((rows, tokens, written, total, state, source), left)
-    return outputs
+        if len(left) < len(sentences):
+            sentences, tokens, written, total = select((sentences, tokens, written, total), left)
+            state = select(state, left)
+            source = select(source, left)
+    return [outputs[sentence] for sentence in range(len(first))]
 
 
-def select(parts: Nested, rows: Tensor) -> Nested:
-    """The given rows of every tensor in nested tuples, which keep their types."""
-    make = getattr(parts, "_make", tuple)
-    return make(select(part, rows) if isinstance(part, tuple) else part.index_select(0, rows) for part in parts)
+def select(parts: State, rows: Tensor) -> State:
+    """The given rows of every tensor in nested tuples, whose types are kept."""
+    selected = [select(part, rows) if isinstance(part, tuple) else part.index_select(0, rows) for part in parts]
+    # A named tuple is made by its own method, which the type of a tuple does not have.
+    make: Any = getattr(parts, "_make", tuple)
+    kept: State = make(selected)
+    return kept
 
 
-def first_tensor(parts: Nested) -> Tensor:
-    """The first one in nested tuples: its rows and its device are those of all."""
+def first_tensor(parts: Tensor | Nested) -> Tensor:
+    """The first tensor in nested tuples: all of them have its number of rows and its device."""
     return first_tensor(parts[0]) if isinstance(parts, tuple) else parts

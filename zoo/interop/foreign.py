@@ -6,10 +6,10 @@ Shapes: V words, E embedding features, I inputs, H units, G gates, D directions,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,18 +59,22 @@ def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
     Raises:
         ZooError: they are not, or the file is none.
     """
-    index = source
+    index: object = source
     if isinstance(source, str | Path):
         try:
             index = json.loads(Path(source).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise ZooError(f"expected a JSON file of words and ids, got {source}: {error}") from error
-    kinds = set(map(type, index.values())) if isinstance(index, Mapping) else {str}
-    if bool in kinds or not all(issubclass(kind, Integral) for kind in kinds):
+    if not isinstance(index, Mapping) or not _are_integers(index.values()):
         raise ZooError('expected a word_index of words and ids such as {"the": 1, "film": 2}, got something else')
     if len(set(index.values())) != len(index):
         raise ZooError("expected a word_index that gives each word an id of its own, got two words with the same one")
     return {word: int(i) for word, i in index.items()}
+
+
+def _are_integers(values: Iterable[object]) -> bool:
+    kinds = {type(value) for value in values}
+    return bool not in kinds and all(issubclass(kind, Integral) for kind in kinds)
 
 
 def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor) -> tuple[Vocabulary, Tensor]:
@@ -163,7 +167,7 @@ def _fill_backbone(backbone: RecurrentBackbone, layers: list[list[Direction]]) -
     return columns
 
 
-def _sizes(chain: Chain) -> dict:
+def _sizes(chain: Chain) -> dict[str, Any]:
     return {
         "cell": chain.cell,
         "hidden_size": max(direction.weight_hh.shape[1] for layer in chain.layers for direction in layer),

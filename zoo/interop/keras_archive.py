@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 MOST_UNPACKED = 20
 
 
-def unpack(path: Path) -> tuple[dict, bytes]:
+def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
     """The configuration of a `.keras` file, and its file of weights.
 
     Raises:

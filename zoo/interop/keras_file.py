@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Layer(NamedTuple):
 
     kind: str
     name: str
-    config: dict
+    config: dict[str, Any]
     group: str  # where its weights are
 
 
@@ -42,8 +42,17 @@ ROLES |= {"TimeDistributed": "dense", "Activation": "activation"}
 GROUPS = {"TimeDistributed": "time_distributed"}  # where weights are, unless in the kind's name in lower case
 POOLING = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 
-RECURRENT = {"activation": "tanh", "recurrent_activation": "sigmoid", "return_state": False, "stateful": False}
-REQUIRED = {"LSTM": RECURRENT, "GRU": {**RECURRENT, "reset_after": True}, "Bidirectional": {"merge_mode": "concat"}}
+RECURRENT: dict[str, object] = {
+    "activation": "tanh",
+    "recurrent_activation": "sigmoid",
+    "return_state": False,
+    "stateful": False,
+}
+REQUIRED: dict[str, dict[str, object]] = {
+    "LSTM": RECURRENT,
+    "GRU": {**RECURRENT, "reset_after": True},
+    "Bidirectional": {"merge_mode": "concat"},
+}
 REQUIRED |= {kind: {"keepdims": False, "data_format": "channels_last"} for kind in POOLING}
 
 # Keras has input, forget, cell, output as torch does, but update, reset, new where torch has reset, update, new.
@@ -75,7 +84,7 @@ def read_keras(path: Path) -> Chain:
         raise ZooError(f"expected a .keras file, got {path}: {reason} ({hint})") from error
 
 
-def _items(config: dict) -> list[dict]:
+def _items(config: dict[str, Any]) -> list[dict[str, Any]]:
     """The layers of a model that is nothing but its layers."""
     kind = config["class_name"]
     if kind not in ("Sequential", "Functional"):
@@ -83,10 +92,11 @@ def _items(config: dict) -> list[dict]:
             f"a model of the class {kind!r}, whose code is not in the file: expected a Sequential or functional model. "
             "Make one of the same layers, give it the weights with set_weights(model.get_weights()), and save that"
         )
-    return config["config"]["layers"]
+    layers: list[dict[str, Any]] = config["config"]["layers"]
+    return layers
 
 
-def _layers(model: str, items: list[dict]) -> Iterator[Layer]:
+def _layers(model: str, items: list[dict[str, Any]]) -> Iterator[Layer]:
     """The layers in the order of the chain that they must be."""
     seen: Counter[str] = Counter()
     previous, masks = None, set()
@@ -147,7 +157,7 @@ def _sources(node: object) -> Iterator[str]:
         yield from _sources(child)
 
 
-def _expect(name: str, config: dict, key: str, value: object) -> None:
+def _expect(name: str, config: dict[str, Any], key: str, value: object) -> None:
     if config.get(key, value) != value:
         raise ZooError(f"layer {name!r}: expected {key}={value!r}, got {config[key]!r}, which has no counterpart here")
 
@@ -198,7 +208,7 @@ def _chain(layers: list[Layer], file) -> Chain:
 def _returns_sequences(layer: Layer) -> bool:
     """Whether a recurrent layer puts out all of its states, and not the last one alone."""
     config = layer.config["layer"]["config"] if layer.kind == "Bidirectional" else layer.config
-    return config["return_sequences"]
+    return bool(config["return_sequences"])
 
 
 def _fixed_length(layer: Layer) -> int | None:
@@ -207,7 +217,7 @@ def _fixed_length(layer: Layer) -> int | None:
     return length if rows is None else None
 
 
-def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict]]:
+def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """For each direction the group of its weights, its kind and its settings, which are checked."""
     parts = [(layer.group, layer.kind, layer.config)]
     if layer.kind == "Bidirectional":
@@ -223,7 +233,7 @@ def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict]]:
         yield group, kind, config
 
 
-def _direction(file, group: str, kind: str, config: dict, *, inputs: int) -> Direction:
+def _direction(file, group: str, kind: str, config: dict[str, Any], *, inputs: int) -> Direction:
     order, units = GATES[kind], config["units"]
 
     def in_torch_order(x: Tensor) -> Tensor:  # (*, G * H)
@@ -259,4 +269,4 @@ def _head(dense: list[Layer], tags: bool) -> bool:
         came = last.config["activation"]
         hint = " or ".join(allowed) or "softmax over two tags at least"
         raise ZooError(f"layer {last.name!r}: expected the activation {hint}, got {came!r}")
-    return last.config["activation"] == "sigmoid" and last.config["units"] > 1
+    return bool(last.config["activation"] == "sigmoid" and last.config["units"] > 1)

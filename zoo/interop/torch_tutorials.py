@@ -81,8 +81,8 @@ def import_state_dict(
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)
     known = labels_of(labels, chain.num_labels)
     if names.head == CLASSIFIER:
-        codec = ClassificationCodec(vocabulary, known, tokenizer=tokenizer, lowercase=lowercase, max_length=UNLIMITED)
-        return make_classifier(chain, codec, table)
+        reads = ClassificationCodec(vocabulary, known, tokenizer=tokenizer, lowercase=lowercase, max_length=UNLIMITED)
+        return make_classifier(chain, reads, table)
     codec = TaggingCodec(vocabulary, Vocabulary((PAD, UNKNOWN)), known, tokenizer=tokenizer, lowercase=lowercase)
     return _with_crf(chain, weights[CRF], codec, table) if CRF in weights else make_tagger(chain, codec, table)
 

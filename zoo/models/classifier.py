@@ -141,11 +141,14 @@ class TextClassifier(ZooModule):
     def encode(self, inputs: ClassificationInputs) -> Pooled:
         """Texts -> the pooled vector of each `(B, P * D * H)`, and the attention weights of its tokens if there are
         any."""
-        return self.pool(self.embedding(inputs.word_ids, inputs.vector_ids), inputs.lengths)
+        x = self.embedding(inputs.word_ids, inputs.vector_ids)  # (B, T, X)
+        return self.pool(x, inputs.lengths)
 
     def pool(self, x: Tensor, lengths: Tensor) -> Pooled:
         """Embedded tokens `x (B, T, X)` of texts of `lengths (B,)` -> what `encode` returns."""
-        return self.pooling(self.backbone(self.dropout(x), lengths), lengths)
+        outputs = self.backbone(self.dropout(x), lengths)  # (B, T, D * H)
+        pooled: Pooled = self.pooling(outputs, lengths)
+        return pooled
 
     def score(self, vectors: Tensor) -> Tensor:
         """Pooled vectors `(B, P * D * H)` -> the score of each label `(B, K)`.
@@ -154,7 +157,8 @@ class TextClassifier(ZooModule):
         """
         with torch.autocast(vectors.device.type, enabled=False):
             # The buffer has the precision of the weights, which those of a quantized head no longer tell.
-            return self.head(vectors.to(self.temperature.dtype))
+            scores: Tensor = self.head(vectors.to(self.temperature.dtype))
+        return scores
 
     def loss(self, scores: Tensor, gold: Tensor) -> Tensor:
         """Mean cross-entropy per text; where a text may have several labels, binary cross-entropy of each label.
@@ -178,7 +182,7 @@ class TextClassifier(ZooModule):
         scores = scores.float() / self.temperature
         return scores.sigmoid() if self.codec.multi_label else scores.softmax(-1)
 
-    def training_step(self, batch: ClassificationBatch, _) -> Tensor:
+    def training_step(self, batch: ClassificationBatch, _: int) -> Tensor:
         inputs, gold = batch.inputs, batch.gold
         x = self.embedding(inputs.word_ids, inputs.vector_ids)  # (B, T, X)
         distance = self.regularization.adversarial
@@ -207,7 +211,7 @@ class TextClassifier(ZooModule):
         self.metrics[stage].temperature = float(self.temperature)
         super()._report(stage)
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
         # A weight average, whose weights these are, knows only the temperature of an epoch before.
         checkpoint["state_dict"]["temperature"] = self.temperature.clone()

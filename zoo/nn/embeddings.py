@@ -1,4 +1,4 @@
-"""Word forms to vectors: a trained embedding, composed characters, and imported vectors, side by side.
+"""From word forms to vectors: a trained embedding, composed characters, and imported vectors, side by side.
 
 Shapes: U distinct forms, L characters, E features of a part, X features of all parts together.
 """
@@ -18,12 +18,21 @@ from zoo.nn.cells import CELLS
 from zoo.nn.dropout import check_probability
 from zoo.text import PAD_ID, UNKNOWN_ID
 
-GROUPS = 4  # in which a batch's forms are composed
-WIDTHS = (2, 3, 4, 5)  # characters that a convolution sees
+# In how many groups the forms of a batch are composed.
+GROUPS = 4
+# The widths of the convolutions, in characters.
+WIDTHS = (2, 3, 4, 5)
 
 
 class RecurrentCharacters(nn.Module):
-    """The final states of a bidirectional recurrent layer over a word's characters (Ling et al. 2015)."""
+    """The final states of a bidirectional recurrent layer over the characters of a word (Ling et al. 2015).
+
+    Args:
+        num_characters: size of the character vocabulary.
+        embedding_size: features of a character's embedding.
+        output_size: E, an even number; half of it for each direction.
+        cell: a key of `zoo.CELLS`.
+    """
 
     def __init__(self, num_characters: int, embedding_size: int, output_size: int, cell: str):
         super().__init__()
@@ -32,75 +41,92 @@ class RecurrentCharacters(nn.Module):
         self.output_size = self.backbone.output_size
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
-        # Most words are short: in groups of like lengths, little is padding.
+        """Character ids `(U, L)` and `lengths (U,)` in characters -> `(U, E)`."""
+        # Most words are short: in groups of similar lengths, little is padding.
         order = lengths.argsort()
         finals = []
         for rows in order.chunk(GROUPS):
             longest = int(lengths[rows[-1]])
             encoded = self.backbone(self.embedding(characters[rows, :longest]), lengths[rows])
             finals.append(encoded.final[-1])  # (U / GROUPS, E)
-        return torch.cat(finals)[order.argsort()]  # (U, E)
+        return torch.cat(finals)[order.argsort()]
 
 
 class ConvolutionalCharacters(nn.Module):
-    """The maximum over time of convolutions of several widths over a word's characters (Kim et al. 2016)."""
+    """The maximum over time of convolutions of several widths over the characters of a word (Kim et al. 2016).
+
+    Args:
+        num_characters: size of the character vocabulary.
+        embedding_size: features of a character's embedding.
+        output_size: E, shared by the convolutions as evenly as possible.
+    """
 
     def __init__(self, num_characters: int, embedding_size: int, output_size: int):
         super().__init__()
         self.embedding = nn.Embedding(num_characters, embedding_size, padding_idx=PAD_ID)
-        sizes = [output_size // len(WIDTHS) + (i < output_size % len(WIDTHS)) for i in range(len(WIDTHS))]
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(embedding_size, size, width) for size, width in zip(sizes, WIDTHS, strict=True)
-        )
+        self.convolutions = nn.ModuleList()
+        size, left_over = divmod(output_size, len(WIDTHS))
+        for index, width in enumerate(WIDTHS):
+            channels = size + 1 if index < left_over else size
+            self.convolutions.append(nn.Conv1d(embedding_size, channels, width))
         self.output_size = output_size
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
+        """Character ids `(U, L)` and `lengths (U,)` in characters -> `(U, E)`."""
         x = zero_padding(self.embedding(characters), padding_mask(lengths, characters.shape[1]))  # (U, L, E)
         x = x.transpose(1, 2)  # (U, E, L)
         pooled = []
-        for convolution in self.convolutions:
-            # Zeros around a word show where it begins and ends; windows beyond its end do not count.
-            margin = convolution.kernel_size[0] - 1
+        for width, convolution in zip(WIDTHS, self.convolutions, strict=True):
+            # Zeros around a word show where it begins and ends. Windows beyond its end do not count.
+            margin = width - 1
             y = convolution(F.pad(x, (margin, margin)))  # (U, E, L + margin)
             pooled.append(max_over_time(y.transpose(1, 2), lengths + margin))
-        return torch.cat(pooled, dim=-1).tanh()  # (U, E)
+        return torch.cat(pooled, dim=-1).tanh()
 
 
 class ImportedVectors(nn.Embedding):
-    """A table of imported vectors: row 0 is padding, 1 the unknown word.
+    """A table of imported word vectors: row 0 is padding, row 1 the unknown word. All are zero until `import_table`.
 
     Args:
         num_vectors: its rows, these two included.
         vector_size: features of a vector.
         tune: whether training may change them.
+
+    Raises:
+        ZooError: `vector_size` is below 1.
     """
 
     def __init__(self, num_vectors: int, vector_size: int, *, tune: bool):
         if vector_size < 1:
             raise ZooError(f"imported vectors have at least 1 feature, got vector_size={vector_size}")
         super().__init__(num_vectors, vector_size, padding_idx=PAD_ID)
-        nn.init.zeros_(self.weight)  # until they are imported
+        nn.init.zeros_(self.weight)
         self.weight.requires_grad_(tune)
 
 
 def import_table(vectors: ImportedVectors | None, table: Tensor) -> None:
-    """Copies `table (num_vectors - 2, vector_size)`, scaled to unit variance; unknown words get the mean.
+    """Copies vectors into a table, scaled to unit variance; the unknown word gets their mean.
+
+    Args:
+        vectors: of a model, None where it has none.
+        table: `(num_vectors - 2, vector_size)`, the vectors of the known words.
 
     Raises:
-        ZooError: a model has no vectors, or others.
+        ZooError: the model has no vectors, or a table of another shape.
     """
     if vectors is None:
         raise ZooError("this model has no imported vectors: make it with vector_words=... and vector_size=...")
     weight = vectors.weight.data
     if table.shape != (len(weight) - 2, weight.shape[1]):
         raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
+    # The deviation of a single number is NaN.
     deviation = table.std()
-    weight[2:] = table / deviation if deviation > 0 else table  # of a single number it is NaN
+    weight[2:] = table / deviation if deviation > 0 else table
     weight[UNKNOWN_ID] = weight[2:].mean(0)
 
 
-class WordEmbedding(nn.Module):
-    """Words to vectors: a trained embedding and, where there are some, imported vectors, side by side.
+class WordTables(nn.Module):
+    """The tables in which a word is looked up: a trained embedding and, if there are any, imported vectors.
 
     Args:
         num_words: size of the word vocabulary (0 is padding, 1 the unknown word).
@@ -108,8 +134,10 @@ class WordEmbedding(nn.Module):
         word_size: features of the trained embedding.
         vector_size: features of an imported vector.
         tune_vectors: whether training may change them.
-        word_dropout: probability that a word is not known (Gal & Ghahramani 2016): its embedding and its
-            imported vector are those of an unknown word.
+        word_dropout: probability that a word is read as an unknown one (Gal & Ghahramani 2016), in both tables.
+
+    Raises:
+        ZooError: a size below 1, an embedding larger than this machine's memory, or a probability outside [0, 1).
     """
 
     def __init__(
@@ -129,32 +157,51 @@ class WordEmbedding(nn.Module):
         require_memory(num_words * word_size, f"an embedding of {num_words:,} words and {word_size:,} features")
         self.words = nn.Embedding(num_words, word_size, padding_idx=PAD_ID)
         nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
-        self.vectors = None
+        self.vectors: ImportedVectors | None = None
+        self.output_size = word_size
         if num_vectors:
             self.vectors = ImportedVectors(num_vectors, vector_size, tune=tune_vectors)
+            self.output_size += vector_size
         self.word_dropout = word_dropout
-        self.output_size = word_size + (vector_size if num_vectors else 0)
 
     def import_vectors(self, table: Tensor) -> None:
         """Copies imported vectors; see `import_table`."""
         import_table(self.vectors, table)
 
-    def look_up(self, words: Tensor, vectors: Tensor) -> list[Tensor]:
-        """The embedding and the imported vector of each word: ids of any one shape `(*)` -> each `(*, E)`."""
-        tables = [(self.words, words)] if self.vectors is None else [(self.words, words), (self.vectors, vectors)]
-        if self.training and self.word_dropout:
-            forgotten = (torch.rand(words.shape, device=words.device) < self.word_dropout) & (words != PAD_ID)
-            tables = [(table, ids.masked_fill(forgotten, UNKNOWN_ID)) for table, ids in tables]
-        return [table(ids) for table, ids in tables]
+    def look_up(self, word_ids: Tensor, vector_ids: Tensor) -> list[Tensor]:
+        """The embedding and, if there are any, the imported vector of each word.
 
-    def forward(self, words: Tensor, vectors: Tensor) -> Tensor:
-        """Ids `(*)` in the word vocabulary and in the table of imported vectors -> `(*, X)`."""
-        parts = self.look_up(words, vectors)
+        Args:
+            word_ids: `(*)`, in the word vocabulary.
+            vector_ids: `(*)`, rows of the imported vectors.
+
+        Returns:
+            `(*, E)` from each table.
+        """
+        lookups = [(self.words, word_ids)]
+        if self.vectors is not None:
+            lookups.append((self.vectors, vector_ids))
+        if self.training and self.word_dropout:
+            drawn = torch.rand(word_ids.shape, device=word_ids.device) < self.word_dropout
+            dropped = drawn & (word_ids != PAD_ID)
+            lookups = [(table, ids.masked_fill(dropped, UNKNOWN_ID)) for table, ids in lookups]
+        return [table(ids) for table, ids in lookups]
+
+    def extra_repr(self) -> str:
+        return f"word_dropout={self.word_dropout}, output_size={self.output_size}"
+
+
+class WordEmbedding(WordTables):
+    """From words to vectors: a trained embedding and, if there are any, imported vectors, side by side."""
+
+    def forward(self, word_ids: Tensor, vector_ids: Tensor) -> Tensor:
+        """Ids `(*)` in the word vocabulary and rows `(*)` of the imported vectors -> `(*, X)`."""
+        parts = self.look_up(word_ids, vector_ids)
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
-class FormEmbedding(WordEmbedding):
-    """Forms to vectors: what is known of each distinct spelling, side by side; characters are never forgotten.
+class FormEmbedding(WordTables):
+    """From forms to vectors: all that is known of each distinct spelling, side by side. Characters are never dropped.
 
     Args:
         num_words: size of the word vocabulary (0 is padding, 1 the unknown word).
@@ -166,10 +213,10 @@ class FormEmbedding(WordEmbedding):
         character_encoder: a key of `zoo.CELLS`, or "cnn".
         vector_size: features of an imported vector.
         tune_vectors: whether training may change them.
-        word_dropout: probability that a batch does not know a form's word.
+        word_dropout: probability that a batch reads the word of a form as an unknown one.
 
     Raises:
-        ValueError: an unknown character encoder (the known ones are listed).
+        ZooError: as `WordTables`, or an unknown character encoder (the known ones are listed).
     """
 
     def __init__(
@@ -194,32 +241,42 @@ class FormEmbedding(WordEmbedding):
             tune_vectors=tune_vectors,
             word_dropout=word_dropout,
         )
-        self.characters = None
-        if character_output:
-            if character_encoder == "cnn":
-                self.characters = ConvolutionalCharacters(num_characters, character_size, character_output)
-            elif character_encoder in CELLS:
-                self.characters = RecurrentCharacters(
-                    num_characters, character_size, character_output, character_encoder
-                )
-            else:
-                raise unknown_name("character encoder", character_encoder, ["cnn", *CELLS])
-            self.output_size += self.characters.output_size
+        self.characters: RecurrentCharacters | ConvolutionalCharacters | None = None
+        if not character_output:
+            return
+        if character_encoder == "cnn":
+            self.characters = ConvolutionalCharacters(num_characters, character_size, character_output)
+        elif character_encoder in CELLS:
+            self.characters = RecurrentCharacters(num_characters, character_size, character_output, character_encoder)
+        else:
+            raise unknown_name("character encoder", character_encoder, ["cnn", *CELLS])
+        self.output_size += self.characters.output_size
 
     def forward(self, forms: Forms) -> Tensor:
-        """`Forms` of U spellings -> `(U, X)`."""
+        """U forms -> `(U, X)`."""
         composed = None
         if self.characters is not None:
             composed = self.characters(forms.character_ids, forms.lengths)  # (U, E)
         return self.join(forms.word_ids, forms.vector_ids, composed)
 
-    def join(self, words: Tensor, vectors: Tensor, composed: Tensor | None) -> Tensor:
-        """Ids `(U,)` of words and of imported vectors, and what is composed of characters `(U, E)` -> `(U, X)`."""
-        embedded, *imported = self.look_up(words, vectors)  # (U, E) each
-        parts = [] if composed is None else [composed.to(embedded.dtype)]
-        return torch.cat([embedded, *parts, *imported], dim=-1)
+    def join(self, word_ids: Tensor, vector_ids: Tensor, composed: Tensor | None) -> Tensor:
+        """All parts side by side.
+
+        Args:
+            word_ids: `(U,)`, in the word vocabulary.
+            vector_ids: `(U,)`, rows of the imported vectors.
+            composed: `(U, E)`, composed from characters; None where characters are left out.
+
+        Returns:
+            `(U, X)`.
+        """
+        embedded, *imported = self.look_up(word_ids, vector_ids)  # (U, E) each
+        parts = [embedded]
+        if composed is not None:
+            parts.append(composed.to(embedded.dtype))
+        return torch.cat([*parts, *imported], dim=-1)
 
 
-def gather_forms(vectors: Tensor, tokens: Tensor) -> Tensor:
-    """Puts each token's vector in its place: `(U, X)` and `tokens (B, T)` -> `(B, T, X)`."""
-    return F.embedding(tokens, vectors)
+def gather_forms(form_vectors: Tensor, form_ids: Tensor) -> Tensor:
+    """Puts the vector of each token's form in its place: `(U, X)` and `form_ids (B, T)` -> `(B, T, X)`."""
+    return F.embedding(form_ids, form_vectors)

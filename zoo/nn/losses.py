@@ -124,4 +124,5 @@ def adversarial_perturbation(loss: Tensor, embedded: Tensor, epsilon: float, *, 
     # In fp16 the norm of a small gradient would be 0.
     gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
     direction = gradient / gradient.norm(dim=dims, keepdim=True).clamp(min=1e-12)
-    return epsilon * (direction * length).to(embedded.dtype).detach()
+    perturbation: Tensor = epsilon * (direction * length).to(embedded.dtype).detach()
+    return perturbation

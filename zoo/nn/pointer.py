@@ -1,10 +1,10 @@
-"""The pointer of a pointer-generator network: words are generated, or copied from the source (See et al. 2017).
+"""The pointer of a pointer-generator network: a word is generated, or copied from the source (See et al. 2017).
 
-What a source has and the vocabulary has not gets an id of its own behind the vocabulary, for the time of a batch:
-the extended vocabulary.
+Words of a source that the vocabulary lacks have ids behind the vocabulary, valid for one batch. Both together are the
+extended vocabulary.
 
-Shapes: B rows, S source positions, T target positions, R rows of one step (K of them to a source), V words, X words
-more in the extended vocabulary, E features of an embedding.
+Shapes: B rows, S source positions, T target positions, K hypotheses per source, R = B * K rows of one step, V words, X
+more words in the extended vocabulary, E features of an embedding.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from zoo.nn.decoder import Decoded
 
-TINY = 1e-10  # of a probability: its logarithm has a gradient
+# A lower bound of a probability, so that its logarithm has a gradient.
+TINY = 1e-10
 
 
 class Pointer(nn.Module):
-    """P(w) = g generated(w) + (1 - g) * the attention to where w stands in the source; g is a learned gate.
+    """P(w) = g P_generate(w) + (1 - g) * the attention to where w is in the source; g is a learned gate (eq. 8 and 9).
 
     Args:
-        features_size: of a decoder's features.
+        features_size: F of a decoder, see `zoo.nn.decoder`.
         embedding_size: E.
     """
 
@@ -31,41 +32,43 @@ class Pointer(nn.Module):
         self.gate = nn.Linear(features_size + embedding_size, 1)
 
     def forward(self, decoded: Decoded, x: Tensor, generated: Tensor, copies: Tensor, target: Tensor) -> Tensor:
-        """Log-probability of known targets.
+        """The log-probability of known targets. No tensor here is as large as the vocabulary.
 
         Args:
-            decoded: of the decoder.
-            x: `(B, T, E)`, its inputs.
-            generated: `(B, T)`, log-probability of generating each target, whatever it is where that is impossible.
-            copies: `(B, S)`, ids in the extended vocabulary.
-            target: `(B, T)`, likewise.
+            decoded: of the decoder, at all target positions.
+            x: `(B, T, E)`, the decoder's inputs.
+            generated: `(B, T)`, the log-probability of generating each target; any number where it is not in V.
+            copies: `(B, S)`, the source in the extended vocabulary.
+            target: `(B, T)`, in the extended vocabulary.
 
         Returns:
-            `(B, T)`, and nothing of it is of the size of a vocabulary.
+            `(B, T)`, in nats.
         """
-        generate, copy = self._gate(decoded, x)  # (B, T)
+        log_generate, log_copy = self._gate(decoded, x)  # (B, T) each
         same = copies[:, None] == target[..., None]  # (B, T, S)
         copied = (decoded.weights * same).sum(-1).clamp(min=TINY).log()  # (B, T)
-        return torch.logaddexp(generate + generated, copy + copied)
+        return torch.logaddexp(log_generate + generated, log_copy + copied)
 
     def distribution(self, decoded: Decoded, x: Tensor, generated: Tensor, copies: Tensor, extra: int) -> Tensor:
-        """Log-probabilities of everything that one step may say.
+        """The log-probabilities of all words at one step.
 
         Args:
-            decoded: of one step.
-            x: `(R, E)`, its inputs.
-            generated: `(R, V)`, log-probabilities.
-            copies: `(B, S)`, ids in the extended vocabulary.
+            decoded: of the decoder, at one step.
+            x: `(R, E)`, the decoder's inputs.
+            generated: `(R, V)`, log-probabilities of generating each word.
+            copies: `(B, S)`, the source in the extended vocabulary.
             extra: X.
 
         Returns:
-            `(R, V + X)`.
+            `(R, V + X)`, in nats.
         """
-        generate, copy = self._gate(decoded, x)  # (R,)
-        both = F.pad((generate[:, None] + generated).exp(), (0, extra))  # (R, V + X)
+        log_generate, log_copy = self._gate(decoded, x)  # (R,) each
+        probability = F.pad((log_generate[:, None] + generated).exp(), (0, extra))  # (R, V + X)
         copies = copies.repeat_interleave(len(x) // len(copies), dim=0)  # (R, S)
-        return both.scatter_add(1, copies, copy.exp()[:, None] * decoded.weights).log()
+        return probability.scatter_add(1, copies, log_copy.exp()[:, None] * decoded.weights).log()
 
     def _gate(self, decoded: Decoded, x: Tensor) -> tuple[Tensor, Tensor]:
-        gate = self.gate(torch.cat([decoded.features, x.to(decoded.features.dtype)], dim=-1)).squeeze(-1).float()
+        """log g and log(1 - g)."""
+        features = torch.cat([decoded.features, x.to(decoded.features.dtype)], dim=-1)
+        gate = self.gate(features).squeeze(-1).float()
         return F.logsigmoid(gate), F.logsigmoid(-gate)

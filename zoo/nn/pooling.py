@@ -1,6 +1,6 @@
-"""A padded sequence to one vector.
+"""Pooling: from a padded sequence to one vector.
 
-Shapes: B rows, T time steps, D * H backbone outputs, P poolings side by side.
+Shapes: B rows, T time steps, D * H features of the backbone's output, P poolings side by side.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class Pooled(NamedTuple):
     """What a pooling returns."""
 
     vectors: Tensor  # (B, P * D * H)
-    weights: Tensor | None  # (B, T) of the attention, zeros at padding; None without it
+    weights: Tensor | None  # (B, T) of the attention, zeros at padding; None without attention
 
 
 class Pooling(nn.Module):
-    """One or several poolings over a text's real positions, side by side.
+    """One or several poolings over the real positions of a text, side by side.
 
     Args:
-        names: joined by "+", as in "mean+max", of
-            "last": where each direction of the top layer ends, having read the whole text;
+        names: one or several of these, joined by "+" as in "mean+max":
+            "last": the top layer's output where each direction ends, having read the whole text;
             "mean" and "max": of the outputs, feature by feature;
-            "attention": their mean by learned weights, one for each position (Lin et al. 2017, eq. 5 and 6).
-        size: D * H, features of the backbone's output.
+            "attention": their mean with learned weights, one per position (Lin et al. 2017, eq. 5 and 6).
+        size: D * H.
 
     Raises:
-        ValueError: an unknown pooling (the known ones are listed).
+        ZooError: an unknown pooling (the known ones are listed).
     """
 
     def __init__(self, names: str, size: int):
@@ -45,14 +45,15 @@ class Pooling(nn.Module):
             if name not in POOLINGS:
                 raise unknown_name("pooling", name, POOLINGS)
         self.output_size = size * len(self.names)
-        self.attention = None
+        self.attention: nn.Sequential | None = None
         if "attention" in self.names:
             self.attention = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
 
     def forward(self, encoded: BackboneOutput, lengths: Tensor) -> Pooled:
-        """Pools what a backbone returned, over the real positions that `lengths (B,)` tells of."""
-        x, weights = encoded.sequence, None
-        parts = []  # each (B, D * H)
+        """Pools what a backbone returned for a batch of `lengths (B,)`."""
+        x = encoded.sequence  # (B, T, D * H)
+        weights = None
+        parts = []  # (B, D * H) each
         for name in self.names:
             if name == "last":
                 parts.append(encoded.final[-1])
@@ -60,8 +61,11 @@ class Pooling(nn.Module):
                 parts.append(mean_over_time(x, lengths))
             elif name == "max":
                 parts.append(max_over_time(x, lengths))
-            else:
-                real = padding_mask(lengths, x.shape[1])  # (B, T)
-                weights = masked_softmax(self.attention(x).squeeze(-1), real)  # (B, T)
+            elif self.attention is not None:
+                scores = self.attention(x).squeeze(-1)  # (B, T)
+                weights = masked_softmax(scores, padding_mask(lengths, x.shape[1]))  # (B, T)
                 parts.append((weights[..., None] * x).sum(1))
         return Pooled(torch.cat(parts, dim=-1), weights)
+
+    def extra_repr(self) -> str:
+        return f"{'+'.join(self.names)}, output_size={self.output_size}"

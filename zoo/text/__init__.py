@@ -1,4 +1,4 @@
-"""Text to ids and back: vocabularies, inventories of tags, tokenizers, and what a classifier reads of a text."""
+"""Strings and tokens: tokenizers, vocabularies, tag schemes, sentences and languages. Nothing here needs a tensor."""
 
 from zoo.text.inventory import Inventory
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts

@@ -1,18 +1,26 @@
-"""Names to ids: tags and labels."""
+"""Tags and labels to ids: an inventory of names in which none is special."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Self, overload
 
 from zoo.errors import ZooError
 
+SHOWN_ENTRIES = 5
+
 
 class Inventory(Sequence[str]):
-    """Distinct names in a fixed order, tags or labels; the id of a name is its position, and no name is special.
+    """Distinct names in a fixed order, such as tags or labels; the id of a name is its position.
 
-    An inventory is a sequence of strings: `list(inventory)` is its whole, plain state, and
-    `Inventory(list(inventory))` restores it.
+    It is a sequence of strings: `list(inventory)` is its whole state, and `Inventory(list(inventory))` restores it.
+
+    >>> tags = Inventory.fit(["NOUN", "VERB", "NOUN"])
+    >>> list(tags)
+    ['NOUN', 'VERB']
+    >>> tags.ids(["VERB", "NOUN"])
+    [1, 0]
 
     Args:
         entries: the names in the order of their ids.
@@ -21,7 +29,8 @@ class Inventory(Sequence[str]):
         ZooError: a name occurs twice.
     """
 
-    _kind = "an inventory"  # what an error calls it
+    # What an error calls it.
+    _kind = "an inventory"
 
     def __init__(self, entries: Iterable[str]):
         self._entries = tuple(entries)
@@ -31,8 +40,8 @@ class Inventory(Sequence[str]):
             raise ZooError(f"the entries of {self._kind} must differ, but {repeated!r} occurs more than once")
 
     @classmethod
-    def fit(cls, names: Iterable[str]) -> Inventory:
-        """The names that occur in a training split; the most frequent come first, ties in alphabetical order."""
+    def fit(cls, names: Iterable[str]) -> Self:
+        """The names of a training split, the most frequent first and ties in alphabetical order."""
         return cls(by_frequency(Counter(names)))
 
     def ids(self, names: Iterable[str]) -> list[int]:
@@ -44,17 +53,24 @@ class Inventory(Sequence[str]):
         return [self._ids[name] for name in names]
 
     def get(self, name: str, default: int) -> int:
-        """The id of a name, or `default`."""
+        """The id of a name, or `default` if it has none."""
         return self._ids.get(name, default)
 
     def __contains__(self, name: object) -> bool:
         return name in self._ids
 
-    def __getitem__(self, position):
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, position: int | slice) -> str | tuple[str, ...]:
         return self._entries[position]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)  # several times as fast as that of Sequence, which asks for one after the other
+        # Sequence's own iterator asks for one position after the other, which takes several times as long.
+        return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -66,10 +82,11 @@ class Inventory(Sequence[str]):
         return hash(self._entries)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} entries: {', '.join(self._entries[:5])}, ...)"
+        shown = [*self._entries[:SHOWN_ENTRIES], "..."] if len(self) > SHOWN_ENTRIES else self._entries
+        return f"{type(self).__name__}({len(self)} entries: {', '.join(shown)})"
 
 
 def by_frequency(counts: Counter[str]) -> list[str]:
-    """What was counted: the most frequent first, ties in alphabetical order."""
+    """The counted names, the most frequent first and ties in alphabetical order."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [name for name, _ in ranked]

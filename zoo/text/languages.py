@@ -1,4 +1,4 @@
-"""Languages by their tags, which of them put no space between words, and what a text's script tells of its language."""
+"""Language tags, which languages have no spaces between words, and a guess of the language from the script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.text.characters import HAN
 
 # Languages without spaces between words: their texts are measured in characters.
 UNSPACED_LANGUAGES = frozenset({"zh", "ja", "th", "lo", "km", "my"})
-# Two letters are a language of ISO 639-1, or a mistake such as "jp", which is a country.
+# The languages of ISO 639-1. Other two letters are a mistake, such as "jp", which is a country.
 TWO_LETTERS = frozenset(
     """
     aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es
@@ -22,41 +22,52 @@ TWO_LETTERS = frozenset(
     te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
     """.split()
 )
-# ISO 639-2 and 639-3 names of languages that are counted in a way of their own.
-THREE_LETTERS = {
+# Names in ISO 639-2 and 639-3 of the languages that metrics treat in their own way.
+TWO_OF_THREE_LETTERS = {
     **dict.fromkeys("zho chi cmn yue wuu nan hak gan hsn lzh".split(), "zh"),
     **{"eng": "en", "jpn": "ja", "tha": "th", "lao": "lo", "khm": "km", "mya": "my", "bur": "my"},
 }
 EXAMPLES = "en for English, de German, fr French, ru Russian, hi Hindi, zh Chinese, ja Japanese, th Thai"
-UNDETERMINED = "und"  # a tag of BCP 47 too
+# The tag of BCP 47 for a language that nobody knows.
+UNDETERMINED = "und"
 
 # Letters only: `zoo.text.characters` has the whole blocks.
 KANA = "\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d"
 SCRIPTS = {"th": "\u0e01-\u0e4e", "lo": "\u0e81-\u0edf", "km": "\u1780-\u17d3", "my": "\u1000-\u109f\uaa60-\uaa7f"}
 SPACED_WORD = re.compile(rf"[^\W\d_{HAN}{KANA}{''.join(SCRIPTS.values())}]+")
-SAMPLE = 10_000  # texts that tell a language
-FOREIGN = 0.02  # of the words, with a letter that English lacks: more are another language
+# Texts that are read to guess a language.
+SAMPLE = 10_000
+# Above this fraction of words with a letter that English lacks, a text is not English.
+FOREIGN = 0.02
+# In Japanese at least one in so many Chinese characters and kana is kana.
+KANA_IN_JAPANESE = 10
 
 
 @lru_cache
 def primary_language(tag: str) -> str:
-    """The language of a tag (BCP 47) in two letters where it has them: `zh` of `zh-CN`, `ZH`, `zh_Hans` and `cmn`.
+    """The language of a tag (BCP 47), in two letters if it has such a name.
+
+    >>> [primary_language(tag) for tag in ("zh-CN", "ZH", "zh_Hans", "cmn")]
+    ['zh', 'zh', 'zh', 'zh']
 
     Raises:
-        ZooError: it is no tag, or no language has these two letters.
+        ZooError: the tag is malformed, or no language has these two letters.
     """
     first, *others = _subtags(tag)
     well_formed = re.fullmatch("[a-z]{2,3}", first) and all(re.fullmatch("[a-z0-9]{1,8}", other) for other in others)
     if not well_formed or (len(first) == 2 and first not in TWO_LETTERS):
         raise ZooError(
-            f"unknown language {tag!r}: expected a tag as of BCP 47, {EXAMPLES}; a region may follow, as in zh-CN"
+            f"unknown language {tag!r}: expected a tag of BCP 47, {EXAMPLES}; a region may follow, as in zh-CN"
         )
-    return THREE_LETTERS.get(first, first)
+    return TWO_OF_THREE_LETTERS.get(first, first)
 
 
 @lru_cache
 def is_unspaced(tag: str) -> bool:
-    """Whether texts of a language have no space between words: not if the tag says that they are in Latin letters.
+    """Whether texts of a language have no spaces between words; false if the tag says that they are in Latin script.
+
+    >>> is_unspaced("zh-CN"), is_unspaced("zh-Latn"), is_unspaced("en")
+    (True, False, False)
 
     Raises:
         ZooError: as `primary_language`.
@@ -67,13 +78,17 @@ def is_unspaced(tag: str) -> bool:
 def guess_language(texts: Iterable[str]) -> str:
     """The language of texts, as far as their script tells it.
 
-    Texts of Chinese characters are Chinese, or Japanese where every tenth is kana; Thai, Lao, Khmer and Burmese have
-    scripts of their own. Others are English if their words have the letters a to z, else undetermined (`und`).
+    Chinese characters are Chinese, or Japanese if there is enough kana among them; Thai, Lao, Khmer and Burmese have
+    their own scripts. Other texts are English if their words have only the letters a to z, else undetermined (`und`).
+
+    >>> guess_language(["I came."]), guess_language(["我来了。"]), guess_language(["Ich käme."])
+    ('en', 'zh', 'und')
     """
     text = "\n".join(islice(texts, SAMPLE))
     counts = {language: _count(script, text) for language, script in SCRIPTS.items()}
     kana = _count(KANA, text)
-    counts["ja" if kana * 10 >= _count(HAN + KANA, text) else "zh"] = _count(HAN + KANA, text)
+    chinese_or_japanese = _count(HAN + KANA, text)
+    counts["ja" if kana * KANA_IN_JAPANESE >= chinese_or_japanese else "zh"] = chinese_or_japanese
     words = SPACED_WORD.findall(text)
     language, count = max(counts.items(), key=lambda item: item[1])
     if count > len(words):
@@ -87,5 +102,5 @@ def _subtags(tag: str) -> list[str]:
 
 
 def _count(characters: str, text: str) -> int:
-    """How many of these characters a text has."""
+    """How many of these characters a text has; `characters` is the inside of a character class."""
     return len(re.findall(f"[{characters}]", text))

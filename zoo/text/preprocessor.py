@@ -9,11 +9,12 @@ from zoo.errors import ZooError, unknown_name
 from zoo.text.tokenizers import make_splitter, require_words
 from zoo.text.vocabulary import UNKNOWN
 
-START, FILLING = "< start >", "< filling >"  # no tokenizer makes a token with a space in it
+# Tokens that stand for no text: no tokenizer makes a token with a space in it.
+START, FILLING = "< start >", "< filling >"
 
 
 class TextCounts(NamedTuple):
-    """Texts that were read, those without a token, and those longer than what is read of them."""
+    """How many texts were read, how many of them have no token, and how many have more than are read."""
 
     texts: int = 0
     empty: int = 0
@@ -23,31 +24,35 @@ class TextCounts(NamedTuple):
 class Preprocessor:
     """Texts to the tokens that a classifier reads.
 
+    >>> read = Preprocessor("words", stop_words=["a"], max_length=3)
+    >>> read("A good, but long film.")
+    ['good', ',', 'but']
+
     Args:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
-        pieces: the serialized `SentencePieceModel`, for the last.
-        stop_words: tokens to leave out, in lower case.
-        known: tells the tokens that are read at all; all are when None.
+        sentencepiece_model: the serialized model, for that tokenizer.
+        stop_words: tokens that are left out, in lower case.
+        is_known: tells whether a token is read at all; None if all are.
         max_length: tokens of a text that are read at most.
         truncate: which part of a longer text is read: its "head", its "tail", or "both" ends, half of each.
-        start: whether a text begins with a token `START`.
+        start: whether a text begins with the token `START`.
         fill: where tokens `FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it, or
             "nowhere".
-        empty: what a text without a token is read as, if nothing fills it up: one "unknown" token, so that there is
+        empty: what a text without a token is read as, if nothing fills it: one "unknown" token, so that there is
             something to be pooled, or "nothing".
 
     Raises:
-        ZooError: an unknown name (the known ones are listed), pieces that are missing or that nothing reads, stop
-            words where pieces are not words, or a length below 2.
+        ZooError: an unknown name (the known ones are listed), a sentencepiece model that is missing or that the
+            tokenizer does not use, stop words with sentencepiece, or a max_length below 2.
     """
 
     def __init__(
         self,
         tokenizer: str = "words",
         *,
-        pieces: Sequence[str] = (),
+        sentencepiece_model: Sequence[str] = (),
         stop_words: Sequence[str] = (),
-        known: Callable[[str], bool] | None = None,
+        is_known: Callable[[str], bool] | None = None,
         max_length: int = 400,
         truncate: str = "head",
         start: bool = False,
@@ -63,57 +68,55 @@ class Preprocessor:
             raise unknown_name("reading of an empty text", empty, EMPTIES)
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
-        self._split = make_splitter(tokenizer, pieces)
-        self._known = known
-        self.tokenizer, self.pieces = tokenizer, list(pieces)
-        self.stop_words = sorted(set(stop_words))
-        self._left_out = frozenset(stop_words)
-        self.max_length, self.truncate = max_length, truncate
-        self.start, self.fill, self.empty = start, fill, empty
-
-    @property
-    def skip_unknown(self) -> bool:
-        """Whether some tokens are not read because they are not known."""
-        return self._known is not None
+        self._split = make_splitter(tokenizer, sentencepiece_model)
+        self._stop_words = frozenset(stop_words)
+        self._is_known = is_known
+        self._max_length = max_length
+        self._kept = TRUNCATIONS[truncate](max_length)
+        self._beginning = [START] if start else []
+        # The name and not the function: a model that is pickled takes this object with it.
+        self._fill = fill
+        self._instead_of_nothing = EMPTIES[empty]
 
     def split(self, text: str) -> list[str]:
-        """All tokens of a text but those that are left out; none for an empty one."""
+        """The tokens of a text without those that are left out, however many there are."""
         tokens = self._split(text)
-        if self._left_out:
-            tokens = [token for token in tokens if token.lower() not in self._left_out]
-        return tokens if self._known is None else list(filter(self._known, tokens))
+        if self._stop_words:
+            tokens = [token for token in tokens if token.lower() not in self._stop_words]
+        if self._is_known is not None:
+            tokens = [token for token in tokens if self._is_known(token)]
+        return tokens
 
     def cut(self, tokens: list[str]) -> list[str]:
-        """Those that are read: `max_length` at most."""
-        if self.start:
-            tokens = [START, *tokens]
-        missing = self.max_length - len(tokens)
+        """What is read of a text that `split` has split: `max_length` tokens at most."""
+        tokens = self._beginning + tokens
+        missing = self._max_length - len(tokens)
         if missing < 0:
-            head, tail = TRUNCATIONS[self.truncate](self.max_length)
+            head, tail = self._kept
             return tokens[:head] + tokens[len(tokens) - tail :]
-        before, after = FILLS[self.fill](missing)
-        if before or after:
-            tokens = [FILLING] * before + tokens + [FILLING] * after
-        return tokens or list(EMPTIES[self.empty])
+        before, after = FILLS[self._fill](missing)
+        tokens = [FILLING] * before + tokens + [FILLING] * after
+        return tokens or list(self._instead_of_nothing)
 
     def __call__(self, text: str) -> list[str]:
         """The tokens that are read of a text."""
         return self.cut(self.split(text))
 
     def count(self, texts: Iterable[Sequence[str]]) -> TextCounts:
-        """Of texts as `split` makes them."""
+        """The counts of texts that `split` has split."""
         lengths = [len(tokens) for tokens in texts]
-        too_long = [length for length in lengths if self.start + length > self.max_length]
-        return TextCounts(texts=len(lengths), empty=lengths.count(0), truncated=len(too_long))
+        longest = self._max_length - len(self._beginning)
+        truncated = sum(length > longest for length in lengths)
+        return TextCounts(texts=len(lengths), empty=lengths.count(0), truncated=truncated)
 
 
-# How many tokens of a text too long are kept at its beginning and at its end.
+# How many tokens of a text that is too long are kept at its beginning and at its end.
 TRUNCATIONS: dict[str, Callable[[int], tuple[int, int]]] = {
     "head": lambda length: (length, 0),
     "tail": lambda length: (0, length),
     "both": lambda length: (length - length // 2, length // 2),
 }
-# How many tokens are put before and after a text that lacks so many.
+# How many tokens stand before and after a text that lacks so many.
 FILLS: dict[str, Callable[[int], tuple[int, int]]] = {
     "nowhere": lambda missing: (0, 0),
     "before": lambda missing: (missing, 0),

@@ -1,8 +1,8 @@
-"""Texts to sentences, by rules in the manner of Unicode's (UAX 29), with abbreviations of English and German.
+"""Splits texts into sentences, by rules like those of Unicode (UAX 29) with English and German abbreviations.
 
-A sentence ends with a mark such as `.`, `?` or `。`, and with the quotes and brackets that close behind it. A mark that
-leaves no space behind it, as in 3.5 or example.com, ends nothing, but in Chinese and Japanese. A full stop may also
-belong to an abbreviation, to an initial or to a number.
+A sentence ends with a mark such as `.`, `?` or `。` and the closing quotes and brackets behind it. A mark without a
+space behind it, as in 3.5 or example.com, ends a sentence only in Chinese and Japanese. A full stop may also belong to
+an abbreviation, an initial or a number.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import re
 
 from zoo.text.characters import CHINESE_OR_JAPANESE
 
-FULL_STOPS = ".…"  # what may belong to a word too
-MARKS = FULL_STOPS + "!?‼⁇⁈⁉؟۔।॥։።။។"  # end a sentence where space follows
-WIDE_MARKS = "。！？｡．"  # end one wherever they stand
+# These may belong to a word instead.
+FULL_STOPS = ".…"
+# These end a sentence if a space follows.
+MARKS = FULL_STOPS + "!?‼⁇⁈⁉؟۔।॥։።။។"
+# These end a sentence everywhere.
+WIDE_MARKS = "。！？｡．"
 OPENING = "\"'“‘„‚«»‹›([{「『《（【¿¡-–—"
 CLOSING = "\"'”’“‘»«›‹)]}」』》）】"
-
-WIDE_CLOSING = "\"'”’」』》）】"  # “ opens there, and closes in German
+# In Chinese and Japanese “ opens a quotation; in German it closes one.
+WIDE_CLOSING = "\"'”’」』》）】"
 
 END = re.compile(
     rf"(?P<mark>[{MARKS}]+)(?P<closing>[{re.escape(CLOSING)}]*)(?P<space>\s*)"
@@ -27,28 +30,30 @@ EMPTY_LINE = re.compile(r"\n\s*\n\s*")
 ASIAN = re.compile(rf"[{CHINESE_OR_JAPANESE}]")
 LETTER = re.compile(r"[^\W\d_]")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
-# Letters with a full stop behind each: initials, U.S., e.g., z.B. and their like.
+# Single letters with a full stop each: initials, U.S., e.g., z.B.
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")
 SHORT_NUMBER = re.compile(r"\d{1,2}\.")
+# Characters before and after a mark that decide whether it ends a sentence.
+CONTEXT = 40
 
-# A name, a number or a noun follows these: they end no sentence.
+# A name, a number or a noun follows these abbreviations: they do not end a sentence.
 ABBREVIATIONS = frozenset(
     "mr mrs ms dr drs prof rev gen col capt lt sgt sen rep gov st mt messrs hon "
     "vs cf al eg ie viz approx dept est ed eds inc ltd "
     "hr hrn fr frl ca bzw evtl ggf bspw vgl sog zzt inkl exkl zzgl abzgl geb gest gem lt mind max min "
     "dipl ing med phil jur mag hl bd hrsg str abk".split()
 )
-# These end none where a number follows.
+# These abbreviations do not end a sentence if a number follows.
 BEFORE_NUMBERS = frozenset(
     "no nos nr nrn s p pp vol vols fig figs abb tab art abs kap ch sec sect eq bd jg ziff anm tel "
     "jan feb mar apr jun jul aug sep sept oct okt nov dec dez".split()
 )
-# German writes "am 3. Oktober" and "im 19. Jahrhundert".
+# In German a number with a full stop before these words is an ordinal: "am 3. Oktober", "im 19. Jahrhundert".
 AFTER_ORDINALS = frozenset(
     "januar jänner februar märz april mai juni juli august september oktober november dezember "
     "jahrhundert jahrhunderts jahrhunderte jahrhunderten jahrtausend jahrtausends etage klasse kapitel".split()
 )
-# With these a new sentence begins even behind initials, as in "in the U.S. He".
+# These words begin a new sentence even behind initials, as in "in the U.S. He".
 BEGINNINGS = frozenset(
     "he she it they we i you this that these those there the a an and but however in on at if when what who how why "
     "er sie es wir ich ihr das der die dies diese ein eine und aber wenn was wer wie warum im am".split()
@@ -56,12 +61,12 @@ BEGINNINGS = frozenset(
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, each with the white space behind it: joined they are the text.
+    """The sentences of a text, each with the white space behind it; joined, they are the text.
 
     >>> split_sentences("Dr. Li paid $3.50. Why? 我来了。你呢？")
     ['Dr. Li paid $3.50. ', 'Why? ', '我来了。', '你呢？']
 
-    An empty line ends a sentence too, a single line's end does not. Nothing without a letter is a sentence.
+    An empty line ends a sentence too, but the end of a line does not. Every sentence has a letter.
     """
     sentences = []
     start = 0
@@ -75,38 +80,48 @@ def split_sentences(text: str) -> list[str]:
 
 
 def _ends(text: str) -> set[int]:
-    """Where sentences end, the white space behind them included."""
-    cased = any(map(str.isupper, text))
-    marks = {match.end() for match in END.finditer(text) if match["wide"] or _is_end(text, match, cased)}
-    return marks | {match.end() for match in EMPTY_LINE.finditer(text)}
+    """The positions where sentences end, behind the white space after them."""
+    has_capitals = any(map(str.isupper, text))
+    marks = {
+        match.end()
+        for match in END.finditer(text)
+        if match["wide"] or _ends_sentence(text, match, has_capitals=has_capitals)
+    }
+    empty_lines = {match.end() for match in EMPTY_LINE.finditer(text)}
+    return marks | empty_lines
 
 
-def _is_end(text: str, match: re.Match, cased: bool) -> bool:
-    """Whether a mark ends a sentence. Small letters say that it goes on, if the text has capitals (`cased`)."""
-    mark, following = match["mark"], text[match.end() : match.end() + 40].lstrip(OPENING)
+def _ends_sentence(text: str, match: re.Match[str], *, has_capitals: bool) -> bool:
+    """Whether marks end a sentence. In a text with capitals, a sentence does not begin with a small letter."""
+    mark = match["mark"]
+    following = text[match.end() : match.end() + CONTEXT].lstrip(OPENING)
     if not match["space"]:
         before = text[match.start() - 1 : match.start()]
-        return bool(mark[-1] != "…" and ASIAN.match(before) and ASIAN.match(following))
-    asks = not set(mark) <= set(FULL_STOPS)
-    if cased and following[:1].islower() and (match["closing"] or not asks):
+        between_asian = ASIAN.match(before) and ASIAN.match(following)
+        return bool(between_asian and mark[-1] != "…")
+    only_full_stops = set(mark) <= set(FULL_STOPS)
+    if has_capitals and following[:1].islower() and (match["closing"] or only_full_stops):
         return False
     if mark != "." or match["closing"]:
         return True
-    return not _belongs_to_a_word(_word_before(text, match.start()) + ".", following)
+    return not _belongs_to_word(_word_before(text, match.start()) + ".", following)
 
 
 def _word_before(text: str, end: int) -> str:
-    words = text[max(0, end - 40) : end].split()
+    words = text[max(0, end - CONTEXT) : end].split()
     return words[-1].lstrip(OPENING) if words else ""
 
 
-def _belongs_to_a_word(word: str, following: str) -> bool:
-    """Whether the full stop that ends `word` is no end of a sentence, if `following` comes next."""
-    next_word = WORD.match(following)
-    next_key = next_word[0].lower() if next_word else ""
-    key = word[:-1].lower()
+def _belongs_to_word(word: str, following: str) -> bool:
+    """Whether the full stop at the end of `word` belongs to the word, if `following` comes next."""
+    next_match = WORD.match(following)
+    next_word = next_match[0].lower() if next_match else ""
     if SHORT_NUMBER.fullmatch(word):
-        return next_key in AFTER_ORDINALS
+        return next_word in AFTER_ORDINALS
+    # "I." is taken for the pronoun at the end of a sentence.
     if INITIALS.fullmatch(word) and word != "I.":
-        return following[:1].islower() or next_key not in BEGINNINGS
-    return key in ABBREVIATIONS or (key in BEFORE_NUMBERS and following[:1].isdigit())
+        return following[:1].islower() or next_word not in BEGINNINGS
+    abbreviation = word[:-1].lower()
+    if abbreviation in BEFORE_NUMBERS and following[:1].isdigit():
+        return True
+    return abbreviation in ABBREVIATIONS

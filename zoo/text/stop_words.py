@@ -1,4 +1,4 @@
-"""Words that say little of what a text is about: two short lists of ours, or a file of a user's."""
+"""Stop words, which say little of what a text is about: two short lists, or a file of the user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from zoo.errors import ZooError
-from zoo.text import TOKENIZERS
+from zoo.text.tokenizers import TOKENIZERS
 
 ENGLISH = """
 a about after again all also am an and any are as at be because been before being between both but by can could
@@ -20,32 +20,38 @@ CHINESE = """
 的 了 在 是 我 你 他 她 它 们 我们 你们 他们 她们 它们 和 与 及 或 而 且 就 都 也 还 又 这 那 这个 那个 这些 那些 一 个
 之 其 于 以 为 对 从 把 被 让 给 到 上 下 中 里 地 得 着 过 吗 呢 吧 啊 呀 嘛 所 所以 因为 如果 但 但是 以及 等
 """
-NAMED = {"english": ENGLISH, "chinese": CHINESE}
+LISTS = {"english": ENGLISH, "chinese": CHINESE}
 
 
 def read_stop_words(name_or_file: str | None, tokenizer: str) -> list[str]:
-    """The words of a named list, or of a file with one a line, in lower case and sorted; none for None.
+    """The words of a list, in lower case and sorted; none for None.
 
-    English negations (no, not, nor, against) are not on the list: without them a review says its opposite. Words that
-    the tokenizer, a key of `zoo.text.TOKENIZERS`, would cut are never found in a text: it warns of them.
+    The English list has no negations (no, not, nor, against): without them a review says the opposite. The function
+    warns of words that the tokenizer splits, because these are never found in a text.
+
+    Args:
+        name_or_file: "english", "chinese" or a file with one word a line.
+        tokenizer: the name of the tokenizer of the texts.
 
     Raises:
-        ZooError: neither a name nor a file.
+        ZooError: there is neither a list nor a readable file of this name.
     """
     if name_or_file is None:
         return []
-    text = NAMED.get(name_or_file)
+    text = LISTS.get(name_or_file)
     if text is None:
         try:
             text = Path(name_or_file).read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            known = ", ".join(NAMED)
+            known = ", ".join(LISTS)
             raise ZooError(f"stop words {name_or_file!r}: expected {known} or a file in UTF-8, got: {error}") from error
     words = sorted({word.lower() for word in text.split()})
-    split = TOKENIZERS.get(tokenizer, str.split)  # an unknown one is refused where texts are read
-    if cut := [word for word in words if len(split(word)) != 1]:
+    # An unknown tokenizer is refused where texts are read.
+    split = TOKENIZERS.get(tokenizer, str.split)
+    never_found = [word for word in words if len(split(word)) != 1]
+    if never_found:
         warnings.warn(
-            f"{len(cut)} of {len(words)} stop words, {cut[0]} for example, are not left out: the tokenizer {tokenizer} "
-            "does not read them as one token"
+            f"{len(never_found)} of {len(words)} stop words, {never_found[0]} for example, are not left out: the "
+            f"tokenizer {tokenizer} does not read them as one token"
         )
     return words

@@ -3,30 +3,29 @@
 | scheme | a lone token | a longer span         | note                                                     |
 |--------|--------------|-----------------------|----------------------------------------------------------|
 | BIO    | `B-x`        | `B-x I-x ... I-x`     | also called IOB2                                         |
-| IOB1   | `I-x`        | `I-x I-x ... I-x`     | `B-x` opens a span only right behind another of its label |
+| IOB1   | `I-x`        | `I-x I-x ... I-x`     | `B-x` only opens a span right behind one of its label   |
 | BIOES  | `S-x`        | `B-x I-x ... E-x`     | also called IOBES                                        |
 | BMES   | `S-x`        | `B-x M-x ... E-x`     | usual for Chinese                                        |
 | BILOU  | `U-x`        | `B-x I-x ... L-x`     | also called BILUO                                        |
 
-`O` is outside of any span. A label may hold hyphens, or be missing: word segmentation has bare
-`B`, `M`, `E`, `S`.
+`O` is outside of all spans. A label may contain hyphens, or be missing: word segmentation has bare `B`, `M`, `E`, `S`.
 
-Three rules about two neighbouring tags say all about a scheme: `_opens`, `_continues`, `_closes`. Which spans
-there are, what is legal and which transitions a CRF may take follow from them.
+Three rules about two neighbouring tags define a scheme: `_opens`, `_continues` and `_closes`. The spans of a sequence,
+its legality and the transitions that a CRF may take follow from them.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
 
 
 class Span(NamedTuple):
-    """Tokens `start` to `end` (exclusive) carry `label`."""
+    """The tokens from `start` to `end` (exclusive) carry `label`."""
 
     start: int
     end: int
@@ -34,11 +33,11 @@ class Span(NamedTuple):
 
 
 class Transitions(NamedTuple):
-    """What is legal in an inventory of K tags: `start[i]`, `end[i]`, and `pairs[i][j]` for i before j."""
+    """What is legal with K tags."""
 
-    start: list[bool]
-    end: list[bool]
-    pairs: list[list[bool]]
+    start: list[bool]  # (K,) whether a sequence may start with the tag
+    end: list[bool]  # (K,) whether a sequence may end with the tag
+    pairs: list[list[bool]]  # (K, K) whether the tag of the column may follow that of the row
 
 
 class _Tag(NamedTuple):
@@ -47,7 +46,7 @@ class _Tag(NamedTuple):
 
 
 class _Letters(NamedTuple):
-    """The prefixes of a scheme by the place of a token in its span; `divider` parts spans of one label."""
+    """The prefixes of a scheme by the position of a token in its span; a `divider` separates spans of one label."""
 
     lone: str
     first: str
@@ -65,20 +64,27 @@ _LETTERS = {
 }
 _OUTSIDE = _Tag("O", "")
 _PREFIXES = frozenset(letter for letters in _LETTERS.values() for letter in letters if letter)
-_AS_HYPHEN = re.compile(f"^([{''.join(sorted(_PREFIXES))}])[_:/.–—](?=.)")  # what some write for the hyphen
+# Some corpora have another character in place of the hyphen.
+_AS_HYPHEN = re.compile(f"^([{''.join(sorted(_PREFIXES))}])[_:/.–—](?=.)")
 
 SCHEMES = tuple(_LETTERS)
-BARE = 0.95  # of all tokens: so many have bare letters where they mark spans, and a slip of the pen is left to the rest
+# Tags without labels mark spans only if at least this fraction of all tokens has them: the rest are typing errors.
+UNLABELLED_FRACTION = 0.95
 
 
 def spans(tags: Sequence[str], scheme: str) -> list[Span]:
-    """The well-formed spans of `tags`; pieces that break the scheme make none (seqeval's strict mode).
+    """The well-formed spans of a sequence; tags that break the scheme form none, as in seqeval's strict mode.
+
+    >>> spans(["B-PER", "I-PER", "O", "I-LOC"], "BIO")
+    [Span(start=0, end=2, label='PER')]
 
     Raises:
-        ValueError: the scheme is unknown, or a tag cannot belong to it.
+        ZooError: the scheme is unknown, or a tag does not belong to it.
     """
     letters = _letters(scheme)
-    found, start, previous = [], None, _OUTSIDE
+    found = []
+    start = None
+    previous = _OUTSIDE
     for position, tag in enumerate([*_parse(tags, scheme), _OUTSIDE]):
         if start is not None and not _continues(letters, previous, tag):
             if _closes(letters, previous, tag):
@@ -91,11 +97,14 @@ def spans(tags: Sequence[str], scheme: str) -> list[Span]:
 
 
 def convert(tags: Sequence[str], source: str, target: str) -> list[str]:
-    """The same spans, written in another scheme. There and back is the identity.
+    """The tags of the same spans in another scheme; converting back restores the sequence.
+
+    >>> convert(["B-PER", "I-PER", "O", "B-LOC"], "BIO", "BIOES")
+    ['B-PER', 'E-PER', 'O', 'S-LOC']
 
     Raises:
-        ValueError: `tags` is illegal in `source` (the message names the position and the tag), or a scheme is
-            unknown.
+        ZooError: a scheme is unknown, or the sequence is illegal in `source` (the message names the position and the
+            tag).
     """
     letters = _letters(target)
     _check_legal(tags, source)
@@ -103,16 +112,16 @@ def convert(tags: Sequence[str], source: str, target: str) -> list[str]:
     previous = None
     for span in spans(tags, source):
         prefixes = _prefixes(letters, span.end - span.start)
-        if letters.divider and previous and (previous.end, previous.label) == (span.start, span.label):
+        touches = previous is not None and previous.end == span.start and previous.label == span.label
+        if letters.divider and touches:
             prefixes[0] = letters.divider
-        written = [f"{prefix}-{span.label}" if span.label else prefix for prefix in prefixes]
-        converted[span.start : span.end] = written
+        converted[span.start : span.end] = [f"{prefix}-{span.label}" if span.label else prefix for prefix in prefixes]
         previous = span
     return converted
 
 
 def is_legal(tags: Sequence[str], scheme: str) -> bool:
-    """Whether `tags` could be written by `scheme`."""
+    """Whether a sequence follows the rules of a scheme."""
     try:
         _check_legal(tags, scheme)
     except ZooError:
@@ -121,10 +130,10 @@ def is_legal(tags: Sequence[str], scheme: str) -> bool:
 
 
 def transitions(tags: Sequence[str], scheme: str) -> Transitions:
-    """Which of `tags` may start a sequence, end one, and follow one another in a legal sequence of `scheme`.
+    """Which of K tags may start, end and follow one another in a legal sequence.
 
     Raises:
-        ValueError: the scheme is unknown, or a tag cannot belong to it.
+        ZooError: the scheme is unknown, or a tag does not belong to it.
     """
     letters = _letters(scheme)
     parsed = _parse(tags, scheme)
@@ -136,102 +145,110 @@ def transitions(tags: Sequence[str], scheme: str) -> Transitions:
 
 
 def detect_scheme(tags: Iterable[str]) -> str | None:
-    """The scheme that most tags of a corpus are of, or None if they write no spans (parts of speech, say).
+    """The scheme of most tags of a corpus; None if the tags mark no spans, as parts of speech.
 
-    They write spans where half of the different tags, or half of all, look like those of spans, be it with another
-    sign in the place of the hyphen (`B_PER`). Some may be of no scheme, or of another one: `strange_tags` finds them.
-    Bare letters are also parts of speech (`M`, `S`): without any label they write spans only where nearly all do.
+    >>> detect_scheme(["O", "B-PER", "I-PER", "O"]), detect_scheme(["NOUN", "VERB"])
+    ('BIO', None)
 
-    Args:
-        tags: the tag of each token. How often a tag occurs tells a slip of the pen from a scheme.
+    Tags mark spans if at least half of the different tags, or of all tokens, look like tags of spans; the hyphen may be
+    another character (`B_PER`). The other tags may belong to no scheme or another one: `strange_tags` finds them. Tags
+    without labels (`M`, `S`) may also be parts of speech: they mark spans only if nearly all tokens have such tags.
+    `tags` has the tag of every token, because the counts tell typing errors from a scheme.
     """
     counts = Counter(tags)
-    lenient = {tag: _split(_AS_HYPHEN.sub(r"\1-", tag)) for tag in counts}
-    found = {tag: parsed for tag, parsed in lenient.items() if parsed is not None}
-    labelled = any(parsed.label for parsed in found.values())
-    if not any(parsed != _OUTSIDE for parsed in found.values()):
+    parsed = {tag: _split(_AS_HYPHEN.sub(r"\1-", tag), _PREFIXES) for tag in counts}
+    found = {tag: parts for tag, parts in parsed.items() if parts is not None}
+    if all(parts == _OUTSIDE for parts in found.values()) or not _mark_spans(found, counts):
         return None
+    return _scheme_of(found, counts)
+
+
+def _mark_spans(found: Mapping[str, _Tag], counts: Counter[str]) -> bool:
+    """Whether the tags `found` that look like those of spans are enough of all tags."""
     tokens = sum(counts[tag] for tag in found)
-    if labelled:
-        are_spans = 2 * len(found) >= len(counts) or 2 * tokens >= counts.total()
-    else:
-        are_spans = tokens >= BARE * counts.total() and (len(found) == len(counts) or "B" in found)
-    if not are_spans:
-        return None
-    begun = {parsed.label for parsed in found.values() if parsed.prefix == "B"}
-    letters, unbegun = Counter(), 0
-    for tag, parsed in found.items():
-        letters[parsed.prefix] += counts[tag]
-        if parsed.prefix == "I" and parsed.label not in begun:
-            unbegun += counts[tag]
-    return _scheme_of(letters, unbegun)
+    if any(parts.label for parts in found.values()):
+        return 2 * len(found) >= len(counts) or 2 * tokens >= counts.total()
+    return tokens >= UNLABELLED_FRACTION * counts.total() and (len(found) == len(counts) or "B" in found)
 
 
-def _scheme_of(letters: Counter[str], unbegun: int) -> str:
-    """The scheme that these numbers of prefixes tell; `unbegun` of the `I-` are of labels that have no `B-`.
+def _scheme_of(found: Mapping[str, _Tag], counts: Counter[str]) -> str:
+    """The scheme that the frequencies of the prefixes suggest.
 
-    Where spans have an end, there are as many ends as beginnings: a few ends among many beginnings are mistakes.
-    BIO cannot hold a label without a `B-`, IOB1 has few of them (CoNLL-2003 has no `B-PER`).
+    In a scheme that marks ends there are as many ends as beginnings; a few ends among many beginnings are mistakes. In
+    BIO every label has a `B-`; in IOB1 few labels have one (CoNLL-2003 has no `B-PER`).
     """
-    family, last, lone = max((("E", "E", "S"), ("L", "L", "U")), key=lambda ends: letters[ends[1]] + letters[ends[2]])
-    ends, beginnings = letters[last] + letters[lone], letters["B"] + letters[lone]
-    if ends and 2 * ends >= beginnings:
-        if family == "L":
-            return "BILOU"
-        return "BMES" if letters["M"] > letters["I"] else "BIOES"
-    if letters["M"] > letters["I"]:
+    prefixes = Counter[str]()
+    for tag, parts in found.items():
+        prefixes[parts.prefix] += counts[tag]
+    bilou = prefixes["L"] + prefixes["U"] > prefixes["E"] + prefixes["S"]
+    last, lone = ("L", "U") if bilou else ("E", "S")
+    ends = prefixes[last] + prefixes[lone]
+    beginnings = prefixes["B"] + prefixes[lone]
+    marks_ends = ends > 0 and 2 * ends >= beginnings
+    if marks_ends and bilou:
+        return "BILOU"
+    if prefixes["M"] > prefixes["I"]:
         return "BMES"
-    return "IOB1" if unbegun and unbegun >= letters["B"] else "BIO"
+    if marks_ends:
+        return "BIOES"
+    labels_with_b = {parts.label for parts in found.values() if parts.prefix == "B"}
+    inside_without_b = sum(
+        counts[tag] for tag, parts in found.items() if parts.prefix == "I" and parts.label not in labels_with_b
+    )
+    return "IOB1" if inside_without_b > 0 and inside_without_b >= prefixes["B"] else "BIO"
 
 
 def strange_tags(tags: Iterable[str], scheme: str) -> list[str]:
-    """Those of `tags` that cannot belong to `scheme`, each once, in the order in which they come.
+    """The tags that do not belong to a scheme, each once, in the order of their first occurrence.
 
     Raises:
-        ValueError: the scheme is unknown.
+        ZooError: the scheme is unknown.
     """
-    known = _prefixes_of(_letters(scheme))
-    return [tag for tag in dict.fromkeys(tags) if (parsed := _split(tag)) is None or parsed.prefix not in known]
+    prefixes = _prefixes_of(_letters(scheme))
+    return [tag for tag in dict.fromkeys(tags) if _split(tag, prefixes) is None]
 
 
 def tags_of(scheme: str) -> str:
-    """What the tags of a scheme look like, for a message: `B-<label>, I-<label>, O`.
+    """A description of a scheme's tags for a message: `B-<label>, I-<label>, O`.
 
     Raises:
-        ValueError: the scheme is unknown.
+        ZooError: the scheme is unknown.
     """
-    known = sorted(_prefixes_of(_letters(scheme)))
-    return ", ".join("O" if prefix == "O" else f"{prefix}-<label>" for prefix in known)
+    prefixes = _prefixes_of(_letters(scheme))
+    return ", ".join("O" if prefix == "O" else f"{prefix}-<label>" for prefix in sorted({*prefixes, "O"}))
 
 
 def _opens(letters: _Letters, previous: _Tag, tag: _Tag) -> bool:
-    """Can `tag` begin a span, given that it does not continue the one before?"""
+    """Whether `tag` begins a span, given that it does not continue the one before."""
     if letters.divider and tag.prefix == letters.divider:
         return previous != _OUTSIDE and previous.label == tag.label
     return tag.prefix in (letters.first, letters.lone)
 
 
 def _continues(letters: _Letters, previous: _Tag, tag: _Tag) -> bool:
-    """Is `tag` one more token of the span that `previous` is in?"""
+    """Whether `tag` is one more token of the span of `previous`."""
     unfinished = previous.prefix in (letters.first, letters.inside, letters.divider)
     return unfinished and tag.prefix in (letters.inside, letters.last) and tag.label == previous.label
 
 
 def _closes(letters: _Letters, previous: _Tag, tag: _Tag) -> bool:
-    """Is the span that ends with `previous` complete, `tag` being the first token behind it?"""
+    """Whether the span that ends with `previous` is complete, if `tag` comes next."""
     if letters.divider and previous.prefix == tag.prefix == letters.divider:
-        # As in seqeval: a divider that divides nothing spoils the one before.
+        # As in seqeval, a divider between different labels makes the span before it incomplete.
         return previous.label == tag.label
     return previous.prefix in (letters.last, letters.lone, letters.divider)
 
 
 def _may_follow(letters: _Letters, before: _Tag, after: _Tag) -> bool:
-    between_spans = before == _OUTSIDE or _closes(letters, before, after)
+    if _continues(letters, before, after):
+        return True
+    is_complete = before == _OUTSIDE or _closes(letters, before, after)
     begins_anew = after == _OUTSIDE or _opens(letters, before, after)
-    return _continues(letters, before, after) or (between_spans and begins_anew)
+    return is_complete and begins_anew
 
 
 def _prefixes(letters: _Letters, length: int) -> list[str]:
+    """The prefixes of a span's tokens."""
     if length == 1:
         return [letters.lone]
     return [letters.first, *[letters.inside] * (length - 2), letters.last]
@@ -243,27 +260,30 @@ def _letters(scheme: str) -> _Letters:
     return _LETTERS[scheme]
 
 
-def _split(tag: str) -> _Tag | None:
-    """`B-a-b` is prefix `B`, label `a-b`; None for what is no tag of any scheme."""
+def _prefixes_of(letters: _Letters) -> set[str]:
+    return {*letters} - {""}
+
+
+def _split(tag: str, prefixes: Container[str]) -> _Tag | None:
+    """The parts of a tag: `B-a-b` has prefix `B` and label `a-b`; None if it is neither `O` nor has such a prefix."""
     if tag == "O":
         return _OUTSIDE
     prefix, hyphen, label = tag.partition("-")
-    if prefix not in _PREFIXES or (hyphen and not label):
+    if prefix not in prefixes or (hyphen and not label):
         return None
     return _Tag(prefix, label)
 
 
-def _prefixes_of(letters: _Letters) -> set[str]:
-    return {*letters, "O"} - {""}
-
-
 def _parse(tags: Sequence[str], scheme: str) -> list[_Tag]:
-    known = _prefixes_of(_letters(scheme))
-    parsed = [_split(tag) for tag in tags]
-    for position, tag in enumerate(parsed):
-        if tag is None or tag.prefix not in known:
-            where = f"tag {tags[position]!r} at position {position}"
-            raise ZooError(f"{where} is not of scheme {scheme}, whose tags are {tags_of(scheme)}")
+    prefixes = _prefixes_of(_letters(scheme))
+    parsed = []
+    for position, tag in enumerate(tags):
+        parts = _split(tag, prefixes)
+        if parts is None:
+            raise ZooError(
+                f"tag {tag!r} at position {position} is not of scheme {scheme}, whose tags are {tags_of(scheme)}"
+            )
+        parsed.append(parts)
     return parsed
 
 
@@ -274,5 +294,5 @@ def _check_legal(tags: Sequence[str], scheme: str) -> None:
         before, after = parsed[position], parsed[position + 1]
         if not _may_follow(letters, before, after):
             what = f"{tags[position]!r}" if position < len(tags) else "the end of the sequence"
-            behind = f"behind {tags[position - 1]!r}" if position else "at the start of the sequence"
-            raise ZooError(f"position {position}: {what} is illegal in scheme {scheme} {behind}")
+            where = f"behind {tags[position - 1]!r}" if position else "at the start of the sequence"
+            raise ZooError(f"position {position}: {what} is illegal in scheme {scheme} {where}")

@@ -70,7 +70,8 @@ def split_jieba(text: str) -> list[str]:
         ZooError: jieba is not installed.
     """
     try:
-        import jieba
+        # jieba has no types.
+        import jieba  # type: ignore[import-untyped]
     except ImportError as error:
         raise ZooError("the tokenizer jieba needs a package: pip install lstm-zoo[jieba]") from error
     jieba.setLogLevel("WARNING")

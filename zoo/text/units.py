@@ -1,4 +1,4 @@
-"""What a model that writes reads at a time, and how outputs of a text's sentences become one output."""
+"""The units that a model reads at a time, sentences or whole texts, and how the outputs of units are joined."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from zoo.text.characters import CHINESE_OR_JAPANESE
 from zoo.text.sentences import WIDE_CLOSING, WIDE_MARKS, split_sentences
 
 UNITS = ("sentence", "text")
-# No space follows a character of these, as none does in Chinese and Japanese.
-SPACELESS = re.compile(rf"[{CHINESE_OR_JAPANESE}{WIDE_MARKS}，、；：」』》）】]['\"”’{re.escape(WIDE_CLOSING)}]*$")
+# The end of a text after which no space follows, as in Chinese and Japanese.
+UNSPACED_END = re.compile(rf"[{CHINESE_OR_JAPANESE}{WIDE_MARKS}，、；：」』》）】]['\"”’{re.escape(WIDE_CLOSING)}]*$")
 
 
 class Output(NamedTuple):
-    """A text with its score, and with the model's own log-probability of it; of several sentences these are sums."""
+    """A generated text, the score that the search ranks it by, and the model's log-probability of it.
+
+    The output of several sentences has the sums of their scores and log-probabilities.
+    """
 
     text: str
     score: float
@@ -24,24 +27,30 @@ class Output(NamedTuple):
 
 
 def split_units(text: str, unit: str) -> list[str]:
-    """What a model that reads a `unit` at a time reads of a text, the white space behind each included."""
+    """The units of a text, each with the white space behind it; units of only white space are left out.
+
+    >>> split_units("I came. I saw.", "sentence")
+    ['I came. ', 'I saw.']
+    >>> split_units("I came. I saw.", "text")
+    ['I came. I saw.']
+    """
     parts = split_sentences(text) if unit == "sentence" else [text]
     return [part for part in parts if part.strip()]
 
 
 def join_outputs(units: Sequence[str], outputs: Sequence[Sequence[Output]], n_best: int) -> list[Output]:
-    """The best outputs of a whole text, best first.
+    """The best outputs for a whole text, the best first.
 
     Args:
-        units: what was read, as `split_units` gives it.
-        outputs: those of each unit, best first.
-        n_best: how many are wanted.
+        units: the units of the text, as `split_units` returns them.
+        outputs: the outputs for each unit, the best first.
+        n_best: the number of outputs to return.
     """
     if not units:
         return [Output("", 0.0, 0.0)]
     best = list(outputs[0])
     for before, following in zip(units, outputs[1:], strict=False):
-        # The best of sums are sums of the best: nothing that is left out here could come back later.
+        # The best sums only have parts among the best: no pair that is left out here could be needed later.
         pairs = [_joined(one, other, before) for one, other in product(best, following)]
         best = sorted(pairs, key=lambda output: -output.score)[:n_best]
     return best
@@ -50,6 +59,6 @@ def join_outputs(units: Sequence[str], outputs: Sequence[Sequence[Output]], n_be
 def _joined(one: Output, other: Output, unit: str) -> Output:
     space = unit[len(unit.rstrip()) :]
     if "\n" not in space:
-        space = "" if SPACELESS.search(one.text) else " "
+        space = "" if UNSPACED_END.search(one.text) else " "
     text = one.text + space + other.text if one.text and other.text else one.text or other.text
     return Output(text, one.score + other.score, one.log_probability + other.log_probability)

@@ -1,4 +1,4 @@
-"""Pieces of text to ids: words, characters and subwords."""
+"""Tokens to ids, whether these are words, characters or subword pieces."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ from itertools import repeat
 from zoo.text.inventory import Inventory, by_frequency
 
 PAD, UNKNOWN = "<pad>", "<unk>"
-PAD_ID, UNKNOWN_ID = 0, 1  # where a vocabulary begins with these
+# Their ids if a vocabulary begins with them.
+PAD_ID, UNKNOWN_ID = 0, 1
 
 
 class Vocabulary(Inventory):
-    """An inventory of pieces of text that knows padding and the unknown; tags and labels are an `Inventory`.
+    """An inventory of tokens with padding and an entry for unknown tokens; tags and labels are an `Inventory`.
 
-    A text that says `<pad>` is a text, not padding: where a vocabulary begins with that entry, no text has its id.
-    A text that says `<unk>`, as some corpora do, has an unknown word there.
+    >>> vocabulary = Vocabulary.fit(["the", "dog", "the"])
+    >>> list(vocabulary)
+    ['<pad>', '<unk>', 'the', 'dog']
+    >>> vocabulary.ids(["the", "cat", "<pad>"])
+    [2, 1, 1]
+
+    A token `<pad>` in a text is not padding: if a vocabulary begins with that entry, no token has its id. A token
+    `<unk>`, which some corpora have, is an unknown token.
 
     Args:
         entries: all entries in the order of their ids, special entries included.
+
+    Attributes:
+        unknown_id: the id of unknown tokens; None without an entry for them.
 
     Raises:
         ZooError: an entry occurs twice.
@@ -54,13 +64,12 @@ class Vocabulary(Inventory):
         kept = [piece for piece in by_frequency(counts) if counts[piece] >= min_count and piece not in specials]
         return cls((*specials, *kept[:size]))
 
-    def ids(self, pieces: Iterable[str]) -> list[int]:
-        """The id of each piece; that of `<unk>` for those never seen.
+    def ids(self, tokens: Iterable[str]) -> list[int]:
+        """The id of each token, `unknown_id` for those that are not in the vocabulary.
 
         Raises:
-            KeyError: a piece is not in a vocabulary that has no `<unk>`.
+            KeyError: a token is not in a vocabulary without `<unk>`.
         """
         if self.unknown_id is None:
-            return super().ids(pieces)
-        get, unknown = self._ids.get, self.unknown_id
-        return list(map(get, pieces, repeat(unknown)))
+            return super().ids(tokens)
+        return list(map(self._ids.get, tokens, repeat(self.unknown_id)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -18,44 +18,48 @@ WHITE_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def json_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
-    """Two columns of each object; numbers are those of the first object's keys."""
+    """The values of `columns` in each object. Numbers count the keys of the first object."""
     names: list[str] = []
-    for number, row in _objects(path):
-        header, here = list(row), f"{path}:{number}"
-        names = names or [header[place_of(column, header, here, named=True)] for column in columns]
+    for number, fields in _objects(path):
+        header = list(fields)
+        here = f"{path}:{number}"
+        if not names:
+            names = [header[place_of(column, header, here, named=True)] for column in columns]
         for name in names:
-            if name not in row:
+            if name not in fields:
                 raise no_column(name, header, here)
-            _check_characters(row[name], name, here)
-        yield Row(number, tuple(row[name] for name in names))
+            _check_characters(fields[name], name, here)
+        yield Row(number, tuple(fields[name] for name in names))
 
 
 def json_records(path: str | Path) -> Iterator[Record]:
     """All columns of each object."""
-    for number, row in _objects(path):
-        for name, value in row.items():
+    for number, fields in _objects(path):
+        for name, value in fields.items():
             _check_characters([name, value], name, f"{path}:{number}")
-        yield Record(number, row)
+        yield Record(number, fields)
 
 
 def _objects(path: str | Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """The objects, with the lines that they begin in."""
+    """The objects of a file, each with the line that it begins in."""
     with open_text(path) as stream:
-        for number, row in _values(numbered(stream, str(path)), path):
-            if not isinstance(row, Mapping):
-                raise DataError(f"{path}:{number}: expected JSON objects, one a line or in an array, got {shown(row)}")
-            yield number, row
+        for number, value in _values(numbered(stream, str(path)), path):
+            if not isinstance(value, dict):
+                raise DataError(
+                    f"{path}:{number}: expected JSON objects, one a line or in an array, got {shown(value)}"
+                )
+            yield number, value
 
 
 def _values(lines: Iterator[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, object]]:
-    """The values of JSON Lines or of an array, with line numbers: a bracket before all else begins an array."""
-    blank = ""
+    """The values of an array, if the first character is a bracket, or else of JSON Lines; with line numbers."""
+    blank_lines = ""
     for number, line in lines:
         if not line.strip():
-            blank += line
+            blank_lines += line
         elif line.lstrip().startswith("["):
-            others = (line for _, line in lines)
-            yield from _array_values("".join(chain([blank, line], others)), path)
+            following = (line for _, line in lines)
+            yield from _array_values("".join(chain([blank_lines, line], following)), path)
         else:
             yield from _line_values(chain([(number, line)], lines), path)
 
@@ -65,7 +69,7 @@ def _line_values(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator
         if not line.strip():
             continue
         try:
-            value = json.loads(line, object_pairs_hook=_once)
+            value = json.loads(line, object_pairs_hook=_refuse_repeated_names)
         except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{path}:{number}: expected a JSON object a line, got: {error}. An object over several lines must be "
@@ -75,16 +79,18 @@ def _line_values(lines: Iterable[tuple[int, str]], path: str | Path) -> Iterator
 
 
 def _array_values(text: str, path: str | Path) -> Iterator[tuple[int, object]]:
-    decoder = json.JSONDecoder(object_pairs_hook=_once)
+    """The values of the array that begins with the first bracket of a text, one at a time."""
+    decoder = json.JSONDecoder(object_pairs_hook=_refuse_repeated_names)
     place = _after_space(text, text.index("[") + 1)
     line = 1 + text.count("\n", 0, place)
     closed = text.startswith("]", place)
     while not closed:
         try:
             value, end = decoder.raw_decode(text, place)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}:{error.lineno}: expected an array of JSON objects, got: {error.msg}") from error
         except (ValueError, RecursionError) as error:
-            line, reason = getattr(error, "lineno", line), getattr(error, "msg", error)
-            raise DataError(f"{path}:{line}: expected an array of JSON objects, got: {reason}") from error
+            raise DataError(f"{path}:{line}: expected an array of JSON objects, got: {error}") from error
         yield line, value
         end = _after_space(text, end)
         closed = text.startswith("]", end)
@@ -98,20 +104,26 @@ def _array_values(text: str, path: str | Path) -> Iterator[tuple[int, object]]:
 
 
 def _after_space(text: str, place: int) -> int:
-    return WHITE_SPACE.match(text, place).end()
+    """The place of the next character that is not white space."""
+    match = WHITE_SPACE.match(text, place)
+    return match.end() if match else place
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object, each of whose names means one value: of two, JSON does not say which."""
-    row = dict(pairs)
-    if len(row) < len(pairs):
+def _refuse_repeated_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object. JSON does not say which of two values of the same name counts.
+
+    Raises:
+        ValueError: a name occurs twice.
+    """
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         ((name, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"an object with two values of {name!r}")
-    return row
+    return fields
 
 
 def _check_characters(value: object, column: str, here: str) -> None:
-    """JSON can spell halves of characters, which no file can keep."""
+    """Refuses half a character (a surrogate), which JSON can spell and no file can hold."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

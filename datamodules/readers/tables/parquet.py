@@ -1,4 +1,4 @@
-"""Tables in Parquet, by the optional package pyarrow."""
+"""Tables in Parquet, through the optional package pyarrow."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def parquet_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
+    """The values of `columns` in each row. Only these columns are read."""
     with _parquet_file(path) as file:
         header = file.schema_arrow.names
         places = [place_of(column, header, str(path), named=True) for column in columns]
@@ -23,6 +24,7 @@ def parquet_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row
 
 
 def parquet_records(path: str | Path) -> Iterator[Record]:
+    """All columns of each row."""
     with _parquet_file(path) as file:
         header = file.schema_arrow.names
         check_names(header, str(path))
@@ -40,21 +42,26 @@ def _parquet_file(path: str | Path) -> Iterator[ParquetFile]:
     try:
         with ParquetFile(path) as file:
             yield file
-    except (OSError, ArrowException, UnicodeDecodeError) as error:  # the last: names of columns that are no UTF-8
+    # UnicodeDecodeError: the name of a column is not UTF-8.
+    except (OSError, ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a Parquet file, got: {error}") from error
 
 
-def _parquet_values(file: ParquetFile, places: Sequence[int], path: str | Path) -> Iterator[tuple[int, tuple]]:
-    """The number of each row from 1, and what it has in these columns."""
+def _parquet_values(
+    file: ParquetFile, places: Sequence[int], path: str | Path
+) -> Iterator[tuple[int, tuple[object, ...]]]:
+    """The number of each row from 1, and its values in the columns at `places`."""
     header = file.schema_arrow.names
     names = [header[place] for place in places]
-    repeated = any(header.count(name) > 1 for name in names)  # Arrow can then choose by number alone
+    # Arrow can choose among columns of one name by their numbers only, after all columns are read.
+    repeated = any(header.count(name) > 1 for name in names)
     number = 0
     for batch in file.iter_batches(columns=None if repeated else names):
         chosen = (batch.column(column) for column in (places if repeated else names))
         try:
             rows = list(zip(*(column.to_pylist() for column in chosen), strict=True))
-        except ValueError as error:  # bytes that are no UTF-8, a kind of time that Python lacks
+        # Bytes that are not UTF-8, or a kind of time that Python does not have.
+        except ValueError as error:
             raise DataError(f"{path}: expected texts and labels after row {number}, got: {error}") from error
         yield from enumerate(rows, number + 1)
         number += len(rows)

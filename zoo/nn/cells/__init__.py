@@ -1,4 +1,4 @@
-"""Recurrent cells: one layer, in one direction, behind one protocol (`zoo.nn.cells.base.RecurrentCell`).
+"""Recurrent cells: one layer in one direction, behind one protocol (`zoo.nn.cells.base.RecurrentCell`).
 
 A new cell is one class and one line in `CELLS`.
 """
@@ -40,7 +40,8 @@ CELLS: dict[str, type[RecurrentCell]] = {
     "min_lstm": MinLSTM,
 }
 
-LAYER_OPTIONS = {"input_dropout", "skip"}  # what the backbone supports itself, whatever the cell
+# The options that the backbone supports itself, and those that are checked by their value.
+NOT_OF_CELLS = {"input_dropout", "skip", "kernel"}
 
 
 def kernel_names(cell: str) -> list[str]:
@@ -51,22 +52,29 @@ def kernel_names(cell: str) -> list[str]:
 def make_cell(name: str, input_size: int, hidden_size: int, options: RecurrentOptions) -> RecurrentCell:
     """A cell of `CELLS` by its name.
 
+    Args:
+        name: a key of `CELLS`.
+        input_size: I, features per step.
+        hidden_size: H, hidden units.
+        options: see `RecurrentOptions`.
+
     Raises:
         ZooError: an unknown name, or an option that the cell does not support (those that do are listed).
     """
     if name not in CELLS:
         raise unknown_name("cell", name, CELLS)
     kind = CELLS[name]
-    for option in sorted(options.changed() - LAYER_OPTIONS - {"kernel"} - kind.supported_options):
-        able = ", ".join(key for key, cell in CELLS.items() if option in cell.supported_options)
+    for option in sorted(options.changed() - NOT_OF_CELLS - kind.supported_options):
+        supporting = ", ".join(key for key, cell in CELLS.items() if option in cell.supported_options)
         raise ZooError(
-            f"the cell {name!r} does not support {option}={getattr(options, option)!r}: leave it out, or use {able}"
+            f"the cell {name!r} does not support {option}={getattr(options, option)!r}: "
+            f"leave it out, or use {supporting}"
         )
     if options.kernel not in ("auto", *kernel_names(name)):
         raise unknown_name(f"kernel of the cell {name!r}:", options.kernel, ("auto", *kernel_names(name)))
-    able = [kernel.name for kernel in kind.kernels if kernel.between_steps]
-    if options.between_steps and options.kernel not in ("auto", *able):
-        asked = " and ".join(options.between_steps)
+    able = [kernel.name for kernel in kind.kernels if kernel.supports_step_regularisers]
+    if options.step_regularisers and options.kernel not in ("auto", *able):
+        asked = " and ".join(options.step_regularisers)
         raise ZooError(
             f"kernel={options.kernel!r} does not support {asked}: leave kernel out, or use kernel={able[0]!r}"
         )

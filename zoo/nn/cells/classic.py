@@ -1,4 +1,4 @@
-"""The cells that torch has: their parameters, names and results are those of `nn.LSTM`, `nn.GRU` and `nn.RNN`."""
+"""The cells that torch has. Their parameters, names and results are those of `nn.LSTM`, `nn.GRU` and `nn.RNN`."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.nn.cells.base import Cell
-from zoo.nn.cells.kernels import State
+from zoo.nn.cells.kernels import Kernels, State
 from zoo.nn.cells.kernels.gru import GRUByHand
 from zoo.nn.cells.kernels.steps import Steps
 from zoo.nn.cells.kernels.torch_rnn import Fused, FusedLSTM, Packed
 from zoo.nn.cells.options import RecurrentOptions
-from zoo.nn.cells.precision import exact
+from zoo.nn.cells.precision import at_least_fp32
 from zoo.nn.cells.stacked import StackedParameters
 
 
 class TorchCell(Cell):
-    """A cell that torch has: `function` is torch's own, over a padded or a packed batch."""
+    """A cell that torch has.
 
-    kernels = (Fused(), Packed(), Steps())
-    function: ClassVar[Callable]
+    Attributes:
+        function: torch's own, over a padded or a packed batch.
+    """
+
+    kernels: ClassVar[Kernels] = (Fused(), Packed(), Steps())
+    function: ClassVar[Callable[..., tuple[Tensor, ...]]]
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__(input_size, hidden_size, options)
         self.bias_hh = nn.Parameter(torch.zeros(self.num_gates * hidden_size))
 
-    def recurrent_bias(self, own: StackedParameters) -> Tensor:
-        return own.bias_hh
+    def recurrent_bias(self, parameters: StackedParameters) -> Tensor:
+        return parameters["bias_hh"]
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        # On the parameters themselves: of their views, autocast would make new copies in half precision at each step.
-        dtype = self.weight_hh.dtype  # a state may be more exact than half precision
+        # It multiplies by the parameters themselves. Autocast keeps their copies in half precision, but would copy
+        # views of them again at each step.
+        dtype = self.weight_hh.dtype
         recurrent = F.linear(state[0].to(dtype), self.weight_hh, self.bias_hh)
-        inputs = exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih))
+        inputs = at_least_fp32(F.linear(x.to(dtype), self.weight_ih, self.bias_ih))
         state = self.update(inputs, recurrent, state, StackedParameters([self]))
         return state[0].to(dtype), state
 
@@ -47,8 +52,11 @@ class LSTM(TorchCell):
     The state is `(h, c)`.
     """
 
-    num_gates, num_states, free_states = 4, 2, 2  # input, forget, cell, output
-    kernels = (FusedLSTM(), Packed(), Steps())
+    # Input, forget, cell, output.
+    num_gates = 4
+    num_states = 2
+    free_states = 2
+    kernels: ClassVar[Kernels] = (FusedLSTM(), Packed(), Steps())
     supported_options = TorchCell.supported_options | {"forget_bias"}
     function = staticmethod(torch.lstm)
 
@@ -56,7 +64,7 @@ class LSTM(TorchCell):
         super().__init__(input_size, hidden_size, options)
         self.bias_ih.data.chunk(4)[1].fill_(options.first_forget_bias)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters) -> State:
         i, f, g, o = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
@@ -68,11 +76,12 @@ class GRU(TorchCell):
     The state is `(h,)`.
     """
 
-    num_gates = 3  # reset, update, new
-    kernels = (GRUByHand(), Packed(), Fused(), Steps())
+    # Reset, update, new.
+    num_gates = 3
+    kernels: ClassVar[Kernels] = (GRUByHand(), Packed(), Fused(), Steps())
     function = staticmethod(torch.gru)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters) -> State:
         H = self.hidden_size
         gates = (inputs[..., : 2 * H] + recurrent[..., : 2 * H]).sigmoid()  # (D, B, 2H)
         new = torch.addcmul(inputs[..., 2 * H :], gates[..., :H], recurrent[..., 2 * H :]).tanh()  # (D, B, H)
@@ -85,5 +94,5 @@ class RNN(TorchCell):
     num_gates = 1
     function = staticmethod(torch.rnn_tanh)
 
-    def update(self, inputs: Tensor, recurrent: Tensor, state: State, own: StackedParameters) -> State:
+    def update(self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters) -> State:
         return ((inputs + recurrent).tanh(),)

@@ -1,6 +1,6 @@
-"""Minimal cells (Feng et al. 2024, "Were RNNs all we needed?"): gates that see the input alone.
+"""Minimal cells (Feng et al. 2024, "Were RNNs all we needed?"): their gates see the input only.
 
-Each step is then linear in the state, h' = h + take * (candidate - h), and a whole sequence is one scan
+Each step is therefore linear in the state, h' = h + take * (candidate - h), and a whole sequence is one scan
 (`zoo.nn.cells.kernels.minimal`).
 
 Shapes: B rows, T time steps, I inputs, H hidden units, G = number of gates * H.
@@ -15,31 +15,39 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.nn.cells.base import describe_cell, scan_cell
-from zoo.nn.cells.kernels import Kernel, State
+from zoo.nn.cells.kernels import Kernels, State
 from zoo.nn.cells.kernels.minimal import LinearSteps, ParallelScan, positive
 from zoo.nn.cells.options import RecurrentOptions
-from zoo.nn.cells.precision import exact
+from zoo.nn.cells.precision import at_least_fp32
 
 
 class MinimalCell(nn.Module):
-    """What both share; a subclass says how much is taken of the candidate in the place of the state."""
+    """The base of the minimal cells; a subclass says how much of the candidate replaces the state.
+
+    Args:
+        input_size: I.
+        hidden_size: H, also the number of outputs.
+        options: see `RecurrentOptions`.
+    """
 
     num_gates: ClassVar[int]
     free_states: ClassVar[int] = 1
-    kernels: ClassVar[tuple[Kernel, ...]] = (ParallelScan(), LinearSteps())
+    kernels: ClassVar[Kernels] = (ParallelScan(), LinearSteps())
     supported_options: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
         super().__init__()
-        self.input_size, self.options = input_size, options
-        self.hidden_size = self.output_size = hidden_size
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.output_size = hidden_size
+        self.options = options
         self.weight_ih = nn.Parameter(torch.empty(self.num_gates * hidden_size, input_size))
         self.bias_ih = nn.Parameter(torch.zeros(self.num_gates * hidden_size))
         for gate in self.weight_ih.data.chunk(self.num_gates):
             nn.init.xavier_uniform_(gate)
 
     def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        """log(take / (1 - take)), and the candidate: `(..., G)` -> `(..., H)` each."""
+        """log(take / (1 - take)), and the candidate: pre-activations `(..., G)` -> `(..., H)` each."""
         raise NotImplementedError
 
     def initial_state(self, rows: int) -> State:
@@ -47,9 +55,9 @@ class MinimalCell(nn.Module):
         return (self.weight_ih.new_zeros(rows, self.hidden_size),)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """One time step: `(B, I)` and a state -> output `(B, H)` and the next state."""
+        """One time step: `(B, I)` and a state -> output `(B, H)` and the next state. It applies no dropout."""
         dtype = self.weight_ih.dtype
-        odds, candidate = self.log_odds(exact(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
+        odds, candidate = self.log_odds(at_least_fp32(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
         h = torch.lerp(state[0].to(odds.dtype), positive(candidate), odds.sigmoid())
         return h.to(dtype), (h,)
 
@@ -62,18 +70,21 @@ class MinimalCell(nn.Module):
 
 
 class MinGRU(MinimalCell):
-    """h' = (1 - z) h + z g(candidate), with z a sigmoid of the input (minGRU, section 3.1). The state is `(h,)`."""
+    """h' = (1 - z) h + z g(candidate), z a sigmoid of the input (minGRU, section 3.1). The state is `(h,)`."""
 
-    num_gates = 2  # update, candidate
+    # Update, candidate.
+    num_gates = 2
 
     def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        return gates.chunk(2, dim=-1)
+        update, candidate = gates.chunk(2, dim=-1)
+        return update, candidate
 
 
 class MinLSTM(MinimalCell):
     """h' = f h + i g(candidate), with f and i normalised to sum to one (minLSTM, section 3.2). The state is `(h,)`."""
 
-    num_gates = 3  # forget, input, candidate
+    # Forget, input, candidate.
+    num_gates = 3
     supported_options = MinimalCell.supported_options | {"forget_bias"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
@@ -81,7 +92,7 @@ class MinLSTM(MinimalCell):
         self.bias_ih.data.chunk(3)[0].fill_(options.first_forget_bias)
 
     def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        # log(i / f), where i / f would be 0 / 0 once both gates are closed. With beta=-1 softplus is logsigmoid, in
-        # half of its time on a CPU.
+        # log(i / f), not the logarithm of i / f, which is 0 / 0 where both gates are closed. With beta=-1, softplus is
+        # logsigmoid, in half of its time on a CPU.
         f, i = F.softplus(gates[..., : 2 * self.hidden_size], beta=-1).chunk(2, dim=-1)
         return i - f, gates[..., 2 * self.hidden_size :]

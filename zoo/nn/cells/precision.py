@@ -1,4 +1,4 @@
-"""What is computed in which precision: products as autocast and weights say, gates and states in fp32 at least."""
+"""What is computed in which precision: products as autocast and the weights say, gates and states in fp32 at least."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 
 
-def exact(x: Tensor) -> Tensor:
-    """`x` in fp32 at least, for what half precision would spoil."""
+def at_least_fp32(x: Tensor) -> Tensor:
+    """`x` in fp32, or in fp64 if it is, for what half precision would spoil."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def autocast_dtype(x: Tensor) -> torch.dtype:
-    """What `x` is multiplied in: its own type, or that of the autocast in force, which leaves fp64 alone."""
-    kind = x.device.type
-    cast = x.dtype != torch.float64 and torch.is_autocast_enabled(kind)
-    return torch.get_autocast_dtype(kind) if cast else x.dtype
+    """The type in which `x` is multiplied: its own, or that of the autocast in force, which leaves fp64 alone."""
+    device = x.device.type
+    if x.dtype != torch.float64 and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return x.dtype
 
 
 def in_half_precision(weight: Tensor) -> bool:
     """Whether products with this weight are in half precision."""
-    return exact(weight).dtype != autocast_dtype(weight)
+    return at_least_fp32(weight).dtype != autocast_dtype(weight)

@@ -1,8 +1,8 @@
-"""How the cells of a layer go through a padded batch: kernels, and which of them a batch takes.
+"""The ways of a layer's cells through a padded batch: kernels, and which of them a batch takes.
 
 A kernel is an object with a name, what it supports, and `run`. A cell lists its kernels in the order in which they are
-tried. On a CPU the order is what measured fastest (`benchmarks/RESULTS.md`). On a GPU nothing was measured: there it is
-what launches the fewest operations.
+tried. On a CPU, that order is by measured speed (`benchmarks/RESULTS.md`). On a GPU nothing was measured: there, the
+first one is that with the fewest launches.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from zoo.nn.cells.kernels.base import Kernel, State
+from zoo.nn.cells.kernels.base import Kernel, Kernels, State
 
 if TYPE_CHECKING:
     from zoo.nn.cells.base import RecurrentCell
 
-__all__ = ["Kernel", "State", "choose_kernel", "scan_layer"]
+__all__ = ["Kernel", "Kernels", "State", "choose_kernel", "scan_layer"]
 
 
-def choose_kernel(cell: RecurrentCell, lengths: Tensor | None = None, steps: int = 0) -> Kernel:
-    """The kernel that a cell asks for, or the first that suits the batch.
+def choose_kernel(cell: RecurrentCell, lengths: Tensor | None = None, steps: int = 0) -> Kernel[RecurrentCell]:
+    """The kernel that the cell's options name, or with `kernel="auto"` the first one that suits the batch.
 
     Args:
         cell: of any kind.
-        lengths: `(B,)` of the batch, where it is known.
-        steps: its T.
+        lengths: `(B,)` of the batch, if known.
+        steps: T of the batch.
     """
     options = cell.options
-    if cell.training and options.between_steps:
-        able = [kernel for kernel in cell.kernels if kernel.between_steps]
+    if cell.training and options.step_regularisers:
+        able = [kernel for kernel in cell.kernels if kernel.supports_step_regularisers]
     elif options.kernel != "auto":
         able = [kernel for kernel in cell.kernels if kernel.name == options.kernel]
     else:
@@ -41,13 +41,13 @@ def choose_kernel(cell: RecurrentCell, lengths: Tensor | None = None, steps: int
 def scan_layer(
     cells: Sequence[RecurrentCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
 ) -> tuple[Tensor, list[State]]:
-    """The whole sequence through a layer's D cells: the first reads each row from its start, the second from its end.
+    """Runs a layer's D cells over a whole batch: the first reads each row from its start, the second from its end.
 
     Args:
         cells: of one kind.
         x: `(B, T, I)`, zeros at padding.
-        lengths: `(B,)`.
-        states: where each direction starts; None for the initial state.
+        lengths: `(B,)`, time steps.
+        states: where each direction starts; None for the initial states.
 
     Returns:
         The outputs `(B, T, D * O)`, undefined at padding, and the state in which each direction ends.

@@ -18,11 +18,11 @@ from zoo.nn.cells.kernels.base import (
     SATURATION,
     Kernel,
     State,
-    each_way,
     final_state,
-    joined,
-    stacked,
-    starts,
+    first_states,
+    join_directions,
+    split_directions,
+    stack_states,
 )
 from zoo.nn.cells.precision import in_half_precision
 from zoo.nn.dropout import dropout
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FULL = 0.75
 
 
-class Fused(Kernel):
+class Fused(Kernel["TorchCell"]):
     """The padded batch, one direction after the other."""
 
     name = "fused"
@@ -42,13 +42,13 @@ class Fused(Kernel):
     def run(
         self, cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
+        inputs = split_directions(x, lengths, len(cells))
+        starts = first_states(cells, x.shape[0], states)
         scans = []
-        for cell, read, state in zip(
-            cells, each_way(x, lengths, len(cells)), starts(cells, x.shape[0], states), strict=True
-        ):
-            outputs, _ = _run([cell], [cell.weight_ih], read, [part[None] for part in state])
-            scans.append((outputs, final_state([outputs], lengths, state)))
-        return joined(scans, lengths)
+        for cell, cell_input, start in zip(cells, inputs, starts, strict=True):
+            outputs, _ = _run([cell], [cell.weight_ih], cell_input, [part[None] for part in start])
+            scans.append((outputs, final_state([outputs], lengths, start)))
+        return join_directions(scans, lengths)
 
 
 class FusedLSTM(Fused):
@@ -57,21 +57,22 @@ class FusedLSTM(Fused):
     def run(
         self, cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
-        begin = starts(cells, x.shape[0], states)
+        starts = first_states(cells, x.shape[0], states)
         if known_complete(lengths, x.shape[1]):
-            outputs, ends = _run(cells, [cell.weight_ih for cell in cells], x, stacked(begin))
+            outputs, ends = _run(cells, [cell.weight_ih for cell in cells], x, stack_states(starts))
             return outputs, list(zip(*ends, strict=True))
         if states is None or len(cells) == 1:
-            return _run_frozen(cells, x, lengths, begin)
+            return _run_frozen(cells, x, lengths, starts)
+        inputs = split_directions(x, lengths, len(cells))
         scans = []
-        for cell, read, state in zip(cells, each_way(x, lengths, len(cells)), begin, strict=True):
-            outputs, (end,) = _run_frozen([cell], read, lengths, [state])
+        for cell, cell_input, start in zip(cells, inputs, starts, strict=True):
+            outputs, (end,) = _run_frozen([cell], cell_input, lengths, [start])
             scans.append((outputs, end))
-        return joined(scans, lengths)
+        return join_directions(scans, lengths)
 
 
-class Packed(Kernel):
-    """The same without the padding: `torch.nn.utils.rnn.pack_padded_sequence`."""
+class Packed(Kernel["TorchCell"]):
+    """The batch without its padding: `torch.nn.utils.rnn.pack_padded_sequence`."""
 
     name = "packed"
 
@@ -81,30 +82,35 @@ class Packed(Kernel):
     def run(
         self, cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
     ) -> tuple[Tensor, list[State]]:
-        begin = stacked(starts(cells, x.shape[0], states))
+        start = stack_states(first_states(cells, x.shape[0], states))  # (D, B, H) each
+        # Rows of length 0 cannot be packed: they are read for one step, and their state is put back below.
         packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        ordered = [part[:, packed.sorted_indices] for part in begin]
+        sorted_start = [part[:, packed.sorted_indices] for part in start]
         try:
-            data, ends = _run(cells, [cell.weight_ih for cell in cells], packed.data, ordered, packed.batch_sizes)
+            data, ends = _run(
+                cells, [cell.weight_ih for cell in cells], packed.data, sorted_start, batch_sizes=packed.batch_sizes
+            )
         except RuntimeError as error:
             if "data pointer" in str(error):
                 raise ZooError("torch's packed kernels do not go through torch.func: leave kernel out") from error
             raise
         outputs, _ = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])
-        ended, rows = lengths[:, None] > 0, packed.unsorted_indices
-        ends = [torch.where(ended, end[:, rows], part) for end, part in zip(ends, begin, strict=True)]
+        has_steps = lengths[:, None] > 0  # (B, 1)
+        rows = packed.unsorted_indices
+        ends = [torch.where(has_steps, end[:, rows], part) for end, part in zip(ends, start, strict=True)]
         return outputs, list(zip(*(end.unbind(0) for end in ends), strict=True))
 
 
 def inference_is_faster_packed(cell: TorchCell, lengths: Tensor | None, steps: int) -> bool:
-    """Whether a batch of `lengths (B,)` and T `steps` has so much padding that packing it pays, on a CPU.
+    """Whether a batch of `lengths (B,)` and T `steps` has enough padding for packing to pay off, on a CPU.
 
-    Never in half precision: there torch's kernel keeps the state in it, and a row would depend on its company.
+    It is never true in half precision: there, torch's kernel keeps the state in half precision, and a row's result
+    would depend on the other rows.
     """
     if lengths is None or torch.is_grad_enabled() or is_traced() or cell.weight_ih.device.type != "cpu":
         return False
-    ragged = int(lengths.sum()) < FULL * len(lengths) * steps
-    return ragged and not in_half_precision(cell.weight_ih)
+    much_padding = int(lengths.sum()) < FULL * len(lengths) * steps
+    return much_padding and not in_half_precision(cell.weight_ih)
 
 
 def _run(
@@ -112,33 +118,54 @@ def _run(
     weights_ih: Sequence[Tensor],
     x: Tensor,
     start: Sequence[Tensor],
+    *,
     batch_sizes: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    # torch's own kernel for one or two directions, from parts of the state to parts of the state (D, B, H).
-    cell, options = cells[0], cells[0].options
+    """Calls torch's own kernel for one or two directions, with other input weights where `weights_ih` has them.
+
+    Args:
+        cells: D of them.
+        weights_ih: `(G, I)` each.
+        x: `(B, T, I)`, or the data of a packed batch.
+        start: tensors `(D, B, H)`.
+        batch_sizes: of a packed batch; None for a padded one.
+
+    Returns:
+        The outputs, and the last states, tensors `(D, B, H)`.
+    """
+    cell = cells[0]
     weights = []
     for one, weight_ih in zip(cells, weights_ih, strict=True):
-        weights += [weight_ih, dropout(one.weight_hh, options.weight_drop, one.training), one.bias_ih, one.bias_hh]
+        weight_hh = dropout(one.weight_hh, cell.options.weight_drop, one.training)
+        weights += [weight_ih, weight_hh, one.bias_ih, one.bias_hh]
     hx = tuple(part.to(x.dtype) for part in start)
-    hx = hx if len(hx) > 1 else hx[0]
-    settings = (weights, True, 1, 0.0, cell.training, len(cells) == 2)  # one layer, with biases, no dropout
+    state = hx if len(hx) > 1 else hx[0]
+    # Of torch's function: with biases, one layer, no dropout between layers, training or not, bidirectional or not.
+    settings = (weights, True, 1, 0.0, cell.training, len(cells) == 2)
     if batch_sizes is None:
-        outputs, *ends = cell.function(x, hx, *settings, True)  # rows first
+        batch_first = True
+        outputs, *ends = cell.function(x, state, *settings, batch_first)
     else:
-        outputs, *ends = cell.function(x, batch_sizes, hx, *settings)
+        outputs, *ends = cell.function(x, batch_sizes, state, *settings)
     return outputs, [end.to(part.dtype) for end, part in zip(ends, start, strict=True)]
 
 
 def _run_frozen(
     cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State]
 ) -> tuple[Tensor, list[State]]:
-    # One more input is 1 at padding, closes the input gate and opens the forget gate: the cell state passes unchanged.
-    # That gives the last cell states, which are not among the outputs, and lets the second direction begin in the
-    # padding, with no row reversed; but only from zeros, as nothing keeps a hidden state.
+    """Runs LSTM cells that keep their cell state at padding.
+
+    An additional input is 1 at padding, which closes the input gate and opens the forget gate. So the last cell state,
+    which is not among the outputs, is right, and the second direction can start in the padding, with no row reversed.
+    It must start from zeros, because nothing keeps a hidden state.
+    """
+    H = cells[0].hidden_size
     padding = ~padding_mask(lengths, x.shape[1])[..., None]  # (B, T, 1)
-    closed = x.new_full((cells[0].hidden_size, 1), -SATURATION)  # no copy from the host: it would wait
+    # Made on the device: a copy from the host would make the host wait.
+    closed = x.new_full((H, 1), -SATURATION)
     freeze = torch.cat([closed, -closed, 0 * closed, 0 * closed])  # (4H, 1)
     weights = [torch.cat([cell.weight_ih.to(x.dtype), freeze], dim=1) for cell in cells]  # (4H, I + 1) each
-    outputs, (h, c) = _run(cells, weights, torch.cat([x, padding.to(x.dtype)], dim=-1), stacked(states))
-    (forward_end,) = final_state([outputs[..., : cells[0].hidden_size]], lengths, states[0][:1])
+    inputs = torch.cat([x, padding.to(x.dtype)], dim=-1)  # (B, T, I + 1)
+    outputs, (h, c) = _run(cells, weights, inputs, stack_states(states))
+    (forward_end,) = final_state([outputs[..., :H]], lengths, states[0][:1])
     return outputs, list(zip((forward_end, *h[1:]), c, strict=True))
