@@ -37,7 +37,7 @@ def weigh(attention, query, memory, mask, coverage):
 
 
 @pytest.mark.parametrize("name", ["additive", "covering", "multiplicative"])
-def test_weights_are_shares_of_the_real_positions(name):
+def test_weights_sum_to_one_over_real_positions(name):
     query, memory, mask, coverage = inputs()
     weights = weigh(make(name), query, memory, mask, coverage)
     torch.testing.assert_close(weights.sum(-1), torch.ones(B, Q))
@@ -47,7 +47,7 @@ def test_weights_are_shares_of_the_real_positions(name):
 
 
 @pytest.mark.parametrize("name", ["additive", "covering", "multiplicative"])
-def test_each_row_and_question_is_weighed_alone(name):
+def test_rows_and_queries_are_independent(name):
     query, memory, mask, coverage = inputs()
     attention = make(name)
     together = weigh(attention, query, memory, mask, coverage)
@@ -58,7 +58,7 @@ def test_each_row_and_question_is_weighed_alone(name):
             torch.testing.assert_close(together[b, q, :n], alone[0, 0])
 
 
-def test_the_formulas_are_the_published_ones():
+def test_equals_the_published_formulas():
     query, memory, mask, coverage = inputs()
     additive, multiplicative = make("covering"), make("multiplicative")
     expected = torch.zeros(2, B, Q, S)

@@ -120,7 +120,7 @@ ROWED = range(6)  # which have a row for each row of the batch
 
 
 @pytest.mark.parametrize("garbage", [0.0, 1e30, torch.nan, torch.inf, -torch.inf])
-def test_padding_changes_nothing_and_is_zero_in_every_answer(garbage):
+def test_padding_is_ignored_and_zero_in_every_result(garbage):
     case = make([3, 6, 1, 5], K=4, seed=1)
     real = torch.arange(9) < case.lengths[:, None]
     padded = torch.zeros(4, 9, 4)
@@ -133,7 +133,7 @@ def test_padding_changes_nothing_and_is_zero_in_every_answer(garbage):
         torch.testing.assert_close(bare, more, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_do_not_see_each_other():
+def test_rows_are_independent():
     crf, emissions, lengths = make([3, 6, 1, 5], K=4, seed=2)
     order = torch.tensor([2, 0, 3, 1])
     together, shuffled = (
@@ -161,7 +161,7 @@ def test_gradients(sizes):
     assert torch.autograd.gradcheck(run, (case.emissions.double().requires_grad_(), *crf.parameters()))
 
 
-def test_the_forbidden_is_never_decoded_however_loud_the_emissions():
+def test_forbidden_transitions_are_never_decoded():
     crf = LinearChainCRF(5, transitions(BMES, "BMES"))
     with torch.no_grad():
         crf.transition.fill_(-50.0)
@@ -180,7 +180,7 @@ def test_the_forbidden_is_never_decoded_however_loud_the_emissions():
     assert torch.isfinite(crf.log_partition(emissions, lengths)).all()
 
 
-def test_the_forbidden_gets_no_gradient_and_the_legal_does():
+def test_only_legal_transitions_get_a_gradient():
     crf = LinearChainCRF(5, transitions(BMES, "BMES"))
     crf.log_partition(torch.zeros(2, 5, 5), torch.tensor([5, 3])).sum().backward()
     for name in ("start", "end"):
@@ -216,14 +216,14 @@ def test_half_precision_comes_out_as_float32():
     assert crf.bfloat16().log_partition(emissions.bfloat16(), lengths).dtype == torch.float32
 
 
-def test_at_rest_it_is_a_softmax_at_each_token():
+def test_a_new_crf_is_a_softmax_at_each_token():
     emissions, lengths = torch.randn(2, 4, 3), torch.tensor([4, 2])
     marginals = LinearChainCRF(3).marginals(emissions, lengths)
     torch.testing.assert_close(marginals[0], emissions[0].softmax(1))
     torch.testing.assert_close(marginals[1, :2], emissions[1, :2].softmax(1))
 
 
-def test_marginals_are_there_without_gradients_too():
+def test_marginals_work_without_gradients():
     case = make([5, 3], K=4, seed=7)
     expected = case.crf.marginals(*case[1:])
     with torch.no_grad():
@@ -239,5 +239,5 @@ def test_a_mismatch_of_tags_is_an_error():
         LinearChainCRF(5)(torch.randn(2, 3, 4), torch.zeros(2, 3, dtype=torch.long), torch.tensor([3, 2]))
 
 
-def test_the_legal_is_not_in_the_checkpoint():
+def test_legal_transitions_are_not_in_the_checkpoint():
     assert set(LinearChainCRF(5, transitions(BMES, "BMES")).state_dict()) == {"start", "end", "transition"}

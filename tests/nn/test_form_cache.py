@@ -96,7 +96,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("cache", ["warm", "cold"])
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_every_change_of_weights_is_seen(change: Callable, cache: str):
+def test_every_change_of_weights_is_noticed(change: Callable, cache: str):
     model = tagger()
     before = model.predict(SENTENCES)
     if cache == "cold":
@@ -106,7 +106,7 @@ def test_every_change_of_weights_is_seen(change: Callable, cache: str):
     assert model.predict(SENTENCES) == fresh.predict(SENTENCES) != before
 
 
-def test_weights_that_come_back_are_seen_too():
+def test_restored_weights_are_noticed():
     model = tagger()
     before, weights = model.predict(SENTENCES), copy.deepcopy(model.state_dict())
     through_data(model)
@@ -115,7 +115,7 @@ def test_weights_that_come_back_are_seen_too():
     assert model.predict(SENTENCES) == before != other
 
 
-def test_autocast_is_seen():
+def test_autocast_is_noticed():
     encoder, cache = tagger().embedding.characters, FormCache()
 
     def compose(encoder: nn.Module, forms: list[str]) -> torch.Tensor:
@@ -143,7 +143,7 @@ class Lengths(nn.Module):
     failures=st.sets(st.integers(0, 11)),
 )
 @settings(max_examples=60)
-def test_a_cache_that_is_full_or_fails_gives_what_no_cache_gives(requests, changes, failures):
+def test_a_full_or_failing_cache_equals_no_cache(requests, changes, failures):
     encoder, cache = Lengths(), FormCache()
 
     def compose(encoder: nn.Module, forms: list[str]) -> torch.Tensor:
@@ -165,7 +165,7 @@ def test_a_cache_that_is_full_or_fails_gives_what_no_cache_gives(requests, chang
             ]
 
 
-def test_an_interrupt_at_any_line_of_the_cache_leaves_it_right():
+def test_an_interrupt_at_any_line_leaves_no_wrong_vector():
     def compose(encoder: nn.Module, forms: list[str]) -> torch.Tensor:
         return encoder.weight * torch.tensor([[float(len(form))] for form in forms])
 
@@ -208,7 +208,7 @@ def test_a_known_form_is_not_composed_again():
     assert composed == ["a", "b", "c"]
 
 
-def test_a_copied_tagger_takes_no_cache_along():
+def test_a_pickled_tagger_has_an_empty_cache():
     model = tagger()
     sizes = []
     for _ in range(2):
