@@ -31,6 +31,7 @@ from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
 SPLITS = ("train", "dev", "test")
+SPLITS_OF_STAGES = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",), "predict": ("test",)}
 STEPS = 170  # in an epoch, where the user sets no budget: enough for a small corpus to be learned at all
 SMALLEST_BUDGET = 100
 
@@ -177,7 +178,7 @@ class CorpusDataModule(pl.LightningDataModule):
         if stage == "fit" and self.trainer and self.trainer.is_global_zero and self.vector_table is not None:
             known = coverage(self.codec.vector_words, self._training_words(), fold=self.folds_vectors)
             print(f"{self.vectors_file}: {known}", file=sys.stderr)
-        for split in {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",)}.get(stage, ()):
+        for split in SPLITS_OF_STAGES[stage]:
             if split not in self._encoded:
                 self._encoded[split] = self._encode(split)
 
@@ -193,6 +194,10 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> DataLoader[object]:
         return self._loader("test", self.evaluation_budget, RepeatingSampler)
+
+    def predict_dataloader(self) -> DataLoader[object]:
+        """Batches of the test split; `zoo.batches.predictions.in_order` puts the predictions into its order."""
+        return self.test_dataloader()
 
     def state_dict(self) -> dict[str, int]:
         # Lightning also saves the state of a loader, but forgets to restore it where a schedule has asked how many
