@@ -196,7 +196,7 @@ class CorpusDataModule(pl.LightningDataModule):
         return self._loader("test", self.evaluation_budget, RepeatingSampler)
 
     def predict_dataloader(self) -> DataLoader[object]:
-        """Batches of the test split; `zoo.batches.predictions.in_order` puts the predictions into its order."""
+        """Batches of the test split, for `zoo.in_order(trainer.predict(model, datamodule=data))`."""
         return self.test_dataloader()
 
     def state_dict(self) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Recurrent models for natural language processing, as PyTorch Lightning modules."""
 
+from zoo.batches.predictions import in_order
 from zoo.hub.pretrained import from_pretrained, list_pretrained, register
 from zoo.interop import import_keras, import_state_dict
 from zoo.models.classifier import TextClassifier
@@ -25,6 +26,7 @@ __all__ = [
     "from_pretrained",
     "import_keras",
     "import_state_dict",
+    "in_order",
     "list_pretrained",
     "register",
 ]

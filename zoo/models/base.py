@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +15,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from zoo.batches.predictions import Predictions
 from zoo.codecs import Codec
 from zoo.errors import ZooError
 from zoo.model_folder import write_model
@@ -32,10 +33,10 @@ class ZooModule(pl.LightningModule):
 
     A subclass calls `save_arguments` and `use_optimizer`. It sets its `codec`, with which that of the data is compared;
     `monitor`, the metric that chooses the best checkpoint; and in `metrics` a torchmetrics Metric for each of "val" and
-    "test", which its `_evaluate` updates with a batch. Its `unit` says what it reads at a time, a "sentence" or a
-    "text" of several. The loss that its `training_step` returns is logged as "train/loss", in the steps that the
-    Trainer records (`log_every_n_steps`). For callbacks it is the mean of the epoch so far, once the model has been
-    scored on dev and when the epoch ends.
+    "test", which its `_evaluate` updates with a batch. Its `_answers` are what `Trainer.predict` returns. Its `unit`
+    says what it reads at a time, a "sentence" or a "text" of several. The loss that its `training_step` returns is
+    logged as "train/loss", in the steps that the Trainer records (`log_every_n_steps`). For callbacks it is the mean of
+    the epoch so far, once the model has been scored on dev and when the epoch ends.
 
     Where a training has no end (`max_epochs=-1`) there is no share of all steps: the rate rises over that share of one
     epoch, and stays.
@@ -78,6 +79,10 @@ class ZooModule(pl.LightningModule):
     def _evaluate(self, stage: str, batch: NamedTuple) -> None:
         raise NotImplementedError
 
+    def _answers(self, inputs: NamedTuple) -> list[Any]:
+        """What `predict` returns for each input of a batch."""
+        raise NotImplementedError
+
     def on_train_batch_end(self, outputs: dict | None, batch: NamedTuple, batch_idx: int) -> None:
         loss = batch_loss(outputs, self.trainer)
         if loss is None:
@@ -104,6 +109,9 @@ class ZooModule(pl.LightningModule):
 
     def test_step(self, batch: NamedTuple, _) -> None:
         self._evaluate("test", batch)
+
+    def predict_step(self, batch: Any, _: int) -> Predictions[Any]:
+        return Predictions(batch.rows.tolist(), self._answers(batch.inputs))
 
     def on_validation_epoch_start(self) -> None:
         self.metrics["val"].reset()

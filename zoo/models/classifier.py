@@ -216,6 +216,9 @@ class TextClassifier(ZooModule):
         # A weight average, whose weights these are, knows only the temperature of an epoch before.
         checkpoint["state_dict"]["temperature"] = self.temperature.clone()
 
+    def _answers(self, inputs: ClassificationInputs) -> list[dict[str, Any]]:
+        return [self._answer(of_labels) for of_labels in self.probabilities(self(inputs)).tolist()]
+
     def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict[str, Any]]:
         """Classifies texts, in the given order, on the device and under the autocast that are in force.
 

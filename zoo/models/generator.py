@@ -187,6 +187,11 @@ class TextGenerator(ZooModule):
             prompt=prompt,
         )
 
+    def _answers(self, inputs: Any) -> list[str]:
+        # Each row is one unit. `predict` would split a text of several.
+        found = self.generate(inputs, self.search)
+        return [self.text_of(best[0].tokens, inputs, row) for row, best in enumerate(found)]
+
     def _write(
         self,
         inputs: Sequence[str],

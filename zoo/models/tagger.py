@@ -205,6 +205,11 @@ class SequenceTagger(ZooModule):
         loss = self.loss(scores, batch.tag_ids, inputs.lengths)
         self.log(f"{stage}/loss", loss, batch_size=int(inputs.lengths.sum()), on_epoch=True, sync_dist=True)
 
+    def _answers(self, inputs: TaggingInputs) -> list[list[str]]:
+        best = self.decode(self(inputs), inputs.lengths).tolist()
+        tags = list(self.codec.tags)
+        return [[tags[i] for i in ids[:length]] for ids, length in zip(best, inputs.lengths.tolist(), strict=True)]
+
     @torch.inference_mode()
     def predict(self, inputs: Sequence[str | Sequence[str]], *, max_tokens: int = 4096) -> list[list[str]]:
         """Tags sentences, in the given order, on the device and under the autocast that are in force.

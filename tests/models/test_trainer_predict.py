@@ -1,0 +1,90 @@
+"""`Trainer.predict` answers as a model's own `predict`, in the order of the split, in one process or two."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import multiprocessing
+
+import zoo
+from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+
+SIZES = dict(embedding_size=8, hidden_size=8)
+BUDGET = 60  # tokens of a batch: several batches, which hold the rows in another order than the split
+
+
+def tagger(**options):
+    data = TaggingDataModule("sample-en-ner")
+    model = zoo.SequenceTagger(data.codec, **SIZES, **options)
+    return model, data, [sentence.tokens for sentence in data.sentences("test")]
+
+
+def classifier():
+    data = ClassificationDataModule("sample-spam")
+    return zoo.TextClassifier(data.codec, **SIZES), data, [text.text for text in data.texts("test")]
+
+
+def translator():
+    data = Seq2SeqDataModule("sample-phrases", tokenizer="words", max_target=8)
+    model = zoo.Seq2Seq(data.codec, embedding_size=8, encoder_size=8, decoder_size=8)
+    return model, data, [pair.source for pair in data.pairs("test")]
+
+
+TASKS = {"tagger": tagger, "crf": lambda: tagger(head="crf"), "classifier": classifier, "translator": translator}
+
+
+def predictions(task: str, **flags) -> tuple[list, list]:
+    """What a Trainer answers, and what the model does."""
+    torch.manual_seed(0)
+    model, data, inputs = TASKS[task]()
+    data.evaluation_budget = BUDGET
+    quiet = dict(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    batches = pl.Trainer(**quiet, **flags).predict(model, datamodule=data)
+    assert [row for batch in batches for row in batch.rows] != list(range(len(inputs)))
+    return zoo.in_order(batches), model.predict(inputs)
+
+
+def assert_same(answers: list, expected: list) -> None:
+    assert len(answers) == len(expected)
+    for answer, other in zip(answers, expected, strict=True):
+        if isinstance(answer, dict):
+            # Other batches round probabilities otherwise.
+            assert answer.pop("probabilities") == pytest.approx(other.pop("probabilities"), abs=1e-5)
+        assert answer == other
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_trainer_predicts_what_the_model_does(task):
+    assert_same(*predictions(task))
+
+
+def one_process(rank: int, port: int, folder: Path) -> None:
+    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    answers = {task: predictions(task, devices=2, strategy="ddp") for task in TASKS}
+    (folder / f"{rank}.json").write_text(json.dumps(answers))
+
+
+def test_two_processes_predict_what_the_model_does(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    multiprocessing.start_processes(one_process, (port, tmp_path), nprocs=2, start_method="fork")
+    for rank in range(2):
+        for answers, expected in json.loads((tmp_path / f"{rank}.json").read_text()).values():
+            assert_same(answers, expected)
+
+
+def test_a_limit_leaves_the_answers_of_its_batches_in_order():
+    model, data, inputs = tagger()
+    data.evaluation_budget = BUDGET
+    trainer = pl.Trainer(limit_predict_batches=2, accelerator="cpu", logger=False, enable_progress_bar=False)
+    batches = trainer.predict(model, datamodule=data)
+    rows = sorted(row for batch in batches for row in batch.rows)
+    assert 0 < len(rows) < len(inputs)
+    assert zoo.in_order(batches) == [model.predict([inputs[row]])[0] for row in rows]
