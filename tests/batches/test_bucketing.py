@@ -1,4 +1,4 @@
-"""Batches: every row once, within the budget, alike on every process, and the ids in their places."""
+"""Batches: every row once, within the budget, equal numbers on every process, and the right ids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def encoded(sentences: list[list[str]], tag_ids=None, lowercase: bool = True) ->
 
 
 @given(LENGTHS, st.integers(1, 80))
-def test_groups_hold_every_row_once_within_the_budget(lengths, budget):
+def test_groups_have_every_row_once_and_keep_to_the_budget(lengths, budget):
     batches = group_by_length(lengths, budget)
     assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
     for rows in batches:
@@ -37,19 +37,24 @@ def test_groups_hold_every_row_once_within_the_budget(lengths, budget):
     assert longest == sorted(longest)
 
 
-def test_rows_of_equal_length_stay_in_the_order_given():
+def test_an_empty_row_does_not_break_the_budget():
+    assert group_by_length([14, 0, 3], 5, max_padding=0) == [[1], [2], [0]]
+
+
+def test_rows_of_equal_length_keep_the_given_order():
     assert group_by_length([5, 3, 5, 5], 100, [2, 0, 1, 3]) == [[1, 2, 0, 3]]
 
 
 @given(LENGTHS, st.integers(1, 80), st.integers(0, 4))
-def test_groups_have_no_more_padding_than_asked_for(lengths, budget, max_padding):
+def test_groups_keep_to_the_largest_padding(lengths, budget, max_padding):
     batches = group_by_length(lengths, budget, max_padding=max_padding)
     assert sorted(itertools.chain(*batches)) == list(range(len(lengths)))
     sizes = [[lengths[row] for row in rows] for rows in batches]
     for size in sizes:
         assert len(size) == 1 or len(size) * max(size) <= budget
         assert len(size) * max(size) - sum(size) <= max_padding * max(size)
-    for size, after in itertools.pairwise(sizes):  # none ends before it has to
+    # No batch ends before it has to.
+    for size, after in itertools.pairwise(sizes):
         more = [*size, after[0]]
         full = len(more) * max(more) > budget
         assert full or len(more) * max(more) - sum(more) > max_padding * max(more)
@@ -57,7 +62,8 @@ def test_groups_have_no_more_padding_than_asked_for(lengths, budget, max_padding
 
 @given(LENGTHS.map(lambda lengths: lengths * 9), st.integers(300, 900))
 def test_predictions_on_a_cpu_have_little_padding(lengths, budget):
-    some = range(0, len(lengths), 2)  # the tagger leaves empty sentences out
+    # The tagger leaves out some rows, the empty sentences.
+    some = range(0, len(lengths), 2)
     batches = group_for_prediction(lengths, budget, torch.device("cpu"), some)
     assert sorted(itertools.chain(*batches)) == list(some)
     for rows in batches:
@@ -72,13 +78,14 @@ PAIRS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), min_size=8, ma
 
 @example([(2, 2), (2, 1), (2, 1), (4, 2), (2, 3), (4, 1), (1, 3), (3, 2)], 10, 1, 5)
 @given(st.one_of(LENGTHS, PAIRS), st.integers(1, 80), st.integers(1, 4), st.integers(0, 5))
-def test_an_epoch_is_dealt_out_evenly(lengths, budget, processes, epoch):
+def test_an_epoch_gives_every_process_equally_many_batches(lengths, budget, processes, epoch):
     plan = plan_epoch(lengths, budget, processes=processes, seed=3, epoch=epoch)
     assert all(len(step) == processes and all(step) for step in plan)
     assert sorted(row for step in plan for rows in step for row in rows) == list(range(len(lengths)))
     assert plan == plan_epoch(lengths, budget, processes=processes, seed=3, epoch=epoch)
     first = plan_epoch(lengths, budget, processes=processes, seed=3)
-    assert len(first) == len(plan)  # Lightning asks once how long an epoch is
+    # Lightning asks only once how long an epoch is.
+    assert len(first) == len(plan)
 
 
 def test_epochs_and_seeds_differ():
@@ -95,20 +102,22 @@ def test_fewer_rows_than_processes_are_refused():
 SENTENCES = [["The", "cat", "sat"], ["the", "Dog"], ["cats"], ["A", "the", "cat", "A"], ["sat"]]
 
 
-def test_a_batch_spells_what_its_sentences_say():
+def test_a_batch_has_the_characters_of_its_sentences():
     data = encoded(SENTENCES, tag_ids=[[0, 1, 2], [0, 1], [1], [0, 0, 1, 0], [2]])
     batch = data.batch([3, 1])
     assert batch.inputs.lengths.tolist() == [4, 2]
     assert batch.rows.tolist() == [3, 1]
     assert batch.tag_ids.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
     forms = batch.inputs.forms
-    assert len(forms.word_ids) == 4  # A, the, cat, Dog: each once
+    # A, the, cat and Dog: each once.
+    assert len(forms.word_ids) == 4
     rebuilt = Vocabulary.fit(c for s in SENTENCES for t in s for c in t)
     for row, sentence in zip(batch.inputs.form_ids, (SENTENCES[3], SENTENCES[1]), strict=True):
         for form, token in zip(row, sentence, strict=False):
             ids = forms.character_ids[form, : forms.lengths[form]].tolist()
             assert "".join(rebuilt[i] for i in ids) == token
-    assert forms.character_ids.shape[1] == 3  # cut to the longest form of this batch
+    # Cut to the longest form of this batch.
+    assert forms.character_ids.shape[1] == 3
 
 
 def test_words_share_an_id_across_case_and_characters_do_not():
@@ -130,7 +139,7 @@ def loader(data: TaggingDataset, budget: int, **options) -> DataLoader:
     return batch_loader(dataset, EpochSampler(dataset, budget, **options))
 
 
-def test_a_pass_that_begins_within_an_epoch_has_the_rest_of_it():
+def test_a_resumed_epoch_has_the_remaining_batches():
     data = encoded([[f"w{i}"] * (i % 5 + 1) for i in range(40)])
     for epoch in range(3):
         whole = loader(data, 10, seed=4)
@@ -140,7 +149,7 @@ def test_a_pass_that_begins_within_an_epoch_has_the_rest_of_it():
         assert len(rest) == len(whole)
 
 
-def test_epochs_differ_and_an_epoch_that_is_set_again_is_repeated():
+def test_epochs_differ_and_each_can_be_repeated():
     one = loader(encoded([[f"w{i}"] for i in range(12)]), 2)
     epochs = []
     for epoch in (0, 1, 0):
@@ -149,7 +158,7 @@ def test_epochs_differ_and_an_epoch_that_is_set_again_is_repeated():
     assert epochs[0] == epochs[2] != epochs[1]
 
 
-def test_processes_share_an_epoch():
+def test_processes_share_the_rows_of_an_epoch():
     data = encoded([[f"w{i}"] * (i % 4 + 1) for i in range(30)])
     loaders = [loader(data, 8, rank=rank, processes=2) for rank in (0, 1)]
     assert len(loaders[0]) == len(loaders[1])
