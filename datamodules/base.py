@@ -197,7 +197,7 @@ class CorpusDataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[object]:
         """Batches of the test split, for `zoo.in_order(trainer.predict(model, datamodule=data))`."""
-        return self.test_dataloader()
+        return self._loader("test", self.evaluation_budget, RepeatingSampler, predicts=True)
 
     def state_dict(self) -> dict[str, int]:
         # Lightning also saves the state of a loader, but forgets to restore it where a schedule has asked how many
@@ -215,6 +215,7 @@ class CorpusDataModule(pl.LightningDataModule):
         *,
         seed: int = 0,
         start: Callable[[], Position] | None = None,
+        predicts: bool = False,
     ) -> DataLoader[object]:
         """Loads this process's batches of a split. Batches to evaluate on do not depend on the seed of the data."""
         trainer = self.trainer
@@ -228,7 +229,7 @@ class CorpusDataModule(pl.LightningDataModule):
             start=start,
         )
         on_gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
-        return batch_loader(dataset, sampler, num_workers=self.num_workers, pin_memory=on_gpu)
+        return batch_loader(dataset, sampler, predicts=predicts, num_workers=self.num_workers, pin_memory=on_gpu)
 
     def _start_of_pass(self) -> Position:
         """The position at which a pass over the training split begins."""

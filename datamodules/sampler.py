@@ -20,8 +20,13 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sequential
 from zoo.batches.bucketing import group_by_length
 from zoo.errors import ZooError
 
-# Lightning's advice to use workers, which gain nothing here, and to save the position, which the DataModule does.
-NOT_OF_THESE_LOADERS = (".*does not have many workers", ".*your dataloader is not resumable")
+# Lightning's advice to use workers, which gain little here, to save the position, which the DataModule does, and to
+# predict every row, which the sampler does.
+NOT_OF_THESE_LOADERS = (
+    ".*does not have many workers",
+    ".*your dataloader is not resumable",
+    "You are using a custom batch sampler `RepeatingSampler` for prediction",
+)
 
 Batch = TypeVar("Batch")
 Batch_co = TypeVar("Batch_co", covariant=True)
@@ -119,6 +124,9 @@ class Batches(Dataset[Batch_co]):
     def __getitem__(self, rows: Sequence[int]) -> Batch_co:
         return self.data.batch(rows)
 
+    # By this name a loader with a batch sampler asks for all rows of a batch at once.
+    __getitems__ = __getitem__
+
 
 class EpochSampler(DistributedSampler[list[int]]):
     """Yields the batches of one process, each as a list of rows. Every epoch has other batches.
@@ -190,13 +198,20 @@ class RepeatingSampler(EpochSampler, SequentialSampler):  # type: ignore[misc]
 
 
 def batch_loader(
-    dataset: Batches[Batch], sampler: EpochSampler, *, num_workers: int = 0, pin_memory: bool = False
+    dataset: Batches[Batch],
+    sampler: EpochSampler,
+    *,
+    predicts: bool = False,
+    num_workers: int = 0,
+    pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Loads one batch of `dataset` for each list of rows that `sampler` yields.
 
     Args:
         dataset: the split.
         sampler: yields the rows of each batch.
+        predicts: whether the loader is for `Trainer.predict`. There it is a batch sampler that lets Lightning tell
+            callbacks the rows of a batch; in a training on several processes, Lightning would replace it.
         num_workers: the number of processes that build batches; 0 builds them in the process that trains.
         pin_memory: whether batches are put into page-locked memory, from which a GPU copies them while it computes.
     """
@@ -204,8 +219,9 @@ def batch_loader(
         warnings.filterwarnings("ignore", message=message, category=PossibleUserWarning)
     return DataLoader(
         dataset,
-        batch_size=None,
-        sampler=sampler,
+        batch_size=1 if predicts else None,
+        sampler=None if predicts else sampler,
+        batch_sampler=sampler if predicts else None,
         collate_fn=_as_it_is,
         num_workers=num_workers,
         pin_memory=pin_memory,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import warnings
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import multiprocessing
 
 import zoo
@@ -39,13 +41,26 @@ def translator():
 TASKS = {"tagger": tagger, "crf": lambda: tagger(head="crf"), "classifier": classifier, "translator": translator}
 
 
+class Rows(BasePredictionWriter):
+    """Compares the rows that Lightning tells with those of the predictions."""
+
+    def write_on_batch_end(self, trainer, model, prediction, indices, batch, batch_index, loader_index):
+        assert prediction.rows == list(indices)
+
+    def write_on_epoch_end(self, trainer, model, predictions, indices):
+        assert [batch.rows for batch in predictions] == [list(rows) for rows in indices[0]]
+
+
 def predictions(task: str, **flags) -> tuple[list, list]:
     """What a Trainer answers, and what the model does."""
     torch.manual_seed(0)
     model, data, inputs = TASKS[task]()
     data.evaluation_budget = BUDGET
     quiet = dict(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
-    batches = pl.Trainer(**quiet, **flags).predict(model, datamodule=data)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        batches = pl.Trainer(callbacks=[Rows("batch_and_epoch")], **quiet, **flags).predict(model, datamodule=data)
+    assert not [warning.message for warning in caught if "sampler" in str(warning.message)]
     assert [row for batch in batches for row in batch.rows] != list(range(len(inputs)))
     return zoo.in_order(batches), model.predict(inputs)
 
