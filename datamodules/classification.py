@@ -25,7 +25,7 @@ PIECES = 8000
 class ClassificationDataModule(CorpusDataModule):
     """Reads, encodes and batches texts with labels; tokens and labels come from the training split alone.
 
-    >>> data = ClassificationDataModule("sst2")
+    >>> data = ClassificationDataModule("sample-reviews-en")
     >>> model = zoo.TextClassifier(data.codec)
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 

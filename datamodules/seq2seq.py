@@ -29,8 +29,8 @@ THOUSANDS = ("zh", "ja")  # languages of so many characters: the rarest are spel
 class Seq2SeqDataModule(CorpusDataModule):
     """Reads, encodes and batches pairs of texts; pieces and vocabularies come from the training split alone.
 
-    >>> data = Seq2SeqDataModule("multi30k")
-    >>> model = zoo.Seq2Seq(data.codec)
+    >>> data = Seq2SeqDataModule("sample-phrases", tokenizer="words")
+    >>> model = zoo.Seq2Seq(data.codec, encoder_size=32, decoder_size=64)
     >>> pl.Trainer(max_epochs=15, gradient_clip_val=1.0).fit(model, data)
 
     A pair needs both of its texts: an empty one is an error that names its line. Texts longer than `max_source` or

@@ -26,7 +26,7 @@ NO_SCHEME = "none"
 class TaggingDataModule(CorpusDataModule):
     """Reads, encodes and batches a tagging corpus; vocabularies come from its training split alone.
 
-    >>> data = TaggingDataModule("ud-en-ewt")
+    >>> data = TaggingDataModule("sample-en")
     >>> model = zoo.SequenceTagger(data.codec)
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 

@@ -44,14 +44,20 @@ def import_keras(
     A model whose last recurrent layer has `return_sequences=True`, with no pooling, and one Dense (or
     TimeDistributed(Dense)) with softmax, becomes a tagger.
 
-    >>> classifier = zoo.import_keras("reviews.keras", tokenizer.word_index, labels=["negative", "positive"])
-    >>> classifier.predict(["what a film"])
+    >>> import keras
+    >>> layers = [keras.layers.Embedding(4, 8, mask_zero=True), keras.layers.LSTM(8), keras.layers.Dense(1, "sigmoid")]
+    >>> model = keras.Sequential([keras.Input([None]), *layers])
+    >>> model.save("reviews.keras")
+    >>> word_index = {"what": 1, "a": 2, "film": 3}
+    >>> classifier = zoo.import_keras("reviews.keras", word_index, labels=["negative", "positive"])
+    >>> [sorted(result["probabilities"]) for result in classifier.predict(["what a film"])]
+    [['negative', 'positive']]
 
     A model without `mask_zero=True` reads the padding as it reads words: say how its texts were padded. That of
     Keras's own tutorial, with `imdb.load_data(num_words=20000)` and `pad_sequences(x, maxlen=200)`, is
 
-    >>> index = keras.datasets.imdb.get_word_index()
-    >>> zoo.import_keras("imdb.keras", index, num_words=20000, index_from=3, max_length=200, padding="pre")
+        index = keras.datasets.imdb.get_word_index()
+        zoo.import_keras("imdb.keras", index, num_words=20000, index_from=3, max_length=200, padding="pre")
 
     `TextVectorization(output_sequence_length=200)` is `max_length=200, padding="post", truncate="head"` with the ids of
     its `get_vocabulary()` and `unknown="[UNK]"`; it joins what a punctuation mark parts, which no tokenizer here does.

@@ -55,7 +55,11 @@ def import_state_dict(
     and STOP, which no token can have, become the scores of a sentence's first and last tag. That class draws the LSTM's
     first state anew for each sentence; here it is zero.
 
-    >>> tagger = zoo.import_state_dict(model.state_dict(), word_to_ix, tag_to_ix)
+    >>> layers = {"word_embeddings": torch.nn.Embedding(3, 4), "lstm": torch.nn.LSTM(4, 5)}
+    >>> model = torch.nn.ModuleDict({**layers, "hidden2tag": torch.nn.Linear(5, 2)})
+    >>> tagger = zoo.import_state_dict(model.state_dict(), {"<unk>": 0, "dogs": 1, "bark": 2}, ["NOUN", "VERB"])
+    >>> tagger.backbone.output_size
+    5
 
     Args:
         source: a state dict, or a file of one: `.safetensors`, or what `torch.save` wrote, of which tensors and plain

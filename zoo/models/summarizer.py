@@ -20,8 +20,9 @@ from zoo.nn.cells import RecurrentOptions
 class Seq2SeqSummarizer(Seq2Seq):
     """Shortens a text: the pointer-generator with coverage of See et al. (2017).
 
-    >>> summarizer = zoo.from_pretrained("titles-en-acl")  # in lower case
-    >>> titles = summarizer.predict(abstracts)
+    >>> summarizer = zoo.from_pretrained("titles-en-acl")
+    >>> summarizer.predict(["We present a corpus of German dialects, and train taggers on it."])
+    ['a corpus of german dialects']
 
     It reads a text as one, whatever the `unit` of its codec: a summary of each sentence would be no summary.
 

@@ -1,0 +1,98 @@
+"""What the README, the documentation and the cards of the bundled models show is what happens."""
+
+from __future__ import annotations
+
+import re
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import yaml
+from pages import DOCS, README, ROOT, blocks, check_console, check_python
+
+import zoo
+from recipes.runner.cli import main
+from zoo.hub import pretrained
+
+RECORDED = [ROOT / "benchmarks" / name for name in ("RESULTS.md", "NOTES.md")]
+# A link of Markdown to a page of this repository, and to a heading of it.
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+@pytest.mark.parametrize("block", blocks(README, "python"), ids=lambda block: block.splitlines()[-1][:40])
+def test_python_of_the_readme_prints_what_its_comments_say(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_python(block, README, {})
+
+
+@pytest.mark.parametrize("block", blocks(README, "console"), ids=lambda block: block.splitlines()[0])
+def test_the_shell_prints_what_the_readme_shows(block, tmp_path):
+    check_console(block, tmp_path)
+
+
+@pytest.mark.parametrize("page", [page for page in DOCS if blocks(page, "python")], ids=lambda page: page.stem)
+def test_python_of_a_page_prints_what_its_comments_say(page, tmp_path, monkeypatch):
+    """The blocks of a page run one after the other, as a reader would type them."""
+    monkeypatch.chdir(tmp_path)
+    # A page may add to these: for this test alone.
+    monkeypatch.setattr(pretrained, "MODELS", dict(pretrained.MODELS))
+    monkeypatch.setattr(zoo.nn.cells, "CELLS", zoo.CELLS)
+    cells = dict(zoo.CELLS)
+    namespace: dict[str, object] = {"__name__": page.stem}
+    try:
+        for block in blocks(page, "python"):
+            check_python(block, page, namespace)
+    finally:
+        zoo.CELLS.clear()
+        zoo.CELLS.update(cells)
+
+
+@pytest.fixture(scope="module")
+def known_flags() -> set[str]:
+    """The flags of a recipe of each task, and of the commands for a trained model."""
+    output = StringIO()
+    commands = (["pos_tagging"], ["sentiment"], ["sentiment", "predict"], ["summarization"], ["translation", "test"])
+    for recipe, *command in commands:
+        with redirect_stdout(output), pytest.raises(SystemExit, match="0"):
+            main(import_module(f"recipes.{recipe}").RECIPE, [*command, "--help"])
+    return flags(output.getvalue())
+
+
+def flags(text: str) -> set[str]:
+    return set(re.findall(r"--[a-z_.0-9]*[a-z0-9]", text))
+
+
+@pytest.mark.parametrize("page", [README, *DOCS, *RECORDED], ids=lambda page: page.stem)
+def test_every_flag_that_is_shown_exists(page, known_flags):
+    shown = flags(page.read_text("utf-8")) - {"--help"}
+    if page in RECORDED:
+        # The benchmarks have flags of their own.
+        shown = {flag for flag in shown if flag.startswith(("--model.", "--data.", "--trainer."))}
+    assert shown <= known_flags
+
+
+@pytest.mark.parametrize("name", zoo.list_pretrained())
+def test_every_flag_in_the_command_of_a_card_exists(name, known_flags):
+    assert flags(zoo.list_pretrained()[name]["command"]) <= known_flags
+
+
+@pytest.mark.parametrize("page", [README, *DOCS, *RECORDED], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target, heading in LINK.findall(page.read_text("utf-8")):
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), target
+        assert not heading or heading in headings(path), f"{target}#{heading}"
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that a page has for its headings."""
+    found = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in found}
+
+
+def test_every_page_is_in_the_navigation():
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    listed = [name for entry in settings["nav"] for name in entry.values()]
+    assert sorted(listed) == [page.name for page in DOCS]
