@@ -27,7 +27,8 @@ def check_python(block: str, page: Path, namespace: dict[str, object]) -> None:
     expected = [line.removeprefix(PRINTED) for line in block.splitlines() if line.startswith(PRINTED)]
     output = StringIO()
     with redirect_stdout(output):
-        exec(compile(block, page.name, "exec"), namespace)
+        # Without the `from __future__` of this file, which a reader's session does not have.
+        exec(compile(block, page.name, "exec", dont_inherit=True), namespace)
     # A Trainer prints lines of its own between them.
     assert [line for line in output.getvalue().splitlines() if line in expected] == expected, output.getvalue()
 

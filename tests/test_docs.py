@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from contextlib import redirect_stdout
-from importlib import import_module
-from io import StringIO
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import yaml
+from command_line import run
 from pages import DOCS, README, ROOT, blocks, check_console, check_python
 
 import zoo
-from recipes.runner.cli import main
+from datamodules import CATALOG
 from zoo.hub import pretrained
 
 RECORDED = [ROOT / "benchmarks" / name for name in ("RESULTS.md", "NOTES.md")]
@@ -36,28 +39,31 @@ def test_the_shell_prints_what_the_readme_shows(block, tmp_path):
 def test_python_of_a_page_prints_what_its_comments_say(page, tmp_path, monkeypatch):
     """The blocks of a page run one after the other, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
-    # A page may add to these: for this test alone.
-    monkeypatch.setattr(pretrained, "MODELS", dict(pretrained.MODELS))
-    monkeypatch.setattr(zoo.nn.cells, "CELLS", zoo.CELLS)
-    cells = dict(zoo.CELLS)
     namespace: dict[str, object] = {"__name__": page.stem}
-    try:
+    with settings_kept():
         for block in blocks(page, "python"):
             check_python(block, page, namespace)
-    finally:
-        zoo.CELLS.clear()
-        zoo.CELLS.update(cells)
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """What a page adds to registries, or sets for the whole process, is undone after it."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    with patch.dict(pretrained.MODELS), patch.dict(zoo.CELLS), patch.dict(CATALOG), warnings.catch_warnings():
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")
-def known_flags() -> set[str]:
+def known_flags(tmp_path_factory) -> set[str]:
     """The flags of a recipe of each task, and of the commands for a trained model."""
-    output = StringIO()
-    commands = (["pos_tagging"], ["sentiment"], ["sentiment", "predict"], ["summarization"], ["translation", "test"])
-    for recipe, *command in commands:
-        with redirect_stdout(output), pytest.raises(SystemExit, match="0"):
-            main(import_module(f"recipes.{recipe}").RECIPE, [*command, "--help"])
-    return flags(output.getvalue())
+    folder = tmp_path_factory.mktemp("help")
+    commands = (["pos_tagging"], ["sentiment"], ["sentiment", "predict"], ["summarization"])
+    written = [run(*command, "--help", cwd=folder).stdout for command in commands]
+    written += [run("translation", command, "--help", cwd=folder).stdout for command in ("test", "predict")]
+    return flags("\n".join(written))
 
 
 def flags(text: str) -> set[str]:

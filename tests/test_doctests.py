@@ -6,6 +6,7 @@ import doctest
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import pytorch_lightning as pl
@@ -31,13 +32,13 @@ def one_batch(**options: object) -> pl.Trainer:
 def test_examples_print_what_they_say(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    # A class that an example registers is known to this test alone.
-    monkeypatch.setattr(pretrained, "MODELS", dict(pretrained.MODELS))
     # Parts of the packages by their public names, in the place of imports that each example would repeat.
     usual = {"zoo": zoo, "torch": torch, "datamodules": datamodules, "pl": SimpleNamespace(Trainer=one_batch)}
     module = import_module(name)
     runner = doctest.DocTestRunner()
     failures: list[str] = []
-    for test in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=usual):
-        runner.run(test, out=failures.append)
+    # A class that an example registers is known to that example alone.
+    with patch.dict(pretrained.MODELS):
+        for test in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=usual):
+            runner.run(test, out=failures.append)
     assert runner.tries and not runner.failures, "".join(failures)
