@@ -24,6 +24,10 @@ MAX_UNPACKED = 1 << 30  # bytes; none of these corpora is as large
 def rows_of_split(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple[str, ...]]:
     """The rows that belong to a split: about 10 % to test, 10 % to dev and 80 % to train.
 
+    >>> rows = [("ham", f"text {number}") for number in range(1000)]
+    >>> [len(list(rows_of_split(rows, split))) for split in ("train", "dev", "test")]
+    [799, 113, 88]
+
     Args:
         rows: the rows of a corpus. The last value of each is its text. Of rows with the same text the first counts,
             and rows with an empty text are dropped.

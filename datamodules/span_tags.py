@@ -1,11 +1,10 @@
-"""The tags of a corpus as those of spans: which scheme they are of, which of them are not, and their conversion."""
+"""The tags of a corpus as spans: which scheme they are in, which tags do not belong to it, and their conversion."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from datamodules.errors import DataError
@@ -13,51 +12,57 @@ from datamodules.examples import TaggedSentence
 from zoo.errors import ZooError
 from zoo.text.tag_schemes import SCHEMES, convert, detect_scheme, strange_tags, tags_of
 
-SHOWN = 5  # tags in a message
+TAGS_SHOWN = 5  # in a message
 
 
 def scheme_of(sentences: Sequence[TaggedSentence], expected: str | None) -> str | None:
-    """The scheme of most tags; where none mark spans, but could (`O` alone), the one expected; else None."""
-    tags = Counter(chain.from_iterable(sentence.tags for sentence in sentences))
-    found = detect_scheme(tags.elements())
-    return expected if found is None and expected and not strange_tags(tags, expected) else found
+    """The scheme that most tags are in; None where tags do not mark spans.
+
+    >>> scheme_of([TaggedSentence(("Lena", "Meyer", "sings"), ("B-PER", "I-PER", "O"))], expected=None)
+    'BIO'
+
+    Args:
+        sentences: the sentences of a corpus.
+        expected: the scheme of tags that mark no spans but could, because all of them are `O`.
+    """
+    counts = Counter(_tags_of(sentences))
+    found = detect_scheme(counts.elements())
+    if found is None and expected and not strange_tags(counts, expected):
+        return expected
+    return found
 
 
 def check_tags(sentences: Sequence[TaggedSentence], scheme: str, path: str | Path) -> None:
-    """Refuses tags that cannot belong to a scheme: with one of them among thousands, none would mark spans.
+    """Checks that all tags belong to a scheme. A single one that does not would make all tags mark nothing.
 
     Raises:
-        DataError: there are some; the first one's line is named.
+        DataError: a tag does not belong to it; the message names the line of the first one.
     """
-    counts = Counter(chain.from_iterable(sentence.tags for sentence in sentences))
+    counts = Counter(_tags_of(sentences))
     strange = strange_tags(counts, scheme)
     if not strange:
         return
-    places = (
-        (line, tag)
-        for sentence in sentences
-        for line, tag in zip(sentence.lines, sentence.tags, strict=True)
-        if tag in strange
-    )
-    line, first = next(places)
-    listed = ", ".join(f"{tag[:40]!r} ({counts[tag]} times)" for tag in strange[:SHOWN])
-    more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
+    line, tag = _first_place(sentences, strange)
     fitting = [name for name in SCHEMES if not strange_tags(counts, name)]
     hint = f"All fit into --data.scheme {fitting[0]}. " if fitting else ""
     raise DataError(
-        f"{path}:{line}: expected a tag of scheme {scheme} ({tags_of(scheme)}), got {first[:40]!r}. "
-        f"Strange here: {listed}{more}. {hint}Mend them, or train on the tags as they are, without spans, with "
-        "--data.scheme none"
+        f"{path}:{line}: expected a tag of scheme {scheme} ({tags_of(scheme)}), got {tag[:40]!r}. "
+        f"Strange here: {_listed(strange, counts)}. {hint}Correct them, or train on the tags as they are, without "
+        "spans, with --data.scheme none"
     )
 
 
 def convert_all(
     sentences: Sequence[TaggedSentence], source: str, target: str, path: str | Path
 ) -> list[TaggedSentence]:
-    """The sentences with their spans written in another scheme.
+    """The sentences with their tags converted from one scheme to another.
+
+    >>> lena = TaggedSentence(("Lena", "Meyer", "sings"), ("B-PER", "I-PER", "O"), lines=(1, 2, 3))
+    >>> convert_all([lena], "BIO", "BIOES", path="names.txt")[0].tags
+    ('B-PER', 'E-PER', 'O')
 
     Raises:
-        DataError: a sentence's tags are illegal in their own; its first line is named.
+        DataError: the tags of a sentence are illegal in the source scheme; the message names its first line.
     """
     converted = []
     for number, sentence in enumerate(sentences, 1):
@@ -70,5 +75,28 @@ def convert_all(
 
 
 def without_key_outside(sentences: Sequence[TaggedSentence]) -> list[TaggedSentence]:
-    """A word without the key in which others have their span (CoNLL-U's `misc:NER`) is outside of any."""
-    return [replace(s, tags=tuple("O" if tag == "_" else tag for tag in s.tags)) for s in sentences]
+    """The sentences with `O` for `_`: in a key such as `misc:NER`, a word without the key is outside of any span."""
+    converted = []
+    for sentence in sentences:
+        tags = tuple("O" if tag == "_" else tag for tag in sentence.tags)
+        converted.append(replace(sentence, tags=tags))
+    return converted
+
+
+def _tags_of(sentences: Sequence[TaggedSentence]) -> Iterator[str]:
+    return (tag for sentence in sentences for tag in sentence.tags)
+
+
+def _first_place(sentences: Sequence[TaggedSentence], strange: Sequence[str]) -> tuple[int, str]:
+    """The line of the first strange tag, and the tag."""
+    for sentence in sentences:
+        for line, tag in zip(sentence.lines, sentence.tags, strict=True):
+            if tag in strange:
+                return line, tag
+    raise LookupError("no sentence has one of these tags")
+
+
+def _listed(tags: Sequence[str], counts: Mapping[str, int]) -> str:
+    """Tags and how often they occur, for a message."""
+    listed = ", ".join(f"{tag[:40]!r} ({counts[tag]} times)" for tag in tags[:TAGS_SHOWN])
+    return listed + (f" and {len(tags) - TAGS_SHOWN} more" if len(tags) > TAGS_SHOWN else "")

@@ -42,6 +42,13 @@ def read_columns(
 ) -> list[TaggedSentence]:
     """Reads the sentences of a column file. Columns count from 0, or with -1, -2, ... from the last one.
 
+    >>> from pathlib import Path
+    >>> _ = Path("names.txt").write_text("Lena PROPN B-PER\\nsings VERB O\\n")
+    >>> read_columns("names.txt")
+    [TaggedSentence(tokens=('Lena', 'sings'), tags=('B-PER', 'O'), lines=(1, 2))]
+    >>> read_columns("names.txt", tag_column=1)[0].tags
+    ('PROPN', 'VERB')
+
     Args:
         path: the file.
         word_column: the column of the words; by default the first column that does not count them.

@@ -28,6 +28,11 @@ def read_labelled_texts(
 ) -> list[LabelledText]:
     """Reads the texts and labels of a table. A row without a text is an empty text.
 
+    >>> from datamodules import locate
+    >>> texts = read_labelled_texts(locate("sample-reviews-en")["dev"])
+    >>> texts[1]
+    LabelledText(text="After one evening on these chairs everyone's back hurt.", labels=('negative',), line=3)
+
     Args:
         path, format, header: as in `datamodules.readers.tables.read_rows`.
         text_column: the column of the texts: a name, or a number, 0 the first and -1 the last.

@@ -13,6 +13,11 @@ from zoo.batches.seq2seq import Pair
 def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
     """Reads two parallel files, plain or gzipped: line n of one belongs to line n of the other.
 
+    >>> from datamodules import locate
+    >>> files = locate("sample-phrases")
+    >>> read_parallel(files["dev/en"], files["dev/de"])[1]
+    Pair(source='Please close the window.', target='Bitte schließen Sie das Fenster.')
+
     Raises:
         DataError: a file is missing or not UTF-8, the files differ in length, or a line is empty.
     """
@@ -36,6 +41,11 @@ def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
 def parallel_file(path: str | Path, side: str | int) -> str:
     """The name of one of two parallel files: `train.de`, else `train_de`, else `train/de`; or these with `.gz`.
 
+    >>> from pathlib import Path
+    >>> Path("train_de").touch()
+    >>> parallel_file("train_", "de")
+    'train_de'
+
     Args:
         path: the part of the names that both files share, "my/train" or "my/train_" for example.
         side: the rest of the name, "de" for example.
@@ -58,6 +68,10 @@ def read_pairs(
     path: str | Path, source: str | int, target: str | int, *, format: str | None = None, header: bool | None = None
 ) -> list[Pair]:
     """Reads pairs from two columns of a table.
+
+    >>> from datamodules import locate
+    >>> read_pairs(locate("sample-headlines")["dev"], "text", "headline")[1].target
+    'Lost dog walks home from holiday'
 
     Args:
         path, format, header: as in `datamodules.readers.tables.read_rows`.

@@ -26,11 +26,15 @@ MIN_ZEROS = 16  # zero bytes in every other place that cannot be an accident: th
 
 
 @contextmanager
-def open_text(path: str | Path) -> Iterator[TextIO]:
+def open_text(path: str | Path, *, errors: str = "strict") -> Iterator[TextIO]:
     """Opens a file as a stream of text whose lines end at line feeds only. Read it through `numbered`.
 
     The first bytes show whether the file is compressed with gzip, whatever its name is, and whether it is UTF-16 (by
     its byte-order mark). Everything else is read as UTF-8.
+
+    Args:
+        path: the file.
+        errors: what becomes of a byte that does not fit the encoding, by a name that Python's `open` knows.
 
     Raises:
         DataError: the file cannot be opened, is not a complete gzip file, or is in UTF-32, or in UTF-16 without the
@@ -48,7 +52,7 @@ def open_text(path: str | Path) -> Iterator[TextIO]:
             reason = getattr(error, "strerror", None) or error
             raise DataError(f"{path}: expected a file to read, got: {reason}. Check the path") from error
         content = file if is_limited else _LimitedLines(file)
-        stream = io.TextIOWrapper(content, encoding=_encoding(start, path), newline="\n")
+        stream = io.TextIOWrapper(content, encoding=_encoding(start, path), errors=errors, newline="\n")
         yield stack.enter_context(stream)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,86 +16,97 @@ from datamodules.readers.text_files import numbered, open_text
 from zoo.batches.indexers import vector_rows
 from zoo.text import PAD, UNKNOWN, UNKNOWN_ID, Vocabulary
 
-FEW = 0.01  # of all rows: more broken ones than these are another encoding
+# With a larger fraction of undecodable rows, the file is in another encoding.
+MAX_BROKEN_FRACTION = 0.01
 
 
 def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], Tensor]:
-    """Reads a line for each word: the word, then its numbers, separated by spaces or tabs.
+    """Reads a file with a line for each word: the word, then its numbers, separated by spaces or tabs.
 
-    A first line of two whole numbers (word2vec and fastText: rows and features) tells the number of features, else the
-    first row does. Words may contain spaces, as some GloVe files have them; of a word that occurs twice the first
-    counts. Rows named `<pad>` and `<unk>` are skipped: a model has its own. Rows whose word is no UTF-8, as published
-    files have a few, are left out with a warning that counts them.
+    The number of features comes from a first line of two whole numbers (rows and features: word2vec and fastText), or
+    else from the first row. Words may contain spaces, as in some GloVe files. The first of two rows with the same word
+    counts. Rows named `<pad>` and `<unk>` are skipped: a model has its own. Published files have a few words that are
+    not UTF-8: these rows are left out, and a warning counts them.
+
+    >>> from pathlib import Path
+    >>> _ = Path("small.vec").write_text("2 3\\nthe 0.5 0 1\\ncat 2 1 0\\n")
+    >>> read_vectors("small.vec")
+    (['the', 'cat'], tensor([[0.5000, 0.0000, 1.0000],
+            [2.0000, 1.0000, 0.0000]]))
 
     Args:
         path: a text file, plain or compressed with gzip.
-        limit: rows to read, from the top; these files are sorted by frequency.
+        limit: the number of rows to read, from the top; such files are sorted by frequency.
 
     Returns:
         The words, and their vectors `(words, features)`.
 
     Raises:
-        DataError: no such file, no UTF-8, no vectors, or a line with another number of features than the first or
-            with NaN or inf.
+        DataError: the file is missing, not UTF-8 or without vectors; or a line has another number of features than the
+            first, or NaN or inf.
     """
-    rows: dict[str, Tensor] = {}
-    broken: list[int] = []  # the lines of rows left out
+    vectors: dict[str, Tensor] = {}
+    broken_lines: list[int] = []
+    announced_size = None
     size = None
-    with open_text(path) as stream:
-        stream.reconfigure(errors="surrogateescape")  # a byte that is no UTF-8 spoils one row, not the file
+    with open_text(path, errors="surrogateescape") as stream:
         for number, line in numbered(stream, str(path)):
             if "\t" in line:
                 line = line.replace("\t", " ")
             fields = line.rstrip("\r\n ").split(" ")
             if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
-                size = int(fields[1])
+                announced_size = int(fields[1])
                 continue
-            if not rows and not broken:
-                size = _size(fields, size, f"{path}:{number}")
-            try:
-                vector = [float(field) for field in fields[-size:]] if len(fields) > size > 0 else []
-            except ValueError:
-                vector = []
-            if not vector or not all(map(math.isfinite, vector)):
+            if size is None:
+                size = _count_features(fields, announced_size, f"{path}:{number}")
+            values = _finite_numbers(fields[-size:]) if len(fields) > size > 0 else []
+            if not values:
                 raise _no_vector(f"{path}:{number}", line, size)
             word = " ".join(fields[:-size]).strip(" ")
-            if not word.isascii() and not _is_text(word):
-                broken.append(number)
+            if not word.isascii() and not _is_decoded(word):
+                broken_lines.append(number)
             elif word not in (PAD, UNKNOWN):
-                rows.setdefault(word, torch.tensor(vector))
-            if limit and len(rows) == limit:
+                vectors.setdefault(word, torch.tensor(values))
+            if limit and len(vectors) == limit:
                 break
-    _tell_broken(broken, len(rows), path)
-    if not rows:
+    _warn_of_broken_rows(broken_lines, len(vectors), path)
+    if not vectors:
         raise DataError(f"{path}: expected word vectors, got a file without any")
-    return list(rows), torch.stack(list(rows.values()))
+    return list(vectors), torch.stack(list(vectors.values()))
 
 
 def coverage(vectors: Vocabulary, tokens: Iterable[str], *, fold: bool) -> str:
-    """How many words and tokens of a text have a vector, in a line.
+    """A line that says how many words and tokens of a text have a vector.
+
+    >>> coverage(Vocabulary(["<pad>", "<unk>", "the", "cat"]), ["The", "the", "dog"], fold=True)
+    '2 of 3 (66.7 %) words and 2 of 3 (66.7 %) tokens of train have a vector'
 
     Args:
-        vectors: the words that vectors exist for, `<pad>` and `<unk>` first.
-        tokens: all of the text, none twice where it does not occur twice.
-        fold: whether a word without a vector has that of its lower case.
+        vectors: the words that have a vector, after `<pad>` and `<unk>`.
+        tokens: all tokens of the text.
+        fold: whether a word without a vector gets the vector of its lower case.
     """
     counts = Counter(tokens)
     words = list(counts)
-    keys = list(map(str.lower, words)) if fold else words
-    known = (vector_rows(vectors, words, keys) > UNKNOWN_ID).tolist()
-    covered = sum(counts[word] for word, has_vector in zip(words, known, strict=True) if has_vector)
-    line = f"{_share(sum(known), len(words))} words and {_share(covered, counts.total())} tokens of train have a vector"
-    if 2 * covered < counts.total():
+    keys = [word.lower() for word in words] if fold else words
+    has_vector = (vector_rows(vectors, words, keys) > UNKNOWN_ID).tolist()
+    covered_words = [word for word, known in zip(words, has_vector, strict=True) if known]
+    covered_tokens = sum(counts[word] for word in covered_words)
+    line = (
+        f"{_fraction(len(covered_words), len(words))} words and {_fraction(covered_tokens, counts.total())} tokens of "
+        "train have a vector"
+    )
+    if 2 * covered_tokens < counts.total():
         line += ": are the vectors for this language, and do they write capitals as the text does?"
     return line
 
 
-def _share(part: int, whole: int) -> str:
+def _fraction(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / max(1, whole):.1f} %)"
 
 
-def _size(fields: list[str], told: int | None, here: str) -> int:
-    """The number of features, by the first row and what a line before it has told.
+def _count_features(fields: Sequence[str], announced: int | None, here: str) -> int:
+    """The number of features, by the fields of the first row and by what the line before it announces.
 
     Raises:
         DataError: they disagree.
@@ -105,15 +116,24 @@ def _size(fields: list[str], told: int | None, here: str) -> int:
         if not _is_number(field):
             break
         numbers += 1
-    if told is None:
+    if announced is None:
         return numbers or len(fields) - 1
-    # A word with spaces inside may end in a number, but is none altogether.
-    if numbers > told and numbers == len(fields) - 1:
+    # A word with spaces inside may end in a number. But a row of one field and too many numbers is not such a word.
+    if numbers > announced and numbers == len(fields) - 1:
         raise DataError(
-            f"{here}: expected a word and {told} numbers, as the first line says, got {numbers} numbers. Mend the "
-            "first line (the number of rows, then that of features) or remove it"
+            f"{here}: expected a word and {announced} numbers, as the first line says, got {numbers} numbers. Correct "
+            "the first line (the number of rows, then that of features) or remove it"
         )
-    return told
+    return announced
+
+
+def _finite_numbers(fields: Sequence[str]) -> list[float]:
+    """The fields as numbers; none where one of them is no number, NaN or inf."""
+    try:
+        numbers = [float(field) for field in fields]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
 
 
 def _is_number(field: str) -> bool:
@@ -124,17 +144,18 @@ def _is_number(field: str) -> bool:
     return True
 
 
-def _is_text(word: str) -> bool:
-    """Whether no byte of a word was undecodable."""
+def _is_decoded(text: str) -> bool:
+    """Whether all bytes of a text were UTF-8."""
     try:
-        word.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
 
 
 def _no_vector(here: str, line: str, size: int) -> DataError:
-    if not _is_text(line[:1000]) or "\0" in line[:1000]:
+    start = line[:1000]
+    if not _is_decoded(start) or "\0" in start:
         return DataError(
             f"{here}: expected a word and its numbers in UTF-8, got a binary file: convert it to text first"
         )
@@ -144,18 +165,23 @@ def _no_vector(here: str, line: str, size: int) -> DataError:
     )
 
 
-def _tell_broken(lines: list[int], rows: int, path: str | Path) -> None:
-    """Warns of rows left out.
+def _warn_of_broken_rows(lines: Sequence[int], rows: int, path: str | Path) -> None:
+    """Warns of rows that were left out.
+
+    Args:
+        lines: their line numbers.
+        rows: how many rows were read.
+        path: the file.
 
     Raises:
-        DataError: they are too many to be accidents.
+        DataError: there are too many of them.
     """
     if not lines:
         return
-    if len(lines) > max(1, FEW * rows):
+    if len(lines) > max(1, MAX_BROKEN_FRACTION * rows):
         raise DataError(
             f"{path}:{lines[0]}: expected UTF-8 text, got other bytes in the words of {len(lines)} of "
             f"{rows + len(lines)} rows. Convert the file: iconv -f ENCODING -t UTF-8 OLD > NEW, where ENCODING is the "
             "old one, such as LATIN1 or GB18030"
         )
-    warnings.warn(f"{path}: {len(lines)} rows are left out, as their words are no UTF-8: the first is line {lines[0]}")
+    warnings.warn(f"{path}: {len(lines)} rows are left out, as their words are not UTF-8: the first is line {lines[0]}")

@@ -37,6 +37,9 @@ ENDINGS = {
 def format_of(path: str | Path) -> str:
     """The format that the file's ending names.
 
+    >>> format_of("reviews.CSV.gz"), format_of("reviews.json")
+    ('csv', 'jsonl')
+
     Raises:
         DataError: the ending is none of `ENDINGS`.
     """
@@ -48,7 +51,11 @@ def format_of(path: str | Path) -> str:
 
 
 def has_header(columns: Sequence[str | int]) -> bool:
-    """Whether a CSV or TSV file has a header where nobody says: it has, unless all columns are given by numbers."""
+    """Whether a CSV or TSV file has a header where nobody says: it has, unless all columns are given by numbers.
+
+    >>> has_header(["text", "label"]), has_header(["text", 0]), has_header(["-1", 0])
+    (True, True, False)
+    """
     return not all(map(is_number, columns))
 
 
@@ -56,6 +63,10 @@ def read_rows(
     path: str | Path, columns: Sequence[str | int], *, format: str | None = None, header: bool | None = None
 ) -> Iterator[Row]:
     """The values of chosen columns, row by row. Blank lines are no rows.
+
+    >>> from datamodules import locate
+    >>> next(read_rows(locate("sample-topics")["dev"], ["text", "label"]))
+    Row(line=2, values=('The team equalised in stoppage time and won on penalties.', 'sport'))
 
     Args:
         path: the file, in UTF-8 or, with a byte-order mark, in UTF-16.
@@ -78,6 +89,10 @@ def read_rows(
 
 def read_records(path: str | Path, *, format: str | None = None, header: bool | None = None) -> Iterator[Record]:
     """All columns by name, row by row. Blank lines are no rows.
+
+    >>> from datamodules import locate
+    >>> next(read_records(locate("sample-topics")["dev"])).fields
+    {'label': 'sport', 'text': 'The team equalised in stoppage time and won on penalties.'}
 
     Args:
         path, format: as in `read_rows`.
