@@ -87,7 +87,7 @@ def test_unknown_names_and_empty_sizes_are_refused():
         make("lstm", 1, options=RecurrentOptions(skip="residual"))
     with pytest.raises(ZooError, match="kernel of the cell 'lstm'.*auto, fused, packed, steps"):
         make("lstm", options=RecurrentOptions(kernel="by_hand"))
-    with pytest.raises(ZooError, match="unknown recurrent option 'zone_out': did you mean 'zoneout'"):
+    with pytest.raises(ZooError, match="unknown option of RecurrentOptions 'zone_out': did you mean 'zoneout'"):
         make("lstm", options={"zone_out": 0.5})
     for size in (0, UNITS + 1):
         with pytest.raises(ZooError, match=f"projection_size from 1 to the {UNITS} units, got {size}"):

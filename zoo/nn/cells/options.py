@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
-from typing import Any
 
-from zoo.errors import ZooError, unknown_name
+from zoo.errors import ZooError
 from zoo.nn.dropout import check_probability
+from zoo.options import Options
 
 REGULARISERS = ("hidden_dropout", "input_dropout", "weight_drop", "zoneout")
 # Those that act from one step to the next, as only a loop over time steps can.
@@ -16,7 +15,7 @@ STEP_REGULARISERS = ("hidden_dropout", "zoneout")
 
 
 @dataclass(frozen=True)
-class RecurrentOptions:
+class RecurrentOptions(Options):
     """Options of recurrent layers. An option that a cell does not support is an error.
 
     Attributes:
@@ -60,21 +59,6 @@ class RecurrentOptions:
         size = self.projection_size
         if size is not None and type(size) is not int:
             raise ZooError(f"expected a projection_size that is a whole number, or None, got {size!r}")
-
-    @classmethod
-    def of(cls, options: RecurrentOptions | Mapping[str, Any]) -> RecurrentOptions:
-        """`options` itself, or the options that a plain mapping names, as hyperparameters are kept.
-
-        Raises:
-            ZooError: an unknown name (the known ones are listed), or a value outside its range.
-        """
-        if isinstance(options, RecurrentOptions):
-            return options
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                raise unknown_name("recurrent option", name, known)
-        return cls(**options)
 
     @property
     def first_forget_bias(self) -> float:
