@@ -1,4 +1,4 @@
-"""Padding rules, against a loop over rows."""
+"""The rules of padding, compared with a loop over rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_zero_padding_keeps_every_real_number_and_nothing_else(dtype, case, garb
     given = torch.where(mask[..., None], x, garbage).to(dtype)
     before, expected = given.clone(), torch.where(mask[..., None], given, 0.0)
     assert torch.equal(zero_padding(given, mask), expected)
-    torch.testing.assert_close(given, before, rtol=0, atol=0, equal_nan=True)  # the caller's is left alone
+    # The caller's tensor is not modified.
+    torch.testing.assert_close(given, before, rtol=0, atol=0, equal_nan=True)
     with torch.no_grad():
         assert torch.equal(zero_padding(given.clone().requires_grad_(), mask), expected)
     in_place = zero_padding(given, mask, inplace=True)

@@ -1,4 +1,4 @@
-"""Attention: weights over real positions alone, the published formulas, and coverage that starts as nothing."""
+"""Attention: weights over real positions only, the published formulas, and coverage that starts without effect."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ def test_output_is_independent_of_padding_order_and_batch(cell, kernel, bf16, sh
     order = data.draw(st.permutations(range(len(lengths))))
     wide = torch.cat([x, torch.full((len(x), extra, INPUTS), float("nan"))], dim=1)
     tolerance = 2e-2 if bf16 else 1e-5
-    if cell == "layer_norm_lstm" and len(backbone.layers) > 2 and not bf16:  # each enlarges what that below it rounded
+    # Each layer amplifies the rounding errors of the layer below.
+    if cell == "layer_norm_lstm" and len(backbone.layers) > 2 and not bf16:
         backbone, x, wide = backbone.double(), x.double(), wide.double()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         plain, padded, shuffled = backbone(x, n), backbone(wide, n), backbone(x[order], n[order])
@@ -132,7 +133,8 @@ def test_values_and_gradients_ignore_padding(cell, kernel, layers, bidirectional
         (encoded.sequence.float().square().sum() + encoded.final.float().sum()).backward()
         results.append((encoded, inputs.grad, [p.grad for p in backbone.parameters()]))
         backbone.zero_grad()
-    torch.testing.assert_close(*results)  # which takes no NaN for equal to another
+    # This also fails for NaN, which equals nothing.
+    torch.testing.assert_close(*results)
     assert (dirty.grad[1, 2:] == 0).all() and clean.grad[:, 0].all()
 
 
@@ -199,7 +201,7 @@ def test_steps_equal_the_scan_and_apply_no_dropout(cell, kernel, skip):
 
 @EVERY_KERNEL
 def test_nan_in_the_gradient_of_padding_is_ignored(cell, kernel):
-    """Not even NaN, which what is 0 / 0 there sends back though its value is thrown away."""
+    """Where padding is 0 / 0 and its value is not used, its gradient is NaN."""
     backbone, (x, lengths) = make(cell, 2, options=RecurrentOptions(kernel=kernel)), batch([5, 2, 3])
     real = padding_mask(lengths, 5)
 

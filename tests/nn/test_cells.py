@@ -32,7 +32,7 @@ def normalise(values: list[float]) -> list[float]:
 
 
 def scores(p: dict, x: list[float], h: list[float], gate: int, unit: int) -> float:
-    """W x + U h + b of one unit's gate."""
+    """W x + U h + b, the pre-activation of one gate of one unit."""
     row = gate * UNITS + unit
     return (
         dot(p["weight_ih"][row], x) + dot(p["weight_hh"][row], h) + p["bias_ih"][row] + p.get("bias_hh", [0] * 99)[row]
@@ -89,7 +89,7 @@ def slstm(p, x, h, c, n, m):
     out, after, normal, stabiliser = [], [], [], []
     for u in range(UNITS):
         i, f, o, z = (scores(p, x, h, gate, u) for gate in range(4))
-        # The stabiliser cancels: as long as nothing overflows, the step can be taken without it.
+        # The stabiliser cancels: while nothing overflows, the step can be computed without it.
         true_c = sigmoid(f) * c[u] * math.exp(m[u]) + math.exp(i) * math.tanh(z)
         true_n = sigmoid(f) * n[u] * math.exp(m[u]) + math.exp(i)
         out.append(sigmoid(o) * true_c / true_n)
@@ -136,7 +136,8 @@ REFERENCES = {
 
 
 def test_every_cell_has_a_reference():
-    assert {name.split(",")[0] for name in REFERENCES} | {"gru", "rnn"} == set(CELLS)  # these two against torch
+    # gru and rnn are compared with torch's own in test_backbone.py.
+    assert {name.split(",")[0] for name in REFERENCES} | {"gru", "rnn"} == set(CELLS)
 
 
 @pytest.mark.parametrize("start", ["initial", "given"])
@@ -150,7 +151,8 @@ def test_equals_its_equations(name, start):
     parameters = {key: value.tolist() for key, value in cell.named_parameters()}
     x, lengths = torch.randn(2, STEPS, INPUTS, dtype=torch.float64), [STEPS, STEPS - 2]
     states = tuple(part.double() for part in cell.initial_state(2))
-    if start == "given":  # what is not free, an slstm's normaliser, is positive
+    # An slstm's normaliser, which is not free, is positive.
+    if start == "given":
         states = tuple(
             torch.randn_like(part) if k < cell.free_states else torch.rand_like(part) for k, part in enumerate(states)
         )
@@ -194,7 +196,8 @@ def test_minimal_cells_lose_no_digits_in_long_sequences_of_large_inputs(cell, ke
         z = x.to(kind.layers[0][0].weight_ih.dtype).requires_grad_()
         y = kind(z, lengths).sequence
         results.append((y.detach().double(), torch.autograd.grad(y.mean(), z)[0].double()))
-    share = 1e-6 * max(10, scale)  # scores in the thousands have but three digits behind the point
+    # Scores in the thousands have only three decimals.
+    share = 1e-6 * max(10, scale)
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, atol=share * float(expected.abs().max()), rtol=share)
 
@@ -202,6 +205,7 @@ def test_minimal_cells_lose_no_digits_in_long_sequences_of_large_inputs(cell, ke
 def test_closed_gates_of_a_min_lstm_keep_the_state():
     cell = make_cell("min_lstm", 1, 1, RecurrentOptions())
     cell.load_state_dict({"weight_ih": torch.tensor([[-50.0], [-100.0], [0.0]]), "bias_ih": torch.zeros(3)})
-    x, h = torch.ones(1, 3, 1), torch.full((1, 1), 4.0)  # f / (f + i) is 1 to 22 digits
+    # f / (f + i) is 1 to 22 digits.
+    x, h = torch.ones(1, 3, 1), torch.full((1, 1), 4.0)
     assert cell.step(x[:, 0], (h,))[0].item() == 4.0
     assert cell.scan(x, torch.tensor([3]), (h,))[0].flatten().tolist() == [4.0, 4.0, 4.0]

@@ -1,4 +1,4 @@
-"""The CRF against the enumeration of all sequences; what padding, batching and precision must not change."""
+"""The CRF against the enumeration of all sequences, and its independence of padding, batches and precision."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_everything_agrees_with_enumeration(case):
 
 
 def everything(crf: LinearChainCRF, emissions: Tensor, lengths: Tensor) -> list[Tensor]:
-    """All that a CRF answers, and its gradients: see TIMED and ROWED for their axes."""
+    """All results of a CRF, and its gradients; TIMED and ROWED say which axes they have."""
     emissions = emissions.clone().requires_grad_()
     real = torch.arange(emissions.shape[1]) < lengths[:, None]
     tags = torch.where(real, torch.arange(emissions.shape[1]) % crf.num_tags, -100)
@@ -115,8 +115,10 @@ def everything(crf: LinearChainCRF, emissions: Tensor, lengths: Tensor) -> list[
     return [answer.detach() for answer in answers]
 
 
-TIMED = (1, 2, 4, 5)  # which answers have a time axis
-ROWED = range(6)  # which have a row for each row of the batch
+# Which results have a time axis.
+TIMED = (1, 2, 4, 5)
+# Which results have a row for each row of the batch.
+ROWED = range(6)
 
 
 @pytest.mark.parametrize("garbage", [0.0, 1e30, torch.nan, torch.inf, -torch.inf])
@@ -165,7 +167,8 @@ def test_forbidden_transitions_are_never_decoded():
     crf = LinearChainCRF(5, transitions(BMES, "BMES"))
     with torch.no_grad():
         crf.transition.fill_(-50.0)
-        crf.transition[~crf.legal_pairs] = 1e3  # training cannot unlearn it
+        # Even if training raised the score of what is forbidden.
+        crf.transition[~crf.legal_pairs] = 1e3
     legal = crf.legal_pairs
     generator = torch.Generator().manual_seed(4)
     lengths = torch.randint(1, 13, (64,), generator=generator)
@@ -200,7 +203,8 @@ def test_fewer_legal_sequences_than_n():
     crf = LinearChainCRF(5, transitions(BMES, "BMES"))
     tags, scores = crf.nbest(torch.randn(2, 3, 5), torch.tensor([1, 2]), 20)
     assert tags.shape == (2, 20, 3)
-    assert (scores > -torch.inf).sum(1).tolist() == [2, 5]  # O, S;  OO, OS, SO, SS, BE
+    # These are O and S; OO, OS, SO, SS and BE.
+    assert (scores > -torch.inf).sum(1).tolist() == [2, 5]
     torch.testing.assert_close(scores.exp().sum(1), torch.ones(2))
 
 

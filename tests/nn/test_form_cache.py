@@ -1,4 +1,4 @@
-"""What is kept of characters is what the encoder composes now, whatever became of it since."""
+"""Cached vectors equal those that the encoder composes now, whatever has changed in it since."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def test_every_change_of_weights_is_noticed(change: Callable, cache: str):
     if cache == "cold":
         model = copy.deepcopy(model)
     change(model)
-    fresh = copy.deepcopy(model)  # which has a cache of its own, still empty
+    # A copy has an empty cache of its own.
+    fresh = copy.deepcopy(model)
     assert model.predict(SENTENCES) == fresh.predict(SENTENCES) != before
 
 
@@ -130,7 +131,7 @@ def test_autocast_is_noticed():
 
 
 class Lengths(nn.Module):
-    """Composes nothing but the length of a form, times a weight."""
+    """The parameter of an encoder that composes the length of a form, times a weight."""
 
     def __init__(self):
         super().__init__()

@@ -78,7 +78,7 @@ def test_gradients_of_every_kernel(cell, options):
     start = [[part.double() for part in state] for state in backbone.initial_state(2)]
 
     def run(x, h, *parameters):
-        # Each pass drops the same.
+        # Each pass drops the same units and weights.
         torch.manual_seed(4)
         named = dict(zip(names, parameters, strict=True))
         states = tuple((h + state[0], *state[1:]) for state in start)

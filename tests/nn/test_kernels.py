@@ -48,7 +48,7 @@ def test_a_traced_backbone_is_right_for_other_lengths(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_compiles_and_exports_for_any_number_of_rows(cell, layers, bidirectional):
     backbone = trained(make(cell, layers, bidirectional)).eval()
-    # Few steps: each one of a loop is compiled.
+    # A loop is unrolled, so that few steps compile faster.
     x, lengths = batch([3, 1, 2])
     more, other_lengths = batch([2, 3, 3, 0, 1])
     rows = torch.export.Dim("rows", min=2, max=1000)
@@ -64,7 +64,7 @@ def test_compiles_and_exports_for_any_number_of_rows(cell, layers, bidirectional
 
 
 def long_batch(units: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of several spans of steps, one direction or two, whose ends some rows reach."""
+    """A batch of several spans of steps, with one direction or two; some rows end at the end of a span."""
     ends = [span_length(directions, 300, 16, units) for directions in (1, 2)]
     assert ends[1] < ends[0] < 300
     lengths = torch.tensor([300, 299, 299 - ends[0], 300 - ends[1], ends[0], ends[1], 1, 0]).repeat(2)
@@ -112,7 +112,7 @@ def test_a_gru_packs_a_batch_with_much_padding_in_inference(lengths, kernel):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_weights_may_be_normalised_pruned_or_replicated(cell):
-    """Normalised, pruned, or those of a replica."""
+    """Cells read their weights by name, wherever they come from."""
     x, lengths = batch([4, 2])
     for change in (
         lambda layer: nn.utils.parametrizations.weight_norm(layer, "weight_ih"),
@@ -131,7 +131,8 @@ def test_weights_may_be_normalised_pruned_or_replicated(cell):
     replica = copy.copy(backbone.cells[0])
     replica._parameters = {}
     for name, parameter in backbone.cells[0].named_parameters():
-        setattr(replica, name, parameter * 1)  # as nn.DataParallel does
+        # This is how nn.DataParallel replicates a module.
+        setattr(replica, name, parameter * 1)
     torch.testing.assert_close(
         replica.scan(x, lengths, replica.initial_state(2)), backbone.cells[0].scan(x, lengths, replica.initial_state(2))
     )

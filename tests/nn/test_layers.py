@@ -29,7 +29,8 @@ def test_recurrent_matrices_are_initialised_orthogonally(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_input_matrices_are_initialised_uniformly_gate_by_gate(cell):
     (one,) = RecurrentBackbone(40, 50, cell=cell, bidirectional=False).cells
-    bound = (6 / (40 + 50)) ** 0.5  # Glorot & Bengio 2010, eq. 16
+    # Glorot & Bengio 2010, eq. 16.
+    bound = (6 / (40 + 50)) ** 0.5
     for gate in one.weight_ih.chunk(one.num_gates):
         assert 0.95 * bound < gate.abs().max() <= bound
 
@@ -47,7 +48,8 @@ def test_a_larger_forget_bias_keeps_more_of_the_past(cell):
         (gradient,) = torch.autograd.grad(backbone(x, torch.tensor([5])).final.sum(), x)
         kept[bias] = float(gradient[0, 0].abs().sum())
     assert kept[3.0] > 2 * kept[-3.0]
-    assert kept[None] == kept[1.0] > kept[0.0]  # the default is 1, and 0 is not taken for it
+    # The default is 1, and 0 is not mistaken for None.
+    assert kept[None] == kept[1.0] > kept[0.0]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -115,7 +117,7 @@ def test_unknown_names_and_empty_sizes_are_refused():
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_other_shapes_are_refused(cell):
-    """torch's own kernels would read on past the end of them."""
+    """torch's own kernels would read past the end of a tensor that is too short."""
     backbone = make(cell, 2)
     x, lengths = batch([4, 2])
     state = backbone(x, lengths).state

@@ -21,7 +21,7 @@ def test_large_inputs_do_not_overflow(cell, kernel, bf16):
     assert all(tensor.isfinite().all() for tensor in (*values, *gradients))
 
 
-# The gate, of a cell's chunks, that decides how much of the past fades, and the sign of a bias that lets it stay.
+# Which gate of a cell keeps the past, and the sign of the bias that makes it keep more.
 HOLDING = {
     "lstm": (1, 1), "gru": (1, 1), "peephole_lstm": (1, 1), "cifg_lstm": (0, 1), "layer_norm_lstm": (1, 1),
     "projected_lstm": (1, 1), "slstm": (1, 1), "min_gru": (0, -1), "min_lstm": (1, -1),
@@ -29,14 +29,16 @@ HOLDING = {
 
 
 def holding(cell: str, bidirectional: bool, kernel: str = "auto") -> RecurrentBackbone:
-    """One whose state fades by 1 / 245 a step, and that bf16 holds without rounding."""
+    """A backbone whose state fades by 1 / 245 per step, and whose weights bf16 represents exactly."""
     backbone = make(cell, bidirectional=bidirectional, options=RecurrentOptions(kernel=kernel))
     for layer in backbone.cells:
         gate, sign = HOLDING[cell]
         layer.bias_ih.data.view(-1, UNITS)[gate] = 5.5 * sign
         if hasattr(layer, "weight_hh"):
-            scale = getattr(layer, "scale_hh", layer.weight_hh)  # of what is normalised the scale counts
-            scale.data.mul_(0.3)  # or a rounding would grow from step to step
+            # Where the product is normalised, only its scale matters.
+            scale = getattr(layer, "scale_hh", layer.weight_hh)
+            # Otherwise rounding errors would grow from step to step.
+            scale.data.mul_(0.3)
     return backbone.bfloat16().float().eval()
 
 
@@ -45,8 +47,8 @@ def holding(cell: str, bidirectional: bool, kernel: str = "auto") -> RecurrentBa
     "cell, kernel", [pair for pair in KERNELS if pair[0] in HOLDING and pair[1] not in ("fused", "packed")]
 )
 def test_the_state_is_not_kept_in_half_precision(cell, kernel, how):
-    # Relative distances over 12 seeds: at most 0.006. With a state, or the gate that holds it, in bf16, too coarse for
-    # a step's small share to be added, from 0.02 to 0.3: torch's own kernels of a GRU have 0.06 and 0.16.
+    # Over 12 seeds, the relative distances are at most 0.006. With the state or its gate in bf16, which is too coarse
+    # to add the small change of a step, they are 0.02 to 0.3: torch's own kernels of a GRU have 0.06 and 0.16.
     torch.manual_seed(0)
     x, lengths = torch.randn(8, 600, INPUTS).bfloat16().float(), torch.tensor([600, 598, 500, 450] * 2)
     with torch.no_grad():
@@ -105,7 +107,8 @@ def test_inputs_of_another_type_need_autocast(cell):
         assert backbone(x.bfloat16(), lengths).sequence.isfinite().all()
         with pytest.raises(ZooError, match="got torch.float64: convert it with x.to"):
             backbone(x.double(), lengths)
-    for dtype in (torch.bfloat16, *[torch.float16] * (cell != "lstm")):  # of which a CPU has no fused LSTM
+    # torch has no fused LSTM in fp16 for CPUs.
+    for dtype in [torch.bfloat16] if cell == "lstm" else [torch.bfloat16, torch.float16]:
         with torch.autocast("cpu", dtype):
             learning = backbone(x, lengths).sequence
             with torch.no_grad():

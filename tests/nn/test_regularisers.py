@@ -31,7 +31,8 @@ def test_regularisers_act_in_training_only(cell, kernel, name, layers, bidirecti
     torch.testing.assert_close(backbone.eval()(*x).sequence, plain)
     changed = backbone.train()(*x).sequence
     for ours, theirs in zip(changed.chunk(backbone.directions, -1), plain.chunk(backbone.directions, -1), strict=True):
-        assert not torch.allclose(ours, theirs)  # in either direction
+        # This holds for each direction.
+        assert not torch.allclose(ours, theirs)
     changed.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in backbone.parameters())
     off = make(cell, layers, bidirectional, options=RecurrentOptions(kernel=kernel, **{name: 0.0}))
@@ -99,7 +100,8 @@ def test_each_dropout_acts_in_its_place(cell, kernel):
     backbone, (x, lengths) = make(cell, 3, dropout=0.3, options=options), batch([5, 2, 4])
     torch.manual_seed(5)
     found = backbone(x, lengths).sequence
-    torch.manual_seed(5)  # the same holes
+    # The same seed zeroes the same features.
+    torch.manual_seed(5)
     for layer, p in zip(backbone.layers, (0.5, 0.3, 0.3), strict=True):
         x, _ = scan_layer(layer, LockedDropout(p)(x), lengths, None)
     for row, length in enumerate(lengths):
@@ -112,15 +114,17 @@ def test_dropout_zeroes_a_fraction_p_and_scales_the_rest(drop, p):
     torch.manual_seed(0)
     x = torch.rand(100, 200, dtype=torch.double) + 1
     y = drop(p)(x)
-    assert float((y == 0).double().mean()) == pytest.approx(p, abs=0.02)  # 5 standard deviations are at most 0.015
+    # Five standard deviations are at most 0.015.
+    assert float((y == 0).double().mean()) == pytest.approx(p, abs=0.02)
     torch.testing.assert_close(y[y != 0], (x / (1 - p))[y != 0])
     rows, columns = (y == 0).double().mean(1), (y == 0).double().mean(0)
-    assert max(rows.std(), columns.std()) < 0.06  # each place by itself: no row and no column is alike
+    # Each place is drawn by itself: rows and columns lose about the same fraction.
+    assert max(rows.std(), columns.std()) < 0.06
 
 
 def test_hidden_dropout_is_locked_to_a_row():
-    # With an input of zeros and weights that copy, what a row loses stays lost at all its steps; what it keeps is
-    # scaled, here by 2, at each of them.
+    # The input is zero and the weights copy the state. So a unit that a row drops is zero at all its steps, and a unit
+    # that it keeps is doubled at each step.
     cell = make("rnn", bidirectional=False, options=RecurrentOptions(hidden_dropout=0.5)).layers[0][0]
     cell.weight_hh.data.copy_(torch.eye(UNITS))
     outputs, _ = cell.scan(torch.zeros(9, 5, INPUTS), torch.full((9,), 5), (torch.full((9, UNITS), 0.01),))
