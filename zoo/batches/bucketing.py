@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zoo.errors import ZooError
 
-# If the padding of a batch takes more rows than these, two batches take less time on a CPU (benchmarks/RESULTS.md).
+# If the padding of a batch takes more rows than these, two batches take less time on a CPU (benchmarks/NOTES.md).
 SPARE_ROWS = 8
 # Lengths of sources that share a bucket; they may share a batch at almost no cost.
 BUCKET_WIDTH = 2
