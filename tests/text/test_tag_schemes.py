@@ -1,4 +1,4 @@
-"""Tag schemes: strict spans as seqeval has them, lossless conversion, transitions that allow the legal."""
+"""Tag schemes: strict spans as in seqeval, lossless conversion, and transitions that allow what is legal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reference_spans(tags: list[str], scheme: str) -> list[Span]:
 
 
 def write(found: list[Span], length: int, scheme: str) -> list[str]:
-    """The tags of some spans, written without looking at the code under test."""
+    """The tags of spans, by rules that are independent of the code under test."""
     tags = ["O"] * length
     for i, (start, end, label) in enumerate(found):
         touches = i > 0 and found[i - 1].end == start and found[i - 1].label == label
@@ -54,7 +54,7 @@ def some_spans(draw: st.DrawFn) -> tuple[list[Span], int]:
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_spans_of_any_sequence_are_those_of_seqeval_strict(scheme, data):
+def test_spans_of_any_sequence_equal_those_of_seqeval_strict(scheme, data):
     tags = data.draw(st.lists(st.sampled_from(inventory(scheme)), max_size=9))
     assert spans(tags, scheme) == reference_spans(tags, scheme)
 
@@ -71,7 +71,7 @@ def test_well_formed_spans_are_all_found(scheme, case):
 @given(some_spans())
 @pytest.mark.parametrize("source", SCHEMES)
 @pytest.mark.parametrize("target", SCHEMES)
-def test_convert_writes_the_same_spans_and_goes_there_and_back(source, target, case):
+def test_conversion_keeps_the_spans_and_is_invertible(source, target, case):
     found, length = case
     tags = write(found, length, source)
     there = convert(tags, source, target)
@@ -80,7 +80,7 @@ def test_convert_writes_the_same_spans_and_goes_there_and_back(source, target, c
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_transitions_allow_the_writings_of_spans_and_nothing_else(scheme):
+def test_transitions_allow_exactly_the_legal_sequences(scheme):
     tags = inventory(scheme, ("x", "y"))
     start, end, pairs = transitions(tags, scheme)
     for length in range(1, 5):
@@ -90,7 +90,7 @@ def test_transitions_allow_the_writings_of_spans_and_nothing_else(scheme):
             assert allowed == (write(spans(sequence, scheme), length, scheme) == sequence), sequence
 
 
-def test_convert_refuses_an_illegal_sequence_and_names_the_place():
+def test_convert_refuses_an_illegal_sequence_with_the_position():
     with pytest.raises(ValueError, match="position 2.*'I-y'.*BIO.*behind 'B-x'"):
         convert(["O", "B-x", "I-y"], "BIO", "BMES")
     with pytest.raises(ValueError, match="position 0.*'E-x'.*at the start"):
@@ -100,13 +100,13 @@ def test_convert_refuses_an_illegal_sequence_and_names_the_place():
 
 
 @pytest.mark.parametrize("tag", ["NN", "M-x", "I-", "", "b-x"])
-def test_a_tag_of_no_scheme_is_refused_with_its_place(tag):
+def test_a_tag_of_no_scheme_is_refused_with_its_position(tag):
     for function in (spans, transitions):
         with pytest.raises(ValueError, match=f"'{tag}' at position 1.*BIO.*B-<label>, I-<label>, O"):
             function(["O", tag], "BIO")
 
 
-def test_an_unknown_scheme_lists_the_known():
+def test_an_unknown_scheme_is_refused_with_the_known_ones():
     for function, schemes in ((spans, ["BILUO"]), (transitions, ["BILUO"]), (convert, ["BIO", "BILUO"])):
         with pytest.raises(ValueError, match="BILUO.*did you mean 'BILOU'.*BILOU, BIO, BIOES, BMES, IOB1"):
             function(["O"], *schemes)
@@ -138,32 +138,38 @@ def test_an_unknown_scheme_lists_the_known():
         (["X", "X", "X"], None),
     ],
 )
-def test_the_scheme_of_an_inventory(tags, scheme):
+def test_the_scheme_is_detected_from_the_tags(tags, scheme):
     assert detect_scheme(iter(tags)) == scheme
 
 
 ODD = ["o", "X", "B-", "O\u00a0", "B_x", "I", "E-x", "L-y", "M-x", "S-x", "U-x", "NN", "-", "_", "", "I-z"]
 
 
+# The label of a sentence's only span, or None, and the number of tokens behind the span.
+SENTENCE = st.tuples(st.sampled_from([None, "x", "y-z", "z-"]), st.integers(0, 5))
+
+
 @settings(deadline=None)
-@given(st.lists(some_spans(), min_size=20, max_size=20), st.sampled_from(ODD), st.integers(0, 19))
+@given(st.lists(SENTENCE, min_size=20, max_size=20), st.sampled_from(ODD), st.integers(0, 19))
 @pytest.mark.parametrize("scheme", ["BIO", "BIOES", "BILOU", "BMES"])
-def test_an_odd_tag_among_many_changes_no_scheme(scheme, cases, odd, place):
+def test_one_odd_tag_does_not_change_the_detected_scheme(scheme, cases, odd, place):
     """Every span has three tokens, so that it shows its scheme."""
-    sentences = [write([Span(0, 3, label) for _, _, label in found], 3 + length, scheme) for found, length in cases]
+    sentences = [write([Span(0, 3, label)] if label else [], 3 + behind, scheme) for label, behind in cases]
     sentences += [write([Span(0, 3, "x")], 4, scheme)] * 5
     assert detect_scheme(tag for tags in sentences for tag in tags) == scheme
     sentences[place] = [*sentences[place], odd]
     assert detect_scheme(tag for tags in sentences for tag in tags) == scheme
+    strange = strange_tags([tag for tags in sentences for tag in tags], scheme)
     if odd in inventory(scheme, ("x", "y", "z")):
-        assert strange_tags([tag for tags in sentences for tag in tags], scheme) == []
-    elif odd != "I":  # a span without a label
-        assert strange_tags([tag for tags in sentences for tag in tags], scheme) == [odd]
+        assert strange == []
+    # In the schemes that have the prefix, "I" marks a span without a label.
+    elif odd != "I":
+        assert strange == [odd]
 
 
 @given(st.lists(st.sampled_from([*ODD, "O", "B-x", "NN"])))
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_strange_tags_are_those_that_are_refused(scheme, tags):
+def test_strange_tags_are_exactly_those_that_are_refused(scheme, tags):
     strange = strange_tags(tags, scheme)
     for tag in tags:
         try:
@@ -179,7 +185,7 @@ def test_labels_may_be_missing():
     assert convert(list("BMESS"), "BMES", "IOB1") == list("IIIBB")
 
 
-def test_legality_is_what_convert_demands():
+def test_legal_sequences():
     assert is_legal(["B-X", "M-X", "E-X", "O", "S-Y"], "BMES")
     assert not is_legal(["B-X", "O"], "BMES")
     assert not is_legal(["M-X", "E-X"], "BMES")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from typing import Self
 
 from zoo.text.inventory import Inventory, by_frequency
 
@@ -46,22 +47,22 @@ class Vocabulary(Inventory):
     @classmethod
     def fit(
         cls,
-        pieces: Iterable[str],
+        tokens: Iterable[str],
         *,
         min_count: int = 1,
         size: int | None = None,
         specials: Sequence[str] = (PAD, UNKNOWN),
-    ) -> Vocabulary:
-        """Counts the pieces of a training split; the most frequent come first, ties in alphabetical order.
+    ) -> Self:
+        """The tokens of a training split, the most frequent first and ties in alphabetical order.
 
         Args:
-            pieces: every occurrence in the training split.
-            min_count: pieces that occur less often are left out.
-            size: how many pieces are kept at most, the most frequent; all by default.
-            specials: entries that come before all others whether or not they occur.
+            tokens: every occurrence in the training split.
+            min_count: tokens that occur less often are left out.
+            size: the largest number of tokens without the specials; by default all are kept.
+            specials: entries before all others, whether or not they occur.
         """
-        counts = Counter(pieces)
-        kept = [piece for piece in by_frequency(counts) if counts[piece] >= min_count and piece not in specials]
+        counts = Counter(tokens)
+        kept = [token for token in by_frequency(counts) if counts[token] >= min_count and token not in specials]
         return cls((*specials, *kept[:size]))
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
