@@ -34,7 +34,7 @@ from zoo.errors import ZooError
 from zoo.text import Inventory
 
 TINY = [
-    "--model.hidden_size=16", "--model.word_size=16", "--model.character_output=8", "--model.num_layers=1",
+    "--model.hidden_size=16", "--model.embedding_size=16", "--model.characters.output_size=8", "--model.num_layers=1",
     "--trainer.precision=32-true", "--trainer.accelerator=cpu",
 ]  # fmt: skip
 FAST = [*TINY, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]

@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, run, run_python
 
-TAGGER = ["--model.hidden_size=16", "--model.word_size=16", "--model.character_output=8", "--model.num_layers=1"]
+TAGGER = [
+    "--model.hidden_size=16",
+    "--model.embedding_size=16",
+    "--model.characters.output_size=8",
+    "--model.num_layers=1",
+]
 CLASSIFIER = ["--model.hidden_size=16", "--model.embedding_size=16"]
 TRANSLATOR = [
-    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention_size=16",
+    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention.size=16",
     "--data.tokenizer=words", "--data.max_target=12",
 ]  # fmt: skip
 FITS = [
