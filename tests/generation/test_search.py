@@ -1,4 +1,4 @@
-"""Decoding over tiny random models: greedy, sampling and beams are what brute force says they are."""
+"""Generation over tiny random models: greedy search, sampling and beams agree with brute force."""
 
 from __future__ import annotations
 
@@ -50,12 +50,22 @@ class Model:
 
 
 def brute_force(model: Model, sentence: int, limits: Limits, penalty: float = 0.0) -> list[tuple[float, list[int]]]:
-    space = [
-        list(tokens)
-        for n in range(limits.min_length, limits.max_length + 1)
-        for tokens in itertools.product(range(2, TOKENS), repeat=n)
-    ]
-    scored = [(model.log_probability(sentence, t) / ((6 + len(t)) / 6) ** penalty, t) for t in space]
+    """The score of every output and its tokens, the best first."""
+    one = torch.tensor([sentence])
+    source = select(model.source, one)
+    scored = []
+
+    def walk(tokens: list[int], state: tuple, total: float) -> None:
+        last = tokens[-1] if tokens else BEGIN
+        log_probabilities, state = model.step(torch.tensor([last]), state, source)
+        values = log_probabilities[0].tolist()
+        if len(tokens) >= limits.min_length:
+            scored.append(((total + values[END]) / ((6 + len(tokens)) / 6) ** penalty, tokens))
+        if len(tokens) < limits.max_length:
+            for token in range(2, TOKENS):
+                walk([*tokens, token], state, total + values[token])
+
+    walk([], select(model.state, one), 0.0)
     return sorted(scored, reverse=True)
 
 
@@ -65,7 +75,7 @@ def outputs(found):
 
 @given(seed=st.integers(0, 1000), sentences=st.integers(1, 5), minimum=st.integers(0, 4), block=st.integers(0, 2))
 @settings(max_examples=40)
-def test_a_beam_of_one_is_greedy(seed, sentences, minimum, block):
+def test_a_beam_of_one_is_greedy_search(seed, sentences, minimum, block):
     model, limits = Model(seed, sentences), Limits(BEGIN, END, 7, minimum, block)
     expected = greedy(model.step, model.state, model.source, limits)
     found = beam_search(model.step, model.state, model.source, limits, beam=1)
@@ -76,9 +86,10 @@ def test_a_beam_of_one_is_greedy(seed, sentences, minimum, block):
 
 @given(seed=st.integers(0, 1000), penalty=st.sampled_from([0.0, 0.6, 1.0]), minimum=st.integers(0, 2))
 @settings(max_examples=15)
-def test_a_beam_as_wide_as_the_space_is_brute_force(seed, penalty, minimum):
+def test_a_beam_that_holds_every_output_is_brute_force(seed, penalty, minimum):
     model, limits = Model(seed, sentences=2), Limits(BEGIN, END, 4, minimum)
-    options = dict(beam=121, n_best=10, length_penalty=penalty)  # 1 + 3 + 9 + 27 + 81 outputs
+    # There are 1 + 3 + 9 + 27 + 81 outputs.
+    options = dict(beam=121, n_best=10, length_penalty=penalty)
     found = beam_search(model.step, model.state, model.source, limits, **options)
     for sentence, best in enumerate(found):
         expected = brute_force(model, sentence, limits, penalty)[:10]
@@ -88,7 +99,7 @@ def test_a_beam_as_wide_as_the_space_is_brute_force(seed, penalty, minimum):
 
 @given(seed=st.integers(0, 1000), beam=st.integers(1, 6), penalty=st.sampled_from([0.0, 1.0]))
 @settings(max_examples=30)
-def test_a_score_is_the_models_own(seed, beam, penalty):
+def test_scores_are_the_log_probabilities_of_the_model(seed, beam, penalty):
     model, limits = Model(seed, sentences=3), Limits(BEGIN, END, 6)
     found = beam_search(model.step, model.state, model.source, limits, beam=beam, n_best=beam, length_penalty=penalty)
     for sentence, best in enumerate(found):
@@ -103,7 +114,7 @@ def test_a_score_is_the_models_own(seed, beam, penalty):
 
 @given(seed=st.integers(0, 1000), order=st.permutations(range(6)), size=st.integers(1, 6))
 @settings(max_examples=30)
-def test_batch_size_and_order_change_nothing(seed, order, size):
+def test_outputs_are_independent_of_batch_size_and_order(seed, order, size):
     model, limits = Model(seed, sentences=6), Limits(BEGIN, END, 8, block_ngrams=3)
     noise = torch.rand(6, 9, generator=torch.Generator().manual_seed(seed))
     ways = {
@@ -123,7 +134,7 @@ def test_batch_size_and_order_change_nothing(seed, order, size):
 
 @given(seed=st.integers(0, 1000), minimum=st.integers(0, 5), extra=st.integers(1, 4), beam=st.integers(1, 4))
 @settings(max_examples=40)
-def test_lengths_hold(seed, minimum, extra, beam):
+def test_outputs_keep_to_the_lengths(seed, minimum, extra, beam):
     model, limits = Model(seed, sentences=3), Limits(BEGIN, END, minimum + extra, minimum)
     found = beam_search(model.step, model.state, model.source, limits, beam=beam, n_best=beam)
     noise = torch.rand(3, minimum + extra + 1, generator=torch.Generator().manual_seed(seed))
@@ -144,8 +155,9 @@ def test_blocked_ngrams_occur_once(seed, n, beam):
         for tokens in (h.tokens for h in best):
             ngrams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
             assert len(ngrams) == len(set(ngrams))
+            # With n = 1, no token is left after three.
             if n == 1:
-                assert len(tokens) == 3  # then nothing is left to say
+                assert len(tokens) == 3
 
 
 def test_finished_sentences_leave_the_batch():
@@ -156,8 +168,8 @@ def test_finished_sentences_leave_the_batch():
     assert together == sum(lengths) < 40 * max(lengths)
 
 
-def test_a_sentence_stays_as_long_as_it_can_get_better():
-    """Ending at once and writing four sure tokens are as probable; by its length the second is better."""
+def test_a_sentence_stays_in_the_batch_while_a_better_output_is_possible():
+    """Ending at once and writing four certain tokens are equally probable; by its length the second is better."""
 
     def step(tokens, state, source):
         (t,) = state
@@ -172,8 +184,8 @@ def test_a_sentence_stays_as_long_as_it_can_get_better():
     assert best.tokens == [2, 2, 2, 2] and best.score == pytest.approx(math.log(0.5) * 6 / 10, abs=1e-5)
 
 
-def test_coverage_counts():
-    """Of a state that tells how many steps were made, an output that made more is penalised less."""
+def test_the_coverage_penalty_is_added_to_the_score():
+    """The coverage here is the number of steps: a longer output has a smaller penalty."""
     model, limits = Model(1, sentences=2), Limits(BEGIN, END, 5)
     options = dict(beam=364, n_best=364, coverage=lambda state, source: state[1].float() - 6)
     plain, covered = (
@@ -194,14 +206,14 @@ def test_samples_follow_the_distribution():
     counts: dict[tuple, int] = {}
     for hypothesis in sample(model.step, state, source, limits, noise=noise):
         counts[tuple(hypothesis.tokens)] = counts.get(tuple(hypothesis.tokens), 0) + 1
-    # Where an output has to end, the end is certain: what the model gave other tokens there goes to it.
+    # At the largest length the end is certain, whatever its probability in the model.
     p = math.exp(model.log_probability(0, []))
     assert counts.get((), 0) / n == pytest.approx(p, abs=4 * math.sqrt(p * (1 - p) / n) + 1e-3)
     q = math.exp(model.log_probability(0, [2]))
     assert counts.get((2,), 0) / n == pytest.approx(q, abs=4 * math.sqrt(q * (1 - q) / n) + 1e-3)
 
 
-def test_narrow_sampling_is_greedy():
+def test_narrow_sampling_is_greedy_search():
     model, limits = Model(7, sentences=4), Limits(BEGIN, END, 9)
     noise = torch.rand(4, 10, generator=torch.Generator().manual_seed(0))
     expected = [h.tokens for h in greedy(model.step, model.state, model.source, limits)]
@@ -224,17 +236,17 @@ def test_narrow_sampling_is_greedy():
         (lambda m, limits: Limits(BEGIN, END, max_length=3, block_ngrams=-1), "block_ngrams"),
     ],
 )
-def test_nonsense_is_refused(call, message):
+def test_options_out_of_range_are_refused(call, message):
     with pytest.raises(ZooError, match=message):
         call(Model(0), Limits(BEGIN, END, 3))
 
 
 @given(seed=st.integers(0, 1000), lengths=st.lists(st.integers(0, 4), min_size=3, max_size=3), block=st.integers(0, 2))
 @settings(max_examples=30)
-def test_a_prompt_goes_on_as_the_whole_output_does(seed, lengths, block):
+def test_a_prompt_is_continued_like_the_whole_output(seed, lengths, block):
     model = Model(seed, sentences=3)
     whole = greedy(model.step, model.state, model.source, Limits(BEGIN, END, 7, 5, block))
-    # What each sentence's prompt says, and the state after all of it but its last token.
+    # The prompt of each sentence, and the state after all of its tokens except the last.
     prompts = [[BEGIN, *hypothesis.tokens[:n]] for hypothesis, n in zip(whole, lengths, strict=True)]
     states = []
     for row, prompt in enumerate(prompts):
@@ -245,7 +257,8 @@ def test_a_prompt_goes_on_as_the_whole_output_does(seed, lengths, block):
     state = ((torch.cat([h for (h,), _ in states]),), torch.cat([t for _, t in states]))
     longest = max(map(len, prompts))
     filled = torch.tensor([[NOTHING] * (longest - len(prompt)) + prompt for prompt in prompts])
-    for row, length in enumerate(lengths):  # lengths are those of the new tokens, so each row has limits of its own
+    # Limits count only new tokens, so that each row has its own.
+    for row, length in enumerate(lengths):
         limits = Limits(BEGIN, END, 7 - length, max(0, 5 - length), block)
         one = torch.tensor([row])
         given = (model.step, select(state, one), select(model.source, one), limits)
@@ -266,7 +279,7 @@ def test_a_prompt_goes_on_as_the_whole_output_does(seed, lengths, block):
 
 
 @pytest.mark.parametrize("prompt", [torch.zeros(2), torch.zeros(3, 0).long(), torch.tensor([[2], [3], [NOTHING]])])
-def test_a_prompt_that_is_none_is_refused(prompt):
+def test_an_invalid_prompt_is_refused(prompt):
     model = Model(0, sentences=3)
     for search in (greedy, lambda *given, **prompt: beam_search(*given, beam=2, **prompt)):
         with pytest.raises(ZooError, match="expected a prompt of integers"):

@@ -1,4 +1,4 @@
-"""Classification metrics against scikit-learn; the temperature against a search."""
+"""Classification metrics equal those of scikit-learn; the temperature has the highest likelihood."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
@@ -33,8 +33,9 @@ def scored(scores, gold, labels=LABELS, sizes=(2, 5), **options) -> Classificati
     return metrics
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 40))
-def test_one_label_of_three(seed, size):
+def test_one_of_three_labels_agrees_with_scikit_learn(seed, size):
     torch.manual_seed(seed)
     scores, gold = torch.randn(size, 3), torch.randint(0, 3, (size,))
     metrics = scored(scores, gold)
@@ -51,7 +52,7 @@ def test_one_label_of_three(seed, size):
 
 
 @pytest.mark.parametrize("positive", ["ham", "spam"])
-def test_of_two_labels_the_positive_one_is_ranked(positive):
+def test_the_ranking_scores_are_those_of_the_positive_label(positive):
     torch.manual_seed(1)
     scores, gold = torch.randn(50, 2), torch.randint(0, 2, (50,))
     found = scored(scores, gold, ["ham", "spam"], positive=positive).compute()
@@ -63,14 +64,14 @@ def test_of_two_labels_the_positive_one_is_ranked(positive):
 
 
 @pytest.mark.parametrize("positive", ["a", "b"])
-def test_texts_of_one_label_have_no_ranking(positive):
+def test_texts_of_a_single_label_have_no_ranking_scores(positive):
     metrics = scored(torch.randn(4, 2), torch.zeros(4).long(), ["a", "b"], positive=positive)
     with pytest.warns(UserWarning, match="all texts are a: there is no auroc and no average_precision"):
         found = metrics.compute()
     assert set(found) == {"accuracy", "macro_f1", "ece", "f1"}
 
 
-def test_several_labels_a_text():
+def test_several_labels_agree_with_scikit_learn():
     torch.manual_seed(2)
     scores, gold = torch.randn(30, 3), torch.randint(0, 2, (30, 3)).float()
     found, decided = scored(scores, gold, multi_label=True).compute(), scores > 0
@@ -86,34 +87,37 @@ def test_macro_f1_leaves_out_labels_that_never_occur():
     assert float(scored(decided[:1], gold[:1, 0].long() - 1).compute()["macro_f1"]) == 1
 
 
-def test_the_calibration_error_is_the_gap_between_promise_and_success():
+def test_the_calibration_error_is_confidence_minus_accuracy():
     scores = torch.tensor([[0.9, 0.1]]).log().repeat(10, 1)
-    gold = torch.tensor([0] * 6 + [1] * 4)  # says 90 %, is right in 60 %
+    # The model is 90 % sure and right in 60 %.
+    gold = torch.tensor([0] * 6 + [1] * 4)
     assert float(scored(scores, gold, ["a", "b"]).compute()["ece"]) == pytest.approx(0.3, abs=1e-6)
 
 
 @pytest.mark.parametrize("labels, multi_label", [("ab", False), ("abc", False), ("abc", True)])
-def test_the_calibration_error_is_that_of_fifteen_bins(labels, multi_label):
+def test_the_calibration_error_is_over_fifteen_bins(labels, multi_label):
     torch.manual_seed(4)
     scores = 2 * torch.randn(200, len(labels))
-    if multi_label:  # each one's probability is a promise, a small one too
+    # With several labels the probability of each counts, also a small one.
+    if multi_label:
         gold = torch.randint(0, 2, scores.shape).float()
-        promised, kept = scores.sigmoid().flatten(), gold.flatten()
+        confidence, correct = scores.sigmoid().flatten(), gold.flatten()
     else:
         gold = torch.randint(0, len(labels), (200,))
-        promised, decided = scores.softmax(-1).max(-1)
-        kept = (decided == gold).float()
-    bins = (15 * promised).floor()
+        confidence, decided = scores.softmax(-1).max(-1)
+        correct = (decided == gold).float()
+    bins = (15 * confidence).floor()
     assert len(bins.unique()) > 6
-    expected = sum((promised - kept)[bins == b].sum().abs() for b in bins.unique()) / len(bins)
+    expected = sum((confidence - correct)[bins == b].sum().abs() for b in bins.unique()) / len(bins)
     found = scored(scores, gold, list(labels), multi_label=multi_label).compute()["ece"]
     assert float(found) == pytest.approx(float(expected), abs=1e-6)
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_the_temperature_makes_gold_most_likely(multi_label):
+def test_the_temperature_has_the_highest_likelihood(multi_label):
     torch.manual_seed(3)
-    scores = 4 * torch.randn(300, 3)  # overconfident
+    # Overconfident scores.
+    scores = 4 * torch.randn(300, 3)
     if multi_label:
         gold = torch.bernoulli((scores / 3).sigmoid())
     else:
@@ -130,7 +134,7 @@ def test_the_temperature_makes_gold_most_likely(multi_label):
 
 
 @pytest.mark.parametrize("factor", [0.1, 10.0])
-def test_scores_of_other_units_get_their_temperature(factor):
+def test_scaled_logits_have_a_scaled_temperature(factor):
     torch.manual_seed(5)
     scores = torch.randn(300, 3)
     gold = torch.distributions.Categorical(logits=scores).sample()
@@ -138,12 +142,12 @@ def test_scores_of_other_units_get_their_temperature(factor):
     assert 0.8 < found < 1.25 and scaled == pytest.approx(factor * found, rel=0.01)
 
 
-def test_scores_that_are_always_right_get_a_finite_temperature():
+def test_perfect_predictions_have_a_finite_temperature():
     gold = torch.tensor([0, 1, 2])
     assert 0 < scored(F.one_hot(gold).float(), gold).best_temperature() < 1
 
 
-def test_predictions_come_in_the_order_of_their_rows():
+def test_predictions_are_in_the_order_of_their_rows():
     metrics = ClassificationMetrics(LABELS)
     metrics.update(torch.eye(3)[[2, 0]], torch.tensor([2, 0]), torch.tensor([2, 0]))
     metrics.update(torch.eye(3)[[1]], torch.tensor([1]), torch.tensor([1]))
@@ -151,7 +155,7 @@ def test_predictions_come_in_the_order_of_their_rows():
     assert kept.rows.tolist() == kept.gold.tolist() == kept.probabilities.argmax(-1).tolist() == [0, 1, 2]
 
 
-def test_reset_forgets():
+def test_reset_forgets_all_batches():
     metrics = scored(torch.eye(3), torch.tensor([1, 2, 0]))
     metrics.reset()
     metrics.update(torch.eye(3), torch.arange(3), torch.arange(3))
@@ -159,7 +163,7 @@ def test_reset_forgets():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_scores_that_are_no_numbers_are_no_results(value):
+def test_scores_that_are_not_finite_are_refused(value):
     scores = torch.zeros(4, 3)
     scores[2, 1] = value
     with pytest.raises(ZooError, match="diverged"):

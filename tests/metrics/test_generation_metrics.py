@@ -1,4 +1,4 @@
-"""ROUGE, BLEU and keywords: equal to the reference packages, and their neighbours counted by hand."""
+"""ROUGE and BLEU equal those of the reference packages; keywords and n-grams are counted by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5)
 
 
 @given(PAIRS)
-def test_rouge_is_that_of_rouge_score(pairs):
+def test_rouge_equals_that_of_rouge_score(pairs):
     outputs, references = zip(*pairs, strict=True)
     scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False)
     found = rouge_by_text(outputs, references, "en")
@@ -86,7 +86,7 @@ def test_an_unknown_language_is_refused_before_it_scores():
         TextMetrics("rouge", "Chinese")
 
 
-def test_bleu_is_sacrebleus():
+def test_bleu_equals_that_of_sacrebleu():
     outputs, references = ["Der Hund läuft schnell nach Hause.", "Ja!"], ["Der Hund rennt schnell nach Hause.", "Ja ."]
     scores = bleu(outputs, references, "de")
     assert scores["bleu"] == pytest.approx(sacrebleu.corpus_bleu(outputs, [references]).score / 100)
@@ -94,13 +94,13 @@ def test_bleu_is_sacrebleus():
     assert 0 < bleu(["我喜欢狗和猫咪"], ["我喜欢狗和小猫"], "zh")["bleu"] < 1
 
 
-def test_keywords_are_sets():
+def test_keywords_are_compared_as_sets():
     scores = keywords(["a_b_b", "x"], ["b_c_a", "y;x"], "zh")
     assert scores == pytest.approx({"keyword_precision": 1.0, "keyword_recall": 3 / 5, "keyword_f1": 6 / 8})
     assert keywords([""], [""], "zh")["keyword_f1"] == 0.0
 
 
-def test_what_outputs_are_made_of():
+def test_novelty_repetition_and_length():
     assert novel_ngrams(["the cat sat", "a a"], ["The cat ran.", "b"], "en", 1) == pytest.approx(3 / 5)
     assert novel_ngrams(["the cat sat"], ["The cat ran."], "en", 2) == pytest.approx(1 / 2)
     assert repetition(["a b a b a", "c d"], "en") == pytest.approx(2 / 5)

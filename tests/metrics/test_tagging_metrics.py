@@ -1,4 +1,4 @@
-"""Tagging metrics against scikit-learn and seqeval, and the same over padding, batches and processes."""
+"""Tagging metrics equal those of scikit-learn and seqeval, and do not depend on padding, batches or processes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def scored(tags: list[str], scheme: str | None, *batches: Batch) -> TaggingMetri
     return metrics
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(some_rows(3))
 def test_tags_agree_with_scikit_learn(rows):
     metrics = scored(TAGS, None, collate(rows))
@@ -90,7 +90,8 @@ def test_spans_agree_with_seqeval_strict(scheme, data):
     got = metrics.compute()
     assert {name: float(got[name]) for name in expected} == pytest.approx(expected)
     table = {score.label: score for score in metrics.per_span_label()}
-    labels = sorted(Entities(gold + predicted, REFERENCE[scheme]).unique_tags)  # seqeval has a row for each of these
+    # seqeval has a row for each of these labels.
+    labels = sorted(Entities(gold + predicted, REFERENCE[scheme]).unique_tags)
     for name, values in by_label.items():
         assert [getattr(table[label], name) for label in labels] == pytest.approx(list(values))
 
@@ -132,11 +133,12 @@ def test_a_label_may_be_spelled_like_a_special_one(label):
     assert scores == [LabelScore(label, 1.0, 1.0, 1.0, 2), LabelScore(UNSEEN, 0.0, 0.0, 0.0, 1)]
 
 
-def test_nothing_counted_is_zero_and_no_nan():
+def test_the_score_of_nothing_is_zero_and_not_nan():
     metrics = scored(BIO, "BIO", collate([[(0, 0, False)]]))
     scores = metrics.compute()
+    # No word was unknown: there is no accuracy over unknown words.
     assert set(scores) == {
-        *("accuracy", "sentence_accuracy", "macro_f1"),  # no word was unknown: there is no share of them
+        *("accuracy", "sentence_accuracy", "macro_f1"),
         *("span_precision", "span_recall", "span_f1"),
     }
     assert scores["accuracy"] == scores["macro_f1"] == 1
@@ -145,7 +147,7 @@ def test_nothing_counted_is_zero_and_no_nan():
 
 @settings(deadline=None)
 @given(some_rows(5), st.sampled_from([-100, 0, 5, 10**6]))
-def test_padding_and_batching_change_nothing(rows, garbage):
+def test_scores_are_independent_of_padding_and_batches(rows, garbage):
     whole = scored(BIO, "BIO", collate(rows))
     apart = scored(BIO, "BIO", *(collate([row], garbage) for row in rows))
     padded = scored(BIO, "BIO", collate(rows, garbage))
@@ -153,7 +155,7 @@ def test_padding_and_batching_change_nothing(rows, garbage):
     assert whole.per_span_label() == apart.per_span_label() == padded.per_span_label()
 
 
-def test_reset_forgets():
+def test_reset_forgets_all_batches():
     metrics = scored(BIO, "BIO", collate([[(1, 0, True)]]))
     metrics.reset()
     metrics.update(*collate([[(1, 1, True)]]))
@@ -174,7 +176,8 @@ def test_a_tag_that_is_not_of_the_scheme_is_refused_at_once():
         TaggingMetrics(BIO, "BILUO")
 
 
-BATCHES = [  # three for the first process, one for the second
+# Three batches for the first process, one for the second.
+BATCHES = [
     collate([[(1, 1, True), (2, 2, False)], [(3, 0, True)]]),
     collate([[(0, 5, True), (0, 5, False), (1, 1, False)]]),
     collate([[(4, 4, False)]]),
@@ -193,7 +196,8 @@ def one_process(rank: int, port: int, queue: multiprocessing.Queue) -> None:
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     metrics = scored(BIO, "BIO", *(BATCHES[:3] if rank == 0 else BATCHES[3:]))
     answers(metrics)
-    queue.put(answers(metrics))  # asked twice: what was synchronised must not be counted again
+    # A second time, because counts that were synchronised must not be counted again.
+    queue.put(answers(metrics))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

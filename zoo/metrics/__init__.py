@@ -1,1 +1,1 @@
-"""Scores of each task, as torchmetrics."""
+"""The scores of each task, as torchmetrics, and how they are compared and printed."""
