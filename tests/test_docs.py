@@ -24,6 +24,8 @@ from zoo.hub import pretrained
 RECORDED = [ROOT / "benchmarks" / name for name in ("RESULTS.md", "NOTES.md")]
 # A link of Markdown to a page of this repository, and to a heading of it.
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+# A file of this repository, as text names it.
+NAMED = re.compile(r"`((?:benchmarks|datamodules|recipes|tests|zoo)/[\w/.]+)`")
 
 
 @pytest.mark.parametrize("block", blocks(README, "python"), ids=lambda block: block.splitlines()[-1][:40])
@@ -99,6 +101,8 @@ def test_links_lead_somewhere(page):
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), target
         assert not heading or heading in headings(path), f"{target}#{heading}"
+    for name in NAMED.findall(page.read_text("utf-8")):
+        assert (ROOT / name).exists(), name
 
 
 def headings(page: Path) -> set[str]:

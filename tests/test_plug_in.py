@@ -13,7 +13,7 @@ import zoo
 
 
 class StrangersCLI(LightningCLI):
-    """What README shows: one line of its own, which hands the codec of the data to the model."""
+    """What the documentation shows: one line of its own, which hands the codec of the data to the model."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.codec", "model.init_args.codec", apply_on="instantiate")
