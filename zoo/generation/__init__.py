@@ -1,13 +1,15 @@
 """Greedy search, sampling and beam search over any step function. Nothing here knows a model."""
 
 from zoo.generation.beam import beam_search, check_search
-from zoo.generation.search import NOTHING, Hypothesis, Limits, Nested, Step, greedy, sample, select
+from zoo.generation.search import NOTHING, Hypothesis, Limits, Nested, Source, State, Step, greedy, sample, select
 
 __all__ = [
     "NOTHING",
     "Hypothesis",
     "Limits",
     "Nested",
+    "Source",
+    "State",
     "Step",
     "beam_search",
     "check_search",

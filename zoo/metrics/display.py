@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def higher_is_better(name: str) -> bool:
     direction = score_format(name).higher_is_better
     if direction is None:
         directed = [known for known, format in FORMATS.items() if format.higher_is_better is not None]
-        raise unknown_name("score to compare by", _without_stage(name), directed)
+        error = unknown_name("score to compare by", _without_stage(name), directed)
+        raise ZooError(f"{error}. Add a score of your own to zoo.metrics.display.FORMATS")
     return direction
 
 

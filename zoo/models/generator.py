@@ -9,14 +9,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
 import torch
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from zoo.batches.bucketing import group_by_length
-from zoo.generation import Hypothesis, Nested, Step, beam_search, greedy, sample
+from zoo.generation import Hypothesis, Source, State, Step, beam_search, greedy, sample
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
 from zoo.models.options import SearchOptions
@@ -35,14 +35,14 @@ class Readable(Protocol):
         """The texts at `rows`, padded, as the model reads them."""
 
 
-class Beginning(NamedTuple):
+class Beginning(NamedTuple, Generic[State, Source]):
     """What is needed to write outputs for a batch, in the terms of `zoo.generation`."""
 
-    step: Step
-    state: Nested  # (B, *) before the first step
-    source: Nested  # (B, *) what every step reads
+    step: Step[State, Source]
+    state: State  # (B, *) before the first step
+    source: Source  # (B, *) what every step reads
     prompt: Tensor | None = None  # (B, P) tokens that an output continues
-    coverage: Callable[[Nested, Nested], Tensor] | None = None  # for a coverage penalty
+    coverage: Callable[[State, Source], Tensor] | None = None  # for a coverage penalty
 
 
 class TextGenerator(ZooModule):
@@ -61,7 +61,7 @@ class TextGenerator(ZooModule):
         """Texts as tensors."""
 
     @abstractmethod
-    def begin(self, inputs: Any) -> Beginning:
+    def begin(self, inputs: Any) -> Beginning[Any, Any]:
         """Reads a batch, up to the first step of writing."""
 
     @abstractmethod

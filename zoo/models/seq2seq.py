@@ -244,14 +244,14 @@ class Seq2Seq(TextGenerator):
             warnings.warn(f"{sources.cut} inputs have more than max_source={self.codec.max_source} pieces: cut there")
         return sources
 
-    def begin(self, inputs: Seq2SeqInputs) -> Beginning:
+    def begin(self, inputs: Seq2SeqInputs) -> Beginning[DecoderState, Memory]:
         memory, state = self(inputs)
         return Beginning(self.step_function(inputs.extra), state, memory, coverage=log_coverage)
 
     def text_of(self, tokens: Sequence[int], inputs: Seq2SeqInputs, row: int) -> str:
         return self.codec.indexer.text(tokens, inputs.unknown[row])
 
-    def step_function(self, extra: int) -> Step:
+    def step_function(self, extra: int) -> Step[DecoderState, Memory]:
         """What makes one step of decoding, for `zoo.generation`, over an extended vocabulary of V + `extra` words.
 
         Padding, the begin and the unknown word are never written.
