@@ -123,11 +123,16 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, name):
     assert refused > 50
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("bytes")
+
+
 @given(st.binary(max_size=60), st.sampled_from(sorted(CORPORA)))
 @example(gzip.compress(b"text,label\na,x\n")[:-3], "a.csv")
 @example(b"\x1f\x8b", "a.en")
-def test_any_bytes_are_read_or_refused(tmp_path_factory, content, name):
-    path = tmp_path_factory.mktemp("bytes") / name
+def test_any_bytes_are_read_or_refused(folder, content, name):
+    path = folder / name
     path.write_bytes(content)
     try:
         CORPORA[name][1](path)
