@@ -1,4 +1,4 @@
-"""The catalog: a corpus is found, or downloaded whole, or not there at all."""
+"""The catalog: a corpus is found, or downloaded completely, or leaves no file behind."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """A web server on this machine. Its `at_half` is called in the middle of each body."""
+    """A web server on this machine. It calls its `at_half` after half of each file."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.requests, server.at_half = [], lambda: None
@@ -69,7 +69,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def toy(monkeypatch):
-    """Enter the corpus `toy`, with one file at the given path of the given port."""
+    """Adds the corpus `toy` to the catalog. It has one file, at a path of the web server."""
 
     def enter(port: int, path: str = "/file", sha256: str = SHA256) -> None:
         files = {"train": RemoteFile(f"http://127.0.0.1:{port}{path}", sha256, file_name="train.conllu")}
@@ -96,10 +96,10 @@ def test_a_download_leaves_the_file_and_nothing_else(server, toy, tmp_path, path
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     locate("toy", "~/new/place")
-    assert server.requests == [path]  # the second time it is there
+    assert server.requests == [path]  # the second time the file exists
 
 
-def test_a_file_that_is_there_needs_no_network(server, toy, tmp_path, monkeypatch):
+def test_an_existing_file_needs_no_network(server, toy, tmp_path, monkeypatch):
     toy(server.server_port)
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy/train.conllu").write_text("mine")
@@ -118,7 +118,7 @@ def test_a_terminal_sees_progress(server, toy, tmp_path, monkeypatch):
         with open(writer, "w") as terminal, monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", terminal)
             locate("toy", tmp_path)
-        with suppress(OSError):  # what Linux says at the end of a terminal
+        with suppress(OSError):  # Linux raises it at the end of a terminal
             while block := screen.read(100_000):
                 shown += block
     assert b"300.0/300.0 kB" in shown
@@ -136,7 +136,7 @@ def test_a_wrong_sum_shows_both_and_leaves_nothing(server, toy, tmp_path, path):
     assert files_below(tmp_path) == []
 
 
-def test_what_is_made_of_a_file_is_compared_and_kept(server, monkeypatch, tmp_path):
+def test_a_converted_file_is_compared_and_kept(server, monkeypatch, tmp_path):
     files = {
         "train": RemoteFile(f"http://127.0.0.1:{server.server_port}/file", SHA256, "train.tsv", convert=bytes.swapcase)
     }
@@ -176,7 +176,7 @@ def test_an_entry_without_sums_is_answered_with_the_lines_to_enter(server, monke
             locate("toy", tmp_path)
         for split, sha256 in sums.items():
             assert f'    {split}: sha256="{sha256}"  # {tmp_path / "toy" / split}.tsv' in str(error.value).split("\n")
-    assert server.requests == ["/one", "/two"]  # the second time both are there
+    assert server.requests == ["/one", "/two"]  # the second time both files exist
     for split, sha256 in sums.items():
         monkeypatch.setitem(files, split, replace(files[split], sha256=sha256))
     assert sorted(locate("toy", tmp_path)) == ["dev", "train"]
@@ -191,7 +191,7 @@ def test_the_author_of_an_entry_sees_why_a_conversion_fails(server, monkeypatch,
     assert files_below(tmp_path) == []
 
 
-def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(monkeypatch):
+def test_an_archive_that_is_too_large_is_not_unpacked(monkeypatch):
     monkeypatch.setattr(preparation, "MAX_UNPACKED", 1000)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as files:
@@ -214,7 +214,7 @@ def closed_port() -> int:
 
 
 @pytest.mark.parametrize("trouble", ["absent", "refused", "silent"])
-def test_no_network_says_what_to_do_by_hand(server, toy, tmp_path, monkeypatch, trouble):
+def test_a_failed_download_says_what_to_do_by_hand(server, toy, tmp_path, monkeypatch, trouble):
     proceed = threading.Event()
     server.at_half = lambda: proceed.wait(10)
     monkeypatch.setattr(download, "TIMEOUT", 0.2)
@@ -231,16 +231,16 @@ def test_no_network_says_what_to_do_by_hand(server, toy, tmp_path, monkeypatch, 
     assert files_below(tmp_path) == []
 
 
-def test_a_root_that_is_no_folder(server, toy, tmp_path):
+def test_a_root_that_is_not_a_folder_is_explained(server, toy, tmp_path):
     toy(server.server_port)
     (tmp_path / "root").write_text("a file")
     with pytest.raises(DataError, match="ZOO_DATA"):
         locate("toy", tmp_path / "root")
 
 
-def test_two_downloads_at_once_end_well(server, toy, tmp_path):
+def test_two_processes_may_download_the_same_file(server, toy, tmp_path):
     both = threading.Barrier(2, timeout=10)
-    server.at_half = both.wait  # neither ends before the other is half-way
+    server.at_half = both.wait  # neither download ends before the other is half done
     toy(server.server_port)
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda _: locate("toy", tmp_path), range(2)))
@@ -272,10 +272,10 @@ def test_an_interrupted_download_leaves_nothing(server, toy, tmp_path, interrupt
     toy(server.server_port)
     with pytest.raises(KeyboardInterrupt):
         locate("toy", tmp_path)
-        threading.Event().wait(5)  # should the signal come late
+        threading.Event().wait(5)  # in case the signal comes late
     assert files_below(tmp_path) == []
     assert len(seen) == 1
-    assert not seen[0].endswith(".conllu")  # what is not yet whole has no reader's name
+    assert not seen[0].endswith(".conllu")  # no reader takes an incomplete file for the corpus
 
 
 # ------------------------------------------------------------------------------------------- the names
@@ -355,7 +355,7 @@ def test_entries_are_complete(name):
 # ----------------------------------------------------------------------------------------- the corpora
 
 
-def test_the_packaged_corpus_is_there():
+def test_the_bundled_corpus_is_complete():
     for path in locate("sample-en").values():
         tagged, named = read_conllu(path, CATALOG["sample-en"].column), read_conllu(path, "misc:NER")
         assert [sentence.tokens for sentence in tagged] == [sentence.tokens for sentence in named]

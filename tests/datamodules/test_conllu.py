@@ -1,9 +1,10 @@
-"""Readers: what is written is read, writing back changes one column, and an error has its line number."""
+"""CoNLL-U and column files: reading restores what was written, writing back changes one column, errors name a line."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from datamodules.examples import TaggedSentence
 from datamodules.readers.column_files import read_columns
 from datamodules.readers.conllu import CONLLU_COLUMNS, parse_conllu, read_conllu
 
-# White space to Python, parts of words here: vertical tab, next line, no-break space, U+2028 and more.
+# Characters that Python counts as white space and that belong to words here, such as the no-break space and U+2028.
 ODD = "\x0b\x0c\x1c\x85\xa0\u2028\u3000\ufeff"
 SENTENCE = (
     "# text = Au lac bleu foncé\n"
@@ -31,7 +32,7 @@ WORD = "1\ta\ta\tX\tX\t_\t0\troot\t_\t_\n"
 
 
 def words(separators: str, plain: str = "ab漢é#-0_") -> st.SearchStrategy[str]:
-    """Words with all kinds of characters, `ODD` ones often, but none of `separators`."""
+    """Words of all kinds of characters, often of `ODD` ones, and without any of `separators`."""
     usual = st.characters(exclude_characters=separators + "\r\n", exclude_categories=["Cs"])
     return st.text(usual | st.sampled_from(plain + ODD), min_size=1, max_size=6)
 
@@ -43,18 +44,34 @@ def tagged(token: st.SearchStrategy[str], tag: st.SearchStrategy[str]) -> st.Sea
     return st.lists(sentence, min_size=1, max_size=4)
 
 
-def layout() -> st.SearchStrategy[tuple[str, str, str, str, bool]]:
-    """Byte-order mark, start, line end, more blank lines between sentences, and if the last line ends."""
-    gap = st.sampled_from(["", "", "¶", "¶¶"])
-    mark, line_end = st.sampled_from(["", "\ufeff"]), st.sampled_from(["\n", "\r\n"])
-    return st.tuples(mark, gap, line_end, gap, st.booleans())
+class FileLayout(NamedTuple):
+    """What stands around the lines of a file. A ¶ is a line end."""
+
+    mark: str
+    blank_lines_at_start: str
+    line_end: str
+    more_blank_lines: str
+    ends_last_line: bool
 
 
-def arrange(blocks: list[list[str]], layout: tuple[str, str, str, str, bool]) -> str:
-    """The file with these lines; ¶ stands for a line end until all is in place."""
-    mark, start, line_end, gap, ended = layout
-    text = f"¶¶{gap}".join("¶".join(block) for block in blocks)
-    return mark + (start + text + "¶" * ended).replace("¶", line_end)
+def layouts() -> st.SearchStrategy[FileLayout]:
+    blank_lines = st.sampled_from(["", "", "¶", "¶¶"])
+    return st.builds(
+        FileLayout,
+        mark=st.sampled_from(["", "\ufeff"]),
+        blank_lines_at_start=blank_lines,
+        line_end=st.sampled_from(["\n", "\r\n"]),
+        more_blank_lines=blank_lines,
+        ends_last_line=st.booleans(),
+    )
+
+
+def arrange(sentences: list[list[str]], layout: FileLayout) -> str:
+    """The text of a file with the lines of these sentences."""
+    text = f"¶¶{layout.more_blank_lines}".join("¶".join(lines) for lines in sentences)
+    if layout.ends_last_line:
+        text += "¶"
+    return layout.mark + (layout.blank_lines_at_start + text).replace("¶", layout.line_end)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +85,7 @@ def write(tmp_path_factory):
     return write
 
 
-def rows_of(text: str) -> list:
+def parsed(text: str) -> list:
     return list(parse_conllu(io.StringIO(text, newline="\n"), "here"))
 
 
@@ -78,7 +95,7 @@ def rows_of(text: str) -> list:
 @settings(deadline=None)
 @given(
     tagged(words("\t¶"), words("\t¶").filter(lambda tag: tag != "_")),
-    layout(),
+    layouts(),
     st.sampled_from(["upos", "xpos", "deprel", "lemma"]),
 )
 def test_conllu_is_read_as_written(write, sentences, layout, column):
@@ -113,20 +130,20 @@ def test_conllu_columns_and_keys(write, column, values):
 @settings(deadline=None)
 @given(
     st.data(),
-    layout(),
+    layouts(),
     st.sampled_from(["upos", "form", "feats", "misc", "feats:Case", "misc:NER", "misc:Z"]),
 )
 def test_with_column_changes_that_column_and_no_other_byte(data, layout, column):
     block = SENTENCE.rstrip("\n").split("\n")
     text = arrange([block, block[1:], ["# alone"], block], layout)
     text += data.draw(st.sampled_from(["", "\n\n# end"]))
-    rows = rows_of(text)
+    rows = parsed(text)
     assert [row.tokens for row in rows] == [TOKENS] * 3
     assert "".join(line for row in rows for line in row.lines) == text
     value = words("\t|=¶").filter(lambda value: value != "_" or ":" in column)
     values = [data.draw(st.tuples(*[value] * len(TOKENS))) for _ in rows]
     written = "".join(row.with_column(column, new) for row, new in zip(rows, values, strict=True))
-    assert [row.column(column) for row in rows_of(written)] == values
+    assert [row.column(column) for row in parsed(written)] == values
     place = CONLLU_COLUMNS.index(column.split(":")[0])
     for before, after in zip(text.split("\n"), written.split("\n"), strict=True):
         old, new = before.split("\t"), after.split("\t")
@@ -136,12 +153,12 @@ def test_with_column_changes_that_column_and_no_other_byte(data, layout, column)
         is_word = len(old) == 10 and "-" not in old[0] and "." not in old[0]
         if not is_word:
             assert old == new
-    pairs = zip(rows, rows_of(written), strict=True)
+    pairs = zip(rows, parsed(written), strict=True)
     assert "".join(new.with_column(column, old.column(column)) for old, new in pairs) == text
 
 
 def test_with_column_puts_keys_in_order_and_removes_them():
-    (row,) = rows_of(SENTENCE)
+    (row,) = parsed(SENTENCE)
     feats = row.with_column("feats:Case", ["Nom"] * 4)
     assert [line.split("\t")[5] for line in feats.split("\n") if "Nom" in line] == [
         "Case=Nom",
@@ -150,7 +167,7 @@ def test_with_column_puts_keys_in_order_and_removes_them():
         "Case=Nom",
     ]
     assert "Gender=Masc|Mood=x|Number=Sing" in row.with_column("feats:Mood", ["x"] * 4)
-    removed = rows_of(row.with_column("misc:NER", ["_"] * 4))[0]
+    removed = parsed(row.with_column("misc:NER", ["_"] * 4))[0]
     assert removed.column("misc") == ("_", "_", "A=1|SpaceAfter=No", "NERO=7|SpaceAfter=No")
 
 
@@ -159,25 +176,25 @@ def test_with_column_puts_keys_in_order_and_removes_them():
     [(["X"] * 3, "upos"), (["X"] * 5, "upos"), (["X", "", "X", "X"], "upos"), (["a\tb"] * 4, "upos")]
     + [(["a\n"] * 4, "form"), (["a|b"] * 4, "misc:NER")],
 )
-def test_with_column_refuses_what_would_break_the_file(values, column):
+def test_with_column_refuses_values_that_would_break_the_file(values, column):
     with pytest.raises(DataError, match=r"here:1: expected"):
-        rows_of(SENTENCE)[0].with_column(column, values)
+        parsed(SENTENCE)[0].with_column(column, values)
 
 
-def test_a_line_end_is_a_line_feed(write):
-    """A carriage return elsewhere is part of its word, as U+2028 and its like are."""
+def test_only_a_line_feed_ends_a_line(write):
+    """A carriage return elsewhere belongs to its word, as U+2028 does."""
     assert read_conllu(write(WORD.replace("a", "a\rb\u2028c"))) == [TaggedSentence(("a\rb\u2028c",), ("X",))]
     assert read_columns(write("a\rb\u2028c O\r\n")) == [TaggedSentence(("a\rb\u2028c",), ("O",))]
 
 
-def test_what_stands_between_sentences_goes_with_the_one_after():
+def test_lines_between_sentences_belong_to_the_next_sentence():
     texts = ["\n# first\n" + WORD + "\n", "\n# alone\n\n# second\n" + WORD + "\n", WORD + "\n\n# end"]
-    rows = rows_of("".join(texts))
+    rows = parsed("".join(texts))
     assert ["".join(row.lines) for row in rows] == texts
     assert [row.first_line for row in rows] == [1, 5, 11]
 
 
-def test_rows_come_before_the_stream_ends():
+def test_sentences_are_parsed_before_the_stream_ends():
     lines = iter((SENTENCE * 1000).splitlines(keepends=True))
     first = next(parse_conllu(lines, "here"))
     assert first.tokens == TOKENS
@@ -188,18 +205,18 @@ def test_rows_come_before_the_stream_ends():
 
 
 @settings(deadline=None)
-@given(tagged(words(" \t¶"), words(" \t¶")), layout(), st.sampled_from([" ", "\t", "  ", " \t"]), st.booleans())
+@given(tagged(words(" \t¶"), words(" \t¶")), layouts(), st.sampled_from([" ", "\t", "  ", " \t"]), st.booleans())
 def test_columns_are_read_as_written(write, sentences, layout, separator, tag_first):
     blocks = [["-DOCSTART- O"]] if tag_first else []
     for sentence in sentences:
         pairs = zip(sentence.tags, sentence.tokens, strict=True)
-        # The extra column keeps a token from standing where -DOCSTART- or a byte-order mark is recognised.
+        # The extra column keeps tokens away from the start of the line, where -DOCSTART- and the mark are recognised.
         blocks.append([separator.join(["x", *(pair if tag_first else pair[::-1])]) for pair in pairs])
     path = write(arrange(blocks, layout))
     assert read_columns(path, *((2, 1) if tag_first else (-2, -1))) == sentences
 
 
-def test_columns_of_conll_2003(write):
+def test_the_columns_of_conll_2003(write):
     path = write("-DOCSTART- -X- O\n\nEU NNP B-ORG\n# SYM O\n-DOCSTART- -X-\nof IN O")
     assert read_columns(path) == [
         TaggedSentence(("EU", "#"), ("B-ORG", "O")),
@@ -244,7 +261,7 @@ def test_conllu_errors_say_where_and_what(write, content, column, line, said):
     [("upso", "upos"), ("UPOS", "upos"), ("Misc:NER", "misc:KEY"), ("feats:", "feats:KEY"), ("zzz", None)]
     + [("upos:Number", "feats:KEY"), ("id", None), ("", None)],
 )
-def test_unknown_columns_are_answered_with_the_known_ones(write, column, close):
+def test_the_error_for_an_unknown_column_lists_the_known_ones(write, column, close):
     with pytest.raises(DataError) as error:
         read_conllu(write(WORD), column)
     message = str(error.value)
@@ -279,7 +296,7 @@ def test_column_errors_say_where_and_what(write, content, columns, line, said):
 @pytest.mark.parametrize("line", [1, 2, 3, 700, 5000])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("read", [read_conllu, read_columns])
-def test_the_line_of_the_first_byte_that_is_not_utf8(write, read, line, mark):
+def test_the_error_for_other_encodings_names_the_line_of_the_byte(write, read, line, mark):
     lines = [(WORD.replace("a", "é\u2028") + "\n").encode()] * 2501
     lines = b"".join(lines).split(b"\n")
     lines[line - 1] += b"# M\xfcller"
@@ -291,7 +308,7 @@ def test_the_line_of_the_first_byte_that_is_not_utf8(write, read, line, mark):
 
 
 @pytest.mark.parametrize("read", [read_conllu, read_columns])
-def test_a_file_that_cannot_be_opened(tmp_path, read):
+def test_a_file_that_cannot_be_opened_is_named(tmp_path, read):
     for path in (tmp_path / "absent.conllu", tmp_path):
         with pytest.raises(DataError) as error:
             read(path)

@@ -1,4 +1,4 @@
-"""Tables come back as spreadsheets, pandas and scripts wrote them; what does not is refused, and quoted short."""
+"""Tables are read as spreadsheets, pandas and scripts wrote them. Other files are refused with a short message."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def written(rows, **dialect) -> str:
 
 @settings(deadline=None)
 @given(ROWS, st.sampled_from(",;\t"), st.sampled_from(QUOTINGS), st.sampled_from(["\n", "\r\n"]), st.booleans())
-def test_what_python_writes_as_csv_comes_back(folder, rows, delimiter, quoting, lineterminator, told):
-    if lineterminator == "\n":  # the writer then leaves a carriage return unquoted
+def test_csv_that_python_wrote_is_restored(folder, rows, delimiter, quoting, lineterminator, told):
+    if lineterminator == "\n":  # the writer then does not quote a carriage return
         rows = [(label, text.replace("\r", "")) for label, text in rows]
     table = written([("label", "text"), *rows], delimiter=delimiter, quoting=quoting, lineterminator=lineterminator)
     path = folder / "a.csv"
@@ -52,21 +52,21 @@ def test_what_python_writes_as_csv_comes_back(folder, rows, delimiter, quoting, 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("delimiter", ",;\t")
-def test_what_spreadsheets_write_comes_back(tmp_path, encoding, delimiter):
+def test_csv_that_spreadsheets_wrote_is_restored(tmp_path, encoding, delimiter):
     rows = [("gut", 'Ein "feiner" Film; wirklich, ja\nZeile'), ("schlecht", "漢字")]
     table = written([("label", "text"), *rows], delimiter=delimiter)
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(table.encode(encoding)))
     assert read(tmp_path / "a.csv.gz") == rows
 
 
-def test_a_comma_outside_quotes_is_the_separator_whatever_else_is_there(tmp_path):
+def test_a_comma_outside_quotes_is_the_separator_even_beside_semicolons(tmp_path):
     (tmp_path / "a.csv").write_text("good,I like; it; really\nbad,no\n")
     assert read(tmp_path / "a.csv", text_column=1, label_column=0) == [("good", "I like; it; really"), ("bad", "no")]
     (tmp_path / "a.csv").write_text('"sep=;"\nlabel;text\ngood;a, b\n')
     assert read_labelled_texts(tmp_path / "a.csv")[0].line == 3
 
 
-# Of a text that goes on in the next line, the first may be a whole row with a quote of its own: that one is refused.
+# The first line of a text over two lines may look like a complete row with a quote inside. Such a table is refused.
 ROWS_OF_A_LINE = st.lists(st.tuples(st.sampled_from("ab"), TEXTS.filter(lambda text: "\n" not in text)), min_size=1)
 
 
@@ -75,7 +75,7 @@ ROWS_OF_A_LINE = st.lists(st.tuples(st.sampled_from("ab"), TEXTS.filter(lambda t
 @example([("a", "x"), ("b", 'say ""')], csv.QUOTE_MINIMAL)
 @example([("a", "x\ty\nz"), ("b", '"')], csv.QUOTE_MINIMAL)
 @example([("a", "\r")], csv.QUOTE_MINIMAL)
-def test_tsv_that_pandas_quoted_comes_back(folder, rows, quoting):
+def test_tsv_that_pandas_quoted_is_restored(folder, rows, quoting):
     table = written([("label", "text"), *rows], delimiter="\t", quoting=quoting)
     (folder / "a.tsv").write_text(table, encoding="utf-8", newline="")
     assert read(folder / "a.tsv") == rows
@@ -89,13 +89,13 @@ def test_a_quoted_text_whose_first_line_is_a_row_is_refused_and_never_cut(folder
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), TEXTS.filter(lambda text: not set(text) & set("\t\n\r"))), min_size=1))
-def test_tsv_that_is_named_has_no_quotes(folder, rows):
+def test_the_format_tsv_has_no_quotes(folder, rows):
     table = "label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows)
     (folder / "b.tsv").write_text(table, encoding="utf-8", newline="")
     assert read(folder / "b.tsv", format="tsv") == rows
 
 
-def test_quotes_of_the_texts_own_stay_in_tsv(tmp_path):
+def test_quotes_that_belong_to_texts_stay_in_tsv(tmp_path):
     rows = [("good", '"Fine" film'), ("bad", '"half'), ("bad", '"quoted"'), ("good", '"it ""is"""')]
     (tmp_path / "a.tsv").write_text("label\ttext\n" + "".join("\t".join(row) + "\n" for row in rows))
     assert read(tmp_path / "a.tsv") == rows
@@ -103,7 +103,7 @@ def test_quotes_of_the_texts_own_stay_in_tsv(tmp_path):
 
 @settings(deadline=None)
 @given(ROWS, st.sampled_from([None, 2]), st.booleans(), st.sampled_from([".json", ".jsonl"]))
-def test_json_comes_back_as_lines_and_as_an_array(folder, rows, indent, ascii, ending):
+def test_json_is_restored_from_lines_and_from_an_array(folder, rows, indent, ascii, ending):
     objects = [{"label": label, "text": text} for label, text in rows]
     path = folder / f"a{ending}"
     path.write_text(" \n" + json.dumps(objects, indent=indent, ensure_ascii=ascii), encoding="utf-8", newline="")
@@ -132,7 +132,7 @@ def test_json_comes_back_as_lines_and_as_an_array(folder, rows, indent, ascii, e
     ],
     ids=str,
 )
-def test_json_that_is_no_table_is_explained(tmp_path, content, message):
+def test_json_that_is_not_a_table_is_explained(tmp_path, content, message):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(DataError, match=message):
         read(tmp_path / "a.json")
@@ -150,14 +150,14 @@ def test_json_that_is_no_table_is_explained(tmp_path, content, message):
         ("a.csv", "label,text\n" + "word\u2028" * 500 + "\n"),
     ],
 )
-def test_messages_cut_what_they_quote(tmp_path, name, content):
+def test_messages_quote_the_beginning_of_long_texts(tmp_path, name, content):
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError) as error:
         read(tmp_path / name)
     assert len(str(error.value)) < len(str(tmp_path)) + 700
 
 
-def test_what_is_short_is_quoted_whole():
+def test_messages_quote_short_texts_completely():
     assert shown("a" * (QUOTED - 2)) == f"'{'a' * (QUOTED - 2)}'"
     assert cut("a" * (QUOTED + 1)) == "a" * QUOTED + "..."
 

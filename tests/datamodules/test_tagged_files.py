@@ -1,4 +1,4 @@
-"""Files of tagged sentences: each format is read as what it is, what is no word as none, and all else is refused."""
+"""Files of tagged sentences: each format is recognised, only words are read as words, and other files are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
 from datamodules.readers.column_files import read_columns
 from datamodules.readers.conllu import parse_conllu, read_conllu
-from datamodules.readers.tagged_files import ENDINGS, FORMATS, format_of, read_tagged, read_token_lists
+from datamodules.readers.tagged_files import FORMATS, format_of, read_tagged, read_token_lists
 from datamodules.tagging import TaggingDataModule
 
 CONLLU = "1\tGo\tgo\tVERB\tVB\t_\t0\troot\t_\tNER=O\n2\t!\t!\tPUNCT\t.\t_\t1\tpunct\t_\t_\n\n"
@@ -76,7 +76,7 @@ def test_other_formats_are_refused_unless_asked_for(write, name, content, got):
         assert read_tagged(path, format="columns")
 
 
-def test_a_slash_inside_a_few_words_is_no_sign(write):
+def test_a_slash_inside_some_words_does_not_join_word_and_tag(write):
     assert read_tagged(write("km/h N/A\n/ /\nand/or CC/X\n"))
 
 
@@ -97,7 +97,7 @@ def test_a_slash_inside_a_few_words_is_no_sign(write):
         "-DOCSTART- -X-\n\n\ufeff-DOCSTART- -X-\nlena B-PER\nsings O\n",
     ],
 )
-def test_what_is_no_word_is_not_read_as_one(write, content):
+def test_comments_and_counts_are_not_read_as_words(write, content):
     column = "2" if "archiv" in content else None
     assert read_tagged(write(content), column) == LENA
 
@@ -105,17 +105,17 @@ def test_what_is_no_word_is_not_read_as_one(write, content):
 @pytest.mark.parametrize(
     ("content", "tokens"),
     [
-        ("# O\nEU B-ORG\nof O\n", ("#", "EU", "of")),  # the others know the tag
+        ("# O\nEU B-ORG\nof O\n", ("#", "EU", "of")),  # other lines have the same tag
         ("# SYM O\nEU NNP B-ORG\nof IN O\n", ("#", "EU", "of")),
-        ("EU B-ORG\n# SYM\n", ("EU", "#")),  # not before the first word
+        ("EU B-ORG\n# SYM\n", ("EU", "#")),  # a comment stands before the first word
         ("#\tSYM\nEU\tX\n# 1\tX\n", ("#", "EU", "# 1")),
         ("#Yankees B-team\n# B-team\nrule O\n", ("#Yankees", "#", "rule")),
-        ("# X\n# Y\n", ("#", "#")),  # there is nothing else
-        ("1 CD\n2 CD\n3. X\n", ("1", "2", "3.")),  # no column is left for the words
+        ("# X\n# Y\n", ("#", "#")),  # the file would be empty otherwise
+        ("1 CD\n2 CD\n3. X\n", ("1", "2", "3.")),  # otherwise no column would be left for the words
         ("2 CD O\n3 CD O\nmen N O\n", ("2", "3", "men")),
     ],
 )
-def test_what_looks_like_no_word_and_is_one(write, content, tokens):
+def test_words_that_look_like_comments_or_counts_are_read(write, content, tokens):
     (sentence,) = read_tagged(write(content))
     assert sentence.tokens == tokens
 
@@ -141,12 +141,12 @@ def test_the_line_of_each_word_is_kept(write):
         ("_ X\n_ Y\n", {}, ":1: expected words, got _ for each of a sentence: its text is withheld"),
     ],
 )
-def test_columns_that_are_no_words_and_tags(write, content, options, said):
+def test_columns_without_words_and_tags_are_explained(write, content, options, said):
     with pytest.raises(DataError, match=said):
         read_tagged(write(content), **options)
 
 
-def test_the_column_of_the_words_is_a_choice(write):
+def test_the_column_of_the_words_can_be_chosen(write):
     path = write("7 a X\n7 b Y\n")
     assert read_tagged(path, word_column="1") == [TaggedSentence(("a", "b"), ("X", "Y"))]
     assert read_tagged(path, word_column="0")[0].tokens == ("7", "7")
@@ -167,7 +167,7 @@ PLUS = (
     ("column", "tags"),
     [("upos", ("VERB", "PUNCT")), ("NER", ("B-X", "O")), ("ner", ("B-X", "O")), ("parseme:mwe", ("1:VID", "*"))],
 )
-def test_conllu_plus_by_the_names_of_its_columns(write, column, tags):
+def test_conllu_plus_is_read_by_the_names_of_its_columns(write, column, tags):
     first, second = read_tagged(write(PLUS, "a.conllup"), column)
     assert first == TaggedSentence(("Go", "!"), tags)
     assert second.lines == (7,)
@@ -191,12 +191,12 @@ def test_conllu_plus_is_written_back_as_it_was(write):
         (CONLLU.replace("Go", "_").replace("!", "_"), "upos", ":1: expected words, got _"),
     ],
 )
-def test_conllu_errors(write, content, column, said):
+def test_conllu_plus_errors_say_where_and_what(write, content, column, said):
     with pytest.raises(DataError, match=said):
         read_tagged(write(content, "a.conllup"), column)
 
 
-def test_a_word_without_the_key_of_its_span_is_outside(write):
+def test_a_word_without_the_key_is_outside_of_spans(write):
     keyed = CONLLU.replace("NER=O", "NER=B-X") + CONLLU.replace("NER=O", "_")
     data = TaggingDataModule(train=str(write(keyed, "a.conllu")), column="misc:NER")
     assert list(data.codec.tags) == ["O", "B-X"]
@@ -210,7 +210,7 @@ MANY = "Lena B-PER\nMeyer I-PER\nsings O\nin O\nBonn B-LOC\n\n" * 50
 
 @pytest.mark.parametrize("odd", ["o", "X", "B-", "O\u00a0", "B_PER", "E-PER", "_"])
 @pytest.mark.parametrize("split", ["train", "dev"])
-def test_an_odd_tag_is_named_with_its_place(write, odd, split):
+def test_a_tag_outside_the_scheme_is_named_with_its_line(write, odd, split):
     train, broken = write(MANY, "train.txt"), write(f"{MANY}# note\n\nOmar {odd}\n", "broken.txt")
     files = {"train": str(train), "dev": str(train), split: str(broken)}
     with pytest.raises(DataError, match=r"broken.txt:303: expected a tag of scheme BIO.*--data.scheme none"):
@@ -220,14 +220,14 @@ def test_an_odd_tag_is_named_with_its_place(write, odd, split):
     assert data.codec.scheme is None
 
 
-def test_parts_of_speech_are_no_spans(write):
+def test_parts_of_speech_are_not_spans(write):
     path = write("a X\nb NOUN\nc M\nd O\ne S\nf B\n\n", "pos.txt")
     data = TaggingDataModule(train=str(path))
     assert data.sentences("train")[0].tags == ("X", "NOUN", "M", "O", "S", "B")
     assert data.codec.scheme is None
 
 
-def test_one_tag_alone_is_no_choice(write):
+def test_a_corpus_with_a_single_tag_is_refused(write):
     path = write("a O\nb O\n\nc O\n", "one.txt")
     with pytest.raises(DataError, match="one.txt: expected at least two tags.*got 'O' alone.*--data.column"):
         TaggingDataModule(train=str(path), dev=str(path)).setup("fit")
@@ -242,7 +242,7 @@ def test_bilou_is_read_and_converted(write):
 
 
 def test_the_training_split_tells_the_scheme(write):
-    """The test split alone looks like BIOES."""
+    """The test split by itself looks like BIOES."""
     files = {"train": "a B-X\nb M-X\nc E-X\nd O\n", "test": "a S-X\nb O\n"}
     data = TaggingDataModule(**{name: str(write(text, f"{name}.bmes")) for name, text in files.items()})
     assert data.sentences("test")[0].tags == ("S-X", "O")
@@ -267,15 +267,15 @@ SENTENCES = st.lists(
 @settings(deadline=None)
 @given(SENTENCES)
 @example([TaggedSentence(("New York", "#"), ("B-LOC", "X"))])
-def test_what_predict_writes_is_read_back(write, sentences):
-    """As TSV and as JSON Lines, words with spaces inside included."""
+def test_files_that_predict_wrote_are_restored(write, sentences):
+    """They are TSV or JSON Lines, and words may have spaces inside."""
     lines = [
         json.dumps({"tokens": s.tokens, "tags": s.tags}, ensure_ascii=False) + "\n" for s in [*sentences, *sentences]
     ]
     lines.insert(1, '{"tokens": [], "tags": []}\n')
     assert read_tagged(write("".join(lines), "a.jsonl")) == [*sentences, *sentences]
     words = [token for s in sentences for token in s.tokens]
-    # What stands first in a sentence and may be a comment has its own rule, and so have marks at the start of a line.
+    # A first word that may be a comment follows a rule of its own, as does a mark at the start of a line.
     if any(token.startswith(("# ", "#begin doc", "#end doc", "\ufeff", "-DOCSTART-")) for token in words):
         return
     if all(" " in token for token in words):
@@ -291,7 +291,7 @@ def test_what_predict_writes_is_read_back(write, sentences):
 @example(b'{"tokens": [[]], "tags": [1]}')
 @example(b'{"tokens": {}, "tags": null}\n')
 @example(b"\x1f\x8b\x08")
-def test_any_bytes_are_sentences_or_an_error_of_ours(write, content):
+def test_random_bytes_are_read_or_raise_a_data_error(write, content):
     path = write(content, "random.txt")
     for format in (None, *FORMATS):
         try:
@@ -316,11 +316,11 @@ def test_any_bytes_are_sentences_or_an_error_of_ours(write, content):
         ('{"words": ["a"], "tags": ["X"]}', "a.jsonl:1: expected a column tokens, got words, tags"),
     ],
 )
-def test_json_lines_that_are_no_sentences(write, content, said):
+def test_json_lines_without_sentences_are_explained(write, content, said):
     with pytest.raises(DataError, match=said):
         read_token_lists(write(content + "\n", "a.jsonl"))
 
 
-def test_the_keys_of_json_lines_are_a_choice(write):
+def test_the_keys_of_json_lines_can_be_chosen(write):
     path = write('{"id": 1, "words": ["a"], "ner": ["B-X"]}\n', "a.jsonl")
     assert read_tagged(path, "ner", word_column="words") == [TaggedSentence(("a",), ("B-X",))]

@@ -1,4 +1,4 @@
-"""Files of text: every encoding and gzip file is read whole, or refused with its name; no bytes raise anything else."""
+"""Text files: every encoding and gzip file is read completely, or refused with its name; no other error is raised."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_other_encodings_are_named(tmp_path, encoding, said):
     assert said in str(error.value)
 
 
-def test_half_a_character_of_utf16_is_no_latin1(tmp_path):
+def test_a_cut_utf16_file_is_not_taken_for_another_encoding(tmp_path):
     (tmp_path / "a").write_bytes("one\ntwo\n".encode("utf-16")[:-1])
     with pytest.raises(DataError, match=r"a:\d: expected UTF-16 text, as its first bytes say, got: truncated data"):
         lines_of(tmp_path / "a")
@@ -90,7 +90,7 @@ CORPORA = {
 
 
 def mutated(content: bytes, source: random.Random) -> bytes:
-    """Bytes that were changed, removed, repeated or cut somewhere."""
+    """A copy with bytes that are changed, removed, repeated or cut off at random places."""
     content = bytearray(content)
     for _ in range(source.randint(1, 3)):
         place = source.randrange(len(content) + 1)
@@ -131,7 +131,7 @@ def folder(tmp_path_factory):
 @given(st.binary(max_size=60), st.sampled_from(sorted(CORPORA)))
 @example(gzip.compress(b"text,label\na,x\n")[:-3], "a.csv")
 @example(b"\x1f\x8b", "a.en")
-def test_any_bytes_are_read_or_refused(folder, content, name):
+def test_random_bytes_are_read_or_refused(folder, content, name):
     path = folder / name
     path.write_bytes(content)
     try:

@@ -1,4 +1,4 @@
-"""Word vectors as they are published: headers, marks, tabs, spaces in words, broken bytes; and what they cover."""
+"""Word vectors are read in all published forms, and training says how much of a text they cover."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ WORD = st.text(st.characters(exclude_characters="\t\r\n ", exclude_categories=["
 
 @settings(deadline=None)
 @given(st.lists(WORD, min_size=1, max_size=6, unique=True), st.integers(2, 4), st.booleans(), st.sampled_from(" \t"))
-def test_what_is_written_is_read(write, words, size, header, separator):
+def test_vectors_are_read_as_written(write, words, size, header, separator):
     table = torch.randn(len(words), size)
     lines = [f"{len(words)} {size}"] * header
     lines += [separator.join([word, *map(repr, row)]) for word, row in zip(words, table.tolist(), strict=True)]
@@ -70,7 +70,7 @@ def test_what_is_written_is_read(write, words, size, header, separator):
 @example(b"3 -1\na 1\n")
 @example(b"1 0\na 1\n")
 @example(b"\xff\xfea\x00 \x001\x00\n\x00b")
-def test_any_bytes_are_vectors_or_an_error_of_ours(write, content):
+def test_random_bytes_are_vectors_or_raise_a_data_error(write, content):
     try:
         words, table = read_vectors(write(content))
     except DataError as error:
@@ -80,7 +80,7 @@ def test_any_bytes_are_vectors_or_an_error_of_ours(write, content):
         assert table.isfinite().all()
 
 
-def test_a_row_whose_word_is_broken_is_left_out_and_counted(write):
+def test_rows_with_undecodable_words_are_left_out_and_counted(write):
     with pytest.warns(UserWarning, match="1 rows are left out.*the first is line 2"):
         assert read_vectors(write(b"the 0.1 0.2\nb\xc3 0.3 0.4\na 1 2\n"))[0] == ["the", "a"]
     with pytest.raises(DataError, match=r"v.vec:1: expected UTF-8 text.*2 of 3 rows.*iconv"):
@@ -96,7 +96,7 @@ def test_a_row_whose_word_is_broken_is_left_out_and_counted(write):
         (b"2 2\nthe \x01\xf0\x80\x3f\n", ":2: expected a word and its numbers in UTF-8, got a binary file"),
     ],
 )
-def test_what_are_no_vectors_is_explained(write, content, said):
+def test_files_without_vectors_are_explained(write, content, said):
     with pytest.raises(DataError, match=said):
         read_vectors(write(content))
 
@@ -110,7 +110,7 @@ def test_coverage_counts_words_and_tokens():
     assert coverage(vectors, tokens, fold=False).endswith("do they write capitals as the text does?")
 
 
-def test_a_training_says_once_what_its_vectors_cover(write, capsys):
+def test_training_says_once_what_the_vectors_cover(write, capsys):
     path = str(write("the 1 2\nof 3 -4\n"))
     data = TaggingDataModule("sample-en", vectors=path)
     model = SequenceTagger(data.codec, hidden_size=4, characters={"output_size": 0})
@@ -129,6 +129,6 @@ def test_a_training_says_once_what_its_vectors_cover(write, capsys):
     assert f"{tokens.count('the') + tokens.count('of'):,} of {len(tokens):,}" in lines[0]
 
 
-def test_texts_know_their_coverage_too(write):
+def test_the_coverage_of_texts_looks_up_their_tokens(write):
     data = ClassificationDataModule("sample-spam", vectors=str(write("you 1 2\n")))
     assert "you" in set(data._training_words())
