@@ -24,8 +24,7 @@ def _github(repository: str, commit: str, path: str, sha256: str | None) -> Remo
 
 def _ewt(split: str, sha256: str) -> RemoteFile:
     commit = "15d613d8447b3478787d4c278730a1e48a945efb"
-    path = f"en_ewt-ud-{split}.conllu"
-    return _github("UniversalDependencies/UD_English-EWT", commit, path, sha256=sha256)
+    return _github("UniversalDependencies/UD_English-EWT", commit, f"en_ewt-ud-{split}.conllu", sha256=sha256)
 
 
 def _resume(split: str, sha256: str) -> RemoteFile:

@@ -26,8 +26,8 @@ from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus, RemoteFile
 from datamodules.download import default_root, locate
 from datamodules.errors import DataError
-from datamodules.readers.column_files import read_columns
 from datamodules.readers.conllu import read_conllu
+from datamodules.readers.tagged_files import read_tagged
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's folders")
 BODY = os.urandom(300_000)
@@ -376,9 +376,7 @@ def test_the_real_corpora(name, sentences, words, tags):
         pytest.skip(f"set ZOO_DATA to a folder that has {name}")
     assert all(path.is_file() for path in paths.values())
     assert locate(name) == paths
-    read = {"conllu": read_conllu, "columns": read_columns}[corpus.format]
-    columns = {"conllu": "column", "columns": "tag_column"}[corpus.format]
-    examples = {split: read(path, **{columns: corpus.column}) for split, path in paths.items()}
+    examples = {split: read_tagged(path, str(corpus.column), format=corpus.format) for split, path in paths.items()}
     assert [len(examples[split]) for split in examples] == sentences
     assert [sum(len(sentence.tokens) for sentence in split) for split in examples.values()] == words
     assert len({tag for sentence in examples["train"] for tag in sentence.tags}) == tags
