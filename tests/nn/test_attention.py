@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from zoo.errors import ZooError
 from zoo.masks import padding_mask
 from zoo.nn.attention import AdditiveAttention, MultiplicativeAttention
 
@@ -84,6 +85,13 @@ def test_untrained_coverage_changes_nothing():
     assert not torch.equal(
         weigh(make("covering"), *inputs()[:3], coverage), weigh(make("covering"), *inputs()[:3], 0 * coverage)
     )
+
+
+def test_a_missing_coverage_is_refused():
+    query, memory, mask, _ = inputs()
+    attention = make("covering")
+    with pytest.raises(ZooError, match="coverage=True: give it the coverage"):
+        attention(query, attention.keys(memory), mask)
 
 
 def test_an_empty_source_has_no_weights():
