@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonargparse import set_parsing_settings
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import zoo
@@ -44,6 +45,12 @@ PAIRS = {
         {"dataset": "sample-phrases", "tokenizer": "words"},
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def trust_as_a_stranger_does():
+    """The recipes of other tests in this process trust few classes; a stranger's own command line trusts its own."""
+    set_parsing_settings(import_path_denylist=[], import_path_allowlist=["zoo", "datamodules", "pytorch_lightning"])
 
 
 @pytest.mark.parametrize("task", PAIRS)

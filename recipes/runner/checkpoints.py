@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -51,7 +52,7 @@ def check_resumable(path: Path, recipe: Recipe, model: ZooModule, max_epochs: in
     checkpoint = read_checkpoint(path)
     if checkpoint["model_class"] != recipe.model.__name__:
         raise wrong_model(path, checkpoint["model_class"], recipe)
-    before, now = checkpoint["hyper_parameters"], model.hparams
+    before, now = _flat(checkpoint["hyper_parameters"]), _flat(model.hparams)
     if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
         reason = "give the values that the run began with"
         if any(isinstance(now.get(name), list) for name in changed):
@@ -73,3 +74,15 @@ def wrong_model(reference: str | Path, found: str, recipe: Recipe) -> ZooError:
         f"{reference} holds a {found}, and python -m recipes.{recipe.name} needs a {recipe.model.__name__}: "
         "use the recipe that trained it"
     )
+
+
+def _flat(arguments: Mapping[str, object]) -> dict[str, object]:
+    """The arguments of a model by their flags: `optimizer.learning_rate`; the fields of its codec by their names."""
+    flat: dict[str, object] = {}
+    for name, value in arguments.items():
+        if not isinstance(value, Mapping):
+            flat[name] = value
+            continue
+        prefix = "" if name == "codec" else f"{name}."
+        flat |= {f"{prefix}{field}": each for field, each in value.items()}
+    return flat

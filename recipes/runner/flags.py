@@ -82,13 +82,16 @@ class TrainingCLI(LightningCLI):
             own = run_folder(self.config.out, self.recipe.name).config
             if own.is_file():  # else there is nothing to resume, as the folder will say
                 self.config = parser.parse_args(["--config", str(own), *args])
-        elif self.recipe.small_corpus and self._corpus_is_small():
-            parser.set_defaults(dict(self.recipe.small_corpus))
-            self.config = parser.parse_args(args)
+        self._given = args
 
-    def _corpus_is_small(self) -> bool:
-        """Whether the training split that the flags name is small; it is read for this, and not yet encoded."""
-        return self.recipe.data(**self.config.data).training_examples < SMALL_CORPUS
+    def _follow_the_size_of_the_corpus(self) -> None:
+        """Gives a small corpus the defaults that are for such; its training split is read for this."""
+        if self.config.resume or not self.recipe.small_corpus:
+            return
+        if self.recipe.data(**self.config.data).training_examples < SMALL_CORPUS:
+            self.parser.set_defaults(dict(self.recipe.small_corpus))
+            self.config = self.parser.parse_args(self._given)
+            self.config.out = str(self.folder.path)
 
     @property
     def resume_command(self) -> str:
@@ -113,6 +116,7 @@ class TrainingCLI(LightningCLI):
             raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
         if self.main_process:
             self.folder.check(resume=self.config.resume, overwrite=self.config.overwrite)
+        self._follow_the_size_of_the_corpus()
 
     def instantiate_classes(self) -> None:
         with fitting("a flag of --trainer needs what is not here", (ImportError, MisconfigurationException)):

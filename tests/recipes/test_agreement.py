@@ -36,7 +36,7 @@ RUNS = {
     ],
     "translation": [
         ["--data.tokenizer=sentencepiece", "--data.algorithm=bpe", "--data.joint=false", "--data.lowercase=true"],
-        ["--data.vocabulary_size=120", "--data.character_coverage=0.99", "--data.unit=text", "--data.language=en"],
+        ["--data.vocabulary_size=320", "--data.character_coverage=0.999", "--data.unit=text", "--data.language=en"],
         ["--data.tokenizer=words", "--data.min_count=2", "--data.stop_words=english", "--data.max_source=4"],
         ["--data.tokenizer=words", "--data.vectors=vectors.txt", "--data.max_vectors=2", "--data.max_target=5"],
         ["--data.tokenizer=characters", "--data.max_target=30"],

@@ -19,7 +19,7 @@ from recipes.runner.evaluation import evaluate
 from recipes.runner.origins import Origin, origin_of
 from recipes.runner.training import train
 from zoo import SequenceTagger, TextClassifier, list_pretrained
-from zoo.codecs import TaggingCodec
+from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.models.options import CharacterOptions
 
@@ -53,7 +53,9 @@ def moved(tmp_path_factory) -> Path:
 
 
 def small(**options) -> TextClassifier:
-    return TextClassifier(["<pad>", "<unk>", "you"], ["ham", "spam"], hidden_size=2, embedding_size=2, **options)
+    return TextClassifier(
+        ClassificationCodec(["<pad>", "<unk>", "you"], ["ham", "spam"]), hidden_size=2, embedding_size=2, **options
+    )
 
 
 @pytest.mark.parametrize("part", [".", "model", "checkpoints/best.ckpt", "checkpoints/../model"])

@@ -379,7 +379,13 @@ def test_the_table_of_a_training_is_its_output_and_json_that_of_a_test(finished,
 def test_a_score_that_is_better_when_lower_is_minimised_and_printed_as_a_plain_number(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(TextClassifier, "monitor", property(lambda _: "val/loss", lambda *_: None), raising=False)
     # A learning rate this high makes the losses of the epochs differ.
-    args = [f"--out={tmp_path / 'run'}", *TINY, "--trainer.max_epochs=4", "--model.learning_rate=2", "--ema=0"]
+    args = [
+        f"--out={tmp_path / 'run'}",
+        *TINY,
+        "--trainer.max_epochs=4",
+        "--model.optimizer.learning_rate=2",
+        "--ema=0",
+    ]
     train(spam.RECIPE, args, test=False)
     printed = capsys.readouterr()
     last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)

@@ -14,6 +14,7 @@ from recipes.prediction.inputs import Source
 from recipes.prediction.streams import CHUNK, LONG, stream
 from recipes.sentiment import RECIPE
 from zoo import TextClassifier
+from zoo.codecs import ClassificationCodec
 from zoo.errors import ZooError
 
 
@@ -38,7 +39,9 @@ for texts in (2_000, 20_000):
 
 def test_memory_is_bounded_however_many_texts_there_are(tmp_path):
     pytest.importorskip("resource")
-    model = TextClassifier(["<pad>", "<unk>", "many"], ["no", "yes"], hidden_size=2, embedding_size=2)
+    model = TextClassifier(
+        ClassificationCodec(["<pad>", "<unk>", "many"], ["no", "yes"]), hidden_size=2, embedding_size=2
+    )
     model.save_pretrained(tmp_path / "model")
     lines = run_python("-c", PEAKS, cwd=tmp_path).stdout.splitlines()
     (few, peak_of_few), (many, peak_of_many) = (map(int, line.split()) for line in lines)
@@ -98,7 +101,9 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path):
 
 
 def test_texts_that_were_empty_or_cut_are_counted(tmp_path, capsys):
-    model = TextClassifier(["<pad>", "<unk>", "a"], ["no", "yes"], hidden_size=2, embedding_size=2, max_length=3)
+    model = TextClassifier(
+        ClassificationCodec(["<pad>", "<unk>", "a"], ["no", "yes"], max_length=3), hidden_size=2, embedding_size=2
+    )
     folder = model.save_pretrained(tmp_path / "model")
     for texts, counted in (["a", "", "a a a a", " "], "4 texts, 2 empty, 1 truncated\n"), (["a"], ""):
         (tmp_path / "a.txt").write_text("\n".join(texts) + "\n")
