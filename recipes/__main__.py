@@ -18,7 +18,7 @@ MODELS = ("models", "show")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs a recipe, or lists what there is."""
+    """Runs a recipe, or lists the recipes or models."""
     args = list(sys.argv[1:] if argv is None else argv)
     recipes = known_recipes()
     if not args or args[0] in ("-h", "--help"):
@@ -33,28 +33,28 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def show_models(args: Sequence[str]) -> None:
-    """`models` and `show NAME`, as `python -m zoo` does them."""
+    """Runs `models` or `show NAME` as `python -m zoo` does."""
     command, *names = args
     import_module("zoo.__main__").main(["show", *names] if command == "show" else names)
 
 
 def known_recipes() -> dict[str, str]:
-    """What each recipe does, in its file's first sentence; no recipe is imported, which takes seconds."""
+    """The first sentence of each recipe's docstring, by name. It is read from the file: an import takes seconds."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
         if any(isinstance(target, ast.Name) and target.id == "RECIPE" for target in targets):
-            found[path.stem] = ast.get_docstring(tree).splitlines()[0]
+            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
     return found
 
 
 def usage(recipes: dict[str, str]) -> str:
-    """What can be typed."""
+    """The text that lists the commands."""
     lines = [f"  {name:<16}{does}" for name, does in recipes.items()]
     return "\n".join(
         [
-            "lstm-zoo RECIPE [fit | validate | test | predict] [flags]     --help, after them, lists the flags",
+            "lstm-zoo RECIPE [fit | validate | test | predict] [flags]     add --help to list the flags",
             "",
             "recipes:",
             *lines,

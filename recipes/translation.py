@@ -14,6 +14,7 @@ from functools import partial
 
 from datamodules.seq2seq import Seq2SeqDataModule
 from recipes.reports import generation
+from recipes.reports.comparison import compare
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
 from zoo.models.options import SearchOptions
@@ -28,7 +29,7 @@ RECIPE = Recipe(
     report=generation.WritingReport.of,
     predict=partial(generation.predict, pretrained="translate-en-de-multi30k"),
     search=SearchOptions,
-    compare=generation.compare,
+    compare=compare,
 )
 
 if __name__ == "__main__":

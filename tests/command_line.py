@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
-from contextlib import chdir
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 from unittest.mock import patch
+
+from jsonargparse._common import parsing_settings
 
 from recipes.runner.cli import main
 
@@ -122,21 +124,29 @@ def run(recipe: str, *args: object, cwd: Path, text: str = "", fails: bool = Fal
     arguments = [str(argument) for argument in args]
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for name in ("stdout", "stderr")}
     streams["stdin"] = io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8")
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
     code: object = 0
-    with chdir(cwd), patch.multiple(sys, **streams), warnings.catch_warnings():
+    with chdir(cwd), patch.multiple(sys, **streams), settings_kept():
         try:
             main(import_module(f"recipes.{recipe}").RECIPE, arguments)
         except SystemExit as end:
             code = end.code
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
     written = {}
     for name in ("stdout", "stderr"):
         streams[name].flush()
         written[name] = streams[name].buffer.getvalue().decode()
     return _checked(subprocess.CompletedProcess(arguments, code or 0, **written), fails=fails)
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Undoes what a recipe sets for its whole process: logging, warnings, and the classes that a config may name."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    # jsonargparse has no public way back from an import policy.
+    with warnings.catch_warnings(), patch.dict(parsing_settings):
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def _checked(done: subprocess.CompletedProcess, *, fails: bool) -> subprocess.CompletedProcess:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shlex
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import yaml
-from command_line import run
+from command_line import run, settings_kept
 from pages import DOCS, README, ROOT, blocks, check_console, check_python
 
 import zoo
@@ -44,20 +40,10 @@ def test_python_of_a_page_prints_what_its_comments_say(page, tmp_path, monkeypat
     """The blocks of a page run one after the other, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": page.stem}
-    with settings_kept():
+    # What a page adds to the registries is there for itself alone.
+    with settings_kept(), patch.dict(pretrained.MODELS), patch.dict(zoo.CELLS), patch.dict(CATALOG):
         for block in blocks(page, "python"):
             check_python(block, page, namespace)
-
-
-@contextmanager
-def settings_kept() -> Iterator[None]:
-    """What a page adds to registries, or sets for the whole process, is undone after it."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    with patch.dict(pretrained.MODELS), patch.dict(zoo.CELLS), patch.dict(CATALOG), warnings.catch_warnings():
-        yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What all `predict` commands share: their flags, which input is meant, and where the model computes."""
+"""What all `predict` commands share: their flags, their input, and where the model computes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from jsonargparse import Namespace
@@ -17,12 +18,13 @@ from recipes.prediction.streams import CHUNK, stream
 from recipes.runner.evaluation import load_model
 from recipes.runner.origins import origin_of
 from recipes.runner.parser import Parser, one_of
-from recipes.runner.recipe import Recipe
+from recipes.runner.recipe import Recipe, instance
 from zoo.errors import ZooError
 from zoo.hub.pretrained import list_pretrained
 from zoo.models.base import ZooModule
 from zoo.text.languages import guess_language, is_unspaced
 
+M = TypeVar("M", bound=ZooModule)
 PRECISIONS: Mapping[str, torch.dtype | None] = {
     "32-true": None,
     "bf16-mixed": torch.bfloat16,
@@ -60,11 +62,11 @@ def prediction_parser(
 
 
 def source_of(options: Namespace, *, tokens: bool = False) -> Source:
-    """The input that was asked for.
+    """The input that the flags name.
 
     Args:
         options: those of a `prediction_parser`.
-        tokens: whether the model reads tokens, so that there are files of them.
+        tokens: whether the model reads tokens, so that files of tokens are input too.
     """
     format = options.input_format or format_by_ending(options.input, TAGGED if tokens else ENDINGS)
     columns, header = _text_columns(options, tokens)
@@ -75,7 +77,7 @@ def source_of(options: Namespace, *, tokens: bool = False) -> Source:
 
 
 def _text_columns(options: Namespace, tokens: bool) -> tuple[list[str], bool | None]:
-    """Columns that may have the texts, and whether there is a header: as asked for, else as in the training."""
+    """The columns that may have the texts, and whether there is a header: as asked for, else as in the training."""
     if options.text_column is not None:
         return [options.text_column], None
     if tokens:
@@ -83,22 +85,28 @@ def _text_columns(options: Namespace, tokens: bool) -> tuple[list[str], bool | N
     origin = origin_of(options.model)
     trained = origin.data.get("text_column") or origin.data.get("source")
     if origin.own_files and trained is not None:
-        return [str(trained), "text"], origin.data.get("header")
-    corpus = CATALOG.get(origin.data.get("dataset"))
+        header = origin.data.get("header")
+        return [str(trained), "text"], None if header is None else bool(header)
+    corpus = CATALOG.get(str(origin.data.get("dataset")))
     known = [trained, corpus.text_column if corpus else None, "text", "source"]
-    # A number says nothing of other files than those of that corpus.
+    # The number of a column holds for the files of that corpus only.
     return [name for name in known if isinstance(name, str) and not is_number(name)], None
 
 
-def load_predictor(options: Namespace, recipe: Recipe) -> ZooModule:
-    """The model, on its device.
+def load_predictor(options: Namespace, recipe: Recipe, kind: type[M]) -> M:
+    """Loads the model that the flags name onto their device.
+
+    Args:
+        options: those of a `prediction_parser`.
+        recipe: whose command it is.
+        kind: the class of its models.
 
     Raises:
-        ZooError: there is none, it is damaged, or it is of another task; or there is no such device.
+        ZooError: there is no such model, it is damaged, or it is of another task; or there is no such device.
     """
     if options.batch_size < 1:
         raise ZooError(f"expected a --batch_size of at least 1, got {options.batch_size}")
-    model = load_model(options.model, recipe)
+    model = instance(load_model(options.model, recipe), kind)
     name = options.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -110,7 +118,7 @@ def load_predictor(options: Namespace, recipe: Recipe) -> ZooModule:
 
 
 def warn_of_language(reference: str, chunk: Sequence[Item]) -> None:
-    """Warns of texts in another script than those that a bundled model was trained on, as far as letters tell."""
+    """Warns of texts in another script than a bundled model was trained on, as far as their letters show it."""
     card = list_pretrained().get(reference)
     texts = [item.content if isinstance(item.content, str) else " ".join(item.content) for item in chunk]
     has_letters = any(character.isalpha() for text in texts for character in text)
@@ -120,13 +128,13 @@ def warn_of_language(reference: str, chunk: Sequence[Item]) -> None:
     if is_unspaced(card["language"]) != is_unspaced(found):
         warnings.warn(
             f"{reference} is for texts like those of {card['data']['dataset']}, language {card['language']}, and these "
-            f"look like language {found}: its answers mean nothing here. Choose another model with --model"
+            f"look like language {found}: its answers are meaningless here. Choose another model with --model"
         )
 
 
 @contextmanager
 def computing(options: Namespace, model: ZooModule) -> Iterator[None]:
-    """The precision that was asked for, inside."""
+    """A context in which the model computes in the precision that the flags name."""
     dtype = PRECISIONS[options.precision]
     with torch.autocast(model.device.type, dtype, enabled=dtype is not None):
         yield
@@ -139,14 +147,14 @@ def answer(
     unit: str,
     header: str = "",
 ) -> None:
-    """Streams the input to the output; arguments as of `recipes.prediction.streams.stream`."""
-    begun = False
+    """Streams the input to the output; its arguments are those of `recipes.prediction.streams.stream`."""
+    is_first = True
 
     def checked(chunk: Sequence[Item]) -> Iterable[str]:
-        nonlocal begun
-        if not begun:
+        nonlocal is_first
+        if is_first:
             warn_of_language(options.model, chunk)
-        begun = True
+        is_first = False
         return write(chunk)
 
     stream(

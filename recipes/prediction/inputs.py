@@ -1,7 +1,8 @@
-"""What `predict` reads: a text a line, or the files that training reads, with all of their columns."""
+"""What `predict` reads: one text a line, or the files that training reads, with all of their columns."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -28,7 +29,7 @@ CONLLU_LINE = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b|1(-\
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text or the tokens of a sentence, and where it has them, the columns of its row or the lines of CoNLL-U."""
+    """A text or the tokens of a sentence; of a table also the columns of its row, of CoNLL-U also its lines."""
 
     content: str | Sequence[str]
     fields: Mapping[str, object] | None = None
@@ -37,8 +38,19 @@ class Item:
     def __len__(self) -> int:
         return len(self.content)
 
+    @property
+    def text(self) -> str:
+        """The content of an item that is a text, as all are that a classifier or translator reads.
+
+        Raises:
+            TypeError: it is a list of tokens.
+        """
+        if not isinstance(self.content, str):
+            raise TypeError(f"expected a text, got tokens: {self.content}")
+        return self.content
+
     def beside(self, answer: Mapping[str, object]) -> dict[str, object]:
-        """The columns of its row, then the answer; one whose name is taken gets "predicted_" before it."""
+        """The columns of its row, then the answer's; a name that is taken gets the prefix "predicted_"."""
         row = dict(self.fields or {})
         for name, value in answer.items():
             row[free_name(name, row)] = value
@@ -188,7 +200,8 @@ def open_input(name: str) -> Iterator[TextIO]:
         return
     if sys.stdin is None:
         raise ZooError("standard input is closed: give a file to read, or text through a pipe")
-    sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
     yield sys.stdin
 
 

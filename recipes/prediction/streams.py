@@ -1,7 +1,8 @@
-"""Items in, predictions out: files or standard streams, order kept, memory bounded."""
+"""Reads items and writes predictions, from and to files or standard streams, in order and in bounded memory."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +18,9 @@ from recipes.prediction.inputs import Item, Source, free_name
 from recipes.reports.json_text import json_text
 from zoo.errors import ZooError
 
-# Items at a time, and characters or tokens after which it is enough: memory stays bounded however long the input is.
-CHUNK, LONG = 1000, 1_000_000
+# A chunk of the input ends after so many items, or after so many characters or tokens: memory stays bounded.
+CHUNK = 1000
+LONG = 1_000_000
 
 
 def stream(
@@ -31,16 +33,16 @@ def stream(
     chunk_size: int = CHUNK,
     header: str = "",
 ) -> None:
-    """Reads items and writes what becomes of them to the output, a chunk at a time.
+    """Reads items and writes their predictions, a chunk at a time.
 
     Args:
-        source: where items come from.
-        write: the text for a chunk of items.
-        unit: what the items are called.
+        source: where the items come from.
+        write: the lines of output for a chunk of items.
+        unit: what the items are called on the progress bar.
         output: a new file, "-" for standard output.
-        overwrite: whether it may replace a file.
-        chunk_size: items in a chunk; one where somebody types them.
-        header: what the output begins with.
+        overwrite: whether the output may replace a file.
+        chunk_size: the number of items in a chunk; interactive input is answered item by item.
+        header: the first line of the output.
     """
     with ExitStack() as stack:
         target = stack.enter_context(_open_output(output, overwrite))
@@ -62,20 +64,20 @@ def stream(
 
 
 class TsvRows:
-    """Lines of a TSV file: the columns of the input's rows, where they have some, and the answer's.
+    """Lines of a TSV file: the columns of the input's row, if it has some, and then those of the answer.
 
-    A tab or line end inside a value of the input becomes a space. A header comes before the first row.
+    A tab or line end inside a value of the input becomes a space. A header precedes the first row.
 
     Args:
-        answers: names of the answer's columns.
+        answers: the names of the answer's columns.
     """
 
     def __init__(self, answers: Sequence[str]):
         self.answers = answers
-        self.inputs: list[str] | None = None
+        self.inputs: list[str] | None = None  # the input's columns; None until the header is written
 
     def header(self, inputs: Sequence[str] = ()) -> str:
-        """The line that names the columns."""
+        """The line that names the columns, of which `inputs` are the input's."""
         self.inputs = list(inputs)
         names = [_flat(name) for name in inputs]
         for name in self.answers:
@@ -83,24 +85,27 @@ class TsvRows:
         return "\t".join(names) + "\n"
 
     def row(self, item: Item, answer: Sequence[str]) -> str:
-        """The line of an item.
+        """The line of an item, after the header if it is the first.
 
         Raises:
-            DataError: it has a column that the first one has not.
+            DataError: it has a column that the first row lacks.
         """
         fields = item.fields or {}
-        header = self.header(list(fields)) if self.inputs is None else ""
-        unknown = [name for name in fields if name not in self.inputs]
+        header = ""
+        if self.inputs is None:
+            header = self.header(list(fields))
+        inputs = self.inputs or []
+        unknown = [name for name in fields if name not in inputs]
         if unknown:
             raise DataError(
-                f"expected the columns {', '.join(self.inputs)} as in the first row, got {unknown[0]} in another one: "
-                "add --format jsonl, where each row has its own"
+                f"expected the columns {', '.join(inputs)} as in the first row, got {unknown[0]} in another one: "
+                "add --format jsonl, where each row has its own columns"
             )
-        return header + "\t".join([*(_flat(fields.get(name)) for name in self.inputs), *answer]) + "\n"
+        return header + "\t".join([*(_flat(fields.get(name)) for name in inputs), *answer]) + "\n"
 
 
 def _flat(value: object) -> str:
-    """A value of the input in one field of a TSV file."""
+    """A value of the input as one field of a TSV file."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json_text(value)
@@ -108,33 +113,40 @@ def _flat(value: object) -> str:
 
 
 def _chunks(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
-    """So many items at a time, or fewer where they are long."""
-    chunk, size = [], 0
+    """Lists of at most so many items; of long items, fewer."""
+    chunk: list[Item] = []
+    size = 0
     for item in items:
         chunk.append(item)
         size += len(item)
         if len(chunk) == most or size >= LONG:
             yield chunk
-            chunk, size = [], 0
+            chunk = []
+            size = 0
     if chunk:
         yield chunk
 
 
 @contextmanager
 def _open_output(name: str, overwrite: bool) -> Iterator[TextIO]:
-    """A file gets its name when all of it is written: it may be the input's, and an error loses nothing."""
+    """Opens the output. A file gets its name when it is complete: it may be the input's, and an error loses nothing."""
     if name == "-":
         if sys.stdout is None:
             raise ZooError("standard output is closed: give a file to write with --output")
-        sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")
         yield sys.stdout
         return
     path = Path(name)
     if path.exists() and not overwrite:
         raise ZooError(f"{name} exists: choose another --output, or add --overwrite to replace it")
-    whole = path.is_file() or not path.exists()  # a pipe or a device is no file to be replaced
-    path = path.resolve() if whole else path  # a link stays a link
-    part = path.with_name(f".{path.name}.{os.getpid()}.part") if whole else path
+    # A pipe or a device is written to directly.
+    is_file = path.is_file() or not path.exists()
+    part = path
+    if is_file:
+        # A link stays a link: the file that it points to is replaced.
+        path = path.resolve()
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         target = open(part, "w", encoding="utf-8", newline="\n")
     except OSError as error:
@@ -142,8 +154,8 @@ def _open_output(name: str, overwrite: bool) -> Iterator[TextIO]:
     try:
         with target:
             yield target
-        if whole:
+        if is_file:
             os.replace(part, path)
     finally:
-        if whole:
+        if is_file:
             part.unlink(missing_ok=True)

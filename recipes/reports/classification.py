@@ -1,4 +1,4 @@
-"""What the classification recipes share: their report, and `predict`."""
+"""What the classification recipes share: their report and the command `predict`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_average_precision, binary_precision_recall_curve
 
+from datamodules.classification import ClassificationDataModule
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.inputs import Item
 from recipes.prediction.streams import TsvRows
 from recipes.reports.figures import confusion_matrix, drawable, precision_recall, reliability
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import label_scores, listed
-from recipes.runner.recipe import Recipe, Report
+from recipes.runner.recipe import Recipe, Report, instance
 from zoo.errors import ZooError
-from zoo.metrics.classification import BINS
+from zoo.metrics.classification import BINS, ClassificationMetrics
 from zoo.metrics.tagging import LabelScore
+from zoo.models.classifier import TextClassifier
 from zoo.text import TextCounts
 
 # Properties of the data that are arguments of the model.
@@ -34,7 +35,7 @@ MISTAKES = 30
 
 @dataclass(frozen=True)
 class Mistake:
-    """A text that was taken for what it is not, and how surely."""
+    """A text whose predicted label is wrong, and the probability of that label."""
 
     gold: str
     predicted: str
@@ -44,22 +45,28 @@ class Mistake:
 
 @dataclass(frozen=True)
 class ClassificationReport(Report):
-    """Scores of each label, what was taken for what, and how far the probabilities can be believed."""
+    """Scores of each label, the confusion matrix, the calibration, and the most confident mistakes."""
 
     scores: list[LabelScore]
-    read: dict[str, TextCounts]  # of the training split and of this one
+    read: dict[str, TextCounts]
+    """Counts of the texts of the training split and of the evaluated one, by split."""
     confusion: list[list[int]] | None
-    confidence: Tensor  # (N,) of the decisions; with several labels a text the probability of each (N * K,)
-    right: Tensor  # (N,) whether they were; with several labels a text whether it has the label (N * K,)
+    """None if a text may have several labels."""
+    confidence: Tensor
+    """(N,), the probability of each prediction; if a text may have several labels, (N * K,), that of each label."""
+    right: Tensor
+    """(N,), whether each prediction is right; if a text may have several labels, (N * K,), whether it has the label."""
     curves: dict[str, tuple[Tensor, Tensor, float]]
+    """Precisions, recalls and average precision, by label."""
     mistakes: list[Mistake]
 
     @classmethod
-    def of(cls, trainer: pl.Trainer, stage: str) -> ClassificationReport:
-        """Of the last evaluation of `stage`; under DDP every process must ask."""
-        metrics, split = trainer.lightning_module.metrics[stage], SPLITS[stage]
+    def of(cls, model: TextClassifier, data: ClassificationDataModule, stage: str) -> ClassificationReport:
+        """Reports the last evaluation of `stage`; under DDP it must be called on every process."""
+        metrics = instance(model.metrics[stage], ClassificationMetrics)
+        split = SPLITS[stage]
         probabilities, gold, rows = (part.cpu() for part in metrics.predictions())
-        decided = metrics.decide(probabilities)  # (N,), or (N, K) with several labels a text
+        decided = metrics.decide(probabilities)  # (N,), or (N, K) if a text may have several labels
         right = decided == gold
         if metrics.multi_label:
             confidence = torch.maximum(probabilities, 1 - probabilities)  # (N, K)
@@ -68,22 +75,32 @@ class ClassificationReport(Report):
             confidence = probabilities.amax(-1)  # (N,)
             has_label = torch.nn.functional.one_hot(gold, len(metrics.labels))
         shown = range(len(metrics.labels)) if metrics.positive is None else [metrics.positive]
-        doubt = confidence.masked_fill(right, 0.0).view(len(gold), -1).amax(-1)  # (N,) of the surest wrong decision
-        worst = doubt.argsort(descending=True)[: min(MISTAKES, int((doubt > 0).sum()))].tolist()
-        texts = trainer.datamodule.texts(split)
+        # The confidence of the most confident wrong decision about each text; 0 if all are right.
+        wrong = confidence.masked_fill(right, 0.0).view(len(gold), -1).amax(-1)  # (N,)
+        num_mistakes = min(MISTAKES, int((wrong > 0).sum()))
+        worst = wrong.argsort(descending=True)[:num_mistakes].tolist()
+        texts = data.texts(split)
 
         def named(ids: Tensor) -> str:
             chosen = ids.nonzero().flatten() if metrics.multi_label else ids[None]
             return "|".join(metrics.labels[i] for i in chosen.tolist())
 
+        curves = {}
+        for label in shown:
+            if has_label[:, label].any():
+                curves[metrics.labels[label]] = _curve(probabilities[:, label], has_label[:, label])
+        mistakes = [
+            Mistake(named(gold[i]), named(decided[i]), probability=float(wrong[i]), text=texts[int(rows[i])].text)
+            for i in worst
+        ]
         return cls(
-            metrics.per_label(),
-            {name: trainer.datamodule.counts(name) for name in ("train", split)},
-            None if metrics.multi_label else metrics.confusion().tolist(),
-            probabilities.flatten() if metrics.multi_label else confidence,
-            has_label.flatten() if metrics.multi_label else right,
-            {metrics.labels[i]: _curve(probabilities[:, i], has_label[:, i]) for i in shown if has_label[:, i].any()},
-            [Mistake(named(gold[i]), named(decided[i]), float(doubt[i]), texts[rows[i]].text) for i in worst],
+            scores=metrics.per_label(),
+            read={name: data.counts(name) for name in ("train", split)},
+            confusion=None if metrics.multi_label else metrics.confusion().tolist(),
+            confidence=probabilities.flatten() if metrics.multi_label else confidence,
+            right=has_label.flatten() if metrics.multi_label else right,
+            curves=curves,
+            mistakes=mistakes,
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -126,14 +143,14 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     if options.explain and format != "jsonl":
         raise ZooError("--explain gives a list for each text: add --format jsonl")
     source = source_of(options)
-    model = load_predictor(options, recipe)
+    model = load_predictor(options, recipe, TextClassifier)
     codec = model.codec
     table = TsvRows(["labels" if codec.multi_label else "label", *codec.labels])
     counts = TextCounts()
 
     def classified(chunk: Sequence[Item]) -> Iterator[str]:
         nonlocal counts
-        texts = [item.content for item in chunk]
+        texts = [item.text for item in chunk]
         read = codec.preprocessor.count(map(codec.preprocessor.split, texts))
         counts = TextCounts(*(before + now for before, now in zip(counts, read, strict=True)))
         with computing(options, model):

@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""The pictures of a run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from torch import Tensor
 matplotlib.use("Agg")
 from matplotlib import font_manager  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
+from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 from zoo.metrics.display import score_format  # noqa: E402
 
-ATTENDED = 60  # columns of a picture of attention
-CONFUSED = 60  # labels of a confusion matrix; more would take minutes and gigabytes
-CURVES = 20  # labels of precision and recall
+ATTENDED = 60  # most columns of a picture of attention
+CONFUSED = 60  # most labels of a confusion matrix; more would take minutes and gigabytes
+CURVES = 20  # most curves of precision and recall
 DARK, LIGHT = "#1f4e79", "#c0504d"
 CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
@@ -56,9 +57,9 @@ def learning_curve(rows: Sequence[Mapping[str, float]], best: Mapping[str, float
 def confusion_matrix(
     counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str], path: Path
 ) -> Path:
-    """How often each gold label (row) was predicted as each label (column), in per cent of the row.
+    """Draws how often each gold label (row) was predicted as each label (column), in per cent of the row.
 
-    Of very many labels it shows those that mistakes are most often about.
+    Of more than `CONFUSED` labels it shows those with the most mistakes.
     """
     title = "per cent of each gold label"
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
@@ -84,7 +85,7 @@ def confusion_matrix(
 def _most_confused(
     counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str]
 ) -> tuple[list[int], list[int]]:
-    """Which rows and columns belong to the labels that mistakes are most often about."""
+    """The rows and columns of the labels with the most mistakes."""
     mistakes = Counter(dict.fromkeys(predicted, 0))
     for right, row in zip(gold, counts, strict=True):
         for label, count in zip(predicted, row, strict=True):
@@ -97,7 +98,7 @@ def _most_confused(
 
 
 def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Path:
-    """The most frequent mistakes as bars."""
+    """Draws the most frequent mistakes as bars."""
     figure, axes = plt.subplots(figsize=(6, 0.28 * len(mistakes) + 1.2), layout="constrained")
     names = _literal([f"{gold} → {predicted}" for gold, predicted, _ in mistakes])
     bars = axes.barh(names, [count for *_, count in mistakes], color=DARK)
@@ -109,13 +110,13 @@ def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Pa
 
 
 def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Path:
-    """How often a prediction is right, by how probable it was said to be.
+    """Draws the fraction of predictions that are right, by their probability.
 
     Args:
         confidence: the probability of each prediction, `(N,)`.
-        right: whether it was right, `(N,)`.
-        bins: of equal width.
-        path: of the picture.
+        right: whether it is right, `(N,)`.
+        bins: the number of bins of equal width.
+        path: where the picture is written.
     """
     figure, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
     place = (confidence * bins).long().clamp(max=bins - 1)  # (N,)
@@ -135,9 +136,9 @@ def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Pat
 
 
 def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: Path) -> Path:
-    """Precision by recall, a curve for each label: its precisions, its recalls and its average precision.
+    """Draws precision by recall, a curve for each label: its precisions, its recalls and its average precision.
 
-    Of very many labels it shows those of the lowest average precision.
+    Of more than `CURVES` labels it shows those with the lowest average precision.
     """
     figure, axes = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
     total = len(curves)
@@ -153,13 +154,13 @@ def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: P
 
 
 def attention(weights: Tensor, source: Sequence[str], target: Sequence[str], path: Path) -> Path:
-    """Where a model looked: a row for each piece that it wrote, a column for each piece of its source.
+    """Draws attention: a row for each piece of the output, a column for each piece of the source.
 
     Args:
-        weights: `(T, S)`; columns that nothing looked at are left out where there are many.
+        weights: `(T, S)`; of more than `ATTENDED` columns those with the highest weights are drawn.
         source: S pieces.
         target: T pieces.
-        path: of the picture.
+        path: where the picture is written.
     """
     shown = weights.amax(0).topk(min(len(source), ATTENDED)).indices.sort().values
     weights, source = weights[:, shown], [source[i] for i in shown.tolist()]
@@ -173,18 +174,18 @@ def attention(weights: Tensor, source: Sequence[str], target: Sequence[str], pat
 
 
 def _literal(names: Sequence[str]) -> list[str]:
-    # A dollar would begin a formula, and a legend leaves out what begins with an underscore.
+    """Names without special meaning: a dollar begins a formula, and a legend omits names that begin with `_`."""
     return [" " * name.startswith("_") + name.replace("$", r"\$") for name in names]
 
 
 def drawable(names: Sequence[str]) -> list[str]:
-    """Labels as a picture can show them: #1, #2, ... in their order where no installed font has their characters."""
+    """Labels that a picture can show: #1, #2, ... in their order if no installed font has their characters."""
     fonts = [font_manager.get_font(font_manager.findfont(family)) for family in plt.rcParams["font.family"]]
     known = all(any(font.get_char_index(ord(c)) for font in fonts) for name in names for c in name)
     return list(names) if known else [f"#{number}" for number in range(1, len(names) + 1)]
 
 
-def _save(figure, path: Path) -> Path:
+def _save(figure: Figure, path: Path) -> Path:
     figure.savefig(path, dpi=130)
     plt.close(figure)
     return path

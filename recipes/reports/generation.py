@@ -1,22 +1,21 @@
-"""What the sequence-to-sequence recipes share: their report, the comparison of two models, and `predict`."""
+"""What the sequence-to-sequence recipes share: their report and the command `predict`."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytorch_lightning as pl
 from sacrebleu import CHRF
-from sacrebleu.significance import PairedTest
 
+from datamodules.seq2seq import Seq2SeqDataModule
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.inputs import Item
 from recipes.reports.figures import attention
 from recipes.reports.json_text import json_text
 from recipes.runner.flags import add_search_flags, changed_search
-from recipes.runner.recipe import Recipe, Report
+from recipes.runner.recipe import Recipe, Report, instance
+from zoo.batches.seq2seq import Pair
 from zoo.errors import ZooError
 from zoo.metrics.display import score_format
 from zoo.metrics.generation import (
@@ -25,48 +24,54 @@ from zoo.metrics.generation import (
     Written,
     bleu_metric,
     composed,
-    keywords,
     lead,
     length_ratio,
     novel_ngrams,
     repetition,
     rouge,
-    rouge_by_text,
 )
 from zoo.models.options import SearchOptions
-from zoo.models.seq2seq import Attended
+from zoo.models.seq2seq import Attended, Seq2Seq
 from zoo.text.languages import is_unspaced
+from zoo.text.units import Output
 
 LINKS = ("codec",)
 SAMPLES, PICTURES = 20, 3
-LEADS = (3, 5, 8, 10, 15, 20, 30, 45)  # lengths that the lead baseline is tried with, on dev
-RESAMPLINGS = 1000
+LEADS = (3, 5, 8, 10, 15, 20, 30, 45)  # lengths of the lead baseline; the best one on dev is used
 
 
 @dataclass(frozen=True)
 class WritingReport(Report):
-    """What was written, how good it is, and what it is made of."""
+    """The outputs, their scores, and what they consist of."""
 
     metrics: TextMetrics
     written: list[Written]
-    scores: dict[str, dict[str, float]]  # of the model and, for summaries, of the first words of each source
+    scores: dict[str, dict[str, float]]
+    """Of the "model" and, for summaries, of the "lead": the first words of each source."""
     lead_length: int
+    """Words, or characters of an unspaced language, of the lead baseline; 0 if there is none."""
     attended: list[Attended]
 
     @classmethod
-    def of(cls, trainer: pl.Trainer, stage: str) -> WritingReport:
-        """Of the last evaluation of `stage`; under DDP every process must ask."""
-        model = trainer.lightning_module
-        metrics = model.metrics[stage]
-        written, language = metrics.written(), metrics.language
-        sources, references, outputs = zip(*((*w.pair, w.output) for w in written), strict=True)
-        scores, length = {"model": _described(metrics.metric, outputs, references, sources, language)}, 0
+    def of(cls, model: Seq2Seq, data: Seq2SeqDataModule, stage: str) -> WritingReport:
+        """Reports the last evaluation of `stage`; under DDP it must be called on every process."""
+        metrics = instance(model.metrics[stage], TextMetrics)
+        language = metrics.language
+        written = metrics.written()
+        sources = [w.pair.source for w in written]
+        references = [w.pair.target for w in written]
+        outputs = [w.output for w in written]
+        scores = {"model": _described(metrics.metric, outputs, references, sources=sources, language=language)}
+        lead_length = 0
         if metrics.metric == "rouge":
-            length = _best_lead(trainer.datamodule.pairs("dev"), language)
-            leads = [lead(source, length, language) for source in sources]
-            scores["lead"] = _described(metrics.metric, leads, references, sources, language)
-        shown = [w for w in written if w.output][:PICTURES] if model.decoder.attention is not None else []
-        return cls(metrics, written, scores, length, [model.attend(w.pair.source, w.output) for w in shown])
+            lead_length = _best_lead(data.pairs("dev"), language)
+            leads = [lead(source, lead_length, language) for source in sources]
+            scores["lead"] = _described(metrics.metric, leads, references, sources=sources, language=language)
+        attended = []
+        if model.decoder.attention is not None:
+            shown = [w for w in written if w.output][:PICTURES]
+            attended = [model.attend(w.pair.source, w.output) for w in shown]
+        return cls(metrics, written, scores=scores, lead_length=lead_length, attended=attended)
 
     def write(self, folder: Path) -> list[Path]:
         """Writes `scores.txt`, `samples.txt`, `outputs.jsonl` and pictures of attention into `folder`."""
@@ -91,7 +96,7 @@ class WritingReport(Report):
         notes = ""
         if self.lead_length:
             unit = "characters" if is_unspaced(self.metrics.language) else "words"
-            notes = f"lead: the first {self.lead_length} {unit}, the best number of them on dev\n"
+            notes = f"lead: the first {self.lead_length} {unit}, the number that is best on dev\n"
         if self.metrics.metric == "bleu":
             outputs = [composed(w.output) for w in self.written]
             references = [composed(w.pair.target) for w in self.written]
@@ -107,10 +112,10 @@ class WritingReport(Report):
 
 
 def _described(
-    metric: str, outputs: Sequence[str], references: Sequence[str], sources: Sequence[str], language: str
+    metric: str, outputs: Sequence[str], references: Sequence[str], *, sources: Sequence[str], language: str
 ) -> dict[str, float]:
-    """Scores of outputs, and what these are made of."""
-    scores = SCORES[metric](outputs, references, language)
+    """Scores of outputs, and statistics of what they consist of."""
+    scores = dict(SCORES[metric](outputs, references, language))
     if metric == "rouge":
         novel = {n: novel_ngrams(outputs, sources, language, n) for n in (1, 2, 3)}
         scores |= {f"copied {n}-grams": 1 - share for n, share in novel.items()}
@@ -119,60 +124,15 @@ def _described(
     return scores | {"length ratio": length_ratio(outputs, references, language)}
 
 
-def _best_lead(pairs: Sequence, language: str) -> int:
+def _best_lead(pairs: Sequence[Pair], language: str) -> int:
+    """The length in `LEADS` whose lead baseline has the best ROUGE-L."""
+    references = [pair.target for pair in pairs]
+
     def score(length: int) -> float:
-        return rouge([lead(p.source, length, language) for p in pairs], [p.target for p in pairs], language)["rougeL"]
+        leads = [lead(pair.source, length, language) for pair in pairs]
+        return rouge(leads, references, language)["rougeL"]
 
     return max(LEADS, key=score)
-
-
-def compare(metrics: TextMetrics, others: TextMetrics) -> Mapping[str, object]:
-    """The difference of two models on the same pairs, by paired bootstrap resampling (Koehn 2004).
-
-    Returns:
-        For each score the difference, and the share of resamplings in which it has not this sign.
-    """
-    ours, theirs = metrics.written(), others.written()
-    references = [w.pair.target for w in ours]
-    if [w.pair for w in ours] != [w.pair for w in theirs]:
-        raise ZooError("two models can be compared on the same pairs alone: give them the same data")
-    outputs = [[w.output for w in written] for written in (ours, theirs)]
-    if metrics.metric == "bleu":
-        model, other = ([composed(text) for text in side] for side in outputs)
-        test = PairedTest(
-            [("other", other), ("model", model)],
-            {"bleu": bleu_metric(metrics.language), "chrf": CHRF()},
-            [[composed(text) for text in references]],
-            test_type="bs",
-            n_samples=RESAMPLINGS,
-        )
-        _, found = test()
-        results = [scores for key, scores in found.items() if key != "System"]
-        return {
-            name: {"difference": (model.score - other.score) / 100, "p": model.p_value}
-            for name, (other, model) in zip(("bleu", "chrf"), results, strict=True)
-        }
-    dice = random.Random(0)
-    draws = [dice.choices(range(len(ours)), k=len(ours)) for _ in range(RESAMPLINGS)]
-    if metrics.metric == "keywords":
-        by_draw = [
-            keywords([outputs[0][i] for i in draw], [references[i] for i in draw], metrics.language)["keyword_f1"]
-            - keywords([outputs[1][i] for i in draw], [references[i] for i in draw], metrics.language)["keyword_f1"]
-            for draw in draws
-        ]
-        sides = [keywords(side, references, metrics.language)["keyword_f1"] for side in outputs]
-        return {"keyword_f1": _difference(sides[0] - sides[1], by_draw)}
-    one, two = (rouge_by_text(side, references, metrics.language) for side in outputs)
-    differences = {name: [a - b for a, b in zip(one[name], two[name], strict=True)] for name in one}
-    return {
-        name: _difference(sum(values) / len(values), [sum(values[i] for i in draw) / len(values) for draw in draws])
-        for name, values in differences.items()
-    }
-
-
-def _difference(difference: float, resampled: Sequence[float]) -> dict[str, float]:
-    other_sign = sum(value * difference <= 0 for value in resampled)
-    return {"difference": difference, "p": (other_sign + 1) / (len(resampled) + 1)}
 
 
 PREDICT = """Writes an output for each text of a file, one a line, or of a table (CSV, TSV, JSON Lines, Parquet).
@@ -198,31 +158,34 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         raise ZooError("--n_best gives several outputs a line: add --format jsonl")
     if options.n_best is not None and options.sample:
         raise ZooError("--sample draws one output a line: leave --n_best out")
-    model = load_predictor(options, recipe)
+    model = load_predictor(options, recipe, Seq2Seq)
     model.search = changed_search(model.search, options)
     number = 0
 
-    def outputs(texts: Sequence[str]) -> list[list]:
+    def outputs(texts: Sequence[str]) -> list[list[Output]]:
         nonlocal number
         if not options.sample:
-            return model.predict(texts, n_best=options.n_best or 1)
-        names = ("temperature", "top_k", "top_p")
-        # Each chunk has a seed of its own, or the first lines of all would draw the same.
+            found = model.predict(texts, n_best=options.n_best or 1)
+            return [instance(best, list) for best in found]
+        # Each chunk has a seed of its own, or the first lines of all chunks would draw the same.
         seed = options.seed + 1_000_003 * number
         number += 1
-        return [[o] for o in model.sample(texts, seed=seed, **{name: getattr(options, name) for name in names})]
+        drawn = model.sample(
+            texts, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=seed
+        )
+        return [[output] for output in drawn]
 
     def written(chunk: Sequence[Item]) -> Iterator[str]:
         with computing(options, model):
-            found = outputs([item.content for item in chunk])
+            found = outputs([item.text for item in chunk])
         for item, best in zip(chunk, found, strict=True):
             if format == "text":
                 yield best[0].text + "\n"
                 continue
-            result = {"output": best[0].text}
+            result: dict[str, object] = {"output": best[0].text}
             if options.n_best is not None:
                 result = {"outputs": [output._asdict() for output in best]}
-            row = {"source": item.content, **result} if item.fields is None else item.beside(result)
+            row = {"source": item.text, **result} if item.fields is None else item.beside(result)
             yield json_text(row) + "\n"
 
     answer(options, source, written, "texts")

@@ -1,4 +1,4 @@
-"""JSON that every reader of JSON takes."""
+"""JSON text that every JSON parser reads."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """A value as JSON text: what is no number (NaN, infinity) is `null`, as JSON has no word for it.
+    """A value as JSON text. NaN and infinity become `null`, as JSON has no word for them.
 
-    What has no form in JSON, such as a date of a Parquet file, is written as its text.
+    A value without a form in JSON, such as a date of a Parquet file, becomes its text.
     """
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
 

@@ -1,9 +1,9 @@
-"""Short tables for people."""
+"""Tables of scores for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +13,7 @@ from zoo.metrics.tagging import LabelScore
 
 
 def print_scores(
-    title: str, scores: Mapping[str, float], facts: Mapping[str, object] | None = None, *, file: TextIO
+    title: str, scores: Mapping[str, float], facts: Mapping[str, Any] | None = None, *, file: TextIO
 ) -> None:
     """Prints scores, each in its own format, and what the training cost."""
     table = Table(show_header=False)
@@ -33,12 +33,12 @@ def print_scores(
 
 
 def listed(counts: Mapping[str, int]) -> str:
-    """Counts in a line: `40 texts, 0 empty, 2 truncated`."""
+    """Counts in one line: `40 texts, 0 empty, 2 truncated`."""
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def label_scores(title: str, scores: Sequence[LabelScore]) -> str:
-    """Precision, recall and F1 of each label, a line each."""
+    """A table of the precision, recall and F1 of each label, a line each."""
     head = f"{title:<16}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}\n"
     return head + "".join(
         f"{s.label:<16}{s.precision:>10.4f}{s.recall:>10.4f}{s.f1:>10.4f}{s.support:>10}\n" for s in scores

@@ -1,4 +1,4 @@
-"""What the tagging recipes share: their report, and `predict`."""
+"""What the tagging recipes share: their report and the command `predict`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytorch_lightning as pl
-
 from datamodules.readers.conllu import parse_column
+from datamodules.tagging import TaggingDataModule
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.conllu import conllu_of
 from recipes.prediction.inputs import Item
 from recipes.reports.figures import confusion_matrix, worst_confusions
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import label_scores
-from recipes.runner.recipe import Recipe, Report
+from recipes.runner.recipe import Recipe, Report, instance
 from zoo.errors import ZooError
-from zoo.metrics.tagging import UNSEEN, LabelScore
+from zoo.metrics.tagging import UNSEEN, LabelScore, TaggingMetrics
+from zoo.models.tagger import SequenceTagger
 
-LINES = 50  # of a file whose format nobody tells, that are looked at
+LINES = 50  # first lines of a file of unknown format that are checked for tags
 
 
 @dataclass(frozen=True)
 class TaggingReport(Report):
-    """Scores of each tag and span label, and what was taken for what."""
+    """Scores of each tag and span label, and the confusion matrix of the tags."""
 
     tags: list[LabelScore]
     labels: list[LabelScore]
@@ -35,39 +35,40 @@ class TaggingReport(Report):
     stray_tokens: tuple[int, int]
 
     @classmethod
-    def of(cls, trainer: pl.Trainer, stage: str) -> TaggingReport:
-        """Of the last evaluation of `stage`; under DDP every process must ask."""
-        metrics = trainer.lightning_module.metrics[stage]
+    def of(cls, model: SequenceTagger, data: TaggingDataModule, stage: str) -> TaggingReport:
+        """Reports the last evaluation of `stage`; under DDP it must be called on every process."""
+        metrics = instance(model.metrics[stage], TaggingMetrics)
         return cls(
-            metrics.per_tag(),
-            metrics.per_span_label(),
-            metrics.confusion().tolist(),
-            metrics.tags,
-            metrics.worst_confusions(20),
-            metrics.scheme,
-            metrics.stray_tokens(),
+            tags=metrics.per_tag(),
+            labels=metrics.per_span_label(),
+            confusion=metrics.confusion().tolist(),
+            names=metrics.tags,
+            mistakes=metrics.worst_confusions(20),
+            scheme=metrics.scheme,
+            stray_tokens=metrics.stray_tokens(),
         )
 
     def write(self, folder: Path) -> list[Path]:
         """Writes `scores.txt`, `confusion.png` and `mistakes.png` into `folder`."""
-        text = "".join(
-            label_scores(title, scores) + "\n"
-            for title, scores in (("span label", self.labels), ("tag", self.tags))
-            if scores
-        )
+        text = ""
+        for title, scores in (("span label", self.labels), ("tag", self.tags)):
+            if scores:
+                text += label_scores(title, scores) + "\n"
         if self.scheme is not None:
             predicted, gold = self.stray_tokens
             text += (
-                f"Spans are strict: label and both ends are right, and tags that break the scheme {self.scheme} make "
-                f"none.\n{predicted} tokens predicted and {gold} tokens of gold are left out so. seqeval does the same "
-                "with mode='strict'; its default counts such spans too.\n\n"
+                "Spans are strict: the label and both ends must be right, and tags that break the scheme "
+                f"{self.scheme} make no span.\nThis leaves out {predicted} predicted tokens and {gold} gold tokens. "
+                "seqeval does the same with mode='strict'; its default counts such spans too.\n\n"
             )
         text += "most frequent mistakes: gold, predicted, tokens\n"
         text += "".join(f"{gold:<16}{predicted:<16}{count:>6}\n" for gold, predicted, count in self.mistakes)
         (folder / "scores.txt").write_text(text, encoding="utf-8")
-        kept = [i for i, row in enumerate(self.confusion) if sum(row)]
-        gold = [[*self.names, UNSEEN][i] for i in kept]
-        pictures = [confusion_matrix([self.confusion[i] for i in kept], gold, self.names, folder / "confusion.png")]
+        names = [*self.names, UNSEEN]
+        occurring = [tag for tag, row in enumerate(self.confusion) if sum(row)]
+        counts = [self.confusion[tag] for tag in occurring]
+        gold_names = [names[tag] for tag in occurring]
+        pictures = [confusion_matrix(counts, gold_names, self.names, folder / "confusion.png")]
         if self.mistakes:
             pictures.append(worst_confusions(self.mistakes, folder / "mistakes.png"))
         return pictures
@@ -87,7 +88,7 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     parse_column(options.column)
     source = source_of(options, tokens=True)
     format = options.format or ("jsonl" if source.is_table else "tsv")
-    model = load_predictor(options, recipe)
+    model = load_predictor(options, recipe, SequenceTagger)
     begun = False
     sentences = 0
 
@@ -110,12 +111,13 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
 
 
 def refuse_columns(chunk: Sequence[Item], tags: Container[str]) -> None:
-    """Refuses lines of a column file as texts: each has a word and a tag that the model knows.
+    """Refuses a column file that was read as texts: every line has a word and ends in a tag that the model knows.
 
     Raises:
-        ZooError: they look like that.
+        ZooError: the lines look like that.
     """
-    fields = [item.content.split() for item in list(chunk)[:LINES] if item.content.strip()]
+    lines = [item.content for item in list(chunk)[:LINES] if isinstance(item.content, str)]
+    fields = [line.split() for line in lines if line.strip()]
     if len(fields) >= 2 and all(len(line) > 1 and line[-1] in tags for line in fields):
         raise ZooError(
             f"expected a text a line, got lines that end in tags, such as {' '.join(fields[0])[:60]!r}, as a column "
@@ -129,7 +131,8 @@ def _written(item: Item, words: Sequence[str], tags: Sequence[str], format: str,
         return json_text(item.beside(answer)) + "\n"
     if format == "tsv":
         return "".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)) + "\n"
+    # CoNLL-U has no sentence without a word.
     if item.sentence is None and not words:
-        return ""  # CoNLL-U knows no sentence without a word
+        return ""
     sentence = item.sentence or conllu_of(item.content, words, number)
     return sentence.with_column(column, tags)

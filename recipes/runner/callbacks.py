@@ -1,4 +1,4 @@
-"""What a run remembers of its training, and how it ends when it is told to."""
+"""What a run records of its training, and how it ends on a signal."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import sys
 import time
 from collections.abc import Sequence
 from threading import current_thread, main_thread
+from types import FrameType
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from recipes.runner.run_folder import RunFolder
 from zoo.metrics.display import higher_is_better, score_format
 from zoo.models.base import batch_loss
 
-# Ctrl-C, and what `kill`, a scheduler or a shutdown send before they end a process for good.
+# Ctrl-C, and what `kill`, a scheduler or a shutdown send before they force a process to end.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -33,19 +36,23 @@ class Recorder(Callback):
     """Keeps a row for each validation: epochs so far, dev metrics, and loss, tokens and seconds since the last one.
 
     The rows are part of the checkpoint, so that a resumed run has the whole learning curve. On the first Ctrl-C or
-    SIGTERM the batch at hand is finished and `last.ckpt` written, so that a resume loses and repeats nothing; the
-    process then ends with 130 or 143, as it would have by itself. A second signal ends it at once.
+    SIGTERM the current batch is finished and `last.ckpt` is written, so that a resumed run loses and repeats nothing;
+    the process then exits with 130 or 143, as without this callback. A second signal ends it at once.
 
     Args:
-        folder: the run's, for the rows as a table and for the checkpoint of an interrupted run.
+        folder: the run's folder, for the table of the rows and for the checkpoint of an interrupted run.
+        monitor: the score that is printed after each validation.
     """
 
-    def __init__(self, folder: RunFolder):
+    def __init__(self, folder: RunFolder, monitor: str):
         self.folder = folder
-        self.rows: list[dict] = []
-        self._epochs = 0.0  # so far, this one's share included
+        self.monitor = monitor
+        self.rows: list[dict[str, float]] = []
+        self._epochs = 0.0  # so far, with the finished share of the current one
         self._signal: int | None = None
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}  # the handlers that were there before, by signal
+        self._tokens: Tensor | int
+        self._losses: Tensor | float
         self._reset()
 
     @property
@@ -59,22 +66,27 @@ class Recorder(Callback):
         return sum(row["tokens"] for row in self.rows) / max(self.seconds, 1e-9)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._since = time.perf_counter()  # a run resumed within an epoch sees no start of it
-        # Only now, in the place of Lightning's own, which ends without a checkpoint and with 0. With several processes
-        # only whole epochs are kept: they would not stop at the same batch.
+        # Here, because a run that is resumed within an epoch does not see the epoch's start.
+        self._since = time.perf_counter()
+        # Lightning has set handlers of its own by now, which end without a checkpoint and exit with 0. Several
+        # processes would not stop at the same batch, so that of their runs only whole epochs are kept.
         if current_thread() is main_thread() and trainer.world_size == 1:
             self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore_signals()
-        self._end_if_told()  # told after the last batch, of which there is a checkpoint
+        # The signal came after the last batch: there is a checkpoint.
+        self._end_on_signal()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._restore_signals()
 
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         loss = batch_loss(outputs, trainer)
-        if loss is not None:  # else the batch was skipped
+        # A batch without a loss was skipped.
+        if loss is not None:
             self._tokens += batch.num_tokens
             self._losses += loss
             self._batches += 1
@@ -82,7 +94,7 @@ class Recorder(Callback):
         if self._signal is not None:
             self._seconds += time.perf_counter() - self._since
             trainer.save_checkpoint(self.folder.last)
-            self._end_if_told()
+            self._end_on_signal()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._seconds += time.perf_counter() - self._since
@@ -99,40 +111,46 @@ class Recorder(Callback):
         if trainer.is_global_zero:
             self.write_rows()
             speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
-            monitor = pl_module.monitor
-            score = f"{monitor} {score_format(monitor).number(row[monitor])}"
-            limit = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # -1 for none
+            score = f"{self.monitor} {score_format(self.monitor).number(row[self.monitor])}"
+            # None or -1 is no limit.
+            limit = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
             epochs = f"epoch {row['epochs']:.3g}{limit}"
             print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)
         self._reset()
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         since = {"tokens": int(self._tokens), "losses": float(self._losses), "batches": self._batches}
         return {"rows": self.rows, **since, "seconds": self._seconds, "epochs": self._epochs}
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
-        self._tokens, self._losses = state_dict["tokens"], state_dict["losses"]
-        self._batches, self._seconds = state_dict["batches"], state_dict["seconds"]
+        self._tokens = state_dict["tokens"]
+        self._losses = state_dict["losses"]
+        self._batches = state_dict["batches"]
+        self._seconds = state_dict["seconds"]
         self._epochs = state_dict["epochs"]
 
     def _reset(self) -> None:
-        self._tokens, self._losses, self._batches = 0, 0.0, 0
-        self._seconds, self._since = 0.0, time.perf_counter()
+        """Starts to count anew, after a validation."""
+        self._tokens = 0
+        self._losses = 0.0
+        self._batches = 0
+        self._seconds = 0.0
+        self._since = time.perf_counter()
 
     def write_rows(self) -> None:
-        """Writes the learning curve as a table, a line for each validation."""
+        """Writes the learning curve as CSV, a line for each validation."""
         with self.folder.curve.open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             table.writeheader()
             table.writerows(self.rows)
 
-    def _on_signal(self, number: int, frame) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signal = number
         self._restore_signals()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def _end_if_told(self) -> None:
+    def _end_on_signal(self) -> None:
         if self._signal is not None:
             raise SystemExit(128 + self._signal)
 

@@ -1,10 +1,10 @@
 """One command line for all recipes.
 
 python -m recipes.RECIPE [--data.* --model.* --trainer.* ...]   fit, test the best checkpoint, report
-python -m recipes.RECIPE fit [...]                             fit alone: the test split is not read
+python -m recipes.RECIPE fit [...]                             fit only: the test split is not read
 python -m recipes.RECIPE validate --model MODEL [--data.*]      score a trained model on dev
-python -m recipes.RECIPE test --model MODEL [--data.*]          the same on test
-python -m recipes.RECIPE predict [FILE] --model MODEL           apply it to text
+python -m recipes.RECIPE test --model MODEL [--data.*]          score a trained model on test
+python -m recipes.RECIPE predict [FILE] --model MODEL           apply a trained model to text
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ COMMANDS = ("fit", "validate", "test", "predict")
 
 
 def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
-    """Runs a recipe's command line; an error that a user can mend is a message, not a traceback."""
+    """Runs a recipe's command line; an error that a user can fix is printed as a message, without a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that its encoding lacks is no reason to end
+        # A name that the stream's encoding lacks, such as a Chinese one, must not end a training.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     args = list(sys.argv[1:] if argv is None else argv)
     command = args.pop(0) if args and args[0] in COMMANDS else None
-    for talkative in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     silence_advertisements()
     for noise in ("does not have many workers", "exists and is not empty", "outside the 'fit' stage"):
         warnings.filterwarnings("ignore", message=f".*{noise}")
@@ -55,16 +56,20 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except SIGTERMException:  # which Lightning ends with 0
+    except SIGTERMException:
+        # Lightning alone would exit with 0.
         raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit as end:
-        if isinstance(end.__context__, KeyboardInterrupt):  # which Lightning ends with 1, as any error
+        # Lightning exits with 1 on Ctrl-C, as on any error.
+        if isinstance(end.__context__, KeyboardInterrupt):
             raise SystemExit(130) from None
         raise
-    except OSError as error:  # a reader that has gone, a full disk
-        gone = isinstance(error, BrokenPipeError)
-        if not gone:
+    except OSError as error:
+        # A full disk is an error; a reader that has closed the pipe, such as `head`, is none.
+        closed_pipe = isinstance(error, BrokenPipeError)
+        if not closed_pipe:
             print(f"error: {error}", file=sys.stderr)
-        if sys.stdout is not None:  # or Python would try to write the rest at its end
+        # What is left in the buffer goes nowhere, or Python would try to write it once more when it exits.
+        if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0 if gone else 2) from None
+        raise SystemExit(0 if closed_pipe else 2) from None

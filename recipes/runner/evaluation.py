@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytorch_lightning as pl
+from jsonargparse import Namespace
 
 from datamodules.base import SPLITS
 from recipes.reports.json_text import json_text
@@ -18,12 +19,17 @@ from recipes.runner.recipe import Recipe
 from zoo.errors import ZooError
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.base import ZooModule
+from zoo.models.generator import TextGenerator
 
-UNKNOWN_CORPUS = ""
+UNKNOWN_CORPUS = ""  # no flag, run or card names the corpus
 
 
 def load_model(reference: str, recipe: Recipe) -> ZooModule:
-    """What `from_pretrained` loads, if a recipe can use it.
+    """Loads a model that a recipe can use.
+
+    Args:
+        reference: what `zoo.from_pretrained` takes.
+        recipe: whose model it must be.
 
     Raises:
         ZooError: there is none, it is damaged, or it is of another task.
@@ -35,32 +41,18 @@ def load_model(reference: str, recipe: Recipe) -> ZooModule:
 
 
 def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
-    """`validate` or `test`: a table for people on standard error, JSON on standard output."""
-    for name in sorted(recipe.data.fitting):
-        if _value_of(f"--data.{name}", args) is not None:
-            raise ZooError(
-                f"--data.{name} belongs to training, and the model keeps what it was trained with: leave it out"
-            )
-    parser = Parser(prog=f"python -m recipes.{recipe.name} {command}", allow_abbrev=False)
-    parser.add_argument("--model", type=str, required=True, help="a name, model folder, run folder or checkpoint")
-    parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.fitting), instantiate=False)
-    parser.add_class_arguments(pl.Trainer, "trainer")
-    parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1})
-    quiet = ("logger", "enable_progress_bar", "enable_model_summary")
-    parser.set_defaults({f"trainer.{name}": False for name in quiet})
-    # A recipe trains on a sample by default; a model of somebody's own is never scored on that unasked.
-    settings = {**recipe.defaults, "data.dataset": UNKNOWN_CORPUS, **_settings_of_model(args)}
-    parser.set_defaults({name: value for name, value in settings.items() if parser.knows(name)})
-    if recipe.search:
-        add_search_flags(parser, recipe.search)
-    if recipe.compare:
-        parser.add_argument("--compare", type=str | None, default=None, help="another model, to tell the difference")
-    options = parser.parse_args(list(args))
-    stage, split = ("test", "test") if command == "test" else ("val", "dev")
+    """Runs `validate` or `test`: prints a table to standard error and JSON to standard output."""
+    stage = "test" if command == "test" else "val"
+    split = "test" if command == "test" else "dev"
+    parser = _evaluation_parser(recipe, command)
+    # The model comes first: its training tells the data and the precision unless the flags do.
+    parser.set_defaults(_known_flags(parser, _settings_of_model(parser.parse_args(args))))
+    options = parser.parse_args(args)
     if options.data.dataset == UNKNOWN_CORPUS and not any(options.data[name] for name in SPLITS):
-        load_model(options.model, recipe)  # where there is no such model, that is what to say
+        # If there is no such model, that is the message.
+        load_model(options.model, recipe)
         raise ZooError(
-            f"nothing says which corpus {options.model} is for: it is in no run folder, and no card says it. "
+            f"the corpus of {options.model} is unknown: it is in no run folder, and no card names one. "
             f"Name the corpus with --data.dataset NAME, or a file with --data.{split} FILE"
         )
     config = parser.instantiate_classes(options)
@@ -69,7 +61,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
 
     def score(reference: str) -> tuple[ZooModule, dict[str, float]]:
         model = load_model(reference, recipe)
-        if recipe.search:
+        if isinstance(model, TextGenerator):
             model.search = changed_search(model.search, config)
         data = recipe.data(**options.data, codec=model.codec)
         scores = run(model, data, verbose=False)[0]
@@ -78,25 +70,42 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
         return model, scores
 
     model, scores = score(config.model)
+    printed: dict[str, object] = dict(scores)
     if recipe.compare and config.compare:
         other, _ = score(config.compare)
-        scores["difference"] = recipe.compare(model.metrics[stage], other.metrics[stage])
+        printed["difference"] = recipe.compare(model.metrics[stage], other.metrics[stage])
     if trainer.is_global_zero:
-        print(json_text(scores))
+        print(json_text(printed))
 
 
-def _settings_of_model(args: Sequence[str]) -> dict[str, object]:
-    """A model is scored on the data and in the precision of its training, unless the flags say otherwise."""
-    reference = _value_of("--model", args)
-    if not reference:
-        return {}
-    files = {split: _value_of(f"--data.{split}", args) for split in SPLITS}
-    given = {split: file for split, file in files.items() if file is not None}
-    return origin_of(reference).settings(_value_of("--data.dataset", args), given)
+def _evaluation_parser(recipe: Recipe, command: str) -> Parser:
+    """The flags of `validate` and `test`: those of the data that fit no codec, those of the Trainer, and the search."""
+    parser = Parser(prog=f"python -m recipes.{recipe.name} {command}", allow_abbrev=False)
+    belongs = "belongs to training, and the model keeps what it was trained with: leave it out"
+    parser.refused = {f"--data.{name}": belongs for name in recipe.data.fitting}
+    where = "A bundled model's name, a model or run folder, or a checkpoint."
+    parser.add_argument("--model", type=str, required=True, help=where)
+    parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.fitting), instantiate=False)
+    parser.add_class_arguments(pl.Trainer, "trainer")
+    if recipe.search:
+        add_search_flags(parser, recipe.search)
+    if recipe.compare:
+        parser.add_argument("--compare", type=str | None, help="Another model, to compare the first one with.")
+    parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1})
+    quiet = ("logger", "enable_progress_bar", "enable_model_summary")
+    parser.set_defaults({f"trainer.{name}": False for name in quiet})
+    # A recipe trains on a sample by default; a model of a user's own is not scored on that unless asked to.
+    parser.set_defaults(_known_flags(parser, {**recipe.defaults, "data.dataset": UNKNOWN_CORPUS}))
+    return parser
 
 
-def _value_of(flag: str, args: Sequence[str]) -> str | None:
-    """What the arguments give a flag, the last time."""
-    together = [arg.partition("=")[2] for arg in args if arg.startswith(f"{flag}=")]
-    apart = [value for name, value in zip(args, args[1:], strict=False) if name == flag]
-    return next(iter(apart[-1:] + together[-1:]), None)
+def _known_flags(parser: Parser, settings: Mapping[str, object]) -> dict[str, object]:
+    """The settings that are flags of a parser."""
+    return {name: value for name, value in settings.items() if parser.knows(name)}
+
+
+def _settings_of_model(options: Namespace) -> dict[str, object]:
+    """The data and the precision of a model's training, as far as the flags name no other data."""
+    dataset = None if options.data.dataset == UNKNOWN_CORPUS else options.data.dataset
+    files = {split: options.data[split] for split in SPLITS if options.data[split] is not None}
+    return origin_of(options.model).settings(dataset, files)

@@ -1,19 +1,20 @@
-"""Flags: every argument of the model, the data and the trainer, generated from their constructors."""
+"""The flags of a training: every argument of the model, the data and the Trainer, generated from their constructors."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytorch_lightning as pl
 import torch
+from jsonargparse import Namespace
 from lightning_fabric.plugins import TorchCheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from torch import Tensor
 
 from recipes.runner.callbacks import Recorder
@@ -26,23 +27,28 @@ from recipes.runner.trainer import check_shares, check_trainer, fitting
 from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
 from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
+from zoo.models.options import SearchOptions
 
 
 class TrainingCLI(LightningCLI):
-    """Every argument of the model, the data and the trainer is a flag; `--config` and `--print_config` too.
+    """The flags of a training: each argument of the model, the data and the Trainer, and `--config`.
 
     Args:
         recipe: whose command line it is.
         args: its arguments.
-        test: whether the run is to be scored on test; where the data has no such split, `test` is False then.
+        test: whether the run is to be scored on test. The attribute `test` becomes False if the data has no test split.
     """
 
+    parser: Parser
+
     def __init__(self, recipe: Recipe, args: Sequence[str], *, test: bool):
-        self.recipe, self.test = recipe, test
+        self.recipe = recipe
+        self.test = test
+        self.args = list(args)
         super().__init__(
             recipe.model,
             recipe.data,
-            args=list(args),
+            args=self.args,
             run=False,
             parser_class=Parser,
             parser_kwargs={"prog": f"python -m recipes.{recipe.name}", "allow_abbrev": False},
@@ -62,27 +68,31 @@ class TrainingCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--out", type=str | None, default=None, help="run folder (default: runs/RECIPE/TIME)")
-        switch = {"type": bool, "nargs": "?", "const": True, "default": False}
-        parser.add_argument("--resume", **switch, help="go on with the run in --out")
-        parser.add_argument("--overwrite", **switch, help="delete the files of a run in --out first")
-        parser.add_argument("--ema", type=float, default=0.997, help="decay of the weight average, 0 for none")
-        parser.add_argument("--trust", type=str | None, default=None, help="classes that a config file may name, a,b")
-        where = "online, offline or disabled (default: $WANDB_MODE, else online where W&B finds a key, else disabled)"
+        parser.add_argument("--out", type=str | None, default=None, help="The run folder; by default runs/RECIPE/TIME.")
+        switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
+        parser.add_argument("--resume", **switch, help="Continue the run in --out.")
+        parser.add_argument("--overwrite", **switch, help="Delete the files of an older run in --out first.")
+        parser.add_argument(
+            "--ema", type=float, default=0.997, help="Decay of the average of the weights; 0 for no average."
+        )
+        parser.add_argument(
+            "--trust", type=str | None, default=None, help="Classes that a config file may name: a.B,c.D."
+        )
+        where = "online, offline or disabled; by default $WANDB_MODE, else online if W&B finds a key, else disabled."
         parser.add_argument("--wandb", type=str | None, default=None, help=where)
-        parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="the project's name in W&B")
+        parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="The project's name in W&B.")
         for name in self.recipe.links:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
         parser.set_defaults(dict(self.recipe.defaults))
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
-        self.config = parser.parse_args(args)
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        self.config = parser.parse_args(self.args)
         if self.config.resume and not self.config.config:
             own = run_folder(self.config.out, self.recipe.name).config
-            if own.is_file():  # else there is nothing to resume, as the folder will say
-                self.config = parser.parse_args(["--config", str(own), *args])
-        self._given = args
+            # Without the file there is nothing to resume, as the check of the folder will say.
+            if own.is_file():
+                self.config = parser.parse_args(["--config", str(own), *self.args])
 
     def _follow_the_size_of_the_corpus(self) -> None:
         """Gives a small corpus the defaults that are for such; its training split is read for this."""
@@ -90,12 +100,12 @@ class TrainingCLI(LightningCLI):
             return
         if self.recipe.data(**self.config.data).training_examples < SMALL_CORPUS:
             self.parser.set_defaults(dict(self.recipe.small_corpus))
-            self.config = self.parser.parse_args(self._given)
+            self.config = self.parser.parse_args(self.args)
             self.config.out = str(self.folder.path)
 
     @property
     def resume_command(self) -> str:
-        """How to go on with this run: its settings are in its folder, what it was allowed must be allowed again."""
+        """The command that resumes this run. Its settings are in its folder; its permissions must be given again."""
         allowed = ["--trust", ",".join(sorted(self.parser.trusted))] if self.parser.trusted else []
         if is_online(self.config.wandb):
             allowed += ["--wandb", "online"]
@@ -103,14 +113,15 @@ class TrainingCLI(LightningCLI):
         return f"{self.recipe.command} {shlex.join(flags)}"
 
     def save_config(self) -> None:
-        """Writes the run's settings where a resume, or a repetition, will find them."""
+        """Writes the run's settings into its folder, to resume or to repeat it."""
         settings = without_permissions(self.config)
         self.parser.save(settings, self.folder.config, overwrite=True, skip_validation=True)
 
     def before_instantiate_classes(self) -> None:
         self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
         self.config.out = str(self.folder.path)
-        self.main_process = pl.utilities.rank_zero_only.rank == 0
+        # Lightning sets the attribute on a function.
+        self.main_process = pl.utilities.rank_zero_only.rank == 0  # type: ignore[attr-defined]
         check_trainer(self.config.trainer, test=self.test)
         if not 0 <= self.config.ema < 1:
             raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
@@ -122,20 +133,24 @@ class TrainingCLI(LightningCLI):
         with fitting("a flag of --trainer needs what is not here", (ImportError, MisconfigurationException)):
             try:
                 super().instantiate_classes()
-            except ValueError as error:  # how the parser says that a class cannot be made
+            # jsonargparse raises it for a class that cannot be made.
+            except ValueError as error:
                 if "class_path" not in str(error):
                     raise
                 raise MisconfigurationException(str(error)) from error
 
-    def instantiate_trainer(self) -> pl.Trainer:
+    # LightningCLI calls it without arguments.
+    def instantiate_trainer(self) -> pl.Trainer:  # type: ignore[override]
         self.test = self.test and "test" in self.datamodule.splits
-        for stage in ("fit", "test") if self.test else ("fit",):  # every split that will be needed is read at once
+        # Every split is read now, so that a mistake in test does not come after the training.
+        for stage in ("fit", "test") if self.test else ("fit",):
             self.datamodule.setup(stage)
         self.datamodule.check_model(self.model)
-        if self.config.resume:  # before anything of the run is replaced
+        # Before anything of the run is replaced.
+        if self.config.resume:
             check_resumable(self.folder.last, self.recipe, self.model, self.config.trainer.max_epochs)
         mode = wandb_mode(self.config.wandb) if self.main_process else "disabled"
-        self.recorder = Recorder(self.folder)
+        self.recorder = Recorder(self.folder, self.model.monitor)
         best = ModelCheckpoint(
             self.folder.checkpoints,
             filename="best",
@@ -143,10 +158,11 @@ class TrainingCLI(LightningCLI):
             mode="max" if higher_is_better(self.model.monitor) else "min",
             enable_version_counter=False,
         )
-        # After every epoch: with `save_last` above it would be after those alone that were the best.
+        # `save_last` above would save only epochs that were the best so far; this saves every epoch.
         last = ModelCheckpoint(self.folder.checkpoints, filename="last", enable_version_counter=False)
         callbacks = [self.recorder, best, last]
-        if self.config.ema:  # before the recorder, which may save a checkpoint at the end of a batch
+        # Before the recorder, which may save a checkpoint at the end of a batch.
+        if self.config.ema:
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()
         if interactive:
@@ -161,9 +177,10 @@ class TrainingCLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         self.logger = None
-        if self.main_process:  # only now: a mistake in the data, the model or the trainer leaves no folder behind
+        # Only now, so that a mistake in the data, the model or the Trainer leaves no folder behind.
+        if self.main_process:
             self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
-            # Settings only: what the data gives to the model is its vocabulary.
+            # The settings without the codec, which contains the vocabulary.
             settings = self.config.clone(with_meta=False).as_dict()
             self.logger = wandb_logger(mode, self.folder.path, self.config.wandb_project, settings)
             if self.logger is not None:
@@ -171,28 +188,28 @@ class TrainingCLI(LightningCLI):
         return trainer
 
 
-def add_search_flags(parser, search: type) -> None:
-    """A flag for each field of a model's search; None leaves it as the model was trained with."""
+def add_search_flags(parser: Parser, search: type[Any]) -> None:
+    """Adds a flag for each field of a model's search; a flag that is not given leaves the model's own value."""
     for name, kind in get_type_hints(search).items():
-        # Of a number or None, the number: None is what a flag that is not given leaves.
+        # Of the type `int | None` only int: None stands for a flag that is not given.
         kind = next(iter(get_args(kind)), kind)
         parser.add_argument(f"--{name}", type=kind, default=None, help=f"see {search.__module__}.{search.__name__}")
 
 
-def changed_search(search, options):
-    """A model's search with the fields that flags have given."""
+def changed_search(search: SearchOptions, options: Namespace) -> SearchOptions:
+    """A model's search with the values that the flags give."""
     given = {field.name: getattr(options, field.name) for field in fields(search)}
     return replace(search, **{name: value for name, value in given.items() if value is not None})
 
 
-def moving_average(decay: float):
-    """Exponential moving average whose memory grows with the training, so that short ones have one too.
+def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """An exponential moving average whose decay grows with the training, so that it suits short trainings too.
 
     After n updates the decay is min(decay, (1 + n) / (10 + n)), as in Tan & Le (2019).
     """
 
     def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
-        # The average has a precision of its own: in bf16 a small step towards the current weights would be lost.
+        # In the average's own precision: in bf16 a small step towards the current weights would be lost.
         weight = torch.clamp((1 + updates) / (10 + updates), max=decay).to(averaged.dtype)
         return torch.lerp(current.to(averaged.dtype), averaged, weight)
 
@@ -200,8 +217,14 @@ def moving_average(decay: float):
 
 
 def default_precision() -> str:
-    """bf16-mixed where the hardware has bf16 instructions, else 32-true."""
+    """bf16-mixed if the hardware has bf16 instructions, else 32-true."""
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities = cpu_capabilities()
     return "bf16-mixed" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "32-true"
+
+
+def cpu_capabilities() -> dict[str, Any]:
+    """The processor's name and instruction sets as torch tells them; empty in versions of torch that do not."""
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return found

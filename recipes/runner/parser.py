@@ -1,10 +1,11 @@
-"""The parser of flags and config files: what a file may say, and what a wrong flag may have meant."""
+"""The parser of all flags and config files: what a file may contain, and errors that name the flags nearby."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
@@ -15,36 +16,49 @@ from recipes.runner.permissions import refuse_permissions
 from recipes.runner.trust import distrusted, trust_only
 from zoo.errors import ZooError
 
-LONGEST = 500  # characters of a message: the parser names all that a value may be
-TRIED = ("Does not validate", "Subtypes", "Errors:", "Given value type", "Expected a path")  # no help to anybody
+LONGEST = 500  # characters of a message: jsonargparse lists every type that a value may have
+# Lines of its messages that say only how it has tried to read a value.
+NOISE = ("Does not validate", "Subtypes", "Errors:", "Given value type", "Expected a path")
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose config files allow nothing and bring no code, and whose errors are short."""
+    """A parser whose config files grant no permissions and run no code of others, and whose errors are short.
+
+    Attributes:
+        trusted: the classes that the last command line has named.
+        refused: why a flag of another command is none of this one's, by flag.
+    """
+
+    trusted: set[str] = set()
+    refused: Mapping[str, str] = {}
 
     def knows(self, name: str) -> bool:
         """Whether there is a flag of this name."""
         return f"--{name}" in self._option_string_actions
 
-    def add_class_arguments(self, theclass: type, *args, skip: Iterable[str] = (), **options) -> list[str]:
-        """As the parser above, but no flag gives a datamodule a codec: that of a model is given in code."""
+    def add_class_arguments(self, theclass: type, *args: Any, skip: Iterable[str] = (), **options: Any) -> list[str]:
+        """Adds a flag for each argument of a class, except the codec of a datamodule, which only code can give."""
         if issubclass(theclass, pl.LightningDataModule):
             skip = {*skip, "codec"}
-        return super().add_class_arguments(theclass, *args, skip=set(skip), **options)
+        names: list[str] = super().add_class_arguments(theclass, *args, skip=set(skip), **options)
+        return names
 
-    def parse_args(self, args: Sequence[str], *options, **more) -> Namespace:
-        """As the parser above, with the classes trusted that these arguments name; they stay in `trusted`."""
-        self.trusted = trust_only(args)
-        return super().parse_args(args, *options, **more)
+    def parse_args(self, args: Sequence[str] | None = None, *options: Any, **more: Any) -> Namespace:  # type: ignore[override]
+        """Parses the command line; config files may name the classes that it names, and no others of other people."""
+        arguments = sys.argv[1:] if args is None else args
+        self.trusted = trust_only(arguments)
+        settings: Namespace = super().parse_args(arguments, *options, **more)
+        return settings
 
-    def parse_string(self, content: str, path: str = "", *options, **more) -> Namespace:
-        """The settings of a config file or of one given as text, which must hold no permission."""
-        settings = super().parse_string(content, path, *options, **more)
+    def parse_string(self, content: str, path: str = "", *options: Any, **more: Any) -> Namespace:
+        """Parses the content of a config file, which must contain no permission."""
+        settings: Namespace = super().parse_string(content, path, *options, **more)
         refuse_permissions(settings, path)
         return settings
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # a part of the parser, which tries whether a value fits
+        # A part of the parser, which only tries whether a value fits.
+        if not self.exit_on_error:
             super().error(message, ex)
         raise ZooError(self._explained(message)) from ex
 
@@ -56,8 +70,11 @@ class Parser(LightningArgumentParser):
             source, target = (f"--{name}" for name in linked.groups())
             if source not in flags:
                 return f"{target} comes from the training split: leave it out"
-            return f"{target} is what the data says: set {source} or leave it out"
+            return f"{target} is set by the data: set {source} or leave it out"
         wrong = [word for word in re.findall(r"--\w[\w.]*", message) if word not in flags]
+        for word in wrong:
+            if word in self.refused:
+                return f"{word} {self.refused[word]}"
         message = one_line(message)
         for word in wrong:
             close = difflib.get_close_matches(word, flags, n=3)
@@ -72,19 +89,24 @@ def one_of(values: Iterable[str]) -> Any:  # a type that no checker can know, as
 
 
 def one_line(message: str) -> str:
-    """What was expected and what came, of the ten lines in which the parser says which types it has tried."""
-    key = re.match(r'Parser key "(.+?)": *', message)
-    flag, rest = (f"--{key[1]}: ", message[key.end() :]) if key else ("", message)
-    given, reasons, problem = "", [], ""
-    for line in rest.splitlines():
+    """Shortens a message of jsonargparse, which lists each type that it has tried, to what was expected and given."""
+    flag = ""
+    if key := re.match(r'Parser key "(.+?)": *', message):
+        flag = f"--{key[1]}: "
+        message = message[key.end() :]
+    given = ""
+    problem = ""
+    reasons = []
+    for line in message.splitlines():
         line = re.sub(r"<class '([\w.]+)'>", r"\1", line.strip(" -")).replace("typing.Literal", "one of ")
         if line.startswith("Given value: "):
             given = f", got {line.removeprefix('Given value: ')}"
         elif line.startswith("Problem with given class_path"):
             problem = line
-        elif problem:  # what it is stands in the next line
+        # The line after the problem says what it is.
+        elif problem:
             return _cut(f"{flag}{problem} {line}")
-        elif line and not line.startswith(TRIED) and "NoneType" not in line:
+        elif line and not line.startswith(NOISE) and "NoneType" not in line:
             reasons.append(line.replace("Expected a ", "expected "))
     return _cut(f"{flag}{', or '.join(reasons)}{given}")
 

@@ -1,4 +1,4 @@
-"""The folder of a run: what it holds, and when it may be written to."""
+"""The folder of a run: its files, and when they may be written."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from datetime import datetime
 from pathlib import Path
 
 from zoo.errors import ZooError
-from zoo.hub.pretrained import IN_RUN as MODEL
+from zoo.hub.pretrained import IN_RUN
 
-CONFIG, METRICS, CHECKPOINTS = "config.yaml", "metrics.json", "checkpoints"
-# All that a run of any recipe may write over, and so all that --overwrite may delete.
+CONFIG = "config.yaml"
+METRICS = "metrics.json"
+CHECKPOINTS = "checkpoints"
+MODEL = IN_RUN
+# All files that a run of any recipe may write, and so all that --overwrite may delete.
 FILES = (
     CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",
     "learning-curve.csv", "learning-curve.png",
     "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
     "attention-1.png", "attention-2.png", "attention-3.png",
     f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt",
-    f"{CHECKPOINTS}/best.ckpt.part", f"{CHECKPOINTS}/last.ckpt.part",  # of a run that was killed while it wrote one
+    f"{CHECKPOINTS}/best.ckpt.part", f"{CHECKPOINTS}/last.ckpt.part",  # left by a run that was killed while writing
     f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     "wandb/run-id",
 )  # fmt: skip
@@ -60,18 +63,22 @@ class RunFolder:
         return self.path / MODEL
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
-        """Refuses a folder that a run may not have, before anything that takes time.
+        """Refuses a folder that the run must not use, before anything that takes time.
+
+        Args:
+            resume: whether the run in the folder is to be continued.
+            overwrite: whether its files are to be deleted.
 
         Raises:
-            ZooError: a file is where a folder must be, it has files that the run would replace and neither `resume` nor
-                `overwrite` was asked for, or there is nothing to resume.
+            ZooError: a file is in the place of a folder; the folder has files that the run would replace, without
+                `resume` or `overwrite`; or there is nothing to resume.
         """
         for folder in (self.checkpoints, self.model):
             nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
             if not nearest.is_dir():
                 raise ZooError(f"expected a folder for --out {self.path}, got a file at {nearest}: choose another")
         if resume and overwrite:
-            raise ZooError("--resume goes on with a run and --overwrite deletes it: give one of them")
+            raise ZooError("--resume continues a run and --overwrite deletes it: give one of them")
         if resume and not self.last.is_file():
             raise ZooError(
                 f"nothing to resume: there is no {self.last}. Give the folder of a run with --out, or leave --resume "
@@ -79,14 +86,16 @@ class RunFolder:
             )
         found = self._found()
         if found and not resume and not overwrite:
-            what, way = "has files that a run would replace", "keep them elsewhere, add --overwrite to delete them"
+            what = "has files that a run would replace"
+            way = "move them, add --overwrite to delete them"
             if self.last.is_file():
-                what, way = "holds another run", "add --resume to go on with it, --overwrite to delete its files"
+                what = "holds another run"
+                way = "add --resume to continue it, --overwrite to delete its files"
             names = ", ".join(found)
             raise ZooError(f"{self.path} {what} ({names}): {way}, or choose another folder with --out")
 
     def open(self, *, resume: bool, overwrite: bool) -> None:
-        """Makes the folder ready for a run: without the files of an older one, unless it goes on; raises as `check`."""
+        """Creates the folder, or deletes the files of an older run unless it is resumed; raises as `check`."""
         self.check(resume=resume, overwrite=overwrite)
         try:
             self._make(resume=resume)
@@ -98,7 +107,8 @@ class RunFolder:
             for path in (self.path / name for name in self._found()):
                 path.unlink()
                 if path.parent != self.path:
-                    with suppress(OSError):  # others' files are in it, and stay
+                    # A folder with other files in it stays.
+                    with suppress(OSError):
                         path.parent.rmdir()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
 
@@ -110,6 +120,6 @@ def run_folder(out: str | None, recipe: str) -> RunFolder:
     """The folder `out`, or a new one named after the recipe and the time, the same for all processes of a run."""
     if out is None:
         stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        # Lightning starts the other processes with this environment.
+        # Lightning starts the run's other processes with this environment.
         out = os.environ.setdefault("LSTM_ZOO_RUN", str(Path("runs") / recipe / stamp))
     return RunFolder(Path(out))

@@ -1,4 +1,4 @@
-"""Trains a model, tests the best checkpoint, and writes down what came out."""
+"""Trains a model, scores the best checkpoint, and writes the run's files."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import WeightAveraging
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback, WeightAveraging
 
 from recipes.reports.figures import learning_curve
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
 from recipes.runner.callbacks import best_row
-from recipes.runner.flags import TrainingCLI
+from recipes.runner.flags import TrainingCLI, cpu_capabilities
 from recipes.runner.recipe import Recipe
 from recipes.runner.run_folder import RunFolder
 from recipes.runner.trainer import fitting
@@ -28,7 +28,7 @@ from zoo.errors import ZooError
 
 
 def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
-    """Fits, then reports on test, or on dev where `test` is False or there is no test split."""
+    """Fits a model, then scores it on test, or on dev if `test` is False or the data has no test split."""
     try:
         _train(recipe, args, test=test)
     finally:
@@ -42,11 +42,12 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         cli.save_config()
         print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
         if test and not cli.test:
-            print("there is no test split (--data.test FILE): dev alone will be reported", file=sys.stderr)
+            print("there is no test split (--data.test FILE): only dev will be reported", file=sys.stderr)
     try:
         _fit(cli)
         _report(cli, args, started)
-    except (SystemExit, OSError):  # it was told to end, or the disk is full
+    # A signal, or a full disk.
+    except (SystemExit, OSError):
         if cli.main_process:
             print_resume(cli.folder, cli.resume_command)
         raise
@@ -59,15 +60,21 @@ def _fit(cli: TrainingCLI) -> None:
 
 
 def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
-    """Scores the best checkpoint, and writes down all there is to know."""
-    recipe, folder, trainer, model = cli.recipe, cli.folder, cli.trainer, cli.model
+    """Scores the best checkpoint and writes the run's files."""
+    recipe = cli.recipe
+    folder = cli.folder
+    trainer = cli.trainer
+    model = cli.model
     if not folder.best.is_file():
         raise ZooError(
-            f"the training ended before the model was scored on dev, so there is no {folder.best}: give it more with "
+            f"the training ended before the model was scored on dev, so there is no {folder.best}: train longer with "
             "--trainer.max_steps or --trainer.max_time, or score more often with --trainer.val_check_interval"
         )
-    # Weight averaging would put its own last weights in the place of the best ones.
-    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, WeightAveraging)]
+    # Weight averaging would replace the best weights by its last ones.
+    # Lightning declares this attribute nowhere.
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    others = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
+    trainer.callbacks = others  # type: ignore[attr-defined]
     checkpoint = torch.load(folder.best, map_location="cpu", weights_only=True)
     model.load_state_dict(checkpoint["state_dict"])
     if cli.main_process:
@@ -75,7 +82,7 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     stage = "test" if cli.test else "val"
     evaluate = trainer.test if cli.test else trainer.validate
     scores = evaluate(model, cli.datamodule, verbose=False)[0]
-    report = recipe.report(trainer, stage)
+    report = recipe.report(model, cli.datamodule, stage)
     if not cli.main_process:
         return
     rows = cli.recorder.rows
@@ -111,9 +118,9 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
 
 
 def print_resume(folder: RunFolder, command: str) -> None:
-    """Tells people how to go on with an interrupted run."""
+    """Prints how an interrupted run is resumed."""
     if folder.last.is_file():
-        print(f"\ninterrupted. Go on from {folder.last} with:\n{command}", file=sys.stderr)
+        print(f"\ninterrupted. Resume from {folder.last} with:\n{command}", file=sys.stderr)
     else:
         print("\ninterrupted before there was a checkpoint", file=sys.stderr)
 
@@ -123,30 +130,31 @@ def _parameters(model: torch.nn.Module) -> int:
 
 
 def peak_memory_mb() -> int | None:
-    """The most memory this process ever held, in MB: of the GPU where one is used, else of the process."""
+    """The peak memory in MB, of the GPU if there is one, else of the process; None if the system does not tell."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 1e6)
     try:
         import resource
-    except ImportError:  # Windows
+    # Windows has no such module.
+    except ImportError:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
 def hardware() -> str:
-    """The processor or GPU, and the number of threads."""
+    """The name of the GPU, or that of the processor and the number of threads."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    name = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name") or platform.processor() or platform.machine()
+    name = cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine()
     return f"{name}, {torch.get_num_threads()} threads"
 
 
 def versions() -> dict[str, str]:
-    """What the result may depend on."""
-    found = {"python": platform.python_version(), "torch": torch.__version__, "pytorch-lightning": pl.__version__}
-    try:
-        found["lstm-zoo"] = version("lstm-zoo")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        pass
+    """The versions of what the scores may depend on."""
+    found = {"python": platform.python_version(), "torch": torch.__version__}
+    for package in ("pytorch-lightning", "lstm-zoo"):
+        # A checkout may be used without being installed.
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
     return found

@@ -1,12 +1,14 @@
-"""Weights & Biases: on where it was asked for or set up, and never the reason why a training stops."""
+"""Weights & Biases: used where it was asked for or set up; its failures never stop a training."""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 import wandb
@@ -14,8 +16,9 @@ from pytorch_lightning.loggers import WandbLogger
 
 from zoo.errors import ZooError
 
-# What we do in each mode that W&B knows: "run" and "dryrun" are old names, "shared" is for several writers to one run.
-MODES = {
+Mode = Literal["online", "offline", "disabled", "unasked"]
+# The mode for each word that W&B knows: "run" and "dryrun" are old names, "shared" is for several writers to one run.
+MODES: dict[str, Mode] = {
     "online": "online",
     "offline": "offline",
     "disabled": "disabled",
@@ -23,16 +26,17 @@ MODES = {
     "dryrun": "offline",
     "shared": "online",
 }
-UNASKED = "unasked"  # there is a key, and the mode is what `wandb offline` or `wandb disabled` have left, else online
+# Nobody names a mode, and there is a key: W&B decides, by what `wandb offline` or `wandb disabled` have left.
+UNASKED: Literal["unasked"] = "unasked"
 
 
 def is_online(asked: str | None) -> bool:
-    """Whether a mode asks to publish."""
-    return MODES.get(asked) == "online"
+    """Whether a mode, as a user writes it, asks to publish the run."""
+    return asked is not None and MODES.get(asked) == "online"
 
 
-def wandb_mode(asked: str | None) -> str:
-    """The mode asked for, else `$WANDB_MODE`, else `UNASKED` where there is a key, else disabled.
+def wandb_mode(asked: str | None) -> Mode:
+    """The mode of a run: `asked`, else `$WANDB_MODE`, else `UNASKED` if there is a key, else disabled.
 
     Raises:
         ZooError: an unknown mode.
@@ -49,20 +53,21 @@ def wandb_mode(asked: str | None) -> str:
     return mode
 
 
-def wandb_logger(mode: str, folder: Path, project: str, config: dict) -> WandbLogger | None:
-    """A logger for one run, or None where it is disabled or cannot be started at all.
+def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any]) -> WandbLogger | None:
+    """Starts a W&B run and returns its logger; None if it is disabled, or if W&B cannot be started.
 
     Args:
-        mode: "online", "offline", "disabled" or `UNASKED`.
-        folder: the run's folder; W&B keeps its files in `folder/wandb`, and a resumed run its id.
-        project: the project's name there.
-        config: what to show of the run's settings.
+        mode: the mode of the run.
+        folder: the run's folder; W&B keeps its files in `folder/wandb`, with the run's id for a resumed run.
+        project: the project's name in W&B.
+        config: the settings that W&B shows.
     """
     if mode == "disabled":
         return None
     note = folder / "wandb" / "run-id"
     run_id = note.read_text().strip() if note.is_file() else None
-    for attempt in dict.fromkeys((mode, "offline")):
+    attempts: list[Mode] = [mode] if mode == "offline" else [mode, "offline"]
+    for attempt in attempts:
         try:
             (folder / "wandb").mkdir(parents=True, exist_ok=True)
             run = wandb.init(
@@ -80,26 +85,27 @@ def wandb_logger(mode: str, folder: Path, project: str, config: dict) -> WandbLo
                 print(f"W&B shows this run at {run.url} (--wandb disabled keeps it here)", file=sys.stderr)
             note.write_text(run.id)
             return WandbLogger(experiment=run)
-        except Exception as error:  # whatever goes wrong there, the training goes on
-            warnings.warn(f"W&B could not start {attempt}: {error}. The training goes on without it")
+        # Whatever goes wrong in W&B, the training continues.
+        except Exception as error:
+            warnings.warn(f"W&B could not start {attempt}: {error}. The training continues without it")
     return None
 
 
 def log_pictures(logger: WandbLogger | None, pictures: list[Path]) -> None:
-    """Adds pictures to the run."""
+    """Adds pictures to the W&B run."""
     if logger is not None:
         logger.experiment.log({picture.stem: wandb.Image(str(picture)) for picture in pictures})
 
 
-def finish(logger: WandbLogger | None, summary: dict) -> None:
-    """Writes the final numbers into the run's summary, and ends the run."""
+def finish(logger: WandbLogger | None, summary: Mapping[str, float]) -> None:
+    """Writes the final scores into the summary of the W&B run, and ends it."""
     if logger is not None:
         logger.experiment.summary.update(summary)
         logger.experiment.finish()
 
 
 def _has_key() -> bool:
-    host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname
+    host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
     try:
         login = netrc(os.environ.get("NETRC")).authenticators(host)
     except (OSError, NetrcParseError):

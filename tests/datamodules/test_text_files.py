@@ -64,8 +64,9 @@ def test_a_cut_utf16_file_is_not_taken_for_another_encoding(tmp_path):
 def test_an_endless_line_is_named_before_it_fills_the_memory(tmp_path, monkeypatch, pack, encoding):
     monkeypatch.setattr(text_files, "MAX_LINE", 100_000)
     path = tmp_path / "a.txt"
-    path.write_bytes(pack(("short\n" * 20_000 + "漢x" * 20_000 + "\nthe end").encode(encoding)))
-    assert len(lines_of(path)) == 20_002
+    long_line = "漢x" * 15_000 + "\n"
+    path.write_bytes(pack(("short\n" * 20_000 + long_line * 4 + "the end").encode(encoding)))
+    assert len(lines_of(path)) == 20_005
     path.write_bytes(pack(("short\n" * 20_000 + "漢x" * 100_000 + "\nthe end").encode(encoding)))
     with pytest.raises(DataError, match=r"a.txt:20001: expected lines of at most 100,000 bytes.*JSON Lines"):
         lines_of(path)

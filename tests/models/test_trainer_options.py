@@ -201,7 +201,7 @@ class SkipsAll(Remembers):
 def test_batches_may_be_skipped(kind, every, tmp_path):
     model, data = classified(kind)
     model.losses = []
-    recorder = Recorder(RunFolder(tmp_path))
+    recorder = Recorder(RunFolder(tmp_path), model.monitor)
     fitted = trainer(log_every_n_steps=every, callbacks=[recorder])
     fitted.fit(model, data)
     mean = sum(model.losses) / max(1, len(model.losses))

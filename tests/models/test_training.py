@@ -55,7 +55,7 @@ def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, caps
     data = ClassificationDataModule("sample-spam", min_count=1, max_tokens=200)
     model = Remembers(data.codec, embedding_size=4, hidden_size=4)
     model.losses = []
-    recorder = Recorder(RunFolder(tmp_path))
+    recorder = Recorder(RunFolder(tmp_path), model.monitor)
     trainer = pl.Trainer(
         max_steps=8, accelerator="cpu", logger=CSVLogger(tmp_path), log_every_n_steps=every, callbacks=[recorder],
         accumulate_grad_batches=accumulated, enable_checkpointing=False, enable_progress_bar=False,

@@ -340,7 +340,7 @@ def test_a_run_goes_on_only_as_the_model_that_it_is(tmp_path, change, message):
         train(sentiment.RECIPE, again, test=True)
         assert json.loads((tmp_path / "run/metrics.json").read_text())["epochs"] == 2
         return
-    with pytest.raises(ZooError, match=rf"goes on with the model of .*last.ckpt, which {message}"):
+    with pytest.raises(ZooError, match=rf"continues with the model of .*last.ckpt, which {message}"):
         train(sentiment.RECIPE, again, test=True)
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
 
@@ -550,7 +550,7 @@ def test_a_classifier_predicts_every_line_in_order(classified):
         (["--data.tokenizer=word"], "did you mean 'words'"),
         (["--data.train=a.txt"], "ends in .csv"),
         (["--model.hidden_size=0"], "must be at least 1"),
-        (["--model.class_weights=[1.0,2.0]"], "--model.class_weights is what the data says: set --data.class_weights"),
+        (["--model.class_weights=[1.0,2.0]"], "--model.class_weights is set by the data: set --data.class_weights"),
         (["--data.class_weights=[1.0]"], "expected a class weight above 0 for each of 2 labels, got [1.0]"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
@@ -601,7 +601,7 @@ def test_without_a_test_split_dev_alone_is_reported(tmp_path):
 
 
 def test_a_trained_model_outlives_its_evaluation(tmp_path):
-    def fail(trainer, stage):
+    def fail(model, data, stage):
         raise ZooError("no report")
 
     args = [f"--out={tmp_path / 'run'}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]

@@ -46,10 +46,10 @@ def beam_search(
     >>> ((best, second),) = beam_search(
     ...     step, (torch.zeros(1),), (), Limits(begin=0, end=1, max_length=5), beam=2, n_best=2
     ... )
-    >>> best.tokens, round(2.718 ** best.log_probability, 3)
-    ([3], 0.36)
-    >>> second.tokens, round(2.718 ** second.log_probability, 3)
-    ([2, 3], 0.216)
+    >>> best.tokens, round(best.log_probability, 2)
+    ([3], -1.02)
+    >>> second.tokens, round(second.log_probability, 2)
+    ([2, 3], -1.53)
 
     Args:
         step, state, source, limits, prompt: as in `greedy`; the state has one row for each sentence.
@@ -82,8 +82,8 @@ def beam_search(
         log_probabilities, state = step(tokens, state, source)  # (R, V)
         allowed = limits.apply(log_probabilities.float(), written.flatten(0, 1), t)  # (R, V)
         hypotheses = total.shape[1]
-        best, parents, words = _best_continuations(total, allowed, 2 * beam)  # (B, C)
-        ends = words == limits.end  # (B, C)
+        best, parents, next_tokens = _best_continuations(total, allowed, 2 * beam)  # (B, C)
+        ends = next_tokens == limits.end  # (B, C)
 
         # Of the best K continuations, those that end are finished.
         finished = best.masked_fill(~ends, IMPOSSIBLE)[:, :beam]  # (B, K)
@@ -100,8 +100,8 @@ def beam_search(
         order = ends.to(torch.uint8).argsort(dim=1, stable=True)[:, :going]  # (B, K)
         total = best.gather(1, order)
         parents = parents.gather(1, order)
-        words = words.gather(1, order)
-        written = torch.cat([_gather(written, parents), words[..., None]], dim=-1)
+        next_tokens = next_tokens.gather(1, order)
+        written = torch.cat([_gather(written, parents), next_tokens[..., None]], dim=-1)
 
         beam_is_full = ended.score[:, -1] > IMPOSSIBLE  # (B,)
         no_better_one = total[:, 0] / largest_factor <= ended.score[:, n_best - 1]  # (B,)
@@ -119,8 +119,8 @@ def beam_search(
         if len(left) < len(sentences):
             source = select(source, left)
             ended = select(ended, left)
-            sentences, total, written, words = select((sentences, total, written, words), left)
-        tokens = words.flatten()
+            sentences, total, written, next_tokens = select((sentences, total, written, next_tokens), left)
+        tokens = next_tokens.flatten()
     return outputs
 
 

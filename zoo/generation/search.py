@@ -149,8 +149,8 @@ def greedy(
     >>> def step(tokens, state, source):
     ...     return table[tokens].log(), state
     >>> (output,) = greedy(step, (torch.zeros(1),), (), Limits(begin=0, end=1, max_length=5))
-    >>> output.tokens, round(2.718 ** output.log_probability, 3)
-    ([2, 3], 0.216)
+    >>> output.tokens, round(output.log_probability, 2)
+    ([2, 3], -1.53)
 
     Args:
         step: the model, as described above.

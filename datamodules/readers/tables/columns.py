@@ -90,8 +90,9 @@ def no_column(column: str | int, header: Sequence[str], here: str) -> DataError:
     """The error for a column that is not in the header, which it shows."""
     return DataError(
         f"{here}: expected a column {column}, got {_listed(header)}. Choose with --data.text_column and "
-        "--data.label_column, or --data.source and --data.target: names, or numbers (0 the first, -1 the last). With "
-        "numbers only, a CSV or TSV file is read as one without a header, unless you add --data.header true"
+        "--data.label_column, --data.source and --data.target, or --data.word_column and --data.column: names, or "
+        "numbers (0 the first, -1 the last). With numbers only, a CSV or TSV file is read as one without a header, "
+        "unless you add --data.header true"
     )
 
 
