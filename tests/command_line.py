@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Protocol
 from unittest.mock import patch
 
-from jsonargparse._common import parsing_settings
-
 from recipes.runner.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -139,11 +137,10 @@ def run(recipe: str, *args: object, cwd: Path, text: str = "", fails: bool = Fal
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Undoes what a recipe sets for its whole process: logging, warnings, and the classes that a config may name."""
+    """Undoes what a recipe sets for its whole process: the levels of loggers, and warnings."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
-    # jsonargparse has no public way back from an import policy.
-    with warnings.catch_warnings(), patch.dict(parsing_settings):
+    with warnings.catch_warnings():
         yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
