@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from zoo.errors import ZooError, unknown_name
 from zoo.hub.pretrained import list_pretrained
@@ -50,7 +51,7 @@ def answer(args: Sequence[str]) -> str:
     return json.dumps(cards[args[1]], ensure_ascii=False, indent=2)
 
 
-def _row(name: str, card: dict) -> tuple[str, ...]:
+def _row(name: str, card: Mapping[str, Any]) -> tuple[str, ...]:
     """A model's line; its score is the one that chose its checkpoint, on test."""
     score = next(iter(card["best_dev"])).removeprefix("val/")
     value = card["scores"][f"test/{score}"]

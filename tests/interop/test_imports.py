@@ -643,5 +643,5 @@ def test_labels_that_do_not_number_the_outputs_are_refused(labels):
 
 @pytest.mark.parametrize("source", [LSTMClassifier(len(WORDS), 2), None, 3], ids=["a module", "None", "3"])
 def test_what_is_no_state_dict_is_refused(source):
-    with pytest.raises(ZooError, match="give model.state_dict"):
+    with pytest.raises(ZooError, match="pass model.state_dict"):
         zoo.import_state_dict(source, TORCH_INDEX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ ENDING = ".ckpt"
 PARTS = {"model_class": str, "hyper_parameters": dict, "state_dict": dict}
 
 
-def read_checkpoint(path: Path) -> dict:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """The checkpoint of a model of the zoo: at least its "model_class", "hyper_parameters" and "state_dict".
 
     Raises:
@@ -27,9 +28,9 @@ def read_checkpoint(path: Path) -> dict:
         raise ZooError(f"{path}: {expected}, got: {error.strerror}") from error
     except Exception as error:  # a damaged file can raise anything, and torch's advice would be to run its code
         raise ZooError(f"{path}: {expected}, got a damaged file or one of another kind") from error
-    found = checkpoint if isinstance(checkpoint, dict) else {}
+    found: dict[str, Any] = checkpoint if isinstance(checkpoint, dict) else {}
     if not all(isinstance(found.get(name), kind) for name, kind in PARTS.items()):
         raise ZooError(f"{path}: {expected}, got a file without {', '.join(sorted(PARTS))}")
-    if not all(isinstance(value, torch.Tensor) for value in checkpoint["state_dict"].values()):
+    if not all(isinstance(value, torch.Tensor) for value in found["state_dict"].values()):
         raise ZooError(f"{path}: {expected}, got weights that are no tensors")
-    return checkpoint
+    return found

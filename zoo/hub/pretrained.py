@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ def register(model: type[ZooModule]) -> type[ZooModule]:
     return model
 
 
-def list_pretrained() -> dict[str, dict]:
+def list_pretrained() -> dict[str, dict[str, Any]]:
     """The models that come with this package: name -> card."""
     return {path.parent.name: read_json(path) for path in sorted(BUNDLED.glob(f"*/{CARD}"))}
 

@@ -106,9 +106,13 @@ def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor)
 
 def make_classifier(chain: Chain, codec: ClassificationCodec, table: Tensor) -> TextClassifier:
     """The chain as a classifier, with a row of features for each entry of the vocabulary `(V, E)`."""
+    if chain.pooling is None:
+        raise ZooError("expected the layers of a classifier, got a tagger's, which have no pooling")
     *hidden, (weight, bias) = chain.dense
-    if len(bias) == 1:  # sigmoid(z) is what softmax gives the second of 0 and z
-        weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
+    # sigmoid(z) equals the second probability of softmax([0, z]).
+    if len(bias) == 1:
+        weight = torch.cat([torch.zeros_like(weight), weight])
+        bias = torch.cat([torch.zeros_like(bias), bias])
     model = TextClassifier(
         codec,
         embedding_size=table.shape[1],
@@ -145,24 +149,29 @@ def _fill(model: SequenceTagger | TextClassifier, chain: Chain, table: Tensor, l
 
 
 def _fill_backbone(backbone: RecurrentBackbone, layers: list[list[Direction]]) -> Tensor:
-    """Copies the layers; returns which of the backbone's outputs `(D * H)` are theirs.
+    """Copies the layers. Returns the indices of the outputs `(D * H)` of the backbone that belong to them.
 
-    A backbone's layers are alike. Where a layer is narrower than the widest, or reads one way only, units whose
-    weights are all zero fill it up: in an LSTM and in a GRU their state stays zero, and the others know nothing of
-    them.
+    All layers of a backbone have the same size and directions. A layer that is narrower than the widest one, or that
+    has one direction only, is filled up with units whose weights are all zero: in an LSTM and in a GRU their state
+    stays zero, so that they do not affect the other units.
     """
     columns = torch.arange(layers[0][0].weight_ih.shape[1])
-    for cells, layer in zip(backbone.layers, layers, strict=True):
-        for parameter in cells.parameters():
-            parameter.zero_()
+    for parameter in backbone.parameters():
+        parameter.zero_()
+    for depth, layer in enumerate(layers):
         outputs = []
-        for place, (cell, direction) in enumerate(zip(cells, layer, strict=False)):
+        for place, direction in enumerate(layer):
+            cell = backbone.get_submodule(f"layers.{depth}.{place}")
+            weight_ih = cell.get_parameter("weight_ih")  # (G * H, I)
+            weight_hh = cell.get_parameter("weight_hh")  # (G * H, H)
+            hidden_size = weight_hh.shape[1]
             units = torch.arange(direction.weight_hh.shape[1])
-            rows = torch.arange(len(cell.bias_ih)).view(-1, cell.hidden_size)[:, units].flatten()  # (G * units)
-            cell.weight_ih[rows[:, None], columns] = direction.weight_ih
-            cell.weight_hh[rows[:, None], units] = direction.weight_hh
-            cell.bias_ih[rows], cell.bias_hh[rows] = direction.bias_ih, direction.bias_hh
-            outputs.append(units + place * cell.hidden_size)
+            rows = torch.arange(len(weight_hh)).view(-1, hidden_size)[:, units].flatten()  # (G * units,)
+            weight_ih[rows[:, None], columns] = direction.weight_ih
+            weight_hh[rows[:, None], units] = direction.weight_hh
+            cell.get_parameter("bias_ih")[rows] = direction.bias_ih
+            cell.get_parameter("bias_hh")[rows] = direction.bias_hh
+            outputs.append(units + place * hidden_size)
         columns = torch.cat(outputs)
     return columns
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    import h5py
 
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
 # Weights hardly shrink: what would be so many times as large unpacked is no model, and may fill the memory.
@@ -27,7 +30,8 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
         ZooError: they would unpack to far more than a model's do. A damaged file can raise anything.
     """
     with zipfile.ZipFile(path) as archive:
-        return json.loads(_unpacked(archive, "config.json")), _unpacked(archive, "model.weights.h5")
+        config: dict[str, Any] = json.loads(_unpacked(path, archive, "config.json"))
+        return config, _unpacked(path, archive, "model.weights.h5")
 
 
 def another_kind(path: Path) -> str | None:
@@ -46,9 +50,9 @@ def another_kind(path: Path) -> str | None:
     return None
 
 
-def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
+def _unpacked(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
     entry = archive.getinfo(name)
-    most = MOST_UNPACKED * Path(archive.filename).stat().st_size
+    most = MOST_UNPACKED * path.stat().st_size
     if entry.file_size > most:
         raise ZooError(
             f"expected {name} of at most {most:,} bytes, unpacked, in a file of this size: {entry.file_size:,}"
@@ -56,7 +60,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(entry)
 
 
-def read_weights(file, group: str, number: int, shape: tuple[int, ...]) -> Tensor:
+def read_weights(file: h5py.File, group: str, number: int, shape: tuple[int, ...]) -> Tensor:
     """One variable of a layer. Links to other files are not followed."""
     import h5py
 

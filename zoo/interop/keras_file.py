@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from torch import Tensor
 from zoo.errors import ZooError
 from zoo.interop.foreign import Chain, Direction
 from zoo.interop.keras_archive import another_kind, read_weights, unpack
+
+if TYPE_CHECKING:
+    import h5py
 
 
 class Layer(NamedTuple):
@@ -162,7 +165,7 @@ def _expect(name: str, config: dict[str, Any], key: str, value: object) -> None:
         raise ZooError(f"layer {name!r}: expected {key}={value!r}, got {config[key]!r}, which has no counterpart here")
 
 
-def _chain(layers: list[Layer], file) -> Chain:
+def _chain(layers: list[Layer], file: h5py.File) -> Chain:
     by_role: dict[str, list[Layer]] = {"": [], "embedding": [], "recurrent": [], "pooling": [], "dense": []}
     for layer in layers:
         by_role[ROLES[layer.kind]].append(layer)
@@ -233,11 +236,12 @@ def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict[st
         yield group, kind, config
 
 
-def _direction(file, group: str, kind: str, config: dict[str, Any], *, inputs: int) -> Direction:
+def _direction(file: h5py.File, group: str, kind: str, config: dict[str, Any], *, inputs: int) -> Direction:
     order, units = GATES[kind], config["units"]
 
     def in_torch_order(x: Tensor) -> Tensor:  # (*, G * H)
-        return x.unflatten(-1, (len(order), units))[..., order, :].flatten(-2)
+        gates: Tensor = x.unflatten(-1, (len(order), units))
+        return gates[..., order, :].flatten(-2)
 
     width = len(order) * units
     weight_ih = in_torch_order(read_weights(file, f"{group}/cell", 0, (inputs, width))).T
@@ -249,7 +253,7 @@ def _direction(file, group: str, kind: str, config: dict[str, Any], *, inputs: i
     return Direction(weight_ih, weight_hh, *biases)
 
 
-def _dense(file, layer: Layer, inputs: int) -> tuple[Tensor, Tensor]:
+def _dense(file: h5py.File, layer: Layer, inputs: int) -> tuple[Tensor, Tensor]:
     units = layer.config["units"]
     weight = read_weights(file, layer.group, 0, (inputs, units)).T
     return weight, read_weights(file, layer.group, 1, (units,)) if layer.config["use_bias"] else torch.zeros(units)
@@ -262,7 +266,7 @@ def _head(dense: list[Layer], tags: bool) -> bool:
         raise ZooError(f"expected at most one Dense layer before the last, got {len(hidden)}")
     for layer in hidden:
         _expect(layer.name, layer.config, "activation", "relu")
-    allowed = ("sigmoid", "linear") if last.config["units"] == 1 else ("softmax", "sigmoid", "linear")
+    allowed: tuple[str, ...] = ("sigmoid", "linear") if last.config["units"] == 1 else ("softmax", "sigmoid", "linear")
     if tags:  # a token has one
         allowed = () if last.config["units"] == 1 else ("softmax", "linear")
     if last.config["activation"] not in allowed:

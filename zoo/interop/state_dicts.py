@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TypeGuard
 
 import torch
 from safetensors import SafetensorError
@@ -25,23 +26,25 @@ def read_state_dict(source: str | Path | Mapping[str, object]) -> dict[str, Tens
     Raises:
         ZooError: the file cannot be read or holds a pickled class, or there is no state dict in it.
     """
-    weights = _read_file(Path(source)) if isinstance(source, str | Path) else source
-    if isinstance(weights, Mapping) and "model_class" in weights:
+    found = _read_file(Path(source)) if isinstance(source, str | Path) else source
+    if isinstance(found, Mapping) and "model_class" in found:
         raise ZooError("this is a checkpoint of a model of the zoo: load it with zoo.from_pretrained(path)")
-    if isinstance(weights, Mapping):
-        entry = next((name for name in ENTRIES if isinstance(weights.get(name), Mapping)), None)
-        weights = weights if entry is None else weights[entry]
-    if isinstance(weights, Mapping) and {"encoder", "decoder"} <= weights.keys():
+    if isinstance(found, Mapping):
+        found = next((found[name] for name in ENTRIES if isinstance(found.get(name), Mapping)), found)
+    if isinstance(found, Mapping) and {"encoder", "decoder"} <= found.keys():
         raise _seq2seq("an encoder and a decoder")
-    wrong = not isinstance(weights, Mapping) or any(
-        not isinstance(name, str) or not isinstance(value, Tensor) for name, value in weights.items()
-    )
-    if wrong:
-        raise ZooError("expected a state dict, names and tensors, got something else: give model.state_dict()")
-    weights = dict(weights)
+    if not _is_state_dict(found):
+        raise ZooError("expected a state dict of names and tensors, got something else: pass model.state_dict()")
+    weights = dict(found)
     while prefix := next((p for p in PREFIXES if weights and all(name.startswith(p) for name in weights)), None):
         weights = {name.removeprefix(prefix): value for name, value in weights.items()}
     return {name: value.detach().float().cpu() for name, value in weights.items()}
+
+
+def _is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in value.items()
+    )
 
 
 def refuse_seq2seq(weights: Mapping[str, Tensor]) -> None:
@@ -77,12 +80,10 @@ def _read_file(path: Path) -> object:
         return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise anything
         # Torch's own message would tell its readers to load the file's code.
-        known = isinstance(error, OSError | EOFError | SafetensorError)
-        what = (
-            "something else than tensors"
-            if isinstance(error, UnpicklingError)
-            else error
-            if known
-            else "a damaged file"
-        )
+        if isinstance(error, UnpicklingError):
+            what = "something else than tensors"
+        elif isinstance(error, OSError | EOFError | SafetensorError):
+            what = str(error)
+        else:
+            what = "a damaged file"
         raise ZooError(f"expected a file of tensors alone, got {path}: {what} ({hint})") from error

@@ -149,9 +149,9 @@ def _with_crf(chain: Chain, transitions: Tensor, codec: TaggingCodec, table: Ten
     chain = chain._replace(dense=[(weight[kept], bias[kept])])
     codec = replace(codec, tags=Inventory(codec.tags[number] for number in kept))
     tagger = make_tagger(chain, codec, table, head="crf")
-    tagger.crf.start.copy_(transitions[kept, start[0]])
-    tagger.crf.end.copy_(transitions[stop[0], kept])
-    tagger.crf.transition.copy_(transitions[kept][:, kept].T)
+    tagger.get_parameter("crf.start").copy_(transitions[kept, start[0]])
+    tagger.get_parameter("crf.end").copy_(transitions[stop[0], kept])
+    tagger.get_parameter("crf.transition").copy_(transitions[kept][:, kept].T)
     return tagger
 
 
