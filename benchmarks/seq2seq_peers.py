@@ -140,7 +140,7 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     }
     commands[JOEY] = {"batches": BATCHES}
     jobs = [
-        Job(workers[name], {"beams": BEAMS, **commands[name]}, {beam: row for beam in row.decoding})
+        Job(workers[name], {"beams": BEAMS, **commands[name]}, dict.fromkeys(row.decoding, row))
         for name, row in rows.items()
     ]
     corpus = facts["lstm-zoo, fp32"]

@@ -6,6 +6,6 @@ import os
 # cannot be reused: an epoch of the POS recipe on EWT then takes 2.0 GB instead of 1.1, in about the same time.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-from zoo.packages import check_package  # noqa: E402
+from zoo.packages import check_package
 
 check_package("datamodules")

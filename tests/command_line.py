@@ -95,7 +95,7 @@ def start_python(arguments: list[str], *, cwd: Path, env: Mapping[str, str] | No
     """Starts a fresh Python that finds this checkout."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
     command = [sys.executable, *arguments]
-    pipes = {name: subprocess.PIPE for name in ("stdout", "stderr")}
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, text=True, env=environment, **pipes)
 
 

@@ -59,7 +59,7 @@ class ModelFolder:
         path = self._regular(WEIGHTS)
         try:
             with safe_open(path, "pt") as file:
-                return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+                return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, as `safe_open` gives no mapping
         except (OSError, SafetensorError) as error:
             raise ZooError(f"{path}: expected weights, got: {error}") from error
 

@@ -87,14 +87,14 @@ def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
         raise DataError(
             f"{name}:{number + 1}: expected a whole file, got: {error}. It was cut or changed: copy or download it anew"
         ) from error
-    except _LineTooLong as error:
+    except _LineTooLongError as error:
         raise DataError(
             f"{name}:{number + 1}: expected lines of at most {MAX_LINE:,} bytes, got a longer one. If it is an array "
             "of JSON objects, write an object a line (JSON Lines); else check whether this is a file of text"
         ) from error
 
 
-class _LineTooLong(Exception):
+class _LineTooLongError(Exception):
     """A line is longer than `MAX_LINE`."""
 
 
@@ -121,7 +121,7 @@ class _LimitedLines(io.BufferedIOBase):
         if line_end < 0:
             self._length += len(block)
             if self._length > MAX_LINE:
-                raise _LineTooLong
+                raise _LineTooLongError
         else:
             self._length = len(block) - line_end - 1
         return block

@@ -10,13 +10,14 @@ import matplotlib
 import torch
 from torch import Tensor
 
+# This backend, which needs no screen, is chosen before pyplot is imported.
 matplotlib.use("Agg")
-from matplotlib import font_manager  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402  (after the choice of a backend that needs no screen)
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
+from matplotlib import font_manager
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from zoo.metrics.display import score_format  # noqa: E402
+from zoo.metrics.display import score_format
 
 ATTENDED = 60  # most columns of a picture of attention
 CONFUSED = 60  # most labels of a confusion matrix; more would take minutes and gigabytes

@@ -30,18 +30,9 @@ COMMANDS = ("fit", "validate", "test", "predict")
 
 def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     """Runs a recipe's command line; an error that a user can fix is printed as a message, without a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name that the stream's encoding lacks, such as a Chinese one, must not end a training.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_output()
     args = list(sys.argv[1:] if argv is None else argv)
     command = args.pop(0) if args and args[0] in COMMANDS else None
-    for library in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-    silence_advertisements()
-    for noise in ("does not have many workers", "exists and is not empty", "outside the 'fit' stage"):
-        warnings.filterwarnings("ignore", message=f".*{noise}")
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:
         if args and not args[0].startswith("-") and command != "predict":
             raise ZooError(f"unknown command {args[0]!r}: known are {', '.join(COMMANDS)}")
@@ -73,3 +64,17 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0 if closed_pipe else 2) from None
+
+
+def _prepare_output() -> None:
+    """Lets streams print any name, prints warnings in one line, and silences what tells a user nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the stream's encoding lacks, such as a Chinese one, must not end a training.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    for library in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    silence_advertisements()
+    for noise in ("does not have many workers", "exists and is not empty", "outside the 'fit' stage"):
+        warnings.filterwarnings("ignore", message=f".*{noise}")
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)

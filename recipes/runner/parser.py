@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
@@ -29,7 +29,7 @@ class Parser(LightningArgumentParser):
         refused: why a flag of another command is none of this one's, by flag.
     """
 
-    trusted: set[str] = set()
+    trusted: Collection[str] = ()
     refused: Mapping[str, str] = {}
 
     def knows(self, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import sys
 from dataclasses import replace
@@ -177,7 +178,7 @@ def test_a_search_is_what_was_asked_for():
     texts = [
         model.codec.indexer.target_tokenizer.split(t) for t in model.predict(SOURCES, min_length=6, block_ngrams=2)
     ]
-    assert all(len(set(zip(t, t[1:], strict=False))) == len(t) - 1 for t in texts)
+    assert all(len(set(itertools.pairwise(t))) == len(t) - 1 for t in texts)
     plain, covered = (model.predict(SOURCES, n_best=5, coverage_penalty=c, max_length=2) for c in (0.0, 5.0))
     assert max(o.score for o in covered[2]) < max(o.score for o in plain[2])
     with pytest.raises(ZooError, match="beam of at least 1.*got 0"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -100,7 +101,7 @@ def test_the_crf_never_leaves_its_scheme():
     for tags in model.predict(SENTENCES):
         ids = [TAGS.index(tag) for tag in tags]
         assert allowed.start[ids[0]]
-        assert all(allowed.pairs[a][b] for a, b in zip(ids, ids[1:], strict=False))
+        assert all(allowed.pairs[a][b] for a, b in itertools.pairwise(ids))
 
 
 def test_a_tag_that_training_never_had_changes_no_loss():
@@ -169,7 +170,7 @@ def test_a_neighbour_is_said_before_it_is_read(bidirectional):
 def test_no_direction_has_read_the_word_that_it_says():
     model = tagger(num_layers=1, language_model_weight=0.1).eval()
     H = model.hparams["hidden_size"]
-    batch = inputs_of(model, [SENTENCES[2], SENTENCES[2][:-1] + ["saw"], ["her"] + SENTENCES[2][1:]])
+    batch = inputs_of(model, [SENTENCES[2], [*SENTENCES[2][:-1], "saw"], ["her", *SENTENCES[2][1:]]])
     one, other_end, other_begin = model.encode(model.embedding(batch.forms), batch.form_ids, batch.lengths)
     torch.testing.assert_close(one[:-1, :H], other_end[:-1, :H])
     torch.testing.assert_close(one[1:, H:], other_begin[1:, H:])

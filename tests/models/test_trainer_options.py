@@ -224,6 +224,7 @@ def test_steps_may_return_more_or_be_taken_by_hand(steps):
             self.optimizers().zero_grad()
             self.manual_backward(loss)
             self.optimizers().step()
+            return None
 
     fitted = trainer(log_every_n_steps=1)
     fitted.fit(*classified(Own))

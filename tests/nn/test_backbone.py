@@ -208,12 +208,11 @@ def test_nan_in_the_gradient_of_padding_is_ignored(cell, kernel):
     def direction(y: torch.Tensor) -> torch.Tensor:
         return y / y.square().sum(-1, keepdim=True).sqrt()
 
-    results = []
-    for loss in (
+    losses = (
         lambda y: torch.where(real[..., None], direction(y), 0.0)[..., 0].sum(),
         lambda y: direction(y[real])[..., 0].sum(),
-    ):
-        results.append(torch.autograd.grad(loss(backbone(x, lengths).sequence), [*backbone.parameters()]))
+    )
+    results = [torch.autograd.grad(loss(backbone(x, lengths).sequence), [*backbone.parameters()]) for loss in losses]
     torch.testing.assert_close(*results, atol=1e-5, rtol=1e-5)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import pytest
@@ -40,7 +40,7 @@ def enumerate_row(case: Case, row: int) -> dict[tuple[int, ...], Tensor]:
     crf, length = case.crf, int(case.lengths[row])
     scores = {}
     for tags in product(range(crf.num_tags), repeat=length):
-        steps = list(zip(tags, tags[1:], strict=False))
+        steps = list(pairwise(tags))
         if not (crf.legal_start[tags[0]] and crf.legal_end[tags[-1]] and all(crf.legal_pairs[s] for s in steps)):
             continue
         score = crf.start[tags[0]].double() + crf.end[tags[-1]].double()
@@ -179,7 +179,7 @@ def test_forbidden_transitions_are_never_decoded():
             if length > 1:
                 assert score > -torch.inf
             assert crf.legal_start[row[0]] and crf.legal_end[row[length - 1]]
-            assert all(legal[i, j] for i, j in zip(row[: length - 1], row[1:length], strict=True))
+            assert all(legal[i, j] for i, j in pairwise(row))
     assert torch.isfinite(crf.log_partition(emissions, lengths)).all()
 
 

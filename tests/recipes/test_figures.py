@@ -40,5 +40,5 @@ def test_very_many_labels_make_a_picture_of_a_few(tmp_path):
     path = confusion_matrix(counts.tolist(), names, names, tmp_path / "a.png")
     assert max(image.imread(path).shape) < 4500
     one = torch.ones(1)
-    path = precision_recall({name: (one, one, 0.5) for name in names}, tmp_path / "b.png")
+    path = precision_recall(dict.fromkeys(names, (one, one, 0.5)), tmp_path / "b.png")
     assert max(image.imread(path).shape) < 1500

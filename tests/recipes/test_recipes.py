@@ -62,7 +62,7 @@ def interrupt(process: Process, cwd: Path) -> list[str]:
     assert process.returncode == 130, errors[-2000:]
     epoch = last_checkpoint(cwd / "stopped")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
     assert epoch["current"]["completed"] > 0
-    python, *arguments = shlex.split(errors.strip().splitlines()[-1])
+    _, *arguments = shlex.split(errors.strip().splitlines()[-1])
     assert arguments[0] == "-m" and arguments[2:] == ["--out", "stopped", "--resume"]
     return arguments[2:]
 

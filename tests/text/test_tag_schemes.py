@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -86,7 +86,7 @@ def test_transitions_allow_exactly_the_legal_sequences(scheme):
     for length in range(1, 5):
         for ids in product(range(len(tags)), repeat=length):
             sequence = [tags[i] for i in ids]
-            allowed = start[ids[0]] and end[ids[-1]] and all(pairs[i][j] for i, j in zip(ids, ids[1:], strict=False))
+            allowed = start[ids[0]] and end[ids[-1]] and all(pairs[i][j] for i, j in pairwise(ids))
             assert allowed == (write(spans(sequence, scheme), length, scheme) == sequence), sequence
 
 

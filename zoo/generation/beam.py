@@ -132,7 +132,7 @@ def check_search(beam: int, n_best: int, length_penalty: float, coverage_penalty
     """
     if not 1 <= n_best <= beam:
         raise ZooError(f"expected a beam of at least 1 and an n_best from 1 to the beam, got {beam} and {n_best}")
-    if not 0 <= min(length_penalty, coverage_penalty):
+    if not (length_penalty >= 0 and coverage_penalty >= 0):
         raise ZooError(
             "expected penalties of 0 or more, "
             f"got length_penalty={length_penalty} and coverage_penalty={coverage_penalty}"

@@ -25,7 +25,13 @@ TWO_LETTERS = frozenset(
 # Names in ISO 639-2 and 639-3 of the languages that metrics treat in their own way.
 TWO_OF_THREE_LETTERS = {
     **dict.fromkeys("zho chi cmn yue wuu nan hak gan hsn lzh".split(), "zh"),
-    **{"eng": "en", "jpn": "ja", "tha": "th", "lao": "lo", "khm": "km", "mya": "my", "bur": "my"},
+    "eng": "en",
+    "jpn": "ja",
+    "tha": "th",
+    "lao": "lo",
+    "khm": "km",
+    "mya": "my",
+    "bur": "my",
 }
 EXAMPLES = "en for English, de German, fr French, ru Russian, hi Hindi, zh Chinese, ja Japanese, th Thai"
 # The tag of BCP 47 for a language that nobody knows.

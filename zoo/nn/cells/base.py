@@ -192,6 +192,5 @@ def describe_cell(cell: RecurrentCell) -> str:
     parts = [f"{cell.input_size}, {cell.hidden_size}"]
     if cell.output_size != cell.hidden_size:
         parts.append(f"output_size={cell.output_size}")
-    for name in sorted(cell.options.changed()):
-        parts.append(f"{name}={getattr(cell.options, name)!r}")
+    parts += [f"{name}={getattr(cell.options, name)!r}" for name in sorted(cell.options.changed())]
     return ", ".join(parts)
