@@ -1,8 +1,8 @@
-"""The files of a model folder: written whole, read with care, never a pickle.
+"""Writes and reads the files of a model folder, none of which is a pickle.
 
 `config.json` has the class and its arguments, `codec.json` its codec, `model.safetensors` its weights.
-`card.json` has the sha256 of these three, and of a bundled model also what it was trained on, with which command, and
-how good it is.
+`card.json` has the sha256 of these three files. The card of a bundled model also says on which data and with which
+command the model was trained, and how good it is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -23,14 +24,16 @@ CONFIG = "config.json"
 CODEC = "codec.json"
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
-SUMMED = (CONFIG, CODEC, WEIGHTS)  # the files that decide an answer
-LARGEST = {CONFIG: 1_000_000, CARD: 1_000_000, CODEC: 200_000_000}  # bytes of JSON that are read
+# The files that the predictions depend on.
+SUMMED = (CONFIG, CODEC, WEIGHTS)
+# The largest number of bytes of JSON that is read.
+LARGEST = {CONFIG: 1_000_000, CARD: 1_000_000, CODEC: 200_000_000}
 
 
 class ModelFolder:
     """A folder that `write_model` wrote.
 
-    Its JSON is checked against the sums of its card as it is read, its weights by `check_weights`.
+    Each file is compared with its sum in the card when it is read.
 
     Raises:
         ZooError: a file is missing or damaged, or is not the one that the card describes.
@@ -44,18 +47,19 @@ class ModelFolder:
                 "such as runs/*/*/model"
             )
         card = _parse(path / CARD, self._bytes(CARD))
-        self._sums = card.get("sha256")
-        if not isinstance(self._sums, dict) or set(self._sums) != set(SUMMED):
+        sums = card.get("sha256")
+        if not isinstance(sums, dict) or set(sums) != set(SUMMED):
             raise ZooError(f'{path / CARD}: expected the "sha256" of {", ".join(SUMMED)}: {_again(path)}')
+        self._sums: dict[str, object] = sums
 
-    def json(self, name: str) -> dict:
-        """What is in `CONFIG` or in `CODEC`."""
+    def json(self, name: str) -> dict[str, Any]:
+        """The content of `CONFIG` or of `CODEC`."""
         content = self._bytes(name)
         self._compare(name, hashlib.sha256(content).hexdigest())
         return _parse(self.path / name, content)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The name and shape of each tensor, as the header of the weights gives them; no tensor is read."""
+        """The name and shape of each tensor, from the header of the weights; no tensor is read."""
         path = self._regular(WEIGHTS)
         try:
             with safe_open(path, "pt") as file:
@@ -64,7 +68,7 @@ class ModelFolder:
             raise ZooError(f"{path}: expected weights, got: {error}") from error
 
     def weights(self) -> dict[str, Tensor]:
-        """All tensors, once their file is found to be the card's."""
+        """All tensors, after their file is compared with its sum in the card."""
         path = self._regular(WEIGHTS)
         try:
             with open(path, "rb") as file:
@@ -77,7 +81,8 @@ class ModelFolder:
         path = self.path / name
         if not os.path.lexists(path):
             raise ZooError(f"{self.path} is half a model folder, it has no {name}: {_again(self.path)}")
-        if not path.is_file():  # to open a pipe would wait for ever
+        # To open a pipe would wait forever.
+        if not path.is_file():
             raise ZooError(f"{path}: expected a file, got something else: {_again(self.path)}")
         return path
 
@@ -95,7 +100,7 @@ class ModelFolder:
         if found != self._sums[name]:
             raise ZooError(
                 f"{self.path / name}: its card expects sha256 {str(self._sums[name])[:64]}, got {found}: fetch or save "
-                f"the model anew. If you changed the file yourself, put its new sum into {CARD}"
+                f"the model again. If you changed the file yourself, put its new sum into {CARD}"
             )
 
 
@@ -104,9 +109,9 @@ def write_model(
 ) -> None:
     """Writes a model folder, which is made if it does not exist.
 
-    All is encoded before anything is written, and all is written before anything is replaced: what cannot be encoded,
-    or finds no room, leaves the folder as it was. While files are replaced there is no card, and `ModelFolder` refuses
-    the folder.
+    All contents are encoded before any file is written, and all files are written before any is replaced. If a content
+    cannot be encoded, or the disk is full, the folder stays as it was. While files are replaced there is no card, so
+    `ModelFolder` refuses the folder.
     """
     contents = {
         CONFIG: _encode(config, indent=2),
@@ -121,18 +126,19 @@ def write_model(
         for name, part in parts.items():
             part.write_bytes(contents[name])
         (folder / CARD).unlink(missing_ok=True)
-        for name, part in parts.items():  # the card last
+        # The card is the last of them.
+        for name, part in parts.items():
             os.replace(part, folder / name)
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> dict:
-    """The object in a JSON file that nobody vouches for.
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that is compared with no sum.
 
     Raises:
-        ZooError: there is none.
+        ZooError: the file cannot be read, or has no JSON object.
     """
     try:
         content = path.read_bytes()
@@ -145,11 +151,11 @@ def _encode(content: Mapping[str, object], indent: int) -> bytes:
     return (json.dumps(content, ensure_ascii=False, indent=indent) + "\n").encode()
 
 
-def _parse(path: Path, content: bytes) -> dict:
+def _parse(path: Path, content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content.decode())
     except RecursionError as error:
-        raise ZooError(f"{path}: expected JSON, got lists or objects inside each other without end") from error
+        raise ZooError(f"{path}: expected JSON, got lists or objects nested too deeply") from error
     except ValueError as error:
         raise ZooError(f"{path}: expected JSON, got: {error}") from error
     if not isinstance(value, dict):
@@ -160,4 +166,4 @@ def _parse(path: Path, content: bytes) -> dict:
 def _again(folder: Path) -> str:
     checkpoint = folder.parent / "checkpoints" / "best.ckpt"
     source = checkpoint if checkpoint.is_file() else "the model it is from"
-    return f"save the model anew with from_pretrained({str(source)!r}).save_pretrained(FOLDER)"
+    return f"save the model again with from_pretrained({str(source)!r}).save_pretrained(FOLDER)"

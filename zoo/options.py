@@ -6,26 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 
 
 @dataclass(frozen=True)
 class Options:
-    """Base of the frozen dataclasses that group a constructor's options.
+    """Base of the frozen dataclasses that group the options of a constructor.
 
-    Hyperparameters are kept as plain mappings. So a constructor takes both, and calls `of`. It is a dataclass itself:
-    only then does the command line have a flag for each field.
+    Hyperparameters are saved as plain mappings. A constructor therefore takes either form, and calls `of`. This class
+    is a dataclass itself, because only then does the command line have a flag for each field.
     """
 
     @classmethod
     def of(cls, value: Self | Mapping[str, Any]) -> Self:
-        """`value` itself, or the options that a mapping names.
+        """`value` itself if it has this class, else the options that the mapping names.
 
         Raises:
-            ZooError: the mapping has a name that is no option (the known ones are listed).
+            ZooError: `value` is neither, or the mapping has a name that is no option (the known ones are listed).
         """
         if isinstance(value, cls):
             return value
+        if not isinstance(value, Mapping):
+            raise ZooError(f"expected {cls.__name__} or a mapping with its fields, got a {type(value).__name__}")
         known = [field.name for field in fields(cls)]
         for name in value:
             if name not in known:

@@ -48,9 +48,9 @@ def integers(values: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.array(values, dtype=np.int64))
 
 
-def integer_rows(rows: Sequence[Sequence[int]]) -> Sequence[Tensor]:
+def integer_rows(rows: Sequence[Sequence[int]]) -> list[Tensor]:
     """A tensor `(T,)` of each row, all made at once."""
-    return integers([*chain.from_iterable(rows)]).split([len(row) for row in rows])
+    return list(integers([*chain.from_iterable(rows)]).split([len(row) for row in rows]))
 
 
 def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str]) -> Tensor:

@@ -39,7 +39,7 @@ class TaggingBatch(NamedTuple):
         return self.inputs.lengths.sum()
 
 
-def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> Sequence[Tensor]:
+def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> list[Tensor]:
     """Each sentence's tokens as rows `(T,)` of a table of distinct forms; `rows` grows by those that it lacks."""
     return integer_rows([[rows.setdefault(token, len(rows)) for token in sentence] for sentence in sentences])
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import zip_longest
 from typing import Any
 
 from zoo.options import Options
+from zoo.text import Vocabulary
 
-# Differences that a message describes; it only names the others.
+# The number of differences that a message describes. It only names the others.
 DESCRIBED = 3
-# Characters of a value that a message shows.
+# The number of characters of a value that a message shows.
 LONGEST = 40
 
 
@@ -23,18 +24,23 @@ class Codec(Options):
     stores it. A datamodule that is given the codec of a model encodes its corpus for that model.
     """
 
+    vector_words: Vocabulary = field(default=Vocabulary(()), kw_only=True)
+    """The words of inputs that imported vectors exist for, `<pad>` and `<unk>` first; empty without them."""
+    vector_size: int = field(default=0, kw_only=True)
+    """Features of an imported vector."""
+
     @property
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """All fields in plain types: `type(codec).of(codec.state) == codec`."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def differences(self, other: Codec, *, ours: str, theirs: str) -> str:
-        """What differs between two codecs of one task, in words; empty where they are equal.
+        """Describes the differences between two codecs of one task; empty if they are equal.
 
         Args:
-            other: the other one.
-            ours: what a message calls the owner of this one.
-            theirs: what it calls the owner of the other one.
+            other: the codec to compare with.
+            ours: names the owner of this codec.
+            theirs: names the owner of the other codec.
         """
         mine, others = self.state, other.state
         names = [name for name in mine if mine[name] != others[name]]
@@ -46,11 +52,11 @@ class Codec(Options):
         return "; ".join(told)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Codec:
-        # It never changes, and vocabularies are large.
+        # A codec never changes, and its vocabularies are large.
         return self
 
     def _convert(self, kind: Callable[[Any], object], *names: str) -> None:
-        """Gives fields the type that they are declared with, as a plain state has lists in its place."""
+        """Converts fields to their declared type `kind`. In a plain state they are lists."""
         for name in names:
             value = getattr(self, name)
             if type(value) is not kind:
@@ -58,7 +64,7 @@ class Codec(Options):
 
 
 def sorted_tuple(values: Iterable[str]) -> tuple[str, ...]:
-    """Distinct strings in order, however they were given."""
+    """The distinct strings of `values`, sorted."""
     return tuple(sorted(set(values)))
 
 

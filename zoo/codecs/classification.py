@@ -59,10 +59,6 @@ class ClassificationCodec(Codec):
     "nowhere". The model reads them as any other token."""
     empty: str = "unknown"
     """What a text without a token is read as: one "unknown" token, or "nothing"."""
-    vector_words: Vocabulary = Vocabulary(())
-    """The words that imported vectors exist for, `<pad>` and `<unk>` first; empty without imported vectors."""
-    vector_size: int = 0
-    """Features of an imported vector."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "vocabulary", "vector_words")

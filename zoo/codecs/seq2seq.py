@@ -49,10 +49,6 @@ class Seq2SeqCodec(Codec):
     """Pieces of a source that are read at most."""
     max_target: int = 100
     """Pieces of a target at most, its end not counted."""
-    vector_words: Vocabulary = Vocabulary(())
-    """The source words that imported vectors exist for, `<pad>` and `<unk>` first; empty without imported vectors."""
-    vector_size: int = 0
-    """Features of an imported vector."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "source_words", "target_words", "vector_words")

@@ -41,10 +41,6 @@ class TaggingCodec(Codec):
     """Whether words are looked up in lower case; characters always keep theirs."""
     max_characters: int = 24
     """Of a longer word, the first and the last half of so many characters are read."""
-    vector_words: Vocabulary = Vocabulary(())
-    """The words that imported vectors exist for, `<pad>` and `<unk>` first; empty without imported vectors."""
-    vector_size: int = 0
-    """Features of an imported vector."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "words", "characters", "vector_words")

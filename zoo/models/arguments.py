@@ -1,4 +1,4 @@
-"""What a model was called with: its own class may be a user's, with arguments that the models here know nothing of."""
+"""The arguments that a model was constructed with, also where its class is a user's and has arguments of its own."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import wraps
 from pathlib import PurePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.codecs import Codec
 
 
 class Call(NamedTuple):
-    """A call of one class's constructor."""
+    """A call of the constructor of one class."""
 
-    arguments: dict[str, object]  # with the defaults of those that were not given
-    given: frozenset[str]  # the names of those that were
-    takes_more: bool  # whether it has **options, which it hands on
+    arguments: dict[str, object]  # the defaults of omitted arguments included
+    given: frozenset[str]  # the names of the arguments that were given
+    takes_more: bool  # whether the constructor has **options, which it passes on
 
 
-def remembering(cls: type, init: Callable) -> Callable:
-    """The constructor `init` of `cls`, which adds to `self.hparams` what the arguments of a user's class are.
+def remembering(cls: type[object], init: Callable[..., None]) -> Callable[..., None]:
+    """Wraps the constructor `init` of `cls` so that it adds the arguments of a user's class to `self.hparams`.
 
-    The constructor of the model below it has saved its own arguments in `self.hparams` by then, in plain types.
+    The constructor of its base model saves its own arguments in `self.hparams` first, in plain types.
     """
     signature = inspect.signature(init)
 
     @wraps(init)
-    def construct(self, *args, **options):
+    def construct(self: Any, *args: object, **options: object) -> None:
         calls = vars(self).setdefault("_calls", [])
         outermost = not calls
         try:
             bound = signature.bind(self, *args, **options)
         except TypeError:
-            init(self, *args, **options)  # says so with the name of the class
+            # The constructor's own error has the name of the class.
+            init(self, *args, **options)
             raise
         calls.append(_call(cls, bound))
         init(self, *args, **options)
@@ -48,7 +49,7 @@ def remembering(cls: type, init: Callable) -> Callable:
 
 
 def plain(value: object) -> object:
-    """A value in the types that JSON and a checkpoint without pickle have, where that is possible."""
+    """Converts a value to the types of JSON, as far as it has such a form; a checkpoint then needs no pickle."""
     if isinstance(value, Codec):
         return value.state
     if is_dataclass(value) and not isinstance(value, type):
@@ -71,9 +72,11 @@ def _call(cls: type, bound: inspect.BoundArguments) -> Call:
         if parameter.kind is parameter.VAR_KEYWORD:
             takes_more = True
             more = arguments.pop(parameter.name)
-        elif parameter.kind is parameter.VAR_POSITIONAL:  # they are the first ones of the class below
-            below = list(inspect.signature(super(cls, cls).__init__).parameters)[1:]
-            more = dict(zip(below, arguments.pop(parameter.name), strict=False))
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            # They are the first arguments of the base class. mypy knows no `super` of a class that is a value.
+            base_init = super(cls, cls).__init__  # type: ignore[arg-type]
+            names = list(inspect.signature(base_init).parameters)[1:]
+            more = dict(zip(names, arguments.pop(parameter.name), strict=False))
         else:
             continue
         given.pop(parameter.name, None)
@@ -83,17 +86,19 @@ def _call(cls: type, bound: inspect.BoundArguments) -> Call:
 
 
 def _own_arguments(calls: Sequence[Call], saved: Mapping[str, object]) -> dict[str, object]:
-    """What the class of the first call must be called with to make the same model once more, in plain types.
+    """The arguments, in plain types, with which the class of the first call makes the same model again.
 
     Args:
-        calls: of its constructor, and of those that it called in turn, the last of which has saved its arguments.
-        saved: these, as that model understood them (None as its default, for example).
+        calls: the call of its constructor, then those of the constructors that it called in turn. The last of them has
+            saved its arguments.
+        saved: the arguments that the last constructor saved.
     """
     first, last = calls[0], calls[-1]
-    arguments = {}
+    arguments: dict[str, object] = {}
     for name, value in first.arguments.items():
         handed_on = name in saved and last.arguments.get(name) is value
         arguments[name] = saved[name] if handed_on else plain(value)
-    if all(call.takes_more for call in calls[:-1]):  # defaults of today, which may be others one day
+    if all(call.takes_more for call in calls[:-1]):
+        # The defaults of the base model may change one day, and a saved model must not change with them.
         arguments |= {name: value for name, value in saved.items() if name not in last.given | arguments.keys()}
     return arguments

@@ -7,13 +7,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.types import STEP_OUTPUT, OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+from torchmetrics import Metric
 
 from zoo.batches.predictions import Predictions
 from zoo.codecs import Codec
@@ -31,66 +34,87 @@ silence_advertisements()
 class ZooModule(pl.LightningModule):
     """A LightningModule with AdamW (Loshchilov & Hutter 2019), linear warm-up and a cosine down to zero.
 
-    A subclass calls `save_arguments` and `use_optimizer`. It sets its `codec`, with which that of the data is compared;
-    `monitor`, the metric that chooses the best checkpoint; and in `metrics` a torchmetrics Metric for each of "val" and
-    "test", which its `_evaluate` updates with a batch. Its `_answers` are what `Trainer.predict` returns. Its `unit`
-    says what it reads at a time, a "sentence" or a "text" of several. The loss that its `training_step` returns is
-    logged as "train/loss", in the steps that the Trainer records (`log_every_n_steps`). For callbacks it is the mean of
-    the epoch so far, once the model has been scored on dev and when the epoch ends.
+    The constructor of a subclass calls `save_arguments`, `use_optimizer` and `use_metrics`, and sets `codec` and
+    `monitor`. A subclass defines `training_step`, `_evaluate` and `_answers`.
 
-    Where a training has no end (`max_epochs=-1`) there is no share of all steps: the rate rises over that share of one
-    epoch, and stays.
+    The loss that `training_step` returns is logged as "train/loss" at the steps that the Trainer records
+    (`log_every_n_steps`). Callbacks see the mean loss of the epoch so far, after each validation and at the end of the
+    epoch.
 
-    A user's subclass may have arguments of its own: numbers, strings, lists and dictionaries are saved with the model.
+    A training without an end (`max_epochs=-1`) has no number of steps. There the warm-up takes its share of one epoch,
+    and the learning rate is constant afterwards.
+
+    A user's subclass may have arguments of its own. Numbers, strings, lists and dictionaries are saved with the model.
     `zoo.register` makes the class known to `zoo.from_pretrained`.
+
+    Attributes:
+        codec: how texts become ids, and ids answers; the data must have an equal one.
+        monitor: the name of the score that chooses the best checkpoint.
+        unit: what the model reads at a time: a "sentence", or a "text" of several.
+        metrics: the scores of "val" and of "test".
     """
 
     learning_rate: float
     optimizer_options: OptimizerOptions
     monitor: str
     unit: str
-    metrics: torch.nn.ModuleDict
+    metrics: Mapping[str, Metric]
     codec: Codec
-    _losses_so_far: tuple[Tensor | float, int] = (0.0, 0)  # in this epoch: their sum and their number
+    # Of the losses of this epoch: their sum and their number.
+    _losses_so_far: tuple[Tensor | float, int] = (0.0, 0)
+    # The state of the global generator in the checkpoint that a training resumes from.
+    _random_state: Tensor | None = None
 
-    def __init_subclass__(cls, **options):
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = remembering(cls, cls.__init__)
+            # mypy allows no assignment to a method, and this one replaces a constructor by itself and more.
+            cls.__init__ = remembering(cls, cls.__init__)  # type: ignore[method-assign]
 
     def save_arguments(self, arguments: Mapping[str, object]) -> None:
-        """Keeps the arguments of the constructor as hyperparameters in plain types.
+        """Saves the arguments of the constructor as hyperparameters, in plain types.
 
         Args:
-            arguments: `locals()` at the constructor's begin.
+            arguments: `locals()` at the beginning of the constructor.
         """
         given = {name: value for name, value in arguments.items() if name not in ("self", "__class__")}
         self.save_hyperparameters({name: plain(value) for name, value in given.items()}, logger=False)
 
     def use_optimizer(self, options: OptimizerOptions) -> None:
-        """Sets the options of the optimizer; Lightning's tuner may change `learning_rate` later."""
+        """Sets the options of the optimizer. Lightning's tuner may change `learning_rate` later."""
         self.optimizer_options = options
         self.learning_rate = options.learning_rate
 
-    def __dir__(self) -> list[str]:
-        # torch.jit.trace asks for all that is listed, and outside a Trainer that property raises an error.
-        return [name for name in super().__dir__() if name != "trainer" or self._trainer is not None]
+    def use_metrics(self, new: Callable[[], Metric]) -> None:
+        """Sets the metrics of "val" and of "test", two that `new` makes."""
+        # torch does not type the values of a ModuleDict.
+        self.metrics = torch.nn.ModuleDict({stage: new() for stage in ("val", "test")})  # type: ignore[assignment]
 
-    def _evaluate(self, stage: str, batch: NamedTuple) -> None:
+    def __dir__(self) -> list[str]:
+        # torch.jit.trace reads all that is listed here, and outside a Trainer the property `trainer` raises an error.
+        # torch leaves this method without types.
+        names = super().__dir__()  # type: ignore[no-untyped-call]
+        return [name for name in names if name != "trainer" or self._trainer is not None]
+
+    # What a batch is depends on the task: each model annotates its own.
+
+    def _evaluate(self, stage: str, batch: Any) -> None:
+        """Updates the metrics of `stage` with a batch."""
         raise NotImplementedError
 
-    def _answers(self, inputs: NamedTuple) -> list[Any]:
+    def _answers(self, inputs: Any) -> list[Any]:
         """What `predict` returns for each input of a batch."""
         raise NotImplementedError
 
-    def on_train_batch_end(self, outputs: dict | None, batch: NamedTuple, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
         loss = batch_loss(outputs, self.trainer)
         if loss is None:
             return
         total, batches = self._losses_so_far
         self._losses_so_far = (total + loss, batches + 1)
-        # Lightning's `log` takes about 2 % of a step: only what the Trainer will record is worth it.
-        every = self.trainer.log_every_n_steps
+        # Lightning's `log` takes about 2 % of a step, so only the steps that the Trainer records are logged.
+        # Lightning sets this attribute where type checkers do not see it.
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and self.global_step % every == 0:
             self.log("train/loss", loss, prog_bar=True)
 
@@ -101,13 +125,13 @@ class ZooModule(pl.LightningModule):
     def _report_training(self) -> None:
         total, batches = self._losses_so_far
         if batches and self.trainer.state.fn == TrainerFn.FITTING:
-            # For callbacks alone: loggers have the steps.
+            # This is for callbacks alone, as loggers get the loss of single steps.
             self.log("train/loss", total / batches, prog_bar=True, logger=False, on_epoch=True, sync_dist=True)
 
-    def validation_step(self, batch: NamedTuple, _) -> None:
+    def validation_step(self, batch: Any, _: int) -> None:
         self._evaluate("val", batch)
 
-    def test_step(self, batch: NamedTuple, _) -> None:
+    def test_step(self, batch: Any, _: int) -> None:
         self._evaluate("test", batch)
 
     def predict_step(self, batch: Any, _: int) -> Predictions[Any]:
@@ -128,22 +152,28 @@ class ZooModule(pl.LightningModule):
 
     def _report(self, stage: str) -> None:
         scores = self.metrics[stage].compute()
-        # They are those of all processes already; Lightning would warn of each that it is not told to share.
+        # The scores are those of all processes already. Without `sync_dist`, Lightning would warn of each score.
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
 
     def setup(self, stage: str) -> None:
         if stage == "fit" and self.codec.vector_words and not self.has_vectors:
-            table = getattr(self.trainer.datamodule, "vector_table", None)
+            # Lightning sets this attribute where type checkers do not see it.
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            table = getattr(data, "vector_table", None)
             if table is None:
                 raise ZooError(
-                    "the codec of this model has imported vectors, and nobody has imported them: "
+                    "the codec of this model has imported vectors, but the model has not imported them yet: "
                     "call model.import_vectors(data.vector_table) before training"
                 )
             self.import_vectors(table)
 
-    def configure_optimizers(self):
+    def import_vectors(self, table: Tensor) -> None:
+        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         trained = [p for p in self.parameters() if p.requires_grad]
-        # Decay is for matrices: a bias, or an embedding row that a batch never used, has nothing to decay.
+        # Weight decay is for matrices. It would also shrink the rows of an embedding that a batch does not use.
         embeddings = {m.weight for m in self.modules() if isinstance(m, torch.nn.Embedding)}
         decayed = [p for p in trained if p.ndim > 1 and p not in embeddings]
         kept = [p for p in trained if p.ndim <= 1 or p in embeddings]
@@ -156,22 +186,29 @@ class ZooModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rate_factor(self) -> Callable[[int], float]:
-        """Of the learning rate, at each step."""
+        """The factor of the learning rate, as a function of the step."""
         steps = self.trainer.estimated_stepping_batches
         if 0 < steps < math.inf:
             return partial(warmup_then_cosine, steps=int(steps), warmup=int(self.optimizer_options.warmup * steps))
-        # Without a limit, or with batches that nobody has counted, there is no end to fall to.
-        self.trainer.fit_loop.setup_data()  # Lightning counts no batches where there is no limit
+        # Without a limit, or where the number of batches is unknown, there is no last step for a cosine to reach.
+        # Lightning has not counted the batches of an epoch yet.
+        self.trainer.fit_loop.setup_data()
         epoch = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
         warmup = int(self.optimizer_options.warmup * epoch) if epoch < math.inf else 0
         return partial(warmup_then_constant, warmup=warmup)
 
     def _fused(self) -> bool:
-        # No property: torch.jit.trace reads them all, and outside a Trainer there is none to ask.
-        return self.trainer.precision != "16-mixed"  # fused, it would unscale gradients before they are clipped
+        # This is no property, because torch.jit.trace reads all properties, and there may be no Trainer.
+        # With a gradient scaler, a fused optimizer would unscale the gradients after they are clipped.
+        return self.trainer.precision != "16-mixed"
 
-    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
-        # Lightning refuses to clip before any fused optimiser; without a gradient scaler there is no reason to.
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning does not clip for any fused optimizer, although only a gradient scaler would be in the way.
         if self._fused() and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
             clip_grad_norm(self.parameters(), gradient_clip_val)
         else:
@@ -179,37 +216,37 @@ class ZooModule(pl.LightningModule):
 
     @property
     def has_vectors(self) -> bool:
-        """Whether vectors were imported, here or before the model was saved."""
+        """Whether the model has imported vectors, now or before it was saved."""
         tables = [module.weight for module in self.modules() if isinstance(module, ImportedVectors)]
         return any(bool(table.any()) for table in tables)
 
     def in_evaluation(self) -> Self:
-        """This model in evaluation mode: itself if it is, else a view of it that shares its weights.
+        """This model in evaluation mode: the model itself if it is in that mode, else a view that shares its weights.
 
-        The mode of the model itself never changes: other threads may train or predict with it meanwhile.
+        The mode of the model never changes, as other threads may train it or predict with it at the same time.
         """
         return in_evaluation(self)
 
     @property
-    def settings(self) -> dict:
-        """The hyperparameters but the codec: what a config file or an experiment tracker should show."""
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters without the codec, for a config file or an experiment tracker."""
         return {name: value for name, value in self.hparams.items() if name != "codec"}
 
     @property
-    def arguments(self) -> dict[str, object]:
-        """What its class is called with to make this model once more, weights excepted."""
+    def arguments(self) -> dict[str, Any]:
+        """The arguments with which its class makes this model again, apart from the weights."""
         return dict(vars(self).get("_own_arguments", self.hparams))
 
     def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
         """Writes a folder that `zoo.from_pretrained` loads: JSON and safetensors, never a pickle.
 
         Args:
-            folder: made if it does not exist; the files of an older model in it are replaced, once the new ones are
+            folder: is made if it does not exist. The files of an older model in it are replaced once the new ones are
                 written.
-            half: whether to store the weights in fp16, in half the space.
+            half: whether to store the weights in fp16, which takes half the space.
 
         Raises:
-            ZooError: a weight that is too large for fp16, or an argument of a user's class that JSON does not have.
+            ZooError: a weight is too large for fp16, or JSON cannot represent an argument of a user's class.
         """
         folder = Path(folder)
         for name, value in self.arguments.items():
@@ -221,7 +258,7 @@ class ZooModule(pl.LightningModule):
                     f"and dictionaries, got a {type(value).__name__} ({error})"
                 ) from error
         arguments = self.arguments
-        # What the class was called with: a user's own class may have changed it on the way, or have made its own.
+        # This is the codec that the class was called with. A user's class may have changed it, or made its own.
         codec = arguments.pop("codec", {})
         config = {"class": type(self).__name__, "arguments": arguments}
         weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
@@ -232,25 +269,27 @@ class ZooModule(pl.LightningModule):
         write_model(folder, config, codec, weights)
         return folder
 
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["model_class"] = type(self).__name__
         checkpoint["hyper_parameters"] = self.arguments
-        checkpoint["random_state"] = torch.get_rng_state()  # Lightning keeps none: a resume would not be exact
+        # Lightning saves no random state, and without it a resumed training would not be exact.
+        checkpoint["random_state"] = torch.get_rng_state()
 
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        self._random_state: Tensor | None = checkpoint.get("random_state")
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._random_state = checkpoint.get("random_state")
 
     def on_train_start(self) -> None:
-        if getattr(self, "_random_state", None) is not None:
+        if self._random_state is not None:
             torch.set_rng_state(self._random_state.cpu())
             self._random_state = None
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> None:
-    """Scales all gradients together down to the norm `limit` where theirs is larger (Pascanu et al. 2013)."""
+    """Scales all gradients by one factor so that their norm is at most `limit` (Pascanu et al. 2013)."""
     trained = [p for p in parameters if p.grad is not None]
-    norm = get_total_norm([p.grad for p in trained])
-    # torch multiplies in any case, by one if need be, so as not to wait for a GPU; on a CPU it is known at once.
+    norm = get_total_norm([p.grad for p in trained if p.grad is not None])
+    # torch always multiplies, if need be by one, because to read the norm it would have to wait for a GPU. On a CPU the
+    # norm is known at once.
     if norm.device.type != "cpu" or not norm <= limit:
         clip_grads_with_norm_(trained, limit, norm)
 
@@ -263,12 +302,14 @@ def warmup_then_cosine(step: int, steps: int, warmup: int) -> float:
 
 
 def warmup_then_constant(step: int, warmup: int) -> float:
-    """The factor of the learning rate at `step`: linear up to 1 over `warmup` steps, and 1 from there on."""
+    """The factor of the learning rate at `step`: linear up to 1 over `warmup` steps, then 1."""
     return min(1.0, (step + 1) / (warmup + 1))
 
 
 def batch_loss(outputs: object, trainer: pl.Trainer) -> Tensor | None:
-    """The loss that a `training_step` returned, from what Lightning hands on; None where it skipped the batch."""
-    if not isinstance(outputs, Mapping) or outputs.get("loss") is None:
+    """The loss that a `training_step` returned, from the outputs that Lightning passes on; None for a skipped batch."""
+    if not isinstance(outputs, Mapping):
         return None
-    return outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided by it
+    loss: Tensor | None = outputs.get("loss")
+    # Lightning has divided the loss by this number.
+    return None if loss is None else loss * trainer.accumulate_grad_batches

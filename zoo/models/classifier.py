@@ -68,6 +68,7 @@ class TextClassifier(ZooModule):
 
     unit = "text"
     codec: ClassificationCodec
+    metrics: Mapping[str, ClassificationMetrics]
     temperature: Tensor  # (), by which scores are divided
     class_weights: Tensor | None  # (K,)
 
@@ -124,11 +125,9 @@ class TextClassifier(ZooModule):
         weights = torch.tensor(class_weights, dtype=torch.float) if class_weights else None
         self.register_buffer("class_weights", weights, persistent=False)
         self.monitor = "val/macro_f1"
-        self.metrics = nn.ModuleDict({stage: self._new_metrics() for stage in ("val", "test")})
-
-    def _new_metrics(self) -> ClassificationMetrics:
-        codec = self.codec
-        return ClassificationMetrics(list(codec.labels), codec.positive, multi_label=codec.multi_label)
+        self.use_metrics(
+            lambda: ClassificationMetrics(list(codec.labels), codec.positive, multi_label=codec.multi_label)
+        )
 
     def import_vectors(self, table: Tensor) -> None:
         """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""

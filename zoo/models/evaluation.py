@@ -1,9 +1,9 @@
-"""A module in evaluation mode that leaves the module itself as it is."""
+"""Evaluation mode for a module without changing the mode of the module."""
 
 from __future__ import annotations
 
 from types import MethodType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -11,20 +11,24 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def in_evaluation(module: Module) -> Module:
-    """`module` itself where all its parts are in evaluation mode, else a view of it where they are.
+    """`module` itself if all its submodules are in evaluation mode, else a view of it in which they are.
 
-    A view has parts of its own, and shares their parameters, buffers and everything else with the module's. So
-    predicting switches no mode, which all threads would see and which an interrupt could leave switched.
+    The submodules of a view are new objects, which share parameters, buffers and all other attributes with those of
+    the module. Prediction therefore switches no mode. All threads would see such a switch, and an interrupt could leave
+    the module in the wrong mode.
     """
     if not any(part.training for part in module.modules()):
         return module
     return _view(module, {})
 
 
-def _view(module: Module, made: dict[nn.Module, nn.Module]) -> Module:
+def _view(module: Module, made: dict[nn.Module, Any]) -> Module:
+    """A view of `module`; `made` has the view of each module that has one, with the same class as the module."""
     if module in made:
-        return made[module]
-    view = made[module] = object.__new__(type(module))
+        known: Module = made[module]
+        return known
+    view = object.__new__(type(module))
+    made[module] = view
     view.__dict__.update(module.__dict__)
     parts = {name: None if part is None else _view(part, made) for name, part in module._modules.items()}
     # nn.Module's own setters would register what is shared once more.

@@ -111,7 +111,7 @@ class TextGenerator(ZooModule):
         Raises:
             ZooError: inputs that are no texts, or numbers that no search can have.
         """
-        given = {
+        given: dict[str, Any] = {
             "beam": beam,
             "min_length": min_length,
             "max_length": max_length,

@@ -1,4 +1,4 @@
-"""What may be given to `predict` and its kin: one rule for all models, one place for what to type instead."""
+"""Checks of what users pass to `predict` and similar methods, the same for all models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoo.errors import ZooError, cut
 
 
 def check_text(text: Any, name: str = "text") -> str:
-    """`text` itself.
+    """Returns `text`.
 
     Raises:
         ZooError: it is not a string.
@@ -20,10 +20,10 @@ def check_text(text: Any, name: str = "text") -> str:
 
 
 def check_texts(texts: Any) -> list[str]:
-    """A list of these texts.
+    """Returns the texts as a list.
 
     Raises:
-        ZooError: one string instead of several in a list, something that has no order, or what is no text.
+        ZooError: `texts` is one string, or has no order, or one of its items is not a string.
     """
     listed = _listed(texts, "texts")
     for place, text in enumerate(listed):
@@ -33,11 +33,10 @@ def check_texts(texts: Any) -> list[str]:
 
 
 def check_sentences(sentences: Any) -> list[str | list[str]]:
-    """A list of sentences: those that are strings as they are, others as lists of their tokens.
+    """Returns the sentences as a list: strings as they are, other sentences as lists of their tokens.
 
     Raises:
-        ZooError: one string instead of several in a list, something that has no order, or what is no sentence and no
-            token.
+        ZooError: `sentences` is one string, or has no order; an item is no sentence, or a token is no string or empty.
     """
     return [
         sentence if isinstance(sentence, str) else _tokens(sentence, place)
@@ -45,7 +44,7 @@ def check_sentences(sentences: Any) -> list[str | list[str]]:
     ]
 
 
-def _listed(given: Any, what: str) -> list:
+def _listed(given: Any, what: str) -> list[Any]:
     if isinstance(given, str):
         raise ZooError(f"expected a list of {what}, got one string, {_shown(given)}: put it into a list, [text]")
     if not _is_list(given):
@@ -67,7 +66,7 @@ def _tokens(sentence: Any, place: int) -> list[str]:
 
 
 def _is_list(given: Any) -> bool:
-    """Whether it has an order and one dimension: a table would give the names of its columns."""
+    """Whether `given` has an order and one dimension. A table has two: to iterate over it gives the names of columns."""
     unordered = isinstance(given, str | bytes | bytearray | memoryview | Mapping | Set)
     return isinstance(given, Iterable) and not unordered and getattr(given, "ndim", 1) == 1
 

@@ -92,6 +92,9 @@ class Seq2Seq(TextGenerator):
     """
 
     codec: Seq2SeqCodec
+    metrics: Mapping[str, TextMetrics]
+    # The first is that of targets, the last that of sources: the same one where both sides share a vocabulary.
+    embeddings: Sequence[nn.Embedding]
 
     def __init__(
         self,
@@ -128,8 +131,9 @@ class Seq2Seq(TextGenerator):
         vocabularies = [codec.target_words, codec.source_words] if codec.target_words else [codec.source_words]
         sizes = [len(vocabulary) for vocabulary in vocabularies]
         require_memory(sum(sizes) * embedding_size, f"embeddings of {embedding_size:,} features")
-        # The first is the target's, the last the source's: one and the same where they share a vocabulary.
-        self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_size, padding_idx=PAD_ID) for size in sizes)
+        embeddings = [nn.Embedding(size, embedding_size, padding_idx=PAD_ID) for size in sizes]
+        # torch does not type the entries of a ModuleList.
+        self.embeddings = nn.ModuleList(embeddings)  # type: ignore[assignment]
         for embedding in self.embeddings:
             nn.init.normal_(embedding.weight[1:].data, std=embedding_size**-0.5)
         self.vectors = None
@@ -161,7 +165,7 @@ class Seq2Seq(TextGenerator):
         self.pointer = Pointer(self.decoder.features_size, embedding_size) if attention.copy else None
         self.dropout = LockedDropout(dropout)
         self.monitor = f"val/{MONITORS[metric]}"
-        self.metrics = nn.ModuleDict({stage: TextMetrics(metric, codec.language) for stage in ("val", "test")})
+        self.use_metrics(lambda: TextMetrics(metric, codec.language))
 
     def import_vectors(self, table: Tensor) -> None:
         """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
@@ -191,7 +195,8 @@ class Seq2Seq(TextGenerator):
     def embed(self, tokens: Tensor) -> Tensor:
         """Ids in the extended target vocabulary -> `(*, E)`; what is not in the vocabulary is unknown here."""
         known = len(self.embeddings[0].weight)
-        return self.embeddings[0](tokens.masked_fill(tokens >= known, UNKNOWN_ID))
+        embedded: Tensor = self.embeddings[0](tokens.masked_fill(tokens >= known, UNKNOWN_ID))
+        return embedded
 
     def project(self, output: Tensor) -> Tensor:
         """The decoder's output `(*, E)` -> the score of generating each word `(*, V)`."""

@@ -72,6 +72,7 @@ class SequenceTagger(ZooModule):
 
     unit = "sentence"
     codec: TaggingCodec
+    metrics: Mapping[str, TaggingMetrics]
 
     def __init__(
         self,
@@ -140,9 +141,7 @@ class SequenceTagger(ZooModule):
                 hidden_size, len(codec.words), embedding_size, bidirectional=bidirectional
             )
         self.monitor = "val/span_f1" if codec.scheme else "val/accuracy"
-        self.metrics = nn.ModuleDict(
-            {stage: TaggingMetrics(list(codec.tags), codec.scheme) for stage in ("val", "test")}
-        )
+        self.use_metrics(lambda: TaggingMetrics(list(codec.tags), codec.scheme))
 
     def import_vectors(self, table: Tensor) -> None:
         """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
@@ -154,12 +153,14 @@ class SequenceTagger(ZooModule):
 
     def score(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
         """Embedded forms `(U, X)`, the form of each token `form_ids (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
-        return self.head(self.encode(forms, form_ids, lengths))
+        scores: Tensor = self.head(self.encode(forms, form_ids, lengths))
+        return scores
 
     def encode(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
-        """The same -> what the head reads, `(B, T, D * H)`."""
+        """The arguments of `score` -> the outputs of the backbone, `(B, T, D * H)`, which the head reads."""
         x = self.dropout(gather_forms(forms, form_ids))  # (B, T, X)
-        return self.dropout(self.backbone(x, lengths).sequence)
+        sequence: Tensor = self.dropout(self.backbone(x, lengths).sequence)
+        return sequence
 
     def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Mean negative log-likelihood per token.
@@ -167,8 +168,9 @@ class SequenceTagger(ZooModule):
         Tags that training never had do not count (softmax), nor do sentences whose gold breaks its scheme (CRF).
         """
         if self.crf is not None:
-            log_likelihood = self.crf(scores, tags.clamp(max=len(self.codec.tags) - 1), lengths)  # (B,)
-            legal = log_likelihood > FORBIDDEN / 2  # gold that breaks its scheme is impossible: it teaches nothing
+            log_likelihood: Tensor = self.crf(scores, tags.clamp(max=len(self.codec.tags) - 1), lengths)  # (B,)
+            # Gold tags that break their scheme have probability 0. There is nothing to learn from them.
+            legal = log_likelihood > FORBIDDEN / 2  # (B,)
             return -log_likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
         counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.codec.tags))  # (B, T)
         targets = tags.masked_fill(~counted, -100)
@@ -179,7 +181,7 @@ class SequenceTagger(ZooModule):
         """The best tags: `(B, T, K)` -> `(B, T)`."""
         return scores.argmax(-1) if self.crf is None else self.crf.decode(scores, lengths)
 
-    def training_step(self, batch: TaggingBatch, _) -> Tensor:
+    def training_step(self, batch: TaggingBatch, _: int) -> Tensor:
         inputs, tag_ids = batch.inputs, batch.tag_ids
         forms = self.embedding(inputs.forms)  # (U, X)
         distance = self.regularization.adversarial
@@ -262,7 +264,8 @@ class SequenceTagger(ZooModule):
 
         def compose(rows: list[int]) -> Tensor:
             characters, lengths = self.codec.indexer.spell([forms[row] for row in rows])
-            return encoder(characters.to(self.device), lengths.to(self.device))
+            composed: Tensor = encoder(characters.to(self.device), lengths.to(self.device))
+            return composed
 
         parts = map_in_threads(compose, batches, self.device)
         order = torch.tensor([row for rows in batches for row in rows], device=self.device)  # (U,)
