@@ -6,6 +6,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
-from datamodules.download import locate
+from datamodules.download import known_corpus, locate
 from datamodules.errors import DataError
 from datamodules.readers.vectors import coverage, read_vectors
 from datamodules.sampler import (
@@ -30,39 +31,50 @@ from zoo.codecs import Codec
 from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN, Vocabulary
 
+CodecT = TypeVar("CodecT", bound=Codec)
+
 SPLITS = ("train", "dev", "test")
 SPLITS_OF_STAGES = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",), "predict": ("test",)}
-STEPS = 170  # in an epoch, where the user sets no budget: enough for a small corpus to be learned at all
+# The number of steps in an epoch if the user sets no budget: enough to learn from a small corpus.
+STEPS = 170
 SMALLEST_BUDGET = 100
 
 
-class CorpusDataModule(pl.LightningDataModule):
-    """Batches of a corpus: buckets of like lengths within a token budget, dealt evenly to all processes.
+class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
+    """Batches of a corpus: rows of similar lengths within a token budget, shared evenly among all processes.
 
-    A subclass names its `task` in the catalog and the `largest_budget` that it would choose by itself, counts
-    its `training_tokens`, fits a codec on the training split, and encodes a split. A model that is trained or scored
-    on it must have its `codec`. Given the codec of a trained model, the data are encoded for that model: then nothing
-    is fitted, and the arguments in `fitting` are not read.
+    A subclass counts its `training_tokens`, fits a codec on the training split, and encodes a split. A model that is
+    trained or scored on the data must have an equal `codec`. If the data are given the codec of a trained model, they
+    are encoded for that model: no codec is fitted, and the arguments in `fitting` are not read.
 
     Args:
-        dataset: a name of the catalog; ignored where `train`, `dev` and `test` are given.
+        dataset: a name of the catalog; ignored if one of `train`, `dev` and `test` is given.
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: a file of one's own to train on; then `dataset` is not read.
-        dev: likewise, to choose the best checkpoint on.
-        test: likewise, scored once at the end.
+        train: the user's own file to train on; then `dataset` is not read.
+        dev: the user's own file to choose the best checkpoint on.
+        test: the user's own file to score once at the end.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
-        max_vectors: rows of it that are read, from the top.
-        max_tokens: token budget of a training batch, padding included, for each process.
-        seed: of the order of the batches.
-        codec: that of a trained model, to evaluate or to fine-tune it; by default one is fitted on the training split.
+        max_vectors: the number of vectors that are read, from the top.
+        max_tokens: the token budget of a training batch, padding included, for each process.
+        seed: seeds the order of the batches.
+        codec: the codec of a trained model, to evaluate or to fine-tune it; by default one is fitted on the training
+            split.
+
+    Attributes:
+        task: the task of the corpora in the catalog.
+        largest_budget: the largest token budget that is chosen by default.
+        fitting: the names of the arguments that are not read if a codec is given.
+        lowercase: whether words are looked up in lower case.
+        evaluation_budget: the token budget of a batch outside of training; no score depends on it.
+        num_workers: the number of processes that build batches in advance. One batch takes about half a millisecond.
     """
 
     task: str
     largest_budget: int
     fitting = frozenset({"vectors", "max_vectors", "min_count", "lowercase"})
     lowercase: bool
-    evaluation_budget = 4800  # tokens in a batch; no score depends on it
-    num_workers = 0  # processes that build batches in advance; one batch takes about half a millisecond
+    evaluation_budget = 4800
+    num_workers = 0
 
     def __init__(
         self,
@@ -76,7 +88,7 @@ class CorpusDataModule(pl.LightningDataModule):
         max_vectors: int,
         max_tokens: int | None,
         seed: int,
-        codec: Codec | None,
+        codec: CodecT | None,
     ):
         super().__init__()
         if max_tokens is not None:
@@ -104,58 +116,61 @@ class CorpusDataModule(pl.LightningDataModule):
         """Examples of the training split."""
 
     @property
-    def codec(self) -> Codec:
-        """How texts become ids, and ids answers; a model must have the same."""
+    def codec(self) -> CodecT:
+        """How texts become ids, and ids answers; a model must have an equal one."""
         if self._codec is None:
             self._codec = self._fit_codec()
         return self._codec
 
     @abstractmethod
-    def _fit_codec(self) -> Codec:
-        """A codec of the training split."""
+    def _fit_codec(self) -> CodecT:
+        """Fits a codec on the training split."""
 
     @abstractmethod
     def _training_words(self) -> Iterable[str]:
-        """The tokens of the training split as vectors are looked up for them."""
+        """The tokens of the training split, in the form in which their vectors are looked up."""
 
     @abstractmethod
     def _encode(self, split: str) -> BatchDataset[object]:
-        """A split as tensors."""
+        """Encodes a split as tensors."""
 
     @property
     def folds_vectors(self) -> bool:
-        """Whether a word without a vector has that of its lower case."""
+        """Whether a word without a vector gets the vector of its lower-case form."""
         return self.lowercase
 
     @property
     def vector_table(self) -> Tensor | None:
-        """Imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, which a model imports as training
-        begins; None where there are none."""
+        """Imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, or None without imported vectors.
+
+        A model imports them when training begins.
+        """
         return self._imported()[1]
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that there are: of one's own files those that are given."""
+        """The names of the splits; of the user's own files, those that are given."""
         return tuple(self.own_files) or SPLITS
 
     def described(self, split: str) -> str:
-        """What a split is called in a table: the corpus and the split, or the file."""
+        """The name of a split in a table: the corpus and the split, or the file."""
         return str(self.own_files.get(split) or f"{self.dataset} {split}")
 
     @property
     def budget(self) -> int:
-        """Tokens in a training batch at most, padding included."""
+        """The largest number of tokens in a training batch, padding included."""
         return self.max_tokens or max(SMALLEST_BUDGET, min(self.largest_budget, self.training_tokens // STEPS))
 
     def check_model(self, model: pl.LightningModule) -> None:
-        """Refuses a model of the zoo that reads texts, or counts labels, in another way than this data.
+        """Refuses a model of the zoo whose codec differs from that of the data.
 
         Raises:
-            DataError: what differs, and what to type instead.
+            DataError: the codecs differ. The message says in what, and what to type instead.
         """
         codec = getattr(model, "codec", None)
         if not isinstance(codec, Codec):
-            return  # a user's own model, which knows what it does
+            # A user's own model need not have a codec.
+            return
         name = type(model).__name__
         if type(codec) is not type(self.codec):
             raise DataError(
@@ -165,14 +180,15 @@ class CorpusDataModule(pl.LightningDataModule):
         if codec != self.codec:
             told = self.codec.differences(codec, ours="the data", theirs="the model")
             raise DataError(
-                f"data and model would read one text as different numbers: {told}. Give a new model the codec of the "
+                f"data and model would read one text as different ids: {told}. Give a new model the codec of the "
                 f"data, zoo.{name}(data.codec, ...), or the data the codec of a trained model, "
                 f"{type(self).__name__}(..., codec=model.codec)"
             )
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            self._resume_from = None  # a Trainer restores it later
+            # If the training is resumed, the Trainer restores the position later.
+            self._resume_from = None
         if self.trainer:
             self.check_model(self.trainer.lightning_module)
         if stage == "fit" and self.trainer and self.trainer.is_global_zero and self.vector_table is not None:
@@ -200,8 +216,8 @@ class CorpusDataModule(pl.LightningDataModule):
         return self._loader("test", self.evaluation_budget, RepeatingSampler, predicts=True)
 
     def state_dict(self) -> dict[str, int]:
-        # Lightning also saves the state of a loader, but forgets to restore it where a schedule has asked how many
-        # steps there are before the checkpoint is read (its issue 20550).
+        # Lightning saves the state of a loader too. But it does not restore that state if a schedule asks for the
+        # number of steps before the checkpoint is read (its issue 20550).
         return next_position(self.trainer)._asdict() if self.trainer else {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
@@ -217,7 +233,7 @@ class CorpusDataModule(pl.LightningDataModule):
         start: Callable[[], Position] | None = None,
         predicts: bool = False,
     ) -> DataLoader[object]:
-        """Loads this process's batches of a split. Batches to evaluate on do not depend on the seed of the data."""
+        """Loads the batches of this process. The seed of the data does not affect batches for evaluation."""
         trainer = self.trainer
         dataset: Batches[object] = Batches(self._encoded[split])
         sampler = sampler_class(
@@ -238,22 +254,35 @@ class CorpusDataModule(pl.LightningDataModule):
         # Lightning begins the first pass before it restores its own count of epochs.
         return resumed if resumed and resumed.epoch >= epoch else Position(epoch, 0)
 
-    def _locate(self, split: str) -> tuple[str | Path, Corpus | None]:
-        """The file of a split, and what the catalog knows of it; None for a user's own."""
+    @property
+    def _corpus(self) -> Corpus | None:
+        """The catalog's entry of the corpus; None for the user's own files.
+
+        Raises:
+            DataError: the catalog has no such corpus, or it is for another task.
+        """
         if self.own_files:
-            if split not in self.own_files:
-                raise DataError(f"there is no {split} split: give its file with --data.{split} FILE")
-            return self.own_files[split], None
-        if self.dataset in CATALOG and CATALOG[self.dataset].task != self.task:
-            known = ", ".join(name for name, corpus in CATALOG.items() if corpus.task == self.task)
-            raise DataError(
-                f"{self.dataset} is a corpus for {CATALOG[self.dataset].task}: for {self.task} there are {known}"
-            )
-        path = locate(self.dataset, self.root)[split]
-        return path, CATALOG[self.dataset]
+            return None
+        corpus = known_corpus(self.dataset)
+        if corpus.task != self.task:
+            known = ", ".join(name for name, other in CATALOG.items() if other.task == self.task)
+            raise DataError(f"{self.dataset} is a corpus for {corpus.task}: for {self.task} there are {known}")
+        return corpus
+
+    def _locate(self, split: str) -> str | Path:
+        """The file of a split; that of a corpus is downloaded if it is missing.
+
+        Raises:
+            DataError: there is no such file, or no such corpus for this task.
+        """
+        if self._corpus is not None:
+            return locate(self.dataset, self.root)[split]
+        if split not in self.own_files:
+            raise DataError(f"there is no {split} split: give its file with --data.{split} FILE")
+        return self.own_files[split]
 
     def _imported(self) -> tuple[Vocabulary, Tensor | None]:
-        """The words with imported vectors, `<pad>` and `<unk>` first, and the vectors of the others."""
+        """The words with imported vectors, `<pad>` and `<unk>` first, and the table of the vectors of the others."""
         if self._vectors is None:
             if self.vectors_file is None:
                 self._vectors = (Vocabulary(()), None)
@@ -263,7 +292,12 @@ class CorpusDataModule(pl.LightningDataModule):
         return self._vectors
 
     @property
-    def _vector_fields(self) -> dict[str, object]:
-        """The fields of a codec that tell of imported vectors."""
-        words, table = self._imported()
-        return {"vector_words": words, "vector_size": 0 if table is None else table.shape[1]}
+    def _vector_words(self) -> Vocabulary:
+        """The words with imported vectors, as a codec has them."""
+        return self._imported()[0]
+
+    @property
+    def _vector_size(self) -> int:
+        """The features of an imported vector; 0 without imported vectors."""
+        table = self.vector_table
+        return 0 if table is None else table.shape[1]

@@ -22,7 +22,7 @@ from zoo.text.stop_words import read_stop_words
 PIECES = 8000
 
 
-class ClassificationDataModule(CorpusDataModule):
+class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
     """Reads, encodes and batches texts with labels; tokens and labels come from the training split alone.
 
     >>> data = ClassificationDataModule("sample-reviews-en")
@@ -150,7 +150,8 @@ class ClassificationDataModule(CorpusDataModule):
             lowercase=self.lowercase,
             max_length=self.max_length,
             truncate=self.truncate,
-            **self._vector_fields,
+            vector_words=self._vector_words,
+            vector_size=self._vector_size,
         )
         tokens = chain.from_iterable(self._tokens_of("train", codec.preprocessor))
         keys = (token.lower() for token in tokens) if self.lowercase else tokens
@@ -161,7 +162,7 @@ class ClassificationDataModule(CorpusDataModule):
         labels = sorted({label for text in self.texts("train") for label in text.labels})
         if len(labels) < (1 if self.multi_label else 2):
             raise DataError(
-                f"{self._locate('train')[0]}: expected at least two labels to choose from, got "
+                f"{self._locate('train')}: expected at least two labels to choose from, got "
                 f"{labels[0] + ' alone' if labels else 'none'}. Is this the column, or is a label missing in train?"
             )
         if not self.multi_label:
@@ -199,12 +200,13 @@ class ClassificationDataModule(CorpusDataModule):
     def texts(self, split: str) -> list[LabelledText]:
         """The texts of "train", "dev" or "test", with labels as the catalog names them."""
         if split not in self._read:
-            path, corpus = self._locate(split)
-            known = (corpus.text_column, corpus.column) if corpus else ("text", "label")
+            corpus = self._corpus
+            text_column = corpus.text_column if corpus else "text"
+            label_column = corpus.column if corpus else "label"
             texts = read_labelled_texts(
-                path,
-                known[0] if self.text_column is None else self.text_column,
-                known[1] if self.label_column is None else self.label_column,
+                self._locate(split),
+                text_column if self.text_column is None else self.text_column,
+                label_column if self.label_column is None else self.label_column,
                 format=corpus.format if corpus else self.format,
                 header=self.header,
                 multi_label=self.multi_label,
@@ -224,7 +226,7 @@ class ClassificationDataModule(CorpusDataModule):
         joined = [text for text in self.texts("train") if parts[text.labels[0]] & common - set(text.labels)]
         if joined:
             warnings.warn(
-                f"{self._locate('train')[0]}:{joined[0].line}: {joined[0].labels[0]} is read as one label, and with it "
+                f"{self._locate('train')}:{joined[0].line}: {joined[0].labels[0]} is read as one label, and with it "
                 f"those of {len(joined)} of {len(self.texts('train'))} texts. If {SEPARATOR} stands between several "
                 "labels of a text, add --data.multi_label true"
             )
@@ -244,7 +246,8 @@ class ClassificationDataModule(CorpusDataModule):
         return self._tokens[split]
 
     def _encode(self, split: str) -> ClassificationDataset:
-        texts, path = self.texts(split), self._locate(split)[0]
+        texts = self.texts(split)
+        path = self._locate(split)
         for text in texts:
             for label in text.labels:
                 if label not in self.codec.labels:

@@ -43,7 +43,7 @@ class Corpus:
         splits: the files of "train", "dev" and "test": files to download, or paths of files that come with the
             package. Where a split has several files, the keys are "train/en" and "train/de" for example.
         scheme: how the tags mark spans, "BMES" for example; None where each tag stands for itself.
-        text_column: likewise the column of the texts that have labels, or of the sources.
+        text_column: likewise the column of the texts that have labels, or of the sources; tagging does not read it.
         label_names: the names of labels that are numbers in the files.
     """
 
@@ -56,5 +56,5 @@ class Corpus:
     source: str
     splits: Mapping[str, RemoteFile | Path]
     scheme: str | None = None
-    text_column: str | int | None = None
+    text_column: str | int = "text"
     label_names: Mapping[str, str] = field(default_factory=dict)

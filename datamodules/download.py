@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import wrap_file
 
 from datamodules.catalog import CATALOG
-from datamodules.corpus import RemoteFile
+from datamodules.corpus import Corpus, RemoteFile
 from datamodules.errors import DataError
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -54,6 +54,17 @@ def default_root() -> Path:
     return _expanded(cache)
 
 
+def known_corpus(name: str) -> Corpus:
+    """The entry of a corpus in the catalog.
+
+    Raises:
+        DataError: the catalog has no such name.
+    """
+    if name not in CATALOG:
+        raise DataError(_unknown(name))
+    return CATALOG[name]
+
+
 def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
     """The path of each file of a corpus, by split. Missing files are downloaded.
 
@@ -67,11 +78,9 @@ def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
         DataError: the catalog has no such name; a file cannot be downloaded, or is not the expected one; or the
             catalog has no sums for the files, which are then printed.
     """
-    if name not in CATALOG:
-        raise DataError(_unknown(name))
     paths = {}
     without_sum = {}
-    for split, origin in CATALOG[name].splits.items():
+    for split, origin in known_corpus(name).splits.items():
         # Bundled files need no folder, and so no home.
         if isinstance(origin, Path):
             paths[split] = origin

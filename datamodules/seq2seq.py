@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from datamodules.base import CorpusDataModule
-from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.errors import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
@@ -26,7 +27,7 @@ PIECES = 8000  # sentencepieces, where the user sets no number and the text allo
 THOUSANDS = ("zh", "ja")  # languages of so many characters: the rarest are spelled in bytes
 
 
-class Seq2SeqDataModule(CorpusDataModule):
+class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
     """Reads, encodes and batches pairs of texts; pieces and vocabularies come from the training split alone.
 
     >>> data = Seq2SeqDataModule("sample-phrases", tokenizer="words")
@@ -157,26 +158,25 @@ class Seq2SeqDataModule(CorpusDataModule):
         """Tokens of the training split, of both sides."""
         if "train" not in self._encoded:
             self._encoded["train"] = self._encode("train")
-        return sum(source + target for source, target in self._encoded["train"].lengths)
+        return int(np.sum(self._encoded["train"].lengths))
 
     def pairs(self, split: str) -> list[Pair]:
         """The pairs of "train", "dev" or "test"."""
         if split not in self._read:
-            self._read[split] = self._own_pairs(split) if self.own_files else self._named_pairs(split)
+            corpus = self._corpus
+            self._read[split] = self._own_pairs(split) if corpus is None else self._named_pairs(split, corpus)
         return self._read[split]
 
     @property
-    def _corpus(self) -> Corpus | None:
-        return None if self.own_files else CATALOG.get(self.dataset)
-
-    @property
     def _sides(self) -> tuple[str | int, str | int]:
+        """Where the sources are, and where the targets are."""
         corpus = self._corpus
-        source, target = ("source", "target") if corpus is None else (corpus.text_column, corpus.column)
+        source = corpus.text_column if corpus else "source"
+        target = corpus.column if corpus else "target"
         return source if self.source is None else self.source, target if self.target is None else self.target
 
     def _own_pairs(self, split: str) -> list[Pair]:
-        path, _ = self._locate(split)
+        path = self._locate(split)
         source, target = self._sides
         ending = Path(str(path).removesuffix(".gz")).suffix.lower()
         format = self.format or ("parallel" if ending not in ENDINGS else None)
@@ -184,20 +184,21 @@ class Seq2SeqDataModule(CorpusDataModule):
             return read_parallel(parallel_file(path, source), parallel_file(path, target))
         return read_pairs(path, source, target, format=format, header=self.header)
 
-    def _named_pairs(self, split: str) -> list[Pair]:
-        corpus, (source, target) = self._corpus, self._sides
-        if corpus is None or corpus.task != self.task:
-            self._locate(split)  # says so, and which there are
-        sides = sorted({name.partition("/")[2] for name in corpus.splits} - {""})
-        asked = {"parallel": [source, target]}.get(corpus.format, [target] if sides else [])
-        if missing := [side for side in asked if side not in sides]:
-            raise DataError(f"{self.dataset} has no {missing[0]}: known are {', '.join(sides)}")
-        files = [self._locate(f"{split}/{side}" if sides else split)[0] for side in asked or [target]]
+    def _named_pairs(self, split: str, corpus: Corpus) -> list[Pair]:
+        source, target = self._sides
+        # A corpus of parallel files has a file of each side, and some others have one of each kind of target.
+        endings = sorted({name.partition("/")[2] for name in corpus.splits} - {""})
+        if not endings:
+            return read_pairs(self._locate(split), source, target, format=corpus.format)
+        asked = [source, target] if corpus.format == "parallel" else [target]
+        for ending in asked:
+            if ending not in endings:
+                raise DataError(f"{self.dataset} has no {ending}: known are {', '.join(endings)}")
+        target_file = self._locate(f"{split}/{target}")
         if corpus.format == "parallel":
-            return read_parallel(*files)
-        # Where each target has a file of its own, that is a table of two columns without a header.
-        columns = ("0", "1") if sides else (source, target)
-        return read_pairs(files[0], *columns, format=corpus.format)
+            return read_parallel(self._locate(f"{split}/{source}"), target_file)
+        # The file of a kind of target is a table of two columns without a header.
+        return read_pairs(target_file, "0", "1", format=corpus.format)
 
     def _fit_codec(self) -> Seq2SeqCodec:
         sources = [pair.source for pair in self.pairs("train")]
@@ -233,7 +234,8 @@ class Seq2SeqDataModule(CorpusDataModule):
             unit=self._fit_unit(),
             max_source=self.max_source,
             max_target=self.max_target,
-            **self._vector_fields,
+            vector_words=self._vector_words,
+            vector_size=self._vector_size,
         )
 
     def _fit_language(self) -> str:

@@ -23,7 +23,7 @@ RARE_CHARACTER = 3
 NO_SCHEME = "none"
 
 
-class TaggingDataModule(CorpusDataModule):
+class TaggingDataModule(CorpusDataModule[TaggingCodec]):
     """Reads, encodes and batches a tagging corpus; vocabularies come from its training split alone.
 
     >>> data = TaggingDataModule("sample-en")
@@ -129,29 +129,40 @@ class TaggingDataModule(CorpusDataModule):
         if split not in self._read:
             if split != "train" and "train" in self.splits and self._codec is None:
                 self.sentences("train")  # its tags tell the scheme of all
-            path, corpus = self._locate(split)
-            column, format, scheme = self.column, self.format, None
+            path = self._locate(split)
+            corpus = self._corpus
+            column = self.column
+            format = self.format
+            scheme = None
             if corpus is not None:
-                column, format = column or str(corpus.column), corpus.format
+                column = column or str(corpus.column)
+                format = corpus.format
                 scheme = corpus.scheme if column == str(corpus.column) else None
             sentences = read_tagged(path, column, format=format, word_column=self.word_column)
             self._read[split] = self._converted(sentences, scheme, path)
         return self._read[split]
 
     def _converted(self, sentences: list[TaggedSentence], known: str | None, path: str | Path) -> list[TaggedSentence]:
-        """The sentences in the scheme that is asked for."""
+        """The sentences, with their tags in the scheme `convert_to` if there is one.
+
+        Args:
+            sentences: as they are in the file.
+            known: the scheme that the catalog knows, if any.
+            path: of the file, for messages.
+        """
         if self._source_scheme is None:
             self._source_scheme = known or scheme_of(sentences, self.convert_to) or NO_SCHEME
         scheme = None if self._source_scheme == NO_SCHEME else self._source_scheme
-        self._scheme = self.convert_to or scheme
-        if scheme is None:
+        target = self.convert_to or scheme
+        self._scheme = target
+        if scheme is None or target is None:
             if self.convert_to is not None:
                 raise DataError(f"{path}: --data.convert_to {self.convert_to} needs tags of spans, and these are none")
             return sentences
         if self._is_keyed:
             sentences = without_key_outside(sentences)
         check_tags(sentences, scheme, path)
-        return sentences if self._scheme == scheme else convert_all(sentences, scheme, self._scheme, path)
+        return sentences if target == scheme else convert_all(sentences, scheme, target, path)
 
     @property
     def _is_keyed(self) -> bool:
@@ -164,7 +175,7 @@ class TaggingDataModule(CorpusDataModule):
         tags = Inventory.fit(tag for sentence in sentences for tag in sentence.tags)
         if len(tags) < 2:
             raise DataError(
-                f"{self._locate('train')[0]}: expected at least two tags to choose from, got {tags[0][:40]!r} "
+                f"{self._locate('train')}: expected at least two tags to choose from, got {tags[0][:40]!r} "
                 "alone. Is this the column? Choose another one with --data.column"
             )
         keys = (token.lower() for token in tokens) if self.lowercase else tokens
@@ -176,7 +187,8 @@ class TaggingDataModule(CorpusDataModule):
             scheme=self._scheme,
             tokenizer="characters" if single else "whitespace",
             lowercase=self.lowercase,
-            **self._vector_fields,
+            vector_words=self._vector_words,
+            vector_size=self._vector_size,
         )
 
     def _training_words(self) -> Iterable[str]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+from zoo.errors import ZooError
 from zoo.hub.pretrained import BUNDLED
 from zoo.metrics.generation import MONITORS, SCORES
 from zoo.model_folder import CARD, read_json
@@ -25,22 +28,33 @@ GOLD = {"tagging": "column", "classification": "label_column", "seq2seq": "targe
 SLICE, PAIRS = 400, 40  # rows of dev that a test scores again, and pairs, which take longer
 
 
-def slice_score(model: ZooModule, data: Mapping[str, str]) -> float:
-    """The accuracy of a model, or its BLEU or ROUGE-L, on the first rows of dev of the `data` of its card."""
+def slice_score(model: ZooModule, data: Mapping[str, Any]) -> float:
+    """The accuracy of a model, or its BLEU or ROUGE-L, on the first rows of dev of the `data` of its card.
+
+    Raises:
+        ZooError: the model is of no task that has bundled models.
+    """
     if isinstance(model, zoo.Seq2Seq):
         pairs = Seq2SeqDataModule(**data).pairs("dev")[:PAIRS]
-        found = model.predict([pair.source for pair in pairs])
+        # Without `n_best`, each output is a string already.
+        outputs = [str(output) for output in model.predict([pair.source for pair in pairs])]
         name, language = model.hparams["metric"], model.codec.language
-        return SCORES[name](found, [pair.target for pair in pairs], language)[MONITORS[name]]
+        return SCORES[name](outputs, [pair.target for pair in pairs], language)[MONITORS[name]]
     if isinstance(model, zoo.TextClassifier):
         texts = ClassificationDataModule(**data).texts("dev")[:SLICE]
-        found = model.predict([text.text for text in texts])
-        right = [text.labels[0] == result["label"] for text, result in zip(texts, found, strict=True)]
-    else:
+        results = model.predict([text.text for text in texts])
+        gold_labels = [text.labels[0] for text in texts]
+        return _accuracy(gold_labels, [result["label"] for result in results])
+    if isinstance(model, zoo.SequenceTagger):
         sentences = TaggingDataModule(**data).sentences("dev")[:SLICE]
-        found = model.predict([s.tokens for s in sentences])
-        right = [a == b for s, tags in zip(sentences, found, strict=True) for a, b in zip(s.tags, tags, strict=True)]
-    return sum(right) / len(right)
+        tags = model.predict([sentence.tokens for sentence in sentences])
+        gold_tags = [sentence.tags for sentence in sentences]
+        return _accuracy(list(chain.from_iterable(gold_tags)), list(chain.from_iterable(tags)))
+    raise ZooError(f"expected a tagger, a classifier or a sequence-to-sequence model, got {type(model).__name__}")
+
+
+def _accuracy(gold: Sequence[str], predicted: Sequence[str]) -> float:
+    return sum(one == other for one, other in zip(gold, predicted, strict=True)) / len(gold)
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ class Recipe:
 
     name: str
     model: type[ZooModule]
-    data: type[CorpusDataModule]
+    data: type[CorpusDataModule[Any]]
     defaults: Mapping[str, object]
     report: Callable[[Any, Any, str], Report]  # of the recipe's own model and data
     predict: Callable[[Recipe, Sequence[str]], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse import Namespace
@@ -54,7 +55,7 @@ def check_trainer(options: Namespace, *, test: bool) -> None:
         )
 
 
-def check_shares(trainer: pl.Trainer, data: CorpusDataModule, *, test: bool) -> None:
+def check_shares(trainer: pl.Trainer, data: CorpusDataModule[Any], *, test: bool) -> None:
     """Refuses a limit that is a fraction of a split and less than one batch of it.
 
     Args:

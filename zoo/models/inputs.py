@@ -66,7 +66,7 @@ def _tokens(sentence: Any, place: int) -> list[str]:
 
 
 def _is_list(given: Any) -> bool:
-    """Whether `given` has an order and one dimension. A table has two: to iterate over it gives the names of columns."""
+    """Whether `given` has an order and one dimension. A table has two, and iterates over the names of its columns."""
     unordered = isinstance(given, str | bytes | bytearray | memoryview | Mapping | Set)
     return isinstance(given, Iterable) and not unordered and getattr(given, "ndim", 1) == 1
 
