@@ -32,7 +32,9 @@ class Codec(Options):
     @property
     def state(self) -> dict[str, Any]:
         """All fields in plain types: `type(codec).of(codec.state) == codec`."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        # Those of a task come first: the order of the constructor, which messages and files keep.
+        ordered = sorted(fields(self), key=lambda field: field.kw_only)
+        return {field.name: _plain(getattr(self, field.name)) for field in ordered}
 
     def differences(self, other: Codec, *, ours: str, theirs: str) -> str:
         """Describes the differences between two codecs of one task; empty if they are equal.
