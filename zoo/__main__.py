@@ -1,7 +1,7 @@
 """The models that come with this package.
 
 python -m zoo                       lists them
-python -m zoo show NAME             prints the card of one: its data and their licence, its scores, its command
+python -m zoo show NAME             prints the card of one: its data with their licence, its scores, its command
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ USAGE = "expected `python -m zoo` or `python -m zoo show NAME`"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Lists the models, or shows one."""
+    """Lists the bundled models, or shows the card of one."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         print(answer(args))
@@ -31,10 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def answer(args: Sequence[str]) -> str:
-    """What is printed for these arguments.
+    """Returns the text to print for these arguments.
 
     Raises:
-        ZooError: they are none of those above, or there is no such model; the known ones are listed.
+        ZooError: the arguments are not those of the usage above, or the model is unknown (the known ones are listed).
     """
     cards = list_pretrained()
     if args and args[0] in ("-h", "--help"):
@@ -52,7 +52,7 @@ def answer(args: Sequence[str]) -> str:
 
 
 def _row(name: str, card: Mapping[str, Any]) -> tuple[str, ...]:
-    """A model's line; its score is the one that chose its checkpoint, on test."""
+    """Returns the line of a model. Its score on test is the one that chose its checkpoint on dev."""
     score = next(iter(card["best_dev"])).removeprefix("val/")
     value = card["scores"][f"test/{score}"]
     return name, card["task"], card["language"], card["data"]["dataset"], f"{score} {100 * value:.2f} %"

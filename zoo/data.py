@@ -1,7 +1,7 @@
-"""The corpora for these models by a second name, `from zoo.data import TaggingDataModule`, and a check of the first.
+"""A second name for the package `datamodules`: `from zoo.data import TaggingDataModule`.
 
-Many projects have a folder `datamodules` of their own, which may hide the package `datamodules` of lstm-zoo: here that
-is an error with a way out. Nothing else in `zoo` may import this module, or any datamodule.
+Many projects have a folder `datamodules` of their own, which may hide the package `datamodules` of lstm-zoo. Then this
+module raises an error that says what to do. Nothing else in `zoo` may import it, or a datamodule.
 """
 
 from zoo.packages import check_package

@@ -1,4 +1,4 @@
-"""The packages of this distribution stand beside each other; a folder of the same name elsewhere may hide one."""
+"""Checks that Python finds the packages of this distribution, and not another folder of the same name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parents[1]
 
 
 def check_package(name: str) -> None:
-    """Refuses to go on with another package of this name, whose modules would be missed with riddles.
+    """Refuses another package of this name, which would fail later with a missing module.
 
     Raises:
         ImportError: Python finds another one first, such as a folder of the working directory.
@@ -19,6 +19,6 @@ def check_package(name: str) -> None:
     if places[:1] != [HERE / name]:
         found = ", ".join(map(str, places)) or "none"
         raise ImportError(
-            f"expected the package {name} of lstm-zoo in {HERE}, and Python finds {found} first. Rename that folder, "
-            "or start from another one: the command lstm-zoo does not look into the working directory"
+            f"expected the package {name} of lstm-zoo in {HERE}, but Python finds {found} first. Rename that "
+            "folder or start from another one. The command lstm-zoo ignores the working directory"
         )

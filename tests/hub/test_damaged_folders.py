@@ -105,7 +105,7 @@ def sign(folder: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and devices")
 @pytest.mark.parametrize("make", [tagger, classifier, writer], ids=lambda make: make.__name__)
-def test_a_damaged_folder_answers_alike_or_is_refused(make, tmp_path):
+def test_a_damaged_folder_predicts_the_same_or_is_refused(make, tmp_path):
     torch.manual_seed(0)
     whole = make().save_pretrained(tmp_path / "whole")
     expected = zoo.from_pretrained(whole).predict(TEXTS)

@@ -58,7 +58,7 @@ def test_reloaded_equals_saved(tmp_path, options):
     assert not again.training
 
 
-def test_what_a_run_leaves_is_loaded_as_the_command_line_does(tmp_path):
+def test_run_folders_and_checkpoints_load_the_same_model(tmp_path):
     model = small()
     model.save_pretrained(tmp_path / "run" / "model")
     checkpoint = {"state_dict": model.state_dict()}
@@ -92,7 +92,7 @@ def test_a_model_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_model_that_finds_no_room_leaves_the_old_one(tmp_path):
+def test_a_full_disk_leaves_the_old_model(tmp_path):
     resource = pytest.importorskip("resource")
     folder = small().save_pretrained(tmp_path / "m")
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -131,7 +131,7 @@ def test_any_change_of_a_file_is_noticed(tmp_path, file):
 
 @pytest.mark.parametrize("file", [*FILES, "card.json"])
 @pytest.mark.parametrize("what", ["missing", "a pipe", "a folder", "cut", "nested"])
-def test_a_file_that_is_none_is_refused(tmp_path, file, what):
+def test_what_is_not_a_file_is_refused(tmp_path, file, what):
     folder = small().save_pretrained(tmp_path / "m")
     content = (folder / file).read_bytes()
     (folder / file).unlink()

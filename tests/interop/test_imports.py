@@ -121,7 +121,7 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
 @needs_keras
 @pytest.mark.parametrize("functional", [False, True], ids=["sequential", "functional"])
 @pytest.mark.parametrize("body", BODIES)
-def test_keras_gives_the_same_probabilities_wherever_it_pads(body, functional, tmp_path):
+def test_probabilities_equal_those_of_keras_with_any_padding(body, functional, tmp_path):
     model = keras_model(BODIES[body](), functional=functional)
     imported = zoo.import_keras(saved(model, tmp_path), INDEX, labels=["x", "y", "z"])
     found = probabilities(imported, TEXTS)
@@ -151,7 +151,7 @@ def test_an_empty_text_leaves_the_states_at_zero_as_masked_padding_does(body, un
 
 @needs_keras
 @pytest.mark.parametrize("head", HEADS)
-def test_each_head_gives_keras_probabilities(head, tmp_path):
+def test_each_head_gives_the_probabilities_of_keras(head, tmp_path):
     model = keras_model([L.LSTM(4)], HEADS[head])
     expected = keras_outputs(model, TEXTS)
     if head == "logits":
@@ -170,7 +170,7 @@ def test_each_head_gives_keras_probabilities(head, tmp_path):
     texts=st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=STEPS).map(" ".join), min_size=1, max_size=5)
 )
 @settings(max_examples=25)
-def test_any_texts_get_keras_probabilities(texts, tmp_path_factory):
+def test_any_texts_get_the_probabilities_of_keras(texts, tmp_path_factory):
     model = keras_model(BODIES["stack"]())
     imported = zoo.import_keras(saved(model, tmp_path_factory.mktemp("keras")), INDEX)
     close(probabilities(imported, texts), keras_outputs(model, texts))
@@ -281,7 +281,7 @@ def test_the_tokenizer_is_keras_own(text):
 @needs_keras
 @pytest.mark.parametrize("unknown", [None, "<OOV>"])
 @pytest.mark.parametrize("num_words", [None, 9])
-def test_raw_texts_take_the_way_that_keras_tokenizer_goes(unknown, num_words, tmp_path):
+def test_raw_texts_are_tokenized_as_keras_does(unknown, num_words, tmp_path):
     from keras.src.legacy.preprocessing.text import Tokenizer
 
     tokenizer = Tokenizer(num_words=num_words, oov_token=unknown)
@@ -301,7 +301,7 @@ def test_raw_texts_take_the_way_that_keras_tokenizer_goes(unknown, num_words, tm
 
 
 @needs_keras
-def test_the_batch_that_a_model_was_first_called_on_limits_nothing(tmp_path):
+def test_the_shape_of_a_first_batch_sets_no_limit(tmp_path):
     model = keras.Sequential([L.Embedding(ROWS, 5, mask_zero=True), L.LSTM(4), L.Dense(3, activation="softmax")])
     model(np.ones((4, STEPS), dtype="int32"))
     long = "the film was not good at all really a soup cold " * 3
@@ -318,7 +318,7 @@ def test_an_input_layer_of_fixed_length_cuts_longer_texts(tmp_path):
 
 
 @needs_keras
-def test_an_imported_model_travels_and_learns_as_any_other(tmp_path):
+def test_an_imported_model_is_saved_and_trained_like_any_other(tmp_path):
     model = keras_model(BODIES["one way after two"]())
     imported = zoo.import_keras(saved(model, tmp_path), INDEX)
     imported.save_pretrained(tmp_path / "folder")
@@ -362,7 +362,7 @@ REFUSED = {
 
 @needs_keras
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_counterpart_is_named(name, tmp_path):
+def test_errors_name_what_has_no_counterpart(name, tmp_path):
     body, message = REFUSED[name]
     with pytest.raises(ZooError, match=message):
         zoo.import_keras(saved(keras_model(body(), length=STEPS, batch=1), tmp_path), INDEX)
@@ -643,6 +643,6 @@ def test_labels_that_do_not_number_the_outputs_are_refused(labels):
 
 
 @pytest.mark.parametrize("source", [LSTMClassifier(len(WORDS), 2), None, 3], ids=["a module", "None", "3"])
-def test_what_is_no_state_dict_is_refused(source):
+def test_other_values_than_state_dicts_are_refused(source):
     with pytest.raises(ZooError, match="pass model.state_dict"):
         zoo.import_state_dict(source, TORCH_INDEX)

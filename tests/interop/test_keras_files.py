@@ -154,7 +154,7 @@ def test_a_tagger_s_words_are_looked_up_as_its_index_spells_them(tmp_path):
             zoo.import_keras(path, INDEX, **wrong)
 
 
-def test_what_has_no_counterpart_is_named(tmp_path):
+def test_errors_name_what_a_tagger_does_not_support(tmp_path):
     lstm = lambda: L.LSTM(4, return_sequences=True)  # noqa: E731
     for body, message in (
         ([L.LSTM(4), L.Activation("relu"), L.Dense(3)], "Activation after a Dense without one, got it after 'lstm"),
@@ -208,7 +208,7 @@ def test_other_kinds_of_models_and_files_are_named_for_what_they_are(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="pipes")
 def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "model.keras")
-    with pytest.raises(ZooError, match="something that is no file"):
+    with pytest.raises(ZooError, match="something that is not a file"):
         zoo.import_keras(tmp_path / "model.keras", INDEX)
 
 

@@ -90,7 +90,7 @@ def test_an_lstm_or_gru_of_another_name_gives_the_same_probabilities(name, kind,
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_a_plain_rnn_is_refused_for_what_its_weights_do_not_tell():
+def test_a_plain_rnn_is_refused_as_its_activation_is_unknown():
     with pytest.raises(ZooError, match="rnn is an nn.RNN, whose weights do not tell tanh from relu"):
         zoo.import_state_dict(Classifier(nn.RNN, "rnn").state_dict(), INDEX)
 
@@ -185,7 +185,7 @@ class OlderDecoder(Decoder):
         (lambda: nn.ModuleDict({"encoder": Encoder(), "decoder": Decoder()}), "an encoder and a decoder"),
     ],
 )
-def test_the_tutorial_s_translator_is_named_for_what_it_is(make, what):
+def test_errors_name_the_translator_of_the_tutorial(make, what):
     with pytest.raises(ZooError, match=f"this is {what}.* tutorial on translation.* attends after it"):
         zoo.import_state_dict(make().state_dict(), {"a": 0})
     both = {"encoder": Encoder().state_dict(), "decoder": AttentionDecoder().state_dict()}
@@ -193,7 +193,7 @@ def test_the_tutorial_s_translator_is_named_for_what_it_is(make, what):
         zoo.import_state_dict(both, {"a": 0})
 
 
-def test_other_sources_are_named(tmp_path):
+def test_errors_name_other_sources(tmp_path):
     with pytest.raises(ZooError, match="load it with zoo.from_pretrained"):
         zoo.import_state_dict({"model_class": "SequenceTagger", "state_dict": {}}, INDEX)
     for wrong in ({}, {"a": 3}, {3: torch.zeros(1)}, {"state_dict": {"a": None}}):
@@ -201,5 +201,5 @@ def test_other_sources_are_named(tmp_path):
             zoo.import_state_dict(wrong, INDEX)
     if os.name == "posix":
         os.mkfifo(tmp_path / "pipe.pt")
-        with pytest.raises(ZooError, match="pipe.pt, which is no file"):
+        with pytest.raises(ZooError, match="pipe.pt, which is not a file"):
             zoo.import_state_dict(tmp_path / "pipe.pt", INDEX)

@@ -182,10 +182,10 @@ def test_a_class_that_is_not_registered_says_how(data, tmp_path):
 
 
 def test_a_name_is_one_class_s(data):
-    with pytest.raises(ZooError, match="zoo.models.classifier.TextClassifier has the name TextClassifier already"):
+    with pytest.raises(ZooError, match="zoo.models.classifier.TextClassifier already has the name TextClassifier"):
         zoo.register(type("TextClassifier", (zoo.TextClassifier,), {}))
     for wrong in (torch.nn.Linear, "Focal", Focal(data.codec, **SIZES)):
-        with pytest.raises(ZooError, match="expected a class that is made of one of"):
+        with pytest.raises(ZooError, match="expected a subclass of one of"):
             zoo.register(wrong)
     again = type("Focal", (zoo.TextClassifier,), {"__module__": Focal.__module__, "__qualname__": "Focal"})
     assert zoo.register(again) is again  # a cell of a notebook, run once more

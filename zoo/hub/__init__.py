@@ -1,1 +1,1 @@
-"""Pretrained models: which there are, how one is loaded, and the bundled ones."""
+"""Pretrained models: their list, their loading, and the bundled ones."""

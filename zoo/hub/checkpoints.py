@@ -1,4 +1,4 @@
-"""Checkpoints of trainings, read as tensors and plain values alone."""
+"""Reads checkpoints of trainings. Only tensors and plain values are unpickled."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ PARTS = {"model_class": str, "hyper_parameters": dict, "state_dict": dict}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The checkpoint of a model of the zoo: at least its "model_class", "hyper_parameters" and "state_dict".
+    """Reads a checkpoint of a model of the zoo. It has at least "model_class", "hyper_parameters" and "state_dict".
 
     Raises:
-        ZooError: it cannot be read, or is none of such a model.
+        ZooError: the file cannot be read, or is not such a checkpoint.
     """
     expected = "expected a checkpoint of a run"
-    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
-        raise ZooError(f"{path}: {expected}, got something that is no file")
+    # Opening a pipe would wait for ever.
+    if path.exists() and not path.is_file():
+        raise ZooError(f"{path}: {expected}, got something that is not a file")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ZooError(f"{path}: {expected}, got: {error.strerror}") from error
-    except Exception as error:  # a damaged file can raise anything, and torch's advice would be to run its code
+    except Exception as error:
+        # A damaged file can raise anything. Torch's own message advises to run the code of the file.
         raise ZooError(f"{path}: {expected}, got a damaged file or one of another kind") from error
     found: dict[str, Any] = checkpoint if isinstance(checkpoint, dict) else {}
     if not all(isinstance(found.get(name), kind) for name, kind in PARTS.items()):
         raise ZooError(f"{path}: {expected}, got a file without {', '.join(sorted(PARTS))}")
     if not all(isinstance(value, torch.Tensor) for value in found["state_dict"].values()):
-        raise ZooError(f"{path}: {expected}, got weights that are no tensors")
+        raise ZooError(f"{path}: {expected}, got weights that are not tensors")
     return found

@@ -1,4 +1,4 @@
-"""Trained models: found by name or path, verified, loaded."""
+"""Finds trained models by name or path, verifies and loads them."""
 
 from __future__ import annotations
 
@@ -25,33 +25,35 @@ from zoo.models.tagger import SequenceTagger
 OURS = (SequenceTagger, TextClassifier, Seq2Seq, Seq2SeqSummarizer)
 MODELS: dict[str, type[ZooModule]] = {model.__name__: model for model in OURS}
 BUNDLED = Path(__file__).parent / "bundled"
-IN_RUN = "model"  # where a run folder has its model
-# What wrong arguments or weights make a constructor raise.
+# The folder of the model in the folder of a run.
+IN_RUN = "model"
+# The errors that a constructor raises for wrong arguments or weights.
 MISFITS = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 def register(model: type[ZooModule]) -> type[ZooModule]:
-    """Makes a user's model class known to `from_pretrained` by its name; for use as a decorator too.
+    """Makes a model class of a user known to `from_pretrained` by its name. It is a decorator too.
 
     >>> @zoo.register
     ... class FocalClassifier(zoo.TextClassifier): ...
 
     Raises:
-        ZooError: it is no subclass of a model here, or another class has that name.
+        ZooError: the class is not a subclass of `ZooModule`, or another class has that name.
     """
     if not (isinstance(model, type) and issubclass(model, ZooModule)):
         known = ", ".join(sorted(ours.__name__ for ours in OURS))
-        raise ZooError(f"expected a class that is made of one of {known}, got {model!r}")
-    name, known = model.__name__, MODELS.get(model.__name__, model)
-    # The same class may be defined anew, by the cell of a notebook for example.
-    if (known.__module__, known.__qualname__) != (model.__module__, model.__qualname__):
-        raise ZooError(f"{known.__module__}.{known.__qualname__} has the name {name} already: give the class another")
+        raise ZooError(f"expected a subclass of one of {known}, got {model!r}")
+    name = model.__name__
+    taken = MODELS.get(name, model)
+    # The same class may be defined again, for example by a cell of a notebook.
+    if (taken.__module__, taken.__qualname__) != (model.__module__, model.__qualname__):
+        raise ZooError(f"{taken.__module__}.{taken.__qualname__} already has the name {name}: rename one of them")
     MODELS[name] = model
     return model
 
 
 def list_pretrained() -> dict[str, dict[str, Any]]:
-    """The models that come with this package: name -> card."""
+    """The cards of the models that come with this package, by name."""
     return {path.parent.name: read_json(path) for path in sorted(BUNDLED.glob(f"*/{CARD}"))}
 
 
@@ -63,8 +65,8 @@ def from_pretrained(source: str | Path) -> ZooModule:
             checkpoint of one (`.ckpt`).
 
     Raises:
-        ZooError: none of these (the known names are listed); a class that is not known (see `register`); a file that is
-            missing or damaged, is not the one that the card describes, or does not fit the others.
+        ZooError: the source is none of these (the known names are listed), its class is unknown (see `register`), or
+            one of its files is missing, is damaged, differs from the sum in the card, or does not fit the others.
     """
     path = Path(source)
     if path.suffix == ENDING and path.exists():
@@ -85,7 +87,8 @@ def from_pretrained(source: str | Path) -> ZooModule:
         found = ", ".join(config) or "nothing"
         raise ZooError(f'{path / CONFIG}: expected a "class" and its "arguments", got {found[:200]}')
     codec = folder.json(CODEC)
-    if codec:  # a user's own class may make one by itself
+    # A class of a user may construct its codec by itself.
+    if codec:
         arguments["codec"] = codec
     return _restore(path, name, arguments, folder.shapes(), folder.weights)
 
@@ -97,19 +100,21 @@ def _restore(
     shapes: Mapping[str, tuple[int, ...]],
     read_weights: Callable[[], Mapping[str, Tensor]],
 ) -> ZooModule:
-    """The model of a class in `MODELS` with these arguments and weights, ready to predict.
+    """Makes a model of a class in `MODELS` from its arguments and weights, ready to predict.
 
     Raises:
-        ZooError: they do not fit each other; `source`, where all are from, is named.
+        ZooError: arguments and weights do not fit each other. The message names `source`, where they come from.
     """
     if name not in MODELS:
         unknown = unknown_name("model class", name[:100], MODELS)
-        raise ZooError(f"{source}: if this is a class of yours, call zoo.register(YourClass) before; {unknown}")
+        raise ZooError(f"{source}: if this class is yours, call zoo.register(YourClass) first; {unknown}")
     model = MODELS[name]
     with _explained(source, name):
-        if model in OURS:  # the constructor of a user's class may need real memory
+        # The constructor of a user's class may need real memory.
+        if model in OURS:
             _check_shapes(model, arguments, shapes)
-        with torch.inference_mode(False):  # else it could never be trained
+        # Parameters that are made in inference mode cannot be trained later.
+        with torch.inference_mode(False):
             module = model(**arguments)
     weights = read_weights()
     with _explained(source, name), torch.inference_mode(False):
@@ -120,10 +125,10 @@ def _restore(
 def _check_shapes(
     model: type[ZooModule], arguments: Mapping[str, object], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Refuses arguments of which another model would be made than the weights are of, before that takes memory.
+    """Refuses arguments that do not fit the weights before the model takes memory.
 
-    The model is built once on a device that has no memory, and stopped at the first parameter for which no weights are
-    left: ten thousand layers would take time and memory there too.
+    The model is built once on the meta device, which has no memory. Building stops at the first parameter for which no
+    weights are left, since ten thousand layers would take time and memory there too.
     """
     left, thread = Counter(shapes.values()), get_ident()
 
@@ -143,12 +148,14 @@ def _check_shapes(
         hook.remove()
     for name in sorted(expected.keys() | shapes.keys()):
         if expected.get(name) != shapes.get(name):
-            raise ZooError(f"{name} of shape {expected.get(name)} by the arguments, {shapes.get(name)} by the weights")
+            raise ZooError(
+                f"{name} of shape {expected.get(name)} in the arguments and of {shapes.get(name)} in the weights"
+            )
 
 
 @contextmanager
 def _explained(source: Path, name: str) -> Iterator[None]:
-    """What goes wrong inside is an error that names where all is from."""
+    """Turns errors of constructors into a `ZooError` that names the source."""
     try:
         yield
     except MISFITS as error:

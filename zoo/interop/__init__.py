@@ -1,4 +1,4 @@
-"""Models trained elsewhere become models of the zoo: Keras 3 files, and the classes of the PyTorch tutorials."""
+"""Imports models that were trained elsewhere: Keras 3 files, and state dicts of the classes of PyTorch tutorials."""
 
 from zoo.interop.keras import import_keras
 from zoo.interop.torch_tutorials import import_state_dict

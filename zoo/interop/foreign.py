@@ -1,4 +1,4 @@
-"""What all imports go through: a foreign model as a chain of layers, and the chain as a model of the zoo.
+"""The common path of all imports: a foreign model is read as a chain of layers, which becomes a model of the zoo.
 
 Shapes: V words, E embedding features, I inputs, H units, G gates, D directions, K labels.
 """
@@ -22,11 +22,12 @@ from zoo.models.tagger import SequenceTagger
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.text import PAD, UNKNOWN, Inventory, Vocabulary
 
-UNLIMITED = 1_000_000  # tokens of a text
+# Imported models read at most so many tokens of a text, which is all of it.
+UNLIMITED = 1_000_000
 
 
 class Direction(NamedTuple):
-    """One direction of a recurrent layer, its gates in torch's order."""
+    """The weights of one direction of a recurrent layer, with gates in the order of torch."""
 
     weight_ih: Tensor  # (G * H, I)
     weight_hh: Tensor  # (G * H, H)
@@ -39,25 +40,25 @@ class Chain(NamedTuple):
 
     embedding: Tensor  # (V, E)
     cell: str  # a key of `zoo.CELLS`
-    layers: list[list[Direction]]  # forward, or forward and backward
+    layers: list[list[Direction]]  # each has a forward direction, or a forward and a backward one
     pooling: str | None  # one of `zoo.nn.pooling.POOLINGS`; None for a tagger, which reads each state
     dense: list[tuple[Tensor, Tensor]]  # each (outputs, inputs) and (outputs,), with ReLU between them
     multi_label: bool = False
-    masks_padding: bool = True  # whether the recurrent layers skip id 0; else it is a token like any other
-    input_length: int | None = None  # the one length that it accepts
+    masks_padding: bool = True  # whether the recurrent layers skip id 0; otherwise it is a token like any other
+    input_length: int | None = None  # the only length that the model accepts
 
     @property
     def num_labels(self) -> int:
-        """K; the only output of a classifier tells two labels apart."""
+        """K. A classifier with one output has two labels."""
         outputs = len(self.dense[-1][1])
         return 2 if outputs == 1 and self.pooling is not None else outputs
 
 
 def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
-    """A word index, or the one in a JSON file, if its ids are integers that differ.
+    """Reads a word index, which may be a JSON file. Its ids must be distinct integers.
 
     Raises:
-        ZooError: they are not, or the file is none.
+        ZooError: they are not, or the file is not JSON.
     """
     index: object = source
     if isinstance(source, str | Path):
@@ -78,10 +79,10 @@ def _are_integers(values: Iterable[object]) -> bool:
 
 
 def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor) -> tuple[Vocabulary, Tensor]:
-    """Our vocabulary, padding and unknown word first, and a row of features for each of its entries `(V, E)`.
+    """Makes a vocabulary, `<pad>` and `<unk>` first, and the embedding of its entries `(V, E)`.
 
     Raises:
-        ZooError: the index lacks the unknown word, or has ids that the embedding lacks.
+        ZooError: the index lacks the unknown word, or has ids outside the embedding.
     """
     if unknown is not None and unknown not in index:
         raise ZooError(f"word_index has no {unknown!r} to read unknown words as: give one of its words, or None")
@@ -105,7 +106,7 @@ def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor)
 
 
 def make_classifier(chain: Chain, codec: ClassificationCodec, table: Tensor) -> TextClassifier:
-    """The chain as a classifier, with a row of features for each entry of the vocabulary `(V, E)`."""
+    """Makes a classifier of a chain; `table` `(V, E)` is the embedding of the vocabulary."""
     if chain.pooling is None:
         raise ZooError("expected the layers of a classifier, got a tagger's, which have no pooling")
     *hidden, (weight, bias) = chain.dense
@@ -126,7 +127,7 @@ def make_classifier(chain: Chain, codec: ClassificationCodec, table: Tensor) -> 
 
 
 def make_tagger(chain: Chain, codec: TaggingCodec, table: Tensor, *, head: str = "softmax") -> SequenceTagger:
-    """The chain as a tagger that reads no characters, with a row of features for each word `(V, E)`."""
+    """Makes a tagger without character features of a chain; `table` `(V, E)` is the embedding of the words."""
     model = SequenceTagger(
         codec,
         embedding_size=table.shape[1],
@@ -186,10 +187,10 @@ def _sizes(chain: Chain) -> dict[str, Any]:
 
 
 def labels_of(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> Inventory:
-    """The labels in the order of a model's outputs, whose numbers they are by default.
+    """Returns the labels in the order of the outputs of a model. By default they are the numbers of the outputs.
 
     Raises:
-        ZooError: there are more or fewer than outputs, or they number others.
+        ZooError: their count or their numbers differ from those of the outputs.
     """
     if labels is None:
         return Inventory(str(i) for i in range(count))

@@ -1,4 +1,4 @@
-"""Models that Keras 3 saved become classifiers and taggers. What is in their files, `zoo.interop.keras_file` knows."""
+"""Imports models that Keras 3 saved as classifiers and taggers. `zoo.interop.keras_file` reads their files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from zoo.models.classifier import TextClassifier
 from zoo.models.tagger import SequenceTagger
 from zoo.text import FILLING, PAD, START, UNKNOWN, Vocabulary
 
-PADDINGS = {"pre": "before", "post": "after", "none": "nowhere"}  # where texts are filled up, in our words
+# Keras's names of where texts are padded, and those of `ClassificationCodec.fill`.
+PADDINGS = {"pre": "before", "post": "after", "none": "nowhere"}
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def import_keras(
     truncate: str = "tail",
     padding: str | None = None,
 ) -> TextClassifier | SequenceTagger:
-    """Makes a classifier of a saved Keras 3 model: the same probabilities, to five decimals.
+    """Makes a classifier or tagger of a saved Keras 3 model. Its probabilities agree to five decimals.
 
     Supported are Sequential models and functional chains of one Embedding, any number of LSTM layers or of GRU
     layers (Bidirectional or not), a GlobalAveragePooling1D or GlobalMaxPooling1D if there is one, one hidden
@@ -159,7 +160,7 @@ def _tagger(
 
 
 def _known(index: dict[str, int], limit: int) -> dict[str, int]:
-    """The words that the model knows: those with ids from 1 to `limit` - 1."""
+    """Returns the words that the model knows, which have ids from 1 to `limit` - 1."""
     known = {word: i for word, i in index.items() if i != 0 and i < limit}
     if not known:
         raise ZooError(f"expected a word_index with ids from 1 to {limit - 1}, which the model knows, got none")
@@ -167,7 +168,7 @@ def _known(index: dict[str, int], limit: int) -> dict[str, int]:
 
 
 def _where_to_fill(chain: Chain, padding: str | None) -> str:
-    """Where padding is put that the model reads; nowhere if it masks it."""
+    """Returns where texts are padded. A model that masks padding needs none."""
     if padding not in (None, *PADDINGS):
         raise unknown_name("padding", padding, PADDINGS)
     if chain.masks_padding and chain.pooling != "max":
@@ -187,10 +188,10 @@ def _where_to_fill(chain: Chain, padding: str | None) -> str:
 
 
 def _length(chain: Chain, max_length: int | None, fill: str) -> int:
-    """How many tokens of a text are read at most, and, where it is filled up, at least."""
+    """Returns the greatest number of tokens of a text, which is also the least where texts are padded."""
     length = max_length or chain.input_length
     if length is None and fill != "nowhere":
-        raise ZooError("to which length were texts padded? pass max_length=N as in pad_sequences(x, maxlen=N)")
+        raise ZooError("the length of padded texts is missing: pass max_length=N as in pad_sequences(x, maxlen=N)")
     if chain.input_length not in (None, length):
         raise ZooError(f"the model's input layer reads {chain.input_length} ids, got max_length={max_length}")
     return length or UNLIMITED

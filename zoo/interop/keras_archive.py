@@ -1,4 +1,4 @@
-"""The two parts of a `.keras` file, a zip of a configuration in JSON and of weights in HDF5, read with care.
+"""Reads the two parts of a `.keras` file safely. It is a zip of a configuration in JSON and of weights in HDF5.
 
 A small file of either kind can unpack to more than memory holds, and HDF5 can point to other files.
 """
@@ -18,8 +18,9 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     import h5py
 
-HDF5 = b"\x89HDF\r\n\x1a\n"  # how such a file begins
-# Weights hardly shrink: what would be so many times as large unpacked is no model, and may fill the memory.
+# The first bytes of an HDF5 file.
+HDF5 = b"\x89HDF\r\n\x1a\n"
+# Weights hardly compress. A file that unpacks to more than so many times its size is not a model and may fill memory.
 MOST_UNPACKED = 20
 
 
@@ -27,7 +28,7 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
     """The configuration of a `.keras` file, and its file of weights.
 
     Raises:
-        ZooError: they would unpack to far more than a model's do. A damaged file can raise anything.
+        ZooError: they would unpack to far more than the parts of a model. A damaged file can raise any error.
     """
     with zipfile.ZipFile(path) as archive:
         config: dict[str, Any] = json.loads(_unpacked(path, archive, "config.json"))
@@ -35,16 +36,17 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def another_kind(path: Path) -> str | None:
-    """What a path leads to that is clearly no `.keras` file; None where it may be one."""
+    """Describes what is clearly not a `.keras` file. None where the path may lead to one."""
     if path.is_dir():
         return "a folder, as TensorFlow's SavedModel is: load it where it was made"
     if path.exists() and not path.is_file():
-        return "something that is no file"
+        return "something that is not a file"
     try:
         with open(path, "rb") as file:
             start = file.read(len(HDF5))
     except OSError:
-        return None  # the same error comes once more, and is told then
+        # Unpacking raises the same error, which is reported there.
+        return None
     if start == HDF5:
         return "an HDF5 file, either weights alone or the older format: load it with keras.models.load_model"
     return None
@@ -61,7 +63,7 @@ def _unpacked(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def read_weights(file: h5py.File, group: str, number: int, shape: tuple[int, ...]) -> Tensor:
-    """One variable of a layer. Links to other files are not followed."""
+    """Reads one variable of a layer. Links to other files are not followed."""
     import h5py
 
     node, path = file, f"{group}/vars/{number}"
@@ -73,6 +75,7 @@ def read_weights(file: h5py.File, group: str, number: int, shape: tuple[int, ...
         raise ZooError(f"expected floating-point weights at {path} of model.weights.h5, got {node}")
     if node.shape != shape:
         raise ZooError(f"expected weights of shape {shape} at {path} of model.weights.h5, got {node.shape}")
-    if node.nbytes > MOST_UNPACKED * file.id.get_filesize():  # HDF5 stores nothing of what is alike
+    # HDF5 does not store repeated values.
+    if node.nbytes > MOST_UNPACKED * file.id.get_filesize():
         raise ZooError(f"expected weights at {path} of model.weights.h5, got {node.nbytes:,} bytes, nearly all alike")
     return torch.from_numpy(node[()]).float()

@@ -34,7 +34,7 @@ class Layer(NamedTuple):
     group: str  # where its weights are
 
 
-# What each supported kind is in the chain; "" computes nothing at prediction.
+# The role of each supported kind in the chain. Layers with the role "" do nothing at prediction.
 ROLES = dict.fromkeys(
     ("InputLayer", "Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"), ""
 )
@@ -42,7 +42,8 @@ ROLES |= {"ActivityRegularization": "", "Embedding": "embedding"}
 ROLES |= {"LSTM": "recurrent", "GRU": "recurrent", "Bidirectional": "recurrent"}
 ROLES |= {"GlobalAveragePooling1D": "pooling", "GlobalMaxPooling1D": "pooling", "Dense": "dense"}
 ROLES |= {"TimeDistributed": "dense", "Activation": "activation"}
-GROUPS = {"TimeDistributed": "time_distributed"}  # where weights are, unless in the kind's name in lower case
+# Groups of weights whose name is not the name of the kind in lower case.
+GROUPS = {"TimeDistributed": "time_distributed"}
 POOLING = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 
 RECURRENT: dict[str, object] = {
@@ -58,7 +59,7 @@ REQUIRED: dict[str, dict[str, object]] = {
 }
 REQUIRED |= {kind: {"keepdims": False, "data_format": "channels_last"} for kind in POOLING}
 
-# Keras has input, forget, cell, output as torch does, but update, reset, new where torch has reset, update, new.
+# The gates of an LSTM have the order of torch. Those of a GRU are update, reset, new; torch has reset, update, new.
 GATES = {"LSTM": [0, 1, 2, 3], "GRU": [1, 0, 2]}
 
 
@@ -88,7 +89,7 @@ def read_keras(path: Path) -> Chain:
 
 
 def _items(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The layers of a model that is nothing but its layers."""
+    """Returns the layers of a Sequential or Functional model; only these are defined by their layers alone."""
     kind = config["class_name"]
     if kind not in ("Sequential", "Functional"):
         raise ZooError(
@@ -100,7 +101,7 @@ def _items(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _layers(model: str, items: list[dict[str, Any]]) -> Iterator[Layer]:
-    """The layers in the order of the chain that they must be."""
+    """Yields the layers in the order of the chain that they must form."""
     seen: Counter[str] = Counter()
     previous, masks = None, set()
     for item in items:
@@ -130,7 +131,7 @@ def _layers(model: str, items: list[dict[str, Any]]) -> Iterator[Layer]:
 
 
 def _with_activations(layers: list[Layer]) -> list[Layer]:
-    """The chain without its Activation layers: a Dense that one follows has that activation itself."""
+    """Removes Activation layers from the chain. A Dense layer takes over the activation that follows it."""
     found: list[Layer] = []
     for layer in layers:
         if layer.kind != "Activation":
@@ -151,7 +152,7 @@ def _with_activations(layers: list[Layer]) -> list[Layer]:
 
 
 def _sources(node: object) -> Iterator[str]:
-    """The names of the layers whose outputs are mentioned anywhere in a functional model's node."""
+    """Yields the names of all layers that a node of a functional model reads."""
     if isinstance(node, dict):
         if "keras_history" in node:
             yield node["keras_history"][0]
@@ -209,19 +210,19 @@ def _chain(layers: list[Layer], file: h5py.File) -> Chain:
 
 
 def _returns_sequences(layer: Layer) -> bool:
-    """Whether a recurrent layer puts out all of its states, and not the last one alone."""
+    """Whether a recurrent layer returns all of its states, not only the last one."""
     config = layer.config["layer"]["config"] if layer.kind == "Bidirectional" else layer.config
     return bool(config["return_sequences"])
 
 
 def _fixed_length(layer: Layer) -> int | None:
-    """What an input layer insists on. With a number of rows its shape is that of the batch it first saw, no demand."""
+    """Returns the length that an input layer requires. With a batch size, its shape is only that of a batch."""
     rows, length = layer.config["batch_shape"] if layer.kind == "InputLayer" else (None, None)
     return length if rows is None else None
 
 
 def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """For each direction the group of its weights, its kind and its settings, which are checked."""
+    """Yields the group of weights, the kind and the checked settings of each direction."""
     parts = [(layer.group, layer.kind, layer.config)]
     if layer.kind == "Bidirectional":
         forward, backward = layer.config["layer"], layer.config["backward_layer"]
@@ -247,7 +248,8 @@ def _direction(file: h5py.File, group: str, kind: str, config: dict[str, Any], *
     weight_ih = in_torch_order(read_weights(file, f"{group}/cell", 0, (inputs, width))).T
     weight_hh = in_torch_order(read_weights(file, f"{group}/cell", 1, (units, width))).T
     biases = torch.zeros(2, width)
-    if config["use_bias"]:  # an LSTM has one, which goes with the input
+    # An LSTM of Keras has one bias, which is added to the input's part.
+    if config["use_bias"]:
         shape = (2, width) if kind == "GRU" else (width,)
         biases[: 2 if kind == "GRU" else 1] = in_torch_order(read_weights(file, f"{group}/cell", 2, shape))
     return Direction(weight_ih, weight_hh, *biases)

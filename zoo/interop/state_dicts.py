@@ -1,4 +1,4 @@
-"""State dicts as people save them: plain, as one entry of a checkpoint, or with the names of what wrapped the model."""
+"""Reads state dicts as they are saved: plain, as an entry of a checkpoint, or with the prefix of a wrapper."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from zoo.errors import ZooError
 
 ENTRIES = ("model_state_dict", "state_dict", "model")  # of a checkpoint
 PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, and of Lightning modules often
-# Parameters of the two decoders that the tutorial on translation has had.
+# Parameters of the decoders in both versions of the tutorial on translation.
 DECODERS = ("attention.Wa.", "attention.Ua.", "attention.Va.", "attn.", "attn_combine.")
 
 
 def read_state_dict(source: str | Path | Mapping[str, object]) -> dict[str, Tensor]:
-    """The parameters of a model by the names that its own class has for them, in float32.
+    """Reads the parameters of a model in float32, without the prefixes of wrappers.
 
     Raises:
-        ZooError: the file cannot be read or holds a pickled class, or there is no state dict in it.
+        ZooError: the file cannot be read or holds a pickled class, or contains no state dict.
     """
     found = _read_file(Path(source)) if isinstance(source, str | Path) else source
     if isinstance(found, Mapping) and "model_class" in found:
@@ -51,7 +51,7 @@ def refuse_seq2seq(weights: Mapping[str, Tensor]) -> None:
     """Refuses the encoder-decoder of the tutorial on translation, whole or in part.
 
     Raises:
-        ZooError: it is that.
+        ZooError: the weights are of that model.
     """
     layers = {name.partition(".")[0] for name in weights}
     if {"encoder", "decoder"} <= layers:
@@ -74,12 +74,13 @@ def _seq2seq(what: str) -> ZooError:
 
 def _read_file(path: Path) -> object:
     hint = "save it with torch.save(model.state_dict(), path)"
-    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
-        raise ZooError(f"expected a file of tensors alone, got {path}, which is no file ({hint})")
+    # Opening a pipe would wait for ever.
+    if path.exists() and not path.is_file():
+        raise ZooError(f"expected a file of tensors alone, got {path}, which is not a file ({hint})")
     try:
         return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise anything
-        # Torch's own message would tell its readers to load the file's code.
+    except Exception as error:
+        # A damaged file can raise anything. Torch's own message advises to run the code of the file.
         if isinstance(error, UnpicklingError):
             what = "something else than tensors"
         elif isinstance(error, OSError | EOFError | SafetensorError):

@@ -1,4 +1,4 @@
-"""Weights of the classes that the PyTorch tutorials define become models of the zoo."""
+"""Imports weights of the classes that the PyTorch tutorials define."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ from zoo.models.classifier import TextClassifier
 from zoo.models.tagger import SequenceTagger
 from zoo.text import PAD, UNKNOWN, Inventory, Vocabulary
 
-# What the layers of the tutorials' classes are called. The head's name tells a tagger from a classifier.
+# The names of layers in the classes of the tutorials. The name of the head distinguishes a tagger from a classifier.
 EMBEDDINGS, RECURRENT = ("embedding", "word_embeddings", "word_embeds"), ("lstm", "gru", "rnn")
 TAGGER, CLASSIFIER, CRF = "hidden2tag", "fc", "transitions"
-CELLS = {4: "lstm", 3: "gru"}  # by their gates
-FORBIDDEN = -1000  # what the tutorial's CRF scores -10000 is impossible, whatever training has added
+# Cells by the number of their gates.
+CELLS = {4: "lstm", 3: "gru"}
+# The CRF of the tutorial scores impossible transitions with -10000, which training moves a little.
+FORBIDDEN = -1000
 
 
 @torch.no_grad()
@@ -44,7 +46,7 @@ def import_state_dict(
     tokenizer: str = "whitespace",
     lowercase: bool = False,
 ) -> SequenceTagger | TextClassifier:
-    """Makes a model of the weights of a PyTorch tutorial's class: the same outputs.
+    """Makes a model of the weights of a class of a PyTorch tutorial. Its outputs are the same.
 
     A tagger has the parameters `word_embeddings.*`, `lstm.*` and `hidden2tag.*`; a classifier `embedding.*`,
     `lstm.*` and `fc.*`, and reads the LSTM's last hidden state, of both directions (forward, backward) if it has two.
@@ -92,7 +94,7 @@ def import_state_dict(
 
 
 class Names(NamedTuple):
-    """What the layers of a class are called."""
+    """The names of the layers of a class."""
 
     embedding: str
     recurrent: str
@@ -100,7 +102,7 @@ class Names(NamedTuple):
 
     @classmethod
     def of(cls, weights: Mapping[str, Tensor]) -> Names:
-        """The names that occur; those of the plain classifier where none does."""
+        """Finds the names that occur, with those of the plain classifier for the missing ones."""
         layers = {name.partition(".")[0] for name in weights}
         kinds = (EMBEDDINGS, RECURRENT, (CLASSIFIER, TAGGER))
         return cls(*(next((name for name in known if name in layers), known[0]) for known in kinds))
@@ -156,7 +158,7 @@ def _with_crf(chain: Chain, transitions: Tensor, codec: TaggingCodec, table: Ten
 
 
 def _check_shapes(weights: dict[str, Tensor], parameters: list[list[list[str]]], names: Names) -> int:
-    """The number of gates of the recurrent layers, if all weights fit each other."""
+    """Checks that all weights fit each other, and returns the number of gates of the recurrent layers."""
     embedding, recurrent, head = names
     matrices = [f"{embedding}.weight", f"{recurrent}.weight_hh_l0", f"{head}.weight"]
     if flat := [name for name in matrices if weights[name].ndim != 2]:
