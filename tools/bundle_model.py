@@ -1,4 +1,4 @@
-"""Puts the model of a finished run among the bundled ones: fp16 weights and a card.
+"""Adds the model of a finished run to the bundled ones, with fp16 weights and a card.
 
 python tools/bundle_model.py runs/pos_tagging/TIME pos-en-ewt
 """
@@ -25,7 +25,9 @@ from zoo.models.base import ZooModule
 
 # The argument of a task's datamodule that says where the tags, labels or targets are.
 GOLD = {"tagging": "column", "classification": "label_column", "seq2seq": "target"}
-SLICE, PAIRS = 400, 40  # rows of dev that a test scores again, and pairs, which take longer
+# The first rows of dev that a test scores again. Pairs take longer.
+SLICE = 400
+PAIRS = 40
 
 
 def slice_score(model: ZooModule, data: Mapping[str, Any]) -> float:
