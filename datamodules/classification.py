@@ -1,4 +1,4 @@
-"""Texts with a label each, or several, from a named corpus or a user's own files, as padded batches."""
+"""Texts with a label each, or several, from a named corpus or the user's own files, as padded batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.codecs import ClassificationCodec
 from zoo.text import PAD, UNKNOWN, Inventory, Preprocessor, SentencePieceModel, TextCounts, Vocabulary, require_words
 from zoo.text.stop_words import read_stop_words
 
-# Pieces that sentencepiece learns by default.
+# The number of pieces that sentencepiece learns by default.
 PIECES = 8000
 
 
@@ -30,39 +30,39 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 
     Args:
-        dataset: a name of the catalog (`datamodules.CATALOG`); ignored where `train`, `dev` and `test` are given.
+        dataset: a name of the catalog (`datamodules.CATALOG`); ignored if one of `train`, `dev` and `test` is given.
         text_column: where the text is: a name, or a number, 0 the first and -1 the last. By default the corpus's
-            own, and "text" in one's own files.
-        label_column: likewise the label, and "label" in one's own files. In shopping-zh "label" is the polarity
-            and "cat" the category.
+            own, and "text" in the user's own files.
+        label_column: where the label is, likewise; by default the corpus's own, and "label" in the user's own files. In
+            shopping-zh "label" is the polarity and "cat" the category.
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: a file of one's own to train on; then `dataset` is not read.
-        dev: likewise, to choose the best checkpoint on.
-        test: likewise, scored once at the end.
-        format: "csv", "tsv", "jsonl" or "parquet", of one's own files; by default what their ending says.
+        train: the user's own file to train on; then `dataset` is not read.
+        dev: the user's own file to choose the best checkpoint on.
+        test: the user's own file to score once at the end.
+        format: "csv", "tsv", "jsonl" or "parquet", for the user's own files; by default what their ending says.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both columns
             are numbers.
-        multi_label: whether a text has any number of labels, with "|" between them.
+        multi_label: whether a text may have any number of labels, separated by "|".
         positive: of two labels the one that F1 and ranking are about; by default the second in alphabetical order.
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece", which is learned from the
             training split.
-        vocabulary_size: tokens that are known at most, the most frequent ones; by default 8,000 pieces with
-            sentencepiece, and with other tokenizers all.
-        stop_words: tokens to leave out: "english", "chinese" or a file with one a line.
+        vocabulary_size: the size of the vocabulary, which has the most frequent tokens; by default 8,000 pieces with
+            sentencepiece, and all tokens with other tokenizers.
+        stop_words: tokens to leave out: "english", "chinese", or a file with one word per line.
         lowercase: whether tokens are looked up in lower case.
-        max_length: tokens of a text that are read at most.
+        max_length: the largest number of tokens that are read of a text.
         truncate: which part of a longer text is read: its "head", its "tail", or "both" ends.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
-        max_vectors: rows of it that are read, from the top.
-        max_tokens: token budget of a training batch, padding included, for each process; by default what makes
-            about 170 steps of an epoch, but 100 at least and 4,000 at most.
+        max_vectors: the number of vectors that are read, from the top.
+        max_tokens: the token budget of a training batch, padding included, for each process; by default an
+            epoch has about 170 steps, with a budget of 100 at least and 4,000 at most.
         min_count: rarer tokens of the training split count as unknown.
-        balance: whether rare labels count more in the loss, so that all count alike together.
-        class_weights: how much a text of each label counts in the loss, labels in alphabetical order; where a text has
-            several, how much having the label counts against not having it. All alike when empty.
-        seed: of the order of the batches.
-        codec: that of a trained model, to evaluate or to fine-tune it; then nothing is fitted, and the arguments that
-            say which labels there are and how texts are read (those in `fitting`) are not read.
+        balance: whether texts of rare labels get larger weights in the loss, so that all labels have the same total.
+        class_weights: the weight of a text of each label in the loss, with the labels in alphabetical order. With
+            `multi_label`, the weight of having the label, relative to not having it. Equal weights if empty.
+        seed: seeds the order of the batches.
+        codec: the codec of a trained model, to evaluate or to fine-tune it; then no codec is fitted, and the arguments
+            that say which labels there are and how texts are read (those in `fitting`) are not read.
 
     Raises:
         DataError: a file that cannot be read or is malformed (file, line and what was expected), names that are
@@ -138,7 +138,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         self._counts: dict[str, TextCounts] = {}
 
     def _fit_codec(self) -> ClassificationCodec:
-        # What a text's tokens are does not depend on which of them are known.
+        # The tokens of a text do not depend on the vocabulary, so a first codec without one can make them.
         codec = ClassificationCodec(
             Vocabulary((PAD, UNKNOWN)),
             self._fit_labels(),
@@ -158,7 +158,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         return replace(codec, vocabulary=Vocabulary.fit(keys, min_count=self.min_count, size=self.vocabulary_size))
 
     def _fit_labels(self) -> Inventory:
-        """Labels of the training split, in alphabetical order."""
+        """The labels of the training split, in alphabetical order."""
         labels = sorted({label for text in self.texts("train") for label in text.labels})
         if len(labels) < (1 if self.multi_label else 2):
             raise DataError(
@@ -179,7 +179,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
 
     @property
     def class_weights(self) -> list[float]:
-        """How much a text of each label counts in the loss; empty where all count alike."""
+        """The weight of a text of each label in the loss; empty if all weights are equal."""
         if not self.balance:
             return self._class_weights
         texts, labels = self.texts("train"), self.codec.labels
@@ -215,12 +215,12 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         return self._read[split]
 
     def counts(self, split: str) -> TextCounts:
-        """How many texts a split has, and how many of them are empty or truncated."""
+        """The number of texts of a split, and how many of them are empty or truncated."""
         self._read_tokens(split)
         return self._counts[split]
 
     def _hint_at_several(self, labels: Sequence[str]) -> None:
-        """Warns of labels that look like several: what a separator parts in one stands in another one too."""
+        """Warns of labels that look like several: split at the separator, two of them have a part in common."""
         parts = {label: {part.strip() for part in label.split(SEPARATOR)} - {""} for label in labels}
         common = {part for part, count in Counter(chain.from_iterable(parts.values())).items() if count > 1}
         joined = [text for text in self.texts("train") if parts[text.labels[0]] & common - set(text.labels)]

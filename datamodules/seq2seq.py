@@ -1,4 +1,4 @@
-"""Pairs of a source and a target text, from a named corpus or a user's own files, as padded batches."""
+"""Pairs of a source and a target text, from a named corpus or the user's own files, as padded batches."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
 from zoo.text.units import UNITS
 
-PIECES = 8000  # sentencepieces, where the user sets no number and the text allows as many
-THOUSANDS = ("zh", "ja")  # languages of so many characters: the rarest are spelled in bytes
+# The number of pieces that sentencepiece learns by default, if the text allows as many.
+PIECES = 8000
+# Languages with thousands of characters, the rarest of which are spelled in bytes.
+THOUSANDS = ("zh", "ja")
 
 
 class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
@@ -34,21 +36,22 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
     >>> model = zoo.Seq2Seq(data.codec, encoder_size=32, decoder_size=64)
     >>> pl.Trainer(max_epochs=15, gradient_clip_val=1.0).fit(model, data)
 
-    A pair needs both of its texts: an empty one is an error that names its line. Texts longer than `max_source` or
-    `max_target` are cut there, and a warning tells how many.
+    Neither text of a pair may be empty: the error names the line. Texts longer than `max_source` or `max_target` are
+    truncated, and a warning says how many.
 
     Args:
-        dataset: a name of the catalog (`datamodules.CATALOG`); ignored where `train`, `dev` and `test` are given.
+        dataset: a name of the catalog (`datamodules.CATALOG`); ignored if one of `train`, `dev` and `test` is given.
         source: where the sources are: the ending of a parallel file ("en"), or a column: a name, or a number, 0 the
-            first and -1 the last. By default the corpus's own, and "source" in one's own files.
-        target: likewise the targets, and "target" in one's own files. In csl-zh "title" or "keywords".
+            first and -1 the last. By default the corpus's own, and "source" in the user's own files.
+        target: where the targets are, likewise; by default the corpus's own, and "target" in the user's own files. In
+            csl-zh "title" or "keywords".
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: a file of one's own to train on, a table, or the common part of the names of parallel files: "my/train"
+        train: the user's own file to train on, a table, or the common part of the names of parallel files: "my/train"
             for my/train.en and my/train.de. Then `dataset` is not read.
-        dev: likewise, to choose the best checkpoint on.
-        test: likewise, scored once at the end.
-        format: "parallel", "csv", "tsv", "jsonl" or "parquet", of one's own files; by default what their ending says,
-            and parallel where that is none of these.
+        dev: the user's own file to choose the best checkpoint on.
+        test: the user's own file to score once at the end.
+        format: "parallel", "csv", "tsv", "jsonl" or "parquet", for the user's own files; by default what their ending
+            says, and "parallel" for any other ending.
         header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.
         language: of the targets, a tag of BCP 47 such as "de" or "zh-CN"; by default the corpus's own, and in one's own
             files what the script of the training targets tells (`zoo.text.languages.guess_language`).
@@ -60,23 +63,23 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             one a line. Targets keep all of theirs. Not with sentencepiece, whose pieces are not words.
         lowercase: whether both sides are turned into lower case, so that a title's "Neural" can be copied from an
             abstract's "neural"; outputs are in lower case then.
-        vocabulary_size: pieces or words of a side; by default 8,000 sentencepieces, or fewer where the text has no
-            more, and all words or characters.
-        algorithm: of sentencepiece: "unigram" or "bpe".
+        vocabulary_size: the number of pieces or words of a side; by default 8,000 pieces with sentencepiece, or as many
+            as the text allows, and all words or characters with other tokenizers.
+        algorithm: the algorithm of sentencepiece: "unigram" or "bpe".
         joint: whether both sides share pieces, vocabulary and embeddings.
         character_coverage: share of the characters that are pieces, all others are spelled in bytes; by default 1,
             in Chinese and Japanese 0.9995.
         min_count: rarer words or characters are in no vocabulary.
         vectors: a text file of vectors of source words (word2vec, GloVe or fastText; plain or .gz), which are looked
             up as they are spelled, else in lower case. Not with sentencepiece either.
-        max_vectors: rows of it that are read, from the top.
-        max_source: pieces of a source that are read.
-        max_target: pieces of a target.
-        max_tokens: token budget of a training batch, sources and targets, padding included, for each process; by
-            default what makes about 170 steps of an epoch, but 100 at least and 4,000 at most.
-        seed: of the order of the batches.
-        codec: that of a trained model, to evaluate or to fine-tune it; then nothing is fitted, and the arguments in
-            `fitting` are not read.
+        max_vectors: the number of vectors that are read, from the top.
+        max_source: the largest number of pieces that are read of a source.
+        max_target: the largest number of pieces of a target, without its end.
+        max_tokens: the token budget of a training batch, sources and targets, padding included, for each process; by
+            default an epoch has about 170 steps, with a budget of 100 at least and 4,000 at most.
+        seed: seeds the order of the batches.
+        codec: the codec of a trained model, to evaluate or to fine-tune it; then no codec is fitted, and the arguments
+            in `fitting` are not read.
 
     Raises:
         DataError: a file that cannot be read or is malformed (file, line and what was expected), sides of unequal
@@ -137,7 +140,8 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         if language is not None:
-            primary_language(language)  # refuses one that is unknown
+            # This refuses an unknown language.
+            primary_language(language)
         if unit not in (None, *UNITS):
             raise unknown_name("unit", unit, UNITS)
         self.source, self.target, self.format, self.header = source, target, format, header
@@ -239,7 +243,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         )
 
     def _fit_language(self) -> str:
-        """That of the targets: the one given, that of the corpus, or what the script of one's own targets tells."""
+        """The language of the targets: the given one, that of the corpus, or a guess from the user's own targets."""
         if self.language is not None:
             return self.language
         corpus = self._corpus
@@ -248,7 +252,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         return str(self._sides[1]) if corpus.format == "parallel" else corpus.language
 
     def _fit_unit(self) -> str:
-        """The one given, or a "text" where more than a tenth of the training sources have several sentences."""
+        """The given unit, or a "text" if more than a tenth of the training sources have several sentences."""
         if self.unit is not None:
             return self.unit
         pairs = self.pairs("train")
@@ -290,7 +294,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     @property
     def folds_vectors(self) -> bool:
-        """Always: a source's words may keep their capitals, and its vectors be in lower case."""
+        """Always true: the words of a source may have capitals while its vectors are in lower case."""
         return True
 
     def _training_words(self) -> Iterable[str]:

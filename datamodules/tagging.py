@@ -1,4 +1,4 @@
-"""Sentences with a tag for each token, from a named corpus or a user's own files, as padded batches."""
+"""Sentences with a tag for each token, from a named corpus or the user's own files, as padded batches."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from zoo.codecs import TaggingCodec
 from zoo.text import Inventory, Vocabulary
 from zoo.text.tag_schemes import is_legal
 
-# Rarer characters train the unknown one.
+# Characters that occur less often count as unknown.
 RARE_CHARACTER = 3
-# What a user types where each tag stands for itself.
+# The scheme that a user names if each tag stands for itself.
 NO_SCHEME = "none"
 
 
@@ -30,32 +30,33 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
     >>> model = zoo.SequenceTagger(data.codec)
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 
-    Batches are buckets of like lengths. Under DDP each process gets its own part of every epoch and as many
-    steps as the others, whatever `use_distributed_sampler` says.
+    A batch has sentences of similar lengths. Under DDP each process gets its own part of every epoch, and all processes
+    have the same number of steps, also with `use_distributed_sampler=True`.
 
     Args:
-        dataset: a name of the catalog (`datamodules.CATALOG`); ignored where `train`, `dev` and `test` are given.
+        dataset: a name of the catalog (`datamodules.CATALOG`); ignored if one of `train`, `dev` and `test` is given.
         column: where the tags are: in CoNLL-U "upos", "xpos" or any other column, or a key inside one such as
             "misc:NER"; in column files a number, 0 the first and -1 the last; in JSON Lines a key. By default the
             corpus's own, or "upos", -1 and "tags".
         word_column: where the words are, likewise; by default "form", the first column that does not count the words
             of a sentence, and "tokens".
         root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: a file of one's own to train on; then `dataset` is not read.
-        dev: likewise, to choose the best checkpoint on.
-        test: likewise, scored once at the end.
-        format: "conllu", "columns" or "jsonl", of one's own files; by default what their ending or first line says.
+        train: the user's own file to train on; then `dataset` is not read.
+        dev: the user's own file to choose the best checkpoint on.
+        test: the user's own file to score once at the end.
+        format: "conllu", "columns" or "jsonl", for the user's own files; by default what their ending or
+            first line says.
         scheme: how the tags mark spans: "BIO", "IOB1", "BIOES", "BMES", "BILOU", or "none", each tag for itself; by
             default what most of them look like.
         convert_to: a scheme to convert them to.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
-        max_vectors: rows of it that are read, from the top.
-        max_tokens: token budget of a training batch, padding included, for each process; by default what makes
-            about 170 steps of an epoch, but 100 at least and 1,200 at most.
+        max_vectors: the number of vectors that are read, from the top.
+        max_tokens: the token budget of a training batch, padding included, for each process; by default an
+            epoch has about 170 steps, with a budget of 100 at least and 1,200 at most.
         min_count: rarer words of the training split count as unknown.
         lowercase: whether words are looked up in lower case.
-        seed: of the order of the batches.
-        codec: that of a trained model, to evaluate or to fine-tune it; then nothing is fitted, and `vectors`,
+        seed: seeds the order of the batches.
+        codec: the codec of a trained model, to evaluate or to fine-tune it; then no codec is fitted, and `vectors`,
             `max_vectors`, `min_count`, `lowercase` and `convert_to` are not read. Tags of spans are converted to its
             scheme; for a model without a scheme they are tags as any other.
 
@@ -112,7 +113,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
                 self._source_scheme = NO_SCHEME
         self.min_count, self.lowercase = min_count, lowercase
         self._read: dict[str, list[TaggedSentence]] = {}
-        # How tags mark spans, after conversion.
+        # The scheme of the tags after conversion.
         self._scheme: str | None = None
 
     @property
@@ -128,7 +129,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         """The sentences of "train", "dev" or "test", their tags converted where asked."""
         if split not in self._read:
             if split != "train" and "train" in self.splits and self._codec is None:
-                self.sentences("train")  # its tags tell the scheme of all
+                # The tags of the training split determine the scheme of all splits.
+                self.sentences("train")
             path = self._locate(split)
             corpus = self._corpus
             column = self.column
@@ -199,7 +201,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         tags, scheme = self.codec.tags, self.codec.scheme
         counts = Counter(tag for sentence in sentences for tag in sentence.tags)
         unseen = sorted(tag for tag in counts if tag not in tags)
-        # "O" stands beside the tags of any spans: that a model knows it does not make these its own.
+        # "O" occurs with the tags of any spans, so it does not show that the model has learned these tags.
         telling = counts.total() - (counts["O"] if "O" in tags else 0)
         if 2 * sum(counts[tag] for tag in unseen) > telling:
             raise DataError(

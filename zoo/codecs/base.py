@@ -33,7 +33,7 @@ class Codec(Options):
     def state(self) -> dict[str, Any]:
         """All fields in plain types: `type(codec).of(codec.state) == codec`."""
         # Those of a task come first: the order of the constructor, which messages and files keep.
-        ordered = sorted(fields(self), key=lambda field: field.kw_only)
+        ordered = sorted(fields(self), key=lambda field: bool(field.kw_only))
         return {field.name: _plain(getattr(self, field.name)) for field in ordered}
 
     def differences(self, other: Codec, *, ours: str, theirs: str) -> str:
