@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.types import STEP_OUTPUT, OptimizerLRSchedulerC
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 from zoo.batches.predictions import Predictions
 from zoo.codecs import Codec
@@ -58,7 +58,7 @@ class ZooModule(pl.LightningModule):
     optimizer_options: OptimizerOptions
     monitor: str
     unit: str
-    metrics: Mapping[str, Metric]
+    metrics: Mapping[str, Metric | MetricCollection]
     codec: Codec
     # Of the losses of this epoch: their sum and their number.
     _losses_so_far: tuple[Tensor | float, int] = (0.0, 0)
@@ -85,7 +85,7 @@ class ZooModule(pl.LightningModule):
         self.optimizer_options = options
         self.learning_rate = options.learning_rate
 
-    def use_metrics(self, new: Callable[[], Metric]) -> None:
+    def use_metrics(self, new: Callable[[], Metric | MetricCollection]) -> None:
         """Sets the metrics of "val" and of "test", two that `new` makes."""
         # torch does not type the values of a ModuleDict.
         self.metrics = torch.nn.ModuleDict({stage: new() for stage in ("val", "test")})  # type: ignore[assignment]
