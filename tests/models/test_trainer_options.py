@@ -16,7 +16,7 @@ from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingData
 from recipes.runner.callbacks import Recorder
 from recipes.runner.flags import moving_average
 from recipes.runner.run_folder import RunFolder
-from zoo.models.base import warmup_then_constant, warmup_then_cosine
+from zoo.models.optim import warmup_then_constant, warmup_then_cosine
 from zoo.models.options import POINTER_GENERATOR, CharacterOptions, OptimizerOptions, RegularizationOptions
 
 BATCHES = 16  # of an epoch

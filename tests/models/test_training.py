@@ -20,7 +20,7 @@ from datamodules import ClassificationDataModule
 from recipes.runner.callbacks import Recorder
 from recipes.runner.run_folder import RunFolder
 from zoo import TextClassifier
-from zoo.models.base import clip_grad_norm
+from zoo.models.optim import clip_grad_norm
 
 ROOT = str(Path(__file__).parents[2])
 
