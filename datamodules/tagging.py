@@ -213,9 +213,16 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         broken = 0 if scheme is None else sum(not is_legal(s.tags, scheme) for s in sentences)
         if broken:
             warnings.warn(f"{broken} sentences of {split} break the scheme {scheme}: no CRF learns from them")
-        if split == "train" and (long := sum(len(s.tokens) > self.budget for s in sentences)):
-            warnings.warn(f"{long} sentences are longer than max_tokens={self.budget}: each is a batch of its own")
+        if split == "train":
+            self._warn_of_long(sentences)
         return self.codec.dataset([s.tokens for s in sentences], [s.tags for s in sentences])
+
+    def _warn_of_long(self, sentences: Sequence[TaggedSentence]) -> None:
+        # The budget counts the tokens of the whole corpus, so it is asked for once.
+        budget = self.budget
+        long = sum(len(sentence.tokens) > budget for sentence in sentences)
+        if long:
+            warnings.warn(f"{long} sentences are longer than max_tokens={budget}: each is a batch of its own")
 
 
 def _listed(tags: Sequence[str], shown: int = 5) -> str:
