@@ -1,4 +1,4 @@
-"""What the corpora of all tasks share: named or a user's own files, imported vectors, budgets, exact resume."""
+"""The base class of all datamodules: named corpora or own files, imported vectors, token budgets and exact resume."""
 
 from __future__ import annotations
 
@@ -44,29 +44,29 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
     """Batches of a corpus: rows of similar lengths within a token budget, shared evenly among all processes.
 
     A subclass counts its `training_tokens`, fits a codec on the training split, and encodes a split. A model that is
-    trained or scored on the data must have an equal `codec`. If the data are given the codec of a trained model, they
-    are encoded for that model: no codec is fitted, and the arguments in `fitting` are not read.
+    trained or scored on the data must have an equal `codec`. With the codec of a trained model, the datamodule encodes
+    texts for that model: it fits no codec and ignores the arguments in `fitting`.
 
     Args:
-        dataset: a name of the catalog; ignored if one of `train`, `dev` and `test` is given.
-        root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: the user's own file to train on; then `dataset` is not read.
-        dev: the user's own file to choose the best checkpoint on.
-        test: the user's own file to score once at the end.
-        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
-        max_vectors: the number of vectors that are read, from the top.
-        max_tokens: the token budget of a training batch, padding included, for each process.
+        dataset: the name of a corpus in the catalog. It is ignored if `train`, `dev` or `test` is given.
+        root: the folder of all corpora; by default $ZOO_DATA, or else the user's cache folder.
+        train: your own file to train on; then `dataset` is ignored.
+        dev: your own file to choose the best checkpoint on.
+        test: your own file to score once, at the end.
+        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
+        max_vectors: the largest number of vectors to read from the top of the file.
+        max_tokens: the largest number of tokens in a training batch of one process, padding included.
         seed: seeds the order of the batches.
-        codec: the codec of a trained model, to evaluate or to fine-tune it; by default one is fitted on the training
-            split.
+        codec: the codec of a trained model, to evaluate or fine-tune that model; by default a new codec is fitted on
+            the training split.
 
     Attributes:
-        task: the task of the corpora in the catalog.
-        largest_budget: the largest token budget that is chosen by default.
-        fitting: the names of the arguments that are not read if a codec is given.
+        task: the task that a corpus of the catalog must be for.
+        largest_budget: the upper limit of the default token budget.
+        fitting: the names of the arguments that are ignored if a codec is given.
         lowercase: whether words are looked up in lower case.
-        evaluation_budget: the token budget of a batch outside of training; no score depends on it.
-        num_workers: the number of processes that build batches in advance. One batch takes about half a millisecond.
+        evaluation_budget: the token budget of a batch in validation, test and prediction; no score depends on it.
+        num_workers: the number of processes that build batches in advance; 0 is enough, as a batch takes about 0.5 ms.
     """
 
     task: str
@@ -117,7 +117,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     @property
     def codec(self) -> CodecT:
-        """How texts become ids, and ids answers; a model must have an equal one."""
+        """Converts texts to ids, and ids to answers. A model that reads these data must have an equal codec."""
         if self._codec is None:
             self._codec = self._fit_codec()
         return self._codec
@@ -128,7 +128,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     @abstractmethod
     def _training_words(self) -> Iterable[str]:
-        """The tokens of the training split, in the form in which their vectors are looked up."""
+        """The tokens of the training split, spelled as their imported vectors are looked up."""
 
     @abstractmethod
     def _encode(self, split: str) -> BatchDataset[object]:
@@ -149,11 +149,11 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits; of the user's own files, those that are given."""
+        """The names of the splits. With own files, only the splits whose file is given."""
         return tuple(self.own_files) or SPLITS
 
     def described(self, split: str) -> str:
-        """The name of a split in a table: the corpus and the split, or the file."""
+        """The name of a split in a table of scores: the corpus and the split, or the own file."""
         return str(self.own_files.get(split) or f"{self.dataset} {split}")
 
     @property
@@ -165,7 +165,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         """Refuses a model of the zoo whose codec differs from that of the data.
 
         Raises:
-            DataError: the codecs differ. The message says in what, and what to type instead.
+            DataError: the codecs differ. The message names the differences and what to type instead.
         """
         codec = getattr(model, "codec", None)
         if not isinstance(codec, Codec):
@@ -174,20 +174,20 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         name = type(model).__name__
         if type(codec) is not type(self.codec):
             raise DataError(
-                f"{type(self).__name__} has data for {self.task}, and {name} is a model for something else: "
-                "see README for the pairs of data and model"
+                f"{type(self).__name__} has data for {self.task}, but {name} is a model for another task: "
+                "the README lists which model belongs to which data"
             )
         if codec != self.codec:
             told = self.codec.differences(codec, ours="the data", theirs="the model")
             raise DataError(
-                f"data and model would read one text as different ids: {told}. Give a new model the codec of the "
-                f"data, zoo.{name}(data.codec, ...), or the data the codec of a trained model, "
+                f"data and model would read one text as different ids: {told}. For a new model, pass the codec of "
+                f"the data: zoo.{name}(data.codec, ...). For a trained model, pass its codec to the data: "
                 f"{type(self).__name__}(..., codec=model.codec)"
             )
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            # If the training is resumed, the Trainer restores the position later.
+            # If this training resumes another one, the Trainer restores the position later.
             self._resume_from = None
         if self.trainer:
             self.check_model(self.trainer.lightning_module)
@@ -233,7 +233,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         start: Callable[[], Position] | None = None,
         predicts: bool = False,
     ) -> DataLoader[object]:
-        """Loads the batches of this process. The seed of the data does not affect batches for evaluation."""
+        """Loads the batches of this process. The seed of the data affects training batches only."""
         trainer = self.trainer
         dataset: Batches[object] = Batches(self._encoded[split])
         sampler = sampler_class(
@@ -256,7 +256,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     @property
     def _corpus(self) -> Corpus | None:
-        """The catalog's entry of the corpus; None for the user's own files.
+        """The entry of the corpus in the catalog; None for own files.
 
         Raises:
             DataError: the catalog has no such corpus, or it is for another task.
@@ -266,23 +266,23 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         corpus = known_corpus(self.dataset)
         if corpus.task != self.task:
             known = ", ".join(name for name, other in CATALOG.items() if other.task == self.task)
-            raise DataError(f"{self.dataset} is a corpus for {corpus.task}: for {self.task} there are {known}")
+            raise DataError(f"{self.dataset} is a corpus for {corpus.task}. Corpora for {self.task} are {known}")
         return corpus
 
     def _locate(self, split: str) -> str | Path:
-        """The file of a split; that of a corpus is downloaded if it is missing.
+        """The file of a split. A missing file of a named corpus is downloaded.
 
         Raises:
-            DataError: there is no such file, or no such corpus for this task.
+            DataError: the user gave no file for this split, or the catalog has no such corpus for this task.
         """
         if self._corpus is not None:
             return locate(self.dataset, self.root)[split]
         if split not in self.own_files:
-            raise DataError(f"there is no {split} split: give its file with --data.{split} FILE")
+            raise DataError(f"there is no {split} split: give a file with --data.{split} FILE")
         return self.own_files[split]
 
     def _imported(self) -> tuple[Vocabulary, Tensor | None]:
-        """The words with imported vectors, `<pad>` and `<unk>` first, and the table of the vectors of the others."""
+        """The words with imported vectors, after `<pad>` and `<unk>`, and the table of the vectors of these words."""
         if self._vectors is None:
             if self.vectors_file is None:
                 self._vectors = (Vocabulary(()), None)
@@ -293,11 +293,11 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     @property
     def _vector_words(self) -> Vocabulary:
-        """The words with imported vectors, as a codec has them."""
+        """The words with imported vectors, for the codec."""
         return self._imported()[0]
 
     @property
     def _vector_size(self) -> int:
-        """The features of an imported vector; 0 without imported vectors."""
+        """The number of features of an imported vector; 0 without imported vectors."""
         table = self.vector_table
         return 0 if table is None else table.shape[1]

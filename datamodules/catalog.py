@@ -1,7 +1,7 @@
-"""The named corpora: where each comes from, and what a recipe must know of it.
+"""The named corpora: where their files come from, and what a recipe needs to train on them.
 
-`datamodules.download.locate` finds or downloads their files. To add a corpus, write an entry with `sha256=None` and
-`locate` it: the error prints the sums to enter.
+`datamodules.download.locate` finds or downloads the files. To add a corpus, write an entry with `sha256=None` and call
+`locate`: the error has the sums to enter.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts with a label each, or several, from a named corpus or the user's own files, as padded batches."""
+"""Texts with one or several labels, from a named corpus or the user's own files, as padded batches."""
 
 from __future__ import annotations
 
@@ -23,50 +23,53 @@ PIECES = 8000
 
 
 class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
-    """Reads, encodes and batches texts with labels; tokens and labels come from the training split alone.
+    """Reads, encodes and batches labelled texts. Tokens and labels are fitted on the training split only.
 
     >>> data = ClassificationDataModule("sample-reviews-en")
     >>> model = zoo.TextClassifier(data.codec)
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 
     Args:
-        dataset: a name of the catalog (`datamodules.CATALOG`); ignored if one of `train`, `dev` and `test` is given.
-        text_column: where the text is: a name, or a number, 0 the first and -1 the last. By default the corpus's
-            own, and "text" in the user's own files.
-        label_column: where the label is, likewise; by default the corpus's own, and "label" in the user's own files. In
-            shopping-zh "label" is the polarity and "cat" the category.
-        root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: the user's own file to train on; then `dataset` is not read.
-        dev: the user's own file to choose the best checkpoint on.
-        test: the user's own file to score once at the end.
-        format: "csv", "tsv", "jsonl" or "parquet", for the user's own files; by default what their ending says.
-        header: whether the first line names the columns (CSV, TSV); by default it does, unless both columns
-            are numbers.
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
+            is given.
+        text_column: the column of the texts: a name, or a number (0 is the first, -1 the last). By default the column
+            in the catalog, or "text" in own files.
+        label_column: the column of the labels: a name or a number. By default the column in the catalog, or "label" in
+            own files. In shopping-zh, "label" is the polarity and "cat" the category.
+        root: the folder of all corpora; by default $ZOO_DATA, or else the user's cache folder.
+        train: your own file to train on; then `dataset` is ignored.
+        dev: your own file to choose the best checkpoint on.
+        test: your own file to score once, at the end.
+        format: the format of own files: "csv", "tsv", "jsonl" or "parquet"; by default it follows from the file's
+            ending.
+        header: whether the first line of a CSV or TSV file names the columns; by default true, unless both columns are
+            given as numbers.
         multi_label: whether a text may have any number of labels, separated by "|".
-        positive: of two labels the one that F1 and ranking are about; by default the second in alphabetical order.
-        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece", which is learned from the
-            training split.
-        vocabulary_size: the size of the vocabulary, which has the most frequent tokens; by default 8,000 pieces with
+        positive: with two labels, the one that F1, AUROC and average precision are computed for; by default the second
+            in alphabetical order.
+        tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece". A sentencepiece model is
+            trained on the training split.
+        vocabulary_size: the number of most frequent tokens in the vocabulary; by default 8,000 pieces with
             sentencepiece, and all tokens with other tokenizers.
         stop_words: tokens to leave out: "english", "chinese", or a file with one word per line.
         lowercase: whether tokens are looked up in lower case.
-        max_length: the largest number of tokens that are read of a text.
-        truncate: which part of a longer text is read: its "head", its "tail", or "both" ends.
-        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
-        max_vectors: the number of vectors that are read, from the top.
-        max_tokens: the token budget of a training batch, padding included, for each process; by default an
-            epoch has about 170 steps, with a budget of 100 at least and 4,000 at most.
-        min_count: rarer tokens of the training split count as unknown.
+        max_length: the largest number of tokens that the model reads of a text.
+        truncate: which part of a longer text the model reads: its "head", its "tail", or "both" ends.
+        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
+        max_vectors: the largest number of vectors to read from the top of the file.
+        max_tokens: the largest number of tokens in a training batch of one process, padding included. By default it
+            is between 100 and 4,000, so that an epoch has about 170 steps.
+        min_count: tokens that occur less often in the training split are unknown tokens.
         balance: whether texts of rare labels get larger weights in the loss, so that all labels have the same total.
-        class_weights: the weight of a text of each label in the loss, with the labels in alphabetical order. With
-            `multi_label`, the weight of having the label, relative to not having it. Equal weights if empty.
+        class_weights: the weight of each label in the loss, with the labels in alphabetical order. With `multi_label`,
+            the weight of having the label relative to not having it. If empty, all weights are equal.
         seed: seeds the order of the batches.
-        codec: the codec of a trained model, to evaluate or to fine-tune it; then no codec is fitted, and the arguments
-            that say which labels there are and how texts are read (those in `fitting`) are not read.
+        codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
+            arguments in `fitting`, which define the labels and the preprocessing, are ignored.
 
     Raises:
-        DataError: a file that cannot be read or is malformed (file, line and what was expected), names that are
-            not known (the known ones are listed), or labels that there is nothing to choose between.
+        DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), a
+            name is unknown (the message lists the known ones), or the training split has fewer than two labels.
     """
 
     task = "classification"
@@ -120,9 +123,11 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         if balance and class_weights:
-            raise DataError("--data.balance chooses the weights that --data.class_weights gives: leave one of them out")
+            raise DataError(
+                "--data.balance and --data.class_weights both set the weights of labels: leave one of them out"
+            )
         if vocabulary_size is not None and vocabulary_size < 1:
-            raise DataError(f"--data.vocabulary_size: expected a number of tokens from 1, got {vocabulary_size}")
+            raise DataError(f"--data.vocabulary_size: expected at least 1 token, got {vocabulary_size}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         self.text_column, self.label_column = text_column, label_column
         self.format, self.header = format, header
@@ -138,7 +143,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         self._counts: dict[str, TextCounts] = {}
 
     def _fit_codec(self) -> ClassificationCodec:
-        # The tokens of a text do not depend on the vocabulary, so a first codec without one can make them.
+        # The tokens of a text do not depend on the vocabulary, so a codec with an empty vocabulary splits the texts.
         codec = ClassificationCodec(
             Vocabulary((PAD, UNKNOWN)),
             self._fit_labels(),
@@ -162,15 +167,15 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         labels = sorted({label for text in self.texts("train") for label in text.labels})
         if len(labels) < (1 if self.multi_label else 2):
             raise DataError(
-                f"{self._locate('train')}: expected at least two labels to choose from, got "
-                f"{labels[0] + ' alone' if labels else 'none'}. Is this the column, or is a label missing in train?"
+                f"{self._locate('train')}: expected at least two different labels, got "
+                f"{'only ' + labels[0] if labels else 'none'}. Is this the right column, and has train all labels?"
             )
         if not self.multi_label:
             self._hint_at_several(labels)
         return Inventory(labels)
 
     def _fit_sentencepiece(self) -> list[str]:
-        """The model of sentencepiece that is learned from the training split; empty with other tokenizers."""
+        """The sentencepiece model that is trained on the training split; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
             return []
         texts = (text.text for text in self.texts("train"))
@@ -194,11 +199,11 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
 
     @property
     def training_tokens(self) -> int:
-        """Tokens that are read of the training split."""
+        """The number of tokens of the training split, after truncation."""
         return sum(len(tokens) for tokens in self._read_tokens("train"))
 
     def texts(self, split: str) -> list[LabelledText]:
-        """The texts of "train", "dev" or "test", with labels as the catalog names them."""
+        """The texts of "train", "dev" or "test", with the catalog's names of the labels."""
         if split not in self._read:
             corpus = self._corpus
             text_column = corpus.text_column if corpus else "text"
@@ -220,22 +225,22 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         return self._counts[split]
 
     def _hint_at_several(self, labels: Sequence[str]) -> None:
-        """Warns of labels that look like several: split at the separator, two of them have a part in common."""
+        """Warns of labels that look like several joined ones: two of them share a part between separators."""
         parts = {label: {part.strip() for part in label.split(SEPARATOR)} - {""} for label in labels}
         common = {part for part, count in Counter(chain.from_iterable(parts.values())).items() if count > 1}
         joined = [text for text in self.texts("train") if parts[text.labels[0]] & common - set(text.labels)]
         if joined:
             warnings.warn(
-                f"{self._locate('train')}:{joined[0].line}: {joined[0].labels[0]} is read as one label, and with it "
-                f"those of {len(joined)} of {len(self.texts('train'))} texts. If {SEPARATOR} stands between several "
-                "labels of a text, add --data.multi_label true"
+                f"{self._locate('train')}:{joined[0].line}: {joined[0].labels[0]} is read as one label. This "
+                f"concerns {len(joined)} of {len(self.texts('train'))} texts. If {SEPARATOR} separates several labels "
+                "of a text, add --data.multi_label true"
             )
 
     def _training_words(self) -> Iterable[str]:
         return chain.from_iterable(self._read_tokens("train"))
 
     def _read_tokens(self, split: str) -> list[list[str]]:
-        """The tokens that are read of each text of a split."""
+        """The tokens of each text of a split, after truncation."""
         return self._tokens_of(split, self.codec.preprocessor)
 
     def _tokens_of(self, split: str, preprocessor: Preprocessor) -> list[list[str]]:
@@ -253,15 +258,15 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
                 if label not in self.codec.labels:
                     known = ", ".join(self.codec.labels)
                     raise DataError(
-                        f"{path}:{text.line}: expected one of the labels {known}, got {label}. They are those of "
-                        "train, or of the model: are these its data? Choose others with --data.dataset or --data.test"
+                        f"{path}:{text.line}: expected one of the labels {known}, got {label}. The expected labels are "
+                        "those of train or of the model. Choose other data with --data.dataset or --data.test"
                     )
         tokens, counts = self._read_tokens(split), self.counts(split)
         if counts.empty:
-            warnings.warn(f"{counts.empty} texts of {split} are empty: they are read and scored all the same")
+            warnings.warn(f"{counts.empty} texts of {split} are empty: the model still reads and scores them")
         return self.codec.dataset(tokens, [text.labels for text in texts])
 
 
 def _named(texts: Sequence[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:
-    """The texts with the names that their corpus has for its labels."""
+    """The texts with the names of labels that the catalog gives."""
     return [replace(text, labels=tuple(names.get(label, label) for label in text.labels)) for text in texts]

@@ -1,4 +1,4 @@
-"""The entries of the catalog: what is known of a corpus, and where its files come from."""
+"""The entries of the catalog: the format of a corpus, its licence and its files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class RemoteFile:
     """A file to download from `url`, optionally converted by `convert`, stored as `file_name` in the corpus folder.
 
     Attributes:
-        url: the address, which names a pinned commit.
-        sha256: the sum of the stored file. It is None while somebody writes the entry: `datamodules.download.locate`
-            then downloads the files and prints their sums.
+        url: the address, with a pinned commit.
+        sha256: the sum of the stored file. In a new entry it is None; `datamodules.download.locate` then downloads the
+            file and prints its sum.
         file_name: the name of the stored file.
-        convert: turns what was downloaded into the stored file; by default that is stored as it is.
-        appended_urls: the addresses of files that are appended to the first one before they are converted.
+        convert: converts the downloaded bytes to the stored ones; by default the download is stored unchanged.
+        appended_urls: addresses of files that are appended to the first one before the conversion.
     """
 
     url: str
@@ -29,22 +29,22 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a recipe must know of a corpus to train on it, and a reader to cite it.
+    """What a recipe needs to train on a corpus, and what a reader needs to cite it.
 
     Attributes:
         name: the name in the catalog.
         task: "tagging", "classification" or "seq2seq".
-        format: a format that the task's reader knows, "conllu" for example; "parallel" for pairs of files.
-        column: the column of the tags, labels or targets, unless a user chooses another one: a name in CoNLL-U and in
-            tables with a header, else a number. With parallel files it is the language of the targets.
-        language: a tag of BCP 47, "en" for example; of pairs, the language of the targets.
+        format: a format that the reader of the task supports, such as "conllu"; "parallel" for pairs of files.
+        column: the default column of the tags, labels or targets: a name in CoNLL-U and in tables with a header, or
+            else a number. In parallel files, the language of the targets.
+        language: a BCP 47 tag such as "en". For pairs of texts, the language of the targets.
         licence: the licence of the texts.
         source: the page to cite.
         splits: the files of "train", "dev" and "test": files to download, or paths of files that come with the
-            package. Where a split has several files, the keys are "train/en" and "train/de" for example.
-        scheme: how the tags mark spans, "BMES" for example; None where each tag stands for itself.
-        text_column: likewise the column of the texts that have labels, or of the sources; tagging does not read it.
-        label_names: the names of labels that are numbers in the files.
+            package. If a split has several files, the keys are "train/en" and "train/de", for example.
+        scheme: how the tags mark spans, such as "BMES"; None if every tag stands for itself.
+        text_column: the default column of the texts or sources, given like `column`. It is not used in tagging.
+        label_names: names for labels that are numbers in the files.
     """
 
     name: str

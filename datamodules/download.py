@@ -34,16 +34,19 @@ from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus, RemoteFile
 from datamodules.errors import DataError
 
-TIMEOUT = 30.0  # seconds without a byte
-MAX_DOWNLOAD = 1 << 30  # bytes; several times the size of the largest corpus in the catalog
-BLOCK = 1 << 16  # bytes read at a time
+# Seconds to wait for the next byte.
+TIMEOUT = 30.0
+# In bytes: several times the size of the largest corpus in the catalog.
+MAX_DOWNLOAD = 1 << 30
+# Bytes to read at a time.
+BLOCK = 1 << 16
 
 
 def default_root() -> Path:
     """The folder of all corpora: `$ZOO_DATA`, or else `lstm-zoo` in the user's cache folder.
 
     Raises:
-        DataError: the user has no home folder, and no environment variable names another one.
+        DataError: the user has no home folder, and `$ZOO_DATA` is not set.
     """
     if os.environ.get("ZOO_DATA"):
         return _expanded(os.environ["ZOO_DATA"])
@@ -75,13 +78,13 @@ def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
         root: the folder of all corpora; by default `default_root()`.
 
     Raises:
-        DataError: the catalog has no such name; a file cannot be downloaded, or is not the expected one; or the
-            catalog has no sums for the files, which are then printed.
+        DataError: the catalog has no such name; a file cannot be downloaded, or differs from the expected one; or the
+            catalog has no sums for the files. In the last case the message has the sums.
     """
     paths = {}
     without_sum = {}
     for split, origin in known_corpus(name).splits.items():
-        # Bundled files need no folder, and so no home.
+        # Bundled files need no download folder, so they work for a user without a home.
         if isinstance(origin, Path):
             paths[split] = origin
             continue
@@ -106,12 +109,12 @@ def _expanded(folder: str | Path) -> Path:
 def _no_home(folder: str | Path) -> DataError:
     """The error for a user without a home folder, as in many containers."""
     return DataError(
-        f"expected a folder for corpora, got {folder}, and this user has no home: set ZOO_DATA to a folder"
+        f"expected a folder for corpora, got {folder}, but this user has no home folder: set ZOO_DATA to a folder"
     )
 
 
 def _download(remote: RemoteFile, target: Path) -> None:
-    # The name is unique, as another process may download the same file.
+    # The name is unique, because another process may download the same file at the same time.
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,15 +125,15 @@ def _download(remote: RemoteFile, target: Path) -> None:
             if remote.sha256 not in (None, sha256):
                 raise DataError(
                     f"{remote.url}: expected a file with sha256 {remote.sha256}, got {sha256} "
-                    f"({part.stat().st_size:,} bytes). It was cut or changed on its way: try again"
+                    f"({part.stat().st_size:,} bytes). The download is incomplete or was changed: try again"
                 )
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
     except (OSError, HTTPException) as error:
         raise DataError(
-            f"{remote.url}: expected to download it to {target}, got: {error}. Try again; or fetch it by other means "
-            f"and put it there; or set ZOO_DATA to a folder that has {target.parent.name}/{remote.file_name}"
+            f"{remote.url}: expected to download this file to {target}, got: {error}. Try again, or put the file there "
+            f"yourself, or set ZOO_DATA to a folder that has {target.parent.name}/{remote.file_name}"
         ) from error
 
 
@@ -157,21 +160,22 @@ def _fetch(urls: Iterable[str], part: Path) -> None:
 def _too_large(url: str, size: str) -> DataError:
     return DataError(
         f"{url}: expected at most {MAX_DOWNLOAD:,} bytes, got {size}. This is not the corpus: try again later, or "
-        "fetch it by other means"
+        "get the file in another way"
     )
 
 
 def _convert(part: Path, remote: RemoteFile) -> None:
-    """Replaces the contents of `part` by what `remote.convert` makes of them."""
+    """Replaces the contents of `part` by the result of `remote.convert`."""
     if remote.convert is None:
         return
     try:
         converted = remote.convert(part.read_bytes())
-    except DataError:  # the archive is too large and was not unpacked
+    # The archive is too large to be unpacked.
+    except DataError:
         raise
     except (OSError, ValueError, EOFError, zlib.error, BadZipFile, TarError, ParseError):
-        # A damaged download stays as it is: its sum then differs from the expected one. Without a sum to compare
-        # with, the author of the entry needs the error.
+        # A damaged download stays as it is, and its sum differs from the expected one. If no sum is known, the author
+        # of the entry needs the error.
         if remote.sha256 is None:
             raise
     else:
@@ -186,13 +190,14 @@ def _sha256(path: Path) -> str:
 def _sums_to_enter(name: str, paths: Mapping[str, Path]) -> DataError:
     lines = [f'    {split}: sha256="{_sha256(path)}"  # {path}' for split, path in paths.items()]
     return DataError(
-        f"{name}: expected a sha256 for each file in datamodules/catalog.py, got none. Look at the files, and if they "
-        "are the right ones, enter\n" + "\n".join(lines)
+        f"{name}: expected a sha256 for each file in datamodules/catalog.py, got none. If the files are the right "
+        "ones, enter\n" + "\n".join(lines)
     )
 
 
 def _unknown(name: str) -> str:
-    family = [other for other in CATALOG if other.startswith(f"{name}-")]  # one corpus in several languages, say
+    # For example the same corpus in several languages.
+    family = [other for other in CATALOG if other.startswith(f"{name}-")]
     close = difflib.get_close_matches(name, CATALOG, n=len(CATALOG))
     known = dict.fromkeys([*family, *close, *CATALOG])
     suggested = family or close[:1]

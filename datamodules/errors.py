@@ -1,4 +1,4 @@
-"""The error for data that a user can mend."""
+"""The error for data that a user can correct."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from zoo.errors import ZooError
 
 
 class DataError(ZooError):
-    """Data that cannot be used. The message says where, what was expected, what came and what to do."""
+    """Data cannot be used. The message has the place, what was expected, what was found and what to do."""

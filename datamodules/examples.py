@@ -1,6 +1,6 @@
-"""What the readers yield: one example of a task, as it stands in its file.
+"""Examples as the readers yield them, before they become ids.
 
-Pairs of texts are the third kind: `zoo.batches.seq2seq.Pair`.
+Pairs of texts are in `zoo.batches.seq2seq`, as `Pair`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 class TaggedSentence:
     """The tokens of a sentence with one tag each.
 
-    `lines` are the line numbers of the tokens in their file. They are empty where the sentence comes from no file, and
-    two sentences that differ only in them are equal.
+    `lines` are the line numbers of the tokens in their file. They are empty if the sentence is not from a file. They
+    are ignored when two sentences are compared.
     """
 
     tokens: tuple[str, ...]
@@ -25,7 +25,7 @@ class TaggedSentence:
 class LabelledText:
     """A text with its labels, and the number of its line or row in its file.
 
-    There is one label, unless the task is to find several.
+    It has exactly one label, unless the task is multi-label classification.
     """
 
     text: str

@@ -1,8 +1,8 @@
-"""Deterministic splits for corpora that are published without any, and conversions of published archives.
+"""Deterministic splits for corpora that are published without splits, and conversions of published archives.
 
-Most splits follow from the texts (`rows_of_split`): empty and repeated texts are dropped, and a hash of the text says
-which split a row belongs to. A corpus with another rule says so in its function. Each function turns the published
-file into one split, as `datamodules.corpus.RemoteFile.convert`.
+Most corpora are split by their texts (`rows_of_split`): empty and repeated texts are dropped, and a hash of the text
+determines the split. The functions of other corpora describe their own rule. Each function converts the published file
+to one split, as `datamodules.corpus.RemoteFile.convert` needs it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from xml.etree import ElementTree
 
 from datamodules.errors import DataError
 
-MAX_UNPACKED = 1 << 30  # bytes; none of these corpora is as large
+# In bytes. All corpora here are smaller.
+MAX_UNPACKED = 1 << 30
 
 
 def rows_of_split(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple[str, ...]]:
@@ -29,8 +30,8 @@ def rows_of_split(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple
     [799, 113, 88]
 
     Args:
-        rows: the rows of a corpus. The last value of each is its text. Of rows with the same text the first counts,
-            and rows with an empty text are dropped.
+        rows: the rows of a corpus. The last value of each row is its text. Of several rows with the same text, only the
+            first is kept. Rows with an empty text are dropped.
         split: "train", "dev" or "test".
     """
     seen = {""}
@@ -45,7 +46,7 @@ def rows_of_split(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple
 def sms_spam_split(content: bytes, split: str) -> bytes:
     """A split of the SMS Spam Collection, as TSV without a header: label, text.
 
-    Published is a header, then a line for each message: label, tab, text.
+    The published file has a header, and then a line for each message: label, tab, text.
     """
     lines = content.decode().split("\n")[1:]
     rows = (tuple(line.rstrip("\r").split("\t", 1)) for line in lines if line)
@@ -53,9 +54,9 @@ def sms_spam_split(content: bytes, split: str) -> bytes:
 
 
 def shopping_split(archive: bytes, split: str) -> bytes:
-    """A split of the shop reviews, as CSV with a header: category, polarity, text.
+    """A split of the shopping reviews, as CSV with a header: category, polarity, text.
 
-    Published is the whole table in a zip archive.
+    The published file is the whole table in a zip archive.
 
     Raises:
         DataError: the archive would unpack to more than `MAX_UNPACKED`.
@@ -75,8 +76,8 @@ def shopping_split(archive: bytes, split: str) -> bytes:
 def csl_split(content: bytes, split: str) -> bytes:
     """A split of CSL's scientific abstracts, as TSV without a header.
 
-    Published are 2,000 lines whose first column names the task; it is dropped. Lines 1 to 1,600 are train, the next
-    200 are dev and the last 200 test.
+    The published file has 2,000 lines. Their first column names the task and is dropped. Lines 1 to 1,600 are train,
+    the next 200 are dev, and the last 200 are test.
     """
     first, last = {"train": (0, 1600), "dev": (1600, 1800), "test": (1800, 2000)}[split]
     lines = content.decode().split("\n")[first:last]
@@ -86,9 +87,9 @@ def csl_split(content: bytes, split: str) -> bytes:
 def acl_titles_split(archive: bytes, split: str) -> bytes:
     """A split of the abstracts and titles of the ACL Anthology since 2016, as JSON Lines.
 
-    Published are XML files in a tar archive. Abstracts of 30 to 400 words with titles of 3 to 30 words are kept;
-    proceedings and repeated abstracts are dropped. A hash of the paper's id says which split it belongs to: one part
-    of 18 is test, one is dev.
+    The published file is a tar archive of XML files. Abstracts of 30 to 400 words with titles of 3 to 30 words are
+    kept. Proceedings and repeated abstracts are dropped. A hash of the paper's id determines its split: one part of 18
+    is test, one is dev.
 
     Raises:
         DataError: the archive would unpack to more than `MAX_UNPACKED`.
@@ -108,20 +109,20 @@ def acl_titles_split(archive: bytes, split: str) -> bytes:
 
 
 def _split_by_hash(text: str, *, parts: int) -> str:
-    """One part of `parts` is test, another one dev, and all others are train."""
+    """The split of a text: of `parts` equal parts, one is test, one is dev, and all others are train."""
     part = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) % parts
     return {0: "test", 1: "dev"}.get(part, "train")
 
 
 def _check_size(size: int) -> None:
-    """Refuses an archive that unpacks to more than memory may hold.
+    """Checks the unpacked size of an archive.
 
     Raises:
-        DataError: it does.
+        DataError: the size is more than `MAX_UNPACKED`.
     """
     if size > MAX_UNPACKED:
         raise DataError(
-            f"expected an archive of at most {MAX_UNPACKED:,} bytes unpacked, got {size:,}: it is no corpus"
+            f"expected an archive of at most {MAX_UNPACKED:,} bytes unpacked, got {size:,}: this is not the corpus"
         )
 
 
@@ -132,12 +133,14 @@ def _papers(archive: bytes) -> Iterator[dict[str, str | int]]:
         size = 0
         for member in files:
             size += member.size
-            _check_size(size)  # before the next member is unpacked
+            # The next member is not yet unpacked.
+            _check_size(size)
             if "/data/xml/" in member.name and member.name.endswith(".xml"):
                 names.append(member.name)
         for name in sorted(names):
             file = files.extractfile(name)
-            if file is not None:  # None for a folder
+            # A folder has no file.
+            if file is not None:
                 yield from _papers_of_collection(ElementTree.parse(file).getroot())
 
 

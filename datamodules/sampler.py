@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sequential
 from zoo.batches.bucketing import group_by_length
 from zoo.errors import ZooError
 
-# Lightning's advice to use workers, which gain little here, to save the position, which the DataModule does, and to
-# predict every row, which the sampler does.
+# Warnings of Lightning that do not apply. Workers gain little here, the DataModule saves the position of a loader, and
+# the sampler predicts every row.
 NOT_OF_THESE_LOADERS = (
     ".*does not have many workers",
     ".*your dataloader is not resumable",
@@ -30,7 +30,8 @@ NOT_OF_THESE_LOADERS = (
 
 Batch = TypeVar("Batch")
 Batch_co = TypeVar("Batch_co", covariant=True)
-Lengths = Sequence[int] | Sequence[tuple[int, ...]]  # tokens of each row, or of each side of it
+# The number of tokens in each row, or in each side of a row.
+Lengths = Sequence[int] | Sequence[tuple[int, ...]]
 
 
 class BatchDataset(Protocol[Batch_co]):
@@ -50,9 +51,9 @@ def plan_epoch(
     """Plans the steps of an epoch: each step has one batch, a list of rows, for each process.
 
     Every row occurs exactly once. The plan depends only on the arguments, so every process makes the same plan and
-    takes its own part. The batches of one step have similar lengths, so no process waits long for another. From epoch
-    to epoch, rows of the same length swap places and the steps change their order. The number of steps never changes,
-    because Lightning asks for it once.
+    takes its own part. The batches of one step have similar lengths, so no process waits long for another. Each epoch
+    shuffles rows of the same length and the order of the steps. The number of steps is the same in every epoch,
+    because Lightning asks for it only once.
 
     Args:
         lengths: the number of tokens in each row.
@@ -65,13 +66,15 @@ def plan_epoch(
         ZooError: fewer rows than processes.
     """
     if len(lengths) < processes:
-        raise ZooError(f"{len(lengths)} rows cannot be dealt to {processes} processes: use fewer devices")
+        raise ZooError(
+            f"expected at least one row for each of {processes} processes, got {len(lengths)}: use fewer devices"
+        )
     generator = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     generator.shuffle(order)
     batches = group_by_length(lengths, max_tokens, order)
-    # Every process needs a batch in every step. Halving the largest batches adds some; where there are too few rows
-    # for that, joining the shortest batches removes some.
+    # Every process needs a batch in every step. Splitting the largest batches adds batches. If there are too few rows
+    # to split, joining the shortest batches removes batches.
     missing = -len(batches) % processes
     if len(batches) + missing <= len(lengths):
         for _ in range(missing):
@@ -87,14 +90,14 @@ def plan_epoch(
 
 
 class Position(NamedTuple):
-    """A place in a training."""
+    """A position in a training: the epoch, from 0, and the number of finished batches of that epoch."""
 
-    epoch: int  # from 0
-    done: int  # batches of that epoch that are trained on
+    epoch: int
+    done: int
 
 
 def next_position(trainer: pl.Trainer) -> Position:
-    """Where a training goes on when it is resumed from a checkpoint that the Trainer writes now.
+    """The position at which a training continues from a checkpoint that the Trainer writes now.
 
     Only the Trainer knows which batches it has finished, because loaders fetch batches in advance.
     """
@@ -102,9 +105,11 @@ def next_position(trainer: pl.Trainer) -> Position:
     epochs = asdict(trainer.fit_loop.epoch_progress.current)
     epoch = epochs["completed"]
     if epochs["started"] == epoch:
-        return Position(epoch, 0)  # between two epochs, the count of batches is still that of the last one
+        # Between two epochs, the count of batches is still the one of the finished epoch.
+        return Position(epoch, 0)
     done = asdict(epoch_loop.batch_progress.current)["processed"]
-    # A Trainer may end an epoch early, for `max_steps` or a callback. In the hooks behind it, the epoch is processed.
+    # The Trainer may end an epoch early, because of `max_steps` or a callback. The hooks that follow see a processed
+    # epoch.
     ended_early = epochs["processed"] > epoch and epoch_loop.done
     if done >= trainer.num_training_batches or ended_early:
         return Position(epoch + 1, 0)
@@ -124,24 +129,24 @@ class Batches(Dataset[Batch_co]):
     def __getitem__(self, rows: Sequence[int]) -> Batch_co:
         return self.data.batch(rows)
 
-    # By this name a loader with a batch sampler asks for all rows of a batch at once.
+    # A loader with a batch sampler calls this method, to get all rows of a batch at once.
     __getitems__ = __getitem__
 
 
 class EpochSampler(DistributedSampler[list[int]]):
-    """Yields the batches of one process, each as a list of rows. Every epoch has other batches.
+    """Yields the batches of one process, each as a list of rows. The batches change from epoch to epoch.
 
-    As a `DistributedSampler` it tells Lightning that each process takes its own part, so Lightning keeps it. Without a
-    Trainer, call `set_epoch` before each pass.
+    Lightning keeps a `DistributedSampler`, because such a sampler gives each process its own part. Without a Trainer,
+    call `set_epoch` before each pass.
 
     Args:
-        dataset: the split that the rows are of.
+        dataset: the split to sample from.
         max_tokens: the token budget of a batch, padding included.
         processes: the number of processes.
         rank: the number of this process, from 0.
         seed: seeds the shuffling.
-        start: is asked as a pass begins, and then counts more than `set_epoch`: which epoch it is, and how many of its
-            batches are done already.
+        start: returns the position at which a pass begins: the epoch, and the number of batches to skip. It takes
+            precedence over `set_epoch`.
 
     Raises:
         ZooError: there are fewer rows than processes.
@@ -177,7 +182,7 @@ class EpochSampler(DistributedSampler[list[int]]):
         return iter(self._batches[done:])
 
     def _plan(self, epoch: int) -> None:
-        """Plans an epoch, unless its plan is at hand."""
+        """Plans an epoch, unless it is already planned."""
         if self.repeats:
             epoch = 0
         if epoch != self._planned_epoch:
@@ -186,12 +191,12 @@ class EpochSampler(DistributedSampler[list[int]]):
             self._planned_epoch = epoch
 
 
-# The two bases yield different things: lists of rows, as here, and single rows.
+# The two bases are declared with different items: lists of rows (used here) and single rows.
 class RepeatingSampler(EpochSampler, SequentialSampler):  # type: ignore[misc]
     """Yields the same batches in every epoch: for evaluation, and to overfit on a few batches.
 
-    As a `SequentialSampler` it tells Lightning that it does not shuffle. With `overfit_batches`, Lightning replaces all
-    samplers that do.
+    With `overfit_batches`, Lightning replaces samplers that shuffle. It recognises a `SequentialSampler` as one that
+    does not.
     """
 
     repeats = True
@@ -210,8 +215,9 @@ def batch_loader(
     Args:
         dataset: the split.
         sampler: yields the rows of each batch.
-        predicts: whether the loader is for `Trainer.predict`. There it is a batch sampler that lets Lightning tell
-            callbacks the rows of a batch; in a training on several processes, Lightning would replace it.
+        predicts: whether the loader is for `Trainer.predict`. Then `sampler` is a batch sampler, so that Lightning can
+            tell callbacks the rows of a batch. In a training on several processes, Lightning would replace a batch
+            sampler.
         num_workers: the number of processes that build batches; 0 builds them in the process that trains.
         pin_memory: whether batches are put into page-locked memory, from which a GPU copies them while it computes.
     """
@@ -222,13 +228,14 @@ def batch_loader(
         batch_size=1 if predicts else None,
         sampler=None if predicts else sampler,
         batch_sampler=sampler if predicts else None,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         num_workers=num_workers,
         pin_memory=pin_memory,
-        # By default each pass draws a number from the global generator, and a resumed training would draw other ones.
+        # By default, each pass draws a number from the global generator. A resumed training would then draw other
+        # numbers than an uninterrupted one.
         generator=torch.Generator(),
     )
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _unchanged(batch: Batch) -> Batch:
     return batch

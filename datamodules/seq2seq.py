@@ -1,4 +1,4 @@
-"""Pairs of a source and a target text, from a named corpus or the user's own files, as padded batches."""
+"""Pairs of a source text and a target text, from a named corpus or the user's own files, as padded batches."""
 
 from __future__ import annotations
 
@@ -23,67 +23,71 @@ from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
 from zoo.text.units import UNITS
 
-# The number of pieces that sentencepiece learns by default, if the text allows as many.
+# The default size of a sentencepiece model. A short text may allow fewer pieces.
 PIECES = 8000
-# Languages with thousands of characters, the rarest of which are spelled in bytes.
+# Languages with thousands of characters. By default, their rarest characters are spelled in bytes.
 THOUSANDS = ("zh", "ja")
 
 
 class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
-    """Reads, encodes and batches pairs of texts; pieces and vocabularies come from the training split alone.
+    """Reads, encodes and batches pairs of texts. Pieces and vocabularies are fitted on the training split only.
 
     >>> data = Seq2SeqDataModule("sample-phrases", tokenizer="words")
     >>> model = zoo.Seq2Seq(data.codec, encoder_size=32, decoder_size=64)
     >>> pl.Trainer(max_epochs=15, gradient_clip_val=1.0).fit(model, data)
 
-    Neither text of a pair may be empty: the error names the line. Texts longer than `max_source` or `max_target` are
-    truncated, and a warning says how many.
+    Both texts of a pair must be non-empty; the error for an empty text names its line. Texts that are longer than
+    `max_source` or `max_target` are truncated, and a warning counts them.
 
     Args:
-        dataset: a name of the catalog (`datamodules.CATALOG`); ignored if one of `train`, `dev` and `test` is given.
-        source: where the sources are: the ending of a parallel file ("en"), or a column: a name, or a number, 0 the
-            first and -1 the last. By default the corpus's own, and "source" in the user's own files.
-        target: where the targets are, likewise; by default the corpus's own, and "target" in the user's own files. In
-            csl-zh "title" or "keywords".
-        root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: the user's own file to train on, a table, or the common part of the names of parallel files: "my/train"
-            for my/train.en and my/train.de. Then `dataset` is not read.
-        dev: the user's own file to choose the best checkpoint on.
-        test: the user's own file to score once at the end.
-        format: "parallel", "csv", "tsv", "jsonl" or "parquet", for the user's own files; by default what their ending
-            says, and "parallel" for any other ending.
-        header: whether the first line names the columns (CSV, TSV); by default it does, unless both are numbers.
-        language: of the targets, a tag of BCP 47 such as "de" or "zh-CN"; by default the corpus's own, and in one's own
-            files what the script of the training targets tells (`zoo.text.languages.guess_language`).
-        unit: what a source is, a "sentence" or a "text" of several: of a text a translator of sentences rewrites one
-            after the other, while a summarizer reads it as one in any case. By default a "text" where more than a
-            tenth of the training split have several sentences.
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
+            is given.
+        source: the sources: the ending of a parallel file ("en"), or a column, which is a name or a number (0 is the
+            first, -1 the last). By default the one in the catalog, or "source" in own files.
+        target: the targets, given in the same way. By default the one in the catalog, or "target" in own files. In
+            csl-zh, "title" or "keywords".
+        root: the folder of all corpora; by default $ZOO_DATA, or else the user's cache folder.
+        train: your own file to train on: a table, or the common part of the names of two parallel files ("my/train" for
+            my/train.en and my/train.de). Then `dataset` is ignored.
+        dev: your own file to choose the best checkpoint on.
+        test: your own file to score once, at the end.
+        format: the format of own files: "parallel", "csv", "tsv", "jsonl" or "parquet"; by default it follows from the
+            file's ending, and any other ending means "parallel".
+        header: whether the first line of a CSV or TSV file names the columns; by default true, unless both columns are
+            given as numbers.
+        language: the language of the targets as a BCP 47 tag such as "de" or "zh-CN". By default the language in the
+            catalog; for own files it is guessed from the script of the training targets.
+        unit: what a source is: a "sentence", or a "text" of several sentences. A translation model translates a text
+            sentence by sentence; a summarization model always reads the whole text. By default "text" if more than a
+            tenth of the training sources have several sentences.
         tokenizer: "sentencepiece", "words", "characters" or "jieba" (Chinese words, an optional package).
-        stop_words: words of sources that are not read, and so cannot be copied: "english", "chinese" or a file with
-            one a line. Targets keep all of theirs. Not with sentencepiece, whose pieces are not words.
-        lowercase: whether both sides are turned into lower case, so that a title's "Neural" can be copied from an
-            abstract's "neural"; outputs are in lower case then.
-        vocabulary_size: the number of pieces or words of a side; by default 8,000 pieces with sentencepiece, or as many
-            as the text allows, and all words or characters with other tokenizers.
+        stop_words: source words to leave out: "english", "chinese" or a file with one word per line. They cannot be
+            copied into the output. Targets keep all words. Not available with sentencepiece, whose pieces are not
+            words.
+        lowercase: whether both sides, and therefore the outputs, are in lower case. Then a title's "Neural" can be
+            copied from an abstract's "neural".
+        vocabulary_size: the number of pieces or words of each side; by default 8,000 pieces with sentencepiece (fewer
+            if the text does not allow as many), and all words or characters with other tokenizers.
         algorithm: the algorithm of sentencepiece: "unigram" or "bpe".
         joint: whether both sides share pieces, vocabulary and embeddings.
-        character_coverage: share of the characters that are pieces, all others are spelled in bytes; by default 1,
-            in Chinese and Japanese 0.9995.
-        min_count: rarer words or characters are in no vocabulary.
-        vectors: a text file of vectors of source words (word2vec, GloVe or fastText; plain or .gz), which are looked
-            up as they are spelled, else in lower case. Not with sentencepiece either.
-        max_vectors: the number of vectors that are read, from the top.
-        max_source: the largest number of pieces that are read of a source.
-        max_target: the largest number of pieces of a target, without its end.
-        max_tokens: the token budget of a training batch, sources and targets, padding included, for each process; by
-            default an epoch has about 170 steps, with a budget of 100 at least and 4,000 at most.
+        character_coverage: the fraction of the text's characters that sentencepiece keeps as pieces; other characters
+            are spelled in bytes. By default 1, and 0.9995 for Chinese and Japanese.
+        min_count: words or characters that occur less often are in no vocabulary.
+        vectors: a text file of vectors of source words (word2vec, GloVe or fastText; plain or .gz) to import. A word is
+            looked up as it is spelled, and then in lower case. Not available with sentencepiece.
+        max_vectors: the largest number of vectors to read from the top of the file.
+        max_source: the largest number of pieces that the model reads of a source.
+        max_target: the largest number of pieces in a target, without the end symbol.
+        max_tokens: the largest number of tokens in a training batch of one process, with sources, targets and padding.
+            By default it is between 100 and 4,000, so that an epoch has about 170 steps.
         seed: seeds the order of the batches.
-        codec: the codec of a trained model, to evaluate or to fine-tune it; then no codec is fitted, and the arguments
-            in `fitting` are not read.
+        codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
+            arguments in `fitting` are ignored.
 
     Raises:
-        DataError: a file that cannot be read or is malformed (file, line and what was expected), sides of unequal
-            length, a vocabulary larger than the text allows, or names that are not known (the known ones are listed).
+        DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), the
+            sides differ in length, the vocabulary is larger than the text allows, or a name is unknown (the message
+            lists the known ones).
     """
 
     task = "seq2seq"
@@ -140,7 +144,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         if language is not None:
-            # This refuses an unknown language.
+            # This raises an error for an unknown language.
             primary_language(language)
         if unit not in (None, *UNITS):
             raise unknown_name("unit", unit, UNITS)
@@ -159,7 +163,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     @property
     def training_tokens(self) -> int:
-        """Tokens of the training split, of both sides."""
+        """The number of tokens of both sides of the training split."""
         if "train" not in self._encoded:
             self._encoded["train"] = self._encode("train")
         return int(np.sum(self._encoded["train"].lengths))
@@ -173,7 +177,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     @property
     def _sides(self) -> tuple[str | int, str | int]:
-        """Where the sources are, and where the targets are."""
+        """The columns, or the endings of parallel files, of the sources and of the targets."""
         corpus = self._corpus
         source = corpus.text_column if corpus else "source"
         target = corpus.column if corpus else "target"
@@ -190,7 +194,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     def _named_pairs(self, split: str, corpus: Corpus) -> list[Pair]:
         source, target = self._sides
-        # A corpus of parallel files has a file of each side, and some others have one of each kind of target.
+        # A corpus of parallel files has one file for each side. Some other corpora have one for each kind of target.
         endings = sorted({name.partition("/")[2] for name in corpus.splits} - {""})
         if not endings:
             return read_pairs(self._locate(split), source, target, format=corpus.format)
@@ -243,7 +247,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         )
 
     def _fit_language(self) -> str:
-        """The language of the targets: the given one, that of the corpus, or a guess from the user's own targets."""
+        """The language of the targets: the given one, the one in the catalog, or a guess from own targets."""
         if self.language is not None:
             return self.language
         corpus = self._corpus
@@ -252,7 +256,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         return str(self._sides[1]) if corpus.format == "parallel" else corpus.language
 
     def _fit_unit(self) -> str:
-        """The given unit, or a "text" if more than a tenth of the training sources have several sentences."""
+        """The given unit, or else "text" if more than a tenth of the training sources have several sentences."""
         if self.unit is not None:
             return self.unit
         pairs = self.pairs("train")
@@ -260,7 +264,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         return "text" if several > len(pairs) / 10 else "sentence"
 
     def _fit_sentencepiece(self, texts: Sequence[str], language: str) -> list[str]:
-        """The model of sentencepiece that is learned from these texts; empty with other tokenizers."""
+        """The sentencepiece model that is trained on these texts; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
             return []
         many = primary_language(language) in THOUSANDS
@@ -294,7 +298,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     @property
     def folds_vectors(self) -> bool:
-        """Always true: the words of a source may have capitals while its vectors are in lower case."""
+        """Always true, because sources may have capitals while the imported vectors are in lower case."""
         return True
 
     def _training_words(self) -> Iterable[str]:
@@ -309,9 +313,9 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             self._warn_of_cut(f"{data.cut} targets of {split}", f"max_target={codec.max_target}")
         if data.sources.empty:
             warnings.warn(
-                f"{data.sources.empty} sources of {split} are stop words alone: each is read as one unknown word"
+                f"{data.sources.empty} sources of {split} have only stop words: each is read as one unknown word"
             )
         return data
 
     def _warn_of_cut(self, texts: str, longest: str) -> None:
-        warnings.warn(f"{texts} have more than {longest} pieces: they are cut there")
+        warnings.warn(f"{texts} have more than {longest} pieces and are truncated")

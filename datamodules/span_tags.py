@@ -12,18 +12,19 @@ from datamodules.examples import TaggedSentence
 from zoo.errors import ZooError
 from zoo.text.tag_schemes import SCHEMES, convert, detect_scheme, strange_tags, tags_of
 
-TAGS_SHOWN = 5  # in a message
+# The number of tags that a message lists.
+TAGS_SHOWN = 5
 
 
 def scheme_of(sentences: Sequence[TaggedSentence], expected: str | None) -> str | None:
-    """The scheme that most tags are in; None where tags do not mark spans.
+    """The scheme that most tags follow; None if the tags do not mark spans.
 
     >>> scheme_of([TaggedSentence(("Lena", "Meyer", "sings"), ("B-PER", "I-PER", "O"))], expected=None)
     'BIO'
 
     Args:
         sentences: the sentences of a corpus.
-        expected: the scheme of tags that mark no spans but could, because all of them are `O`.
+        expected: the scheme to assume if it allows all tags but none of them marks a span, as when all are `O`.
     """
     counts = Counter(_tags_of(sentences))
     found = detect_scheme(counts.elements())
@@ -33,10 +34,10 @@ def scheme_of(sentences: Sequence[TaggedSentence], expected: str | None) -> str 
 
 
 def check_tags(sentences: Sequence[TaggedSentence], scheme: str, path: str | Path) -> None:
-    """Checks that all tags belong to a scheme. A single one that does not would make all tags mark nothing.
+    """Checks that all tags belong to a scheme, so that one wrong tag does not turn all tags into plain ones.
 
     Raises:
-        DataError: a tag does not belong to it; the message names the line of the first one.
+        DataError: a tag does not belong to the scheme. The message names the line of the first such tag.
     """
     counts = Counter(_tags_of(sentences))
     strange = strange_tags(counts, scheme)
@@ -44,11 +45,11 @@ def check_tags(sentences: Sequence[TaggedSentence], scheme: str, path: str | Pat
         return
     line, tag = _first_place(sentences, strange)
     fitting = [name for name in SCHEMES if not strange_tags(counts, name)]
-    hint = f"All fit into --data.scheme {fitting[0]}. " if fitting else ""
+    hint = f"All tags fit --data.scheme {fitting[0]}. " if fitting else ""
     raise DataError(
         f"{path}:{line}: expected a tag of scheme {scheme} ({tags_of(scheme)}), got {tag[:40]!r}. "
-        f"Strange here: {_listed(strange, counts)}. {hint}Correct them, or train on the tags as they are, without "
-        "spans, with --data.scheme none"
+        f"Tags outside of the scheme: {_listed(strange, counts)}. {hint}Correct them, or train on plain tags without "
+        "spans with --data.scheme none"
     )
 
 
@@ -62,7 +63,7 @@ def convert_all(
     ('B-PER', 'E-PER', 'O')
 
     Raises:
-        DataError: the tags of a sentence are illegal in the source scheme; the message names its first line.
+        DataError: the tags of a sentence are illegal in the source scheme. The message names its first line.
     """
     converted = []
     for number, sentence in enumerate(sentences, 1):
@@ -75,7 +76,7 @@ def convert_all(
 
 
 def without_key_outside(sentences: Sequence[TaggedSentence]) -> list[TaggedSentence]:
-    """The sentences with `O` for `_`: in a key such as `misc:NER`, a word without the key is outside of any span."""
+    """The sentences with `O` instead of `_`: a word without the key, such as `misc:NER`, is outside of any span."""
     converted = []
     for sentence in sentences:
         tags = tuple("O" if tag == "_" else tag for tag in sentence.tags)
@@ -88,7 +89,7 @@ def _tags_of(sentences: Sequence[TaggedSentence]) -> Iterator[str]:
 
 
 def _first_place(sentences: Sequence[TaggedSentence], strange: Sequence[str]) -> tuple[int, str]:
-    """The line of the first strange tag, and the tag."""
+    """The line of the first tag that is in `strange`, and this tag."""
     for sentence in sentences:
         for line, tag in zip(sentence.lines, sentence.tags, strict=True):
             if tag in strange:
@@ -97,6 +98,6 @@ def _first_place(sentences: Sequence[TaggedSentence], strange: Sequence[str]) ->
 
 
 def _listed(tags: Sequence[str], counts: Mapping[str, int]) -> str:
-    """Tags and how often they occur, for a message."""
+    """Tags and their counts, for a message."""
     listed = ", ".join(f"{tag[:40]!r} ({counts[tag]} times)" for tag in tags[:TAGS_SHOWN])
     return listed + (f" and {len(tags) - TAGS_SHOWN} more" if len(tags) > TAGS_SHOWN else "")

@@ -19,50 +19,51 @@ from zoo.text.tag_schemes import is_legal
 
 # Characters that occur less often count as unknown.
 RARE_CHARACTER = 3
-# The scheme that a user names if each tag stands for itself.
+# The user's name for tags that mark no spans: every tag stands for itself.
 NO_SCHEME = "none"
 
 
 class TaggingDataModule(CorpusDataModule[TaggingCodec]):
-    """Reads, encodes and batches a tagging corpus; vocabularies come from its training split alone.
+    """Reads, encodes and batches a tagging corpus. The vocabularies are fitted on the training split only.
 
     >>> data = TaggingDataModule("sample-en")
     >>> model = zoo.SequenceTagger(data.codec)
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 
-    A batch has sentences of similar lengths. Under DDP each process gets its own part of every epoch, and all processes
-    have the same number of steps, also with `use_distributed_sampler=True`.
+    A batch has sentences of similar lengths. Under DDP, each process gets its own part of every epoch, and all
+    processes take the same number of steps. Lightning's `use_distributed_sampler=True` does not change this.
 
     Args:
-        dataset: a name of the catalog (`datamodules.CATALOG`); ignored if one of `train`, `dev` and `test` is given.
-        column: where the tags are: in CoNLL-U "upos", "xpos" or any other column, or a key inside one such as
-            "misc:NER"; in column files a number, 0 the first and -1 the last; in JSON Lines a key. By default the
-            corpus's own, or "upos", -1 and "tags".
-        word_column: where the words are, likewise; by default "form", the first column that does not count the words
-            of a sentence, and "tokens".
-        root: the folder of the corpora; by default $ZOO_DATA, else the user's cache folder.
-        train: the user's own file to train on; then `dataset` is not read.
-        dev: the user's own file to choose the best checkpoint on.
-        test: the user's own file to score once at the end.
-        format: "conllu", "columns" or "jsonl", for the user's own files; by default what their ending or
-            first line says.
-        scheme: how the tags mark spans: "BIO", "IOB1", "BIOES", "BMES", "BILOU", or "none", each tag for itself; by
-            default what most of them look like.
-        convert_to: a scheme to convert them to.
-        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz).
-        max_vectors: the number of vectors that are read, from the top.
-        max_tokens: the token budget of a training batch, padding included, for each process; by default an
-            epoch has about 170 steps, with a budget of 100 at least and 1,200 at most.
-        min_count: rarer words of the training split count as unknown.
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
+            is given.
+        column: the column of the tags. In CoNLL-U it is a name such as "upos" or "xpos", or a key inside a column such
+            as "misc:NER"; in column files a number (0 is the first, -1 the last); in JSON Lines a key. By default the
+            column in the catalog, or in own files "upos" (CoNLL-U), -1 (columns) or "tags" (JSON Lines).
+        word_column: the column of the words, given in the same way. By default "form" (CoNLL-U), the first column that
+            is not a word counter (columns) or "tokens" (JSON Lines).
+        root: the folder of all corpora; by default $ZOO_DATA, or else the user's cache folder.
+        train: your own file to train on; then `dataset` is ignored.
+        dev: your own file to choose the best checkpoint on.
+        test: your own file to score once, at the end.
+        format: the format of own files: "conllu", "columns" or "jsonl"; by default it follows from the file's ending
+            or first line.
+        scheme: how the tags mark spans: "BIO", "IOB1", "BIOES", "BMES" or "BILOU"; "none" if every tag stands for
+            itself. By default the scheme that most tags follow.
+        convert_to: the scheme to convert the tags to.
+        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
+        max_vectors: the largest number of vectors to read from the top of the file.
+        max_tokens: the largest number of tokens in a training batch of one process, padding included. By default it
+            is between 100 and 1,200, so that an epoch has about 170 steps.
+        min_count: words that occur less often in the training split are unknown words.
         lowercase: whether words are looked up in lower case.
         seed: seeds the order of the batches.
-        codec: the codec of a trained model, to evaluate or to fine-tune it; then no codec is fitted, and `vectors`,
-            `max_vectors`, `min_count`, `lowercase` and `convert_to` are not read. Tags of spans are converted to its
-            scheme; for a model without a scheme they are tags as any other.
+        codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and
+            `vectors`, `max_vectors`, `min_count`, `lowercase` and `convert_to` are ignored. Span tags are converted to
+            the model's scheme; a model without a scheme reads them as plain tags.
 
     Raises:
-        DataError: a file that cannot be read or is malformed (file, line and what was expected), or names that
-            are not known (the known ones are listed).
+        DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), or
+            a name is unknown (the message lists the known ones).
     """
 
     task = "tagging"
@@ -126,7 +127,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         return sum(len(sentence.tokens) for sentence in self.sentences("train"))
 
     def sentences(self, split: str) -> list[TaggedSentence]:
-        """The sentences of "train", "dev" or "test", their tags converted where asked."""
+        """The sentences of "train", "dev" or "test", with their tags in the scheme `convert_to` if there is one."""
         if split not in self._read:
             if split != "train" and "train" in self.splits and self._codec is None:
                 # The tags of the training split determine the scheme of all splits.
@@ -148,9 +149,9 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         """The sentences, with their tags in the scheme `convert_to` if there is one.
 
         Args:
-            sentences: as they are in the file.
-            known: the scheme that the catalog knows, if any.
-            path: of the file, for messages.
+            sentences: the sentences as the file has them.
+            known: the scheme in the catalog, if there is one.
+            path: the file, for messages.
         """
         if self._source_scheme is None:
             self._source_scheme = known or scheme_of(sentences, self.convert_to) or NO_SCHEME
@@ -159,7 +160,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         self._scheme = target
         if scheme is None or target is None:
             if self.convert_to is not None:
-                raise DataError(f"{path}: --data.convert_to {self.convert_to} needs tags of spans, and these are none")
+                raise DataError(f"{path}: --data.convert_to {self.convert_to} needs span tags, but these mark no spans")
             return sentences
         if self._is_keyed:
             sentences = without_key_outside(sentences)
@@ -168,7 +169,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
 
     @property
     def _is_keyed(self) -> bool:
-        """Whether the tags are in a key of a CoNLL-U column, which a word need not have."""
+        """Whether the tags are in a key of a CoNLL-U column. Words without the key are outside of any span."""
         return self.column is not None and ":" in self.column
 
     def _fit_codec(self) -> TaggingCodec:
@@ -177,8 +178,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         tags = Inventory.fit(tag for sentence in sentences for tag in sentence.tags)
         if len(tags) < 2:
             raise DataError(
-                f"{self._locate('train')}: expected at least two tags to choose from, got {tags[0][:40]!r} "
-                "alone. Is this the column? Choose another one with --data.column"
+                f"{self._locate('train')}: expected at least two different tags, got only {tags[0][:40]!r}. "
+                "Is this the right column? Choose another one with --data.column"
             )
         keys = (token.lower() for token in tokens) if self.lowercase else tokens
         single = all(len(token) == 1 for token in tokens)
@@ -201,30 +202,30 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         tags, scheme = self.codec.tags, self.codec.scheme
         counts = Counter(tag for sentence in sentences for tag in sentence.tags)
         unseen = sorted(tag for tag in counts if tag not in tags)
-        # "O" occurs with the tags of any spans, so it does not show that the model has learned these tags.
+        # Every set of span tags has "O", so "O" does not show that the model was trained on these tags.
         telling = counts.total() - (counts["O"] if "O" in tags else 0)
         if 2 * sum(counts[tag] for tag in unseen) > telling:
             raise DataError(
-                f"{split} has other tags than the model learned: {_listed(unseen)} where it has {_listed(tags)}. "
-                "Choose the column that they are in with --data.column, or another model"
+                f"{split} has the tags {_listed(unseen)}, but the model was trained on {_listed(tags)}. "
+                "Choose the column of these tags with --data.column, or choose another model"
             )
         if unseen:
-            warnings.warn(f"{split} has tags that training never had; they count as wrong: {', '.join(unseen)}")
+            warnings.warn(f"{split} has tags that are not in train and count as wrong: {', '.join(unseen)}")
         broken = 0 if scheme is None else sum(not is_legal(s.tags, scheme) for s in sentences)
         if broken:
-            warnings.warn(f"{broken} sentences of {split} break the scheme {scheme}: no CRF learns from them")
+            warnings.warn(f"{broken} sentences of {split} break the scheme {scheme}: a CRF does not learn from them")
         if split == "train":
             self._warn_of_long(sentences)
         return self.codec.dataset([s.tokens for s in sentences], [s.tags for s in sentences])
 
     def _warn_of_long(self, sentences: Sequence[TaggedSentence]) -> None:
-        # The budget counts the tokens of the whole corpus, so it is asked for once.
+        # The budget depends on the number of tokens in the corpus, so it is computed only once.
         budget = self.budget
         long = sum(len(sentence.tokens) > budget for sentence in sentences)
         if long:
-            warnings.warn(f"{long} sentences are longer than max_tokens={budget}: each is a batch of its own")
+            warnings.warn(f"{long} sentences are longer than max_tokens={budget}: each one becomes a batch")
 
 
 def _listed(tags: Sequence[str], shown: int = 5) -> str:
-    """A few tags for a message."""
+    """The first few tags, for a message."""
     return ", ".join(tags[:shown]) + (", ..." if len(tags) > shown else "")

@@ -202,7 +202,7 @@ def test_tags_are_converted_to_the_scheme_of_the_codec():
 
 
 def test_a_model_for_another_task_is_refused():
-    with pytest.raises(DataError, match="ClassificationDataModule .* SequenceTagger is a model for something else"):
+    with pytest.raises(DataError, match="ClassificationDataModule .* SequenceTagger is a model for another task"):
         pl.Trainer(**QUIET).fit(TASKS["tagging"].model(CODECS["tagging"]), TASKS["classification"].data())
 
 

@@ -150,7 +150,7 @@ def test_a_converted_file_is_compared_and_kept(server, monkeypatch, tmp_path):
     assert files_below(tmp_path) == ["toy/train.tsv"]
     cut = replace(made, convert=lambda content: bytes.fromhex("no archive"))
     monkeypatch.setitem(files, "train", cut)
-    with pytest.raises(DataError, match="It was cut or changed on its way"):
+    with pytest.raises(DataError, match="The download is incomplete or was changed"):
         locate("toy", tmp_path / "again")
 
 
@@ -333,7 +333,7 @@ def test_a_user_without_a_home_can_use_the_samples_and_is_told_about_zoo_data(no
         if all(isinstance(origin, Path) for origin in corpus.splits.values()):
             assert all(path.is_file() for path in locate(name).values())
     for root in (None, "~/corpora"):
-        with pytest.raises(DataError, match="this user has no home: set ZOO_DATA to a folder"):
+        with pytest.raises(DataError, match="this user has no home folder: set ZOO_DATA to a folder"):
             locate("ud-en-ewt", root)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_root() == tmp_path / "lstm-zoo"

@@ -228,8 +228,8 @@ def files(tmp_path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "labels, message",
     [
-        (["a", "b", "a|b"], "train.csv:4: a|b is read as one label, and with it those of 1 of 3 texts"),
-        (["a|b", "c", "c| a"], "train.csv:2: a|b is read as one label, and with it those of 2 of 3 texts"),
+        (["a", "b", "a|b"], "train.csv:4: a|b is read as one label. This concerns 1 of 3 texts"),
+        (["a|b", "c", "c| a"], "train.csv:2: a|b is read as one label. This concerns 2 of 3 texts"),
         (["R|D", "R|D", "ops"], None),
     ],
     ids=str,
@@ -288,7 +288,7 @@ def test_a_vocabulary_may_be_bounded_to_its_most_frequent_tokens(tmp_path):
     data = ClassificationDataModule(train=path, min_count=1, vocabulary_size=2)
     assert list(data.codec.vocabulary) == ["<pad>", "<unk>", "a", "b"]
     assert len(ClassificationDataModule(train=path, min_count=1).codec.vocabulary) == 6
-    with pytest.raises(DataError, match="--data.vocabulary_size: .* from 1, got 0"):
+    with pytest.raises(DataError, match="--data.vocabulary_size: expected at least 1 token, got 0"):
         ClassificationDataModule(train=path, vocabulary_size=0)
 
 
@@ -393,7 +393,7 @@ def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
     "options, message",
     [
         (dict(dataset="sst3"), "sst2.*--data.train FILE"),
-        (dict(dataset="sample-en"), "sample-en is a corpus for tagging: for classification there are .*sst2"),
+        (dict(dataset="sample-en"), "sample-en is a corpus for tagging. Corpora for classification are .*sst2"),
         (dict(dataset="sample-reviews-en", text_column="review"), "expected a column review, got label, text"),
         (dict(format="xls"), "known are csv, jsonl, parquet, tsv"),
         (dict(max_tokens=0), "a whole number from 1, got 0"),
@@ -409,7 +409,7 @@ def test_what_cannot_be_used_is_explained(options, message):
 
 
 def test_a_tagger_has_no_use_for_texts():
-    with pytest.raises(DataError, match="for classification: for tagging there are .*ud-en-ewt"):
+    with pytest.raises(DataError, match="for classification. Corpora for tagging are .*ud-en-ewt"):
         TaggingDataModule("sample-spam").sentences("train")
 
 
@@ -426,7 +426,7 @@ def test_stop_words_that_are_nowhere():
 
 def test_labels_that_there_is_nothing_to_choose_between(files, tmp_path):
     files["train"] = str(write(tmp_path / "one.csv", [("good", "a"), ("good", "b")]))
-    with pytest.raises(DataError, match="one.csv: expected at least two labels to choose from, got good alone"):
+    with pytest.raises(DataError, match="one.csv: expected at least two different labels, got only good"):
         ClassificationDataModule(**files).setup("fit")
 
 

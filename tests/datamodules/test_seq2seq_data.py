@@ -177,7 +177,7 @@ def test_stop_words_are_left_out_of_sources_alone(tmp_path, joint):
     (tmp_path / "stop.txt").write_text("ein\ndie\nthe\n", encoding="utf-8")
     options = dict(tokenizer="words", stop_words=str(tmp_path / "stop.txt"), joint=joint)
     data = Seq2SeqDataModule(**write(tmp_path, "tsv", [*PAIRS, ("Ein ein die", "The end")]), **options)
-    with pytest.warns(UserWarning, match="1 sources of (train|dev) are stop words alone"):
+    with pytest.warns(UserWarning, match="1 sources of (train|dev) have only stop words"):
         data.setup("fit")
     words = data.codec.source_words
     assert "▁Ein" not in words and ("▁The" in words) == joint
@@ -249,7 +249,7 @@ def test_what_is_too_long_is_cut_and_counted():
     "change, message",
     [
         (dict(dataset="multi31k"), "multi30k"),
-        (dict(dataset="sample-en"), "corpus for tagging: for seq2seq there are .*sample-headlines"),
+        (dict(dataset="sample-en"), "corpus for tagging. Corpora for seq2seq are .*sample-headlines"),
         (dict(dataset="sample-phrases", source="fr"), "has no fr: known are de, en"),
         (dict(tokenizer="word"), "did you mean 'words'"),
         (dict(unit="page"), "unknown unit 'page': known are sentence, text"),

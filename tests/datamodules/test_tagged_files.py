@@ -229,7 +229,7 @@ def test_parts_of_speech_are_not_spans(write):
 
 def test_a_corpus_with_a_single_tag_is_refused(write):
     path = write("a O\nb O\n\nc O\n", "one.txt")
-    with pytest.raises(DataError, match="one.txt: expected at least two tags.*got 'O' alone.*--data.column"):
+    with pytest.raises(DataError, match="one.txt: expected at least two different tags, got only 'O'.*--data.column"):
         TaggingDataModule(train=str(path), dev=str(path)).setup("fit")
 
 

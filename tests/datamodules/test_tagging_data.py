@@ -43,7 +43,7 @@ def test_schemes_are_converted(files):
 
 def test_an_unseen_tag_is_reported_once_and_counted_as_wrong(files):
     data = TaggingDataModule(**files)
-    with pytest.warns(UserWarning, match="test has tags that training never had.*S-ORG") as caught:
+    with pytest.warns(UserWarning, match="test has tags that are not in train.*S-ORG") as caught:
         data.setup("test")
         data.setup("test")
     assert len(caught) == 1
@@ -86,7 +86,7 @@ def test_vocabularies_come_from_train_alone(files):
         (dict(dataset="sample-en", column="upoz"), "upos"),
         (dict(format="conll"), "known are conllu, columns"),
         (dict(max_tokens=0), "whole number from 1, got 0"),
-        (dict(dataset="sample-en", convert_to="BIO"), "tags of spans"),
+        (dict(dataset="sample-en", convert_to="BIO"), "span tags"),
         (dict(dataset="sample-en", vectors="nowhere.txt"), "nowhere.txt"),
     ],
     ids=str,

@@ -569,7 +569,7 @@ OWN = ["--data.train=train.csv", "--data.dev=dev.csv", "--trainer.max_epochs=1",
     [
         ("train.csv", "stars,text\n1,a\n", "train.csv:1: expected a column label, got stars, text"),
         ("train.csv", 'label,text\ngood,a\nbad,"b\n', "train.csv:3: expected CSV, got a quote that is opened here"),
-        ("train.csv", "label,text\ngood,a\ngood,b\n", "train.csv: expected at least two labels to choose from"),
+        ("train.csv", "label,text\ngood,a\ngood,b\n", "train.csv: expected at least two different labels"),
         ("train.jsonl", '{"label": "good", "text": NaN}\n', "train.jsonl:1: expected a text in column text, got nan"),
         ("train.jsonl", '{"label": "a", "text": "\\ud83d"}\n', "train.jsonl:1: expected Unicode text in column text"),
         ("dev.csv", "label,text\nodd,a\n", "dev.csv:2: expected one of the labels bad, good, got odd"),
