@@ -284,7 +284,7 @@ def test_reloaded_equals_saved(kind, tmp_path):
         (dict(fields=dict(unit="page")), "unknown unit 'page': known are sentence, text"),
         (dict(attention=dict(coverage=True)), "additive attention: use the kind 'additive'"),
         (dict(attention=dict(kind="none", copy=True)), "without attention nothing can be copied"),
-        (dict(attention=dict(kind="none"), search=dict(coverage_penalty=0.5)), "without attention nothing is covered"),
+        (dict(attention=dict(kind="none"), search=dict(coverage_penalty=0.5)), "a coverage_penalty needs attention"),
         (dict(attention=dict(coverage_after=-1)), "coverage_after of at least 0, got 1.0 and -1"),
         (
             dict(attention=dict(input_feeding=True), recurrent={"zoneout": 0.1, "weight_drop": 0.1}),

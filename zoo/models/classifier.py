@@ -30,46 +30,52 @@ from zoo.nn.losses import adversarial_perturbation, ensure_gradient
 from zoo.nn.pooling import Pooled, Pooling
 from zoo.threads import map_in_threads
 
-# From this probability on, a text has a label of several.
+# If a text may have several labels, it has those with at least this probability.
 THRESHOLD = 0.5
 
 
 class TextClassifier(ZooModule):
-    """Gives a text one label, or several, and the probability of each.
+    """Predicts the label of a text, or several labels, and the probability of every label.
 
     >>> classifier = zoo.from_pretrained("sentiment-en-sst2")
     >>> [result["label"] for result in classifier.predict(["a gripping , tender film"])]
     ['positive']
 
+    To change one option and keep the other defaults of this model, replace it in the default options:
+    `dataclasses.replace(TextClassifier.REGULARIZATION, adversarial=0.1)`.
+
     Args:
-        codec: how texts become ids, and which labels there are; a datamodule fits one
+        codec: turns texts into ids, and lists the labels. A datamodule fits it
             (`ClassificationDataModule(...).codec`).
-        cell: the backbone's cell, a key of `zoo.CELLS`.
-        hidden_size: H, its units per layer and direction.
-        num_layers: its layers.
-        bidirectional: whether it reads in both directions.
-        embedding_size: features of a token's own embedding.
-        tune_vectors: whether training changes imported vectors.
-        pooling: how the states of all tokens become one vector: "last", "mean", "max" or "attention", or several of
-            them, joined by "+" (see `zoo.nn.pooling.Pooling`).
-        head_size: features of a hidden layer with ReLU between the pooled vector and the scores; 0 for none.
-        dropout: probability of zeroing a feature before, between and after the recurrent layers.
-        recurrent: further options of the recurrent layers.
-        regularization: token dropout, label smoothing (with several labels a text towards one half), and adversarial
-            training, which moves each text by itself.
-        class_weights: how much a text of each label counts in the loss, in the order of `codec.labels`; with several
-            labels a text, how much having the label counts against not having it. Empty where all count alike.
+        cell: the cell of the backbone, a key of `zoo.CELLS`.
+        hidden_size: H, the units of the backbone per layer and direction.
+        num_layers: the number of recurrent layers of the backbone.
+        bidirectional: whether the backbone reads in both directions.
+        embedding_size: the features of a token embedding.
+        tune_vectors: whether training changes the imported vectors.
+        pooling: reduces the hidden states of all tokens to one vector: "last", "mean", "max" or "attention", or several
+            of them joined by "+" (see `zoo.nn.pooling.Pooling`).
+        head_size: the units of a hidden layer with ReLU between the pooled vector and the scores; 0 for no such layer.
+        dropout: probability of zeroing a feature before, between and after the recurrent layers, and in the head.
+        recurrent: further options of the backbone.
+        regularization: token dropout, label smoothing (towards 1/2 if a text may have several labels) and adversarial
+            training, whose perturbation is scaled for each text.
+        class_weights: the weight of each label in the loss, in the order of `codec.labels`. If a text may have several
+            labels, it is the weight of a text that has the label, relative to 1 for a text that does not. Without
+            weights, all labels count equally.
         optimizer: AdamW and its schedule.
 
     Raises:
-        ZooError: an unknown cell or pooling (the known ones are listed), a negative head_size, or class weights that
-            are not a number above 0 for each label.
+        ZooError: an unknown cell or pooling (the known ones are listed), a negative head_size, or class weights other
+            than one number above 0 for each label.
     """
 
+    REGULARIZATION = RegularizationOptions(token_dropout=0.1)
+    OPTIMIZER = OptimizerOptions(learning_rate=2e-3)
     unit = "text"
     codec: ClassificationCodec
     metrics: Mapping[str, ClassificationMetrics]
-    temperature: Tensor  # (), by which scores are divided
+    temperature: Tensor  # (), divides the scores before they become probabilities
     class_weights: Tensor | None  # (K,)
 
     def __init__(
@@ -86,9 +92,9 @@ class TextClassifier(ZooModule):
         head_size: int = 0,
         dropout: float = 0.5,
         recurrent: RecurrentOptions = RecurrentOptions(),
-        regularization: RegularizationOptions = RegularizationOptions(token_dropout=0.1),
+        regularization: RegularizationOptions = REGULARIZATION,
         class_weights: Sequence[float] = (),
-        optimizer: OptimizerOptions = OptimizerOptions(learning_rate=2e-3),
+        optimizer: OptimizerOptions = OPTIMIZER,
     ):
         super().__init__()
         self.save_arguments(locals())
@@ -130,37 +136,36 @@ class TextClassifier(ZooModule):
         )
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
+        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
         self.embedding.import_vectors(table)
 
     def forward(self, inputs: ClassificationInputs) -> Tensor:
-        """The score of each label, before the softmax or sigmoid: texts -> `(B, K)`."""
+        """Scores each label, before the softmax or sigmoid: texts -> `(B, K)`."""
         return self.score(self.encode(inputs).vectors)
 
     def encode(self, inputs: ClassificationInputs) -> Pooled:
-        """Texts -> the pooled vector of each `(B, P * D * H)`, and the attention weights of its tokens if there are
-        any."""
+        """The pooled vector of each text `(B, P * D * H)`, and with pooling by attention the weights of its tokens."""
         x = self.embedding(inputs.word_ids, inputs.vector_ids)  # (B, T, X)
         return self.pool(x, inputs.lengths)
 
     def pool(self, x: Tensor, lengths: Tensor) -> Pooled:
-        """Embedded tokens `x (B, T, X)` of texts of `lengths (B,)` -> what `encode` returns."""
+        """What `encode` returns, from embedded tokens `x (B, T, X)` and `lengths (B,)`."""
         outputs = self.backbone(self.dropout(x), lengths)  # (B, T, D * H)
         pooled: Pooled = self.pooling(outputs, lengths)
         return pooled
 
     def score(self, vectors: Tensor) -> Tensor:
-        """Pooled vectors `(B, P * D * H)` -> the score of each label `(B, K)`.
+        """Scores each label: pooled vectors `(B, P * D * H)` -> `(B, K)`.
 
-        It is computed without autocast, which makes so small a product slower.
+        Autocast is disabled here, because it makes a product of this size slower.
         """
         with torch.autocast(vectors.device.type, enabled=False):
-            # The buffer has the precision of the weights, which those of a quantized head no longer tell.
+            # The buffer has the precision of the other weights. The weights of a quantized head do not have it.
             scores: Tensor = self.head(vectors.to(self.temperature.dtype))
         return scores
 
     def loss(self, scores: Tensor, gold: Tensor) -> Tensor:
-        """Mean cross-entropy per text; where a text may have several labels, binary cross-entropy of each label.
+        """Mean cross-entropy per text; if a text may have several labels, mean binary cross-entropy per label.
 
         Args:
             scores: `(B, K)`.
@@ -168,7 +173,7 @@ class TextClassifier(ZooModule):
         """
         scores = scores.float()
         smoothing = self.regularization.label_smoothing
-        # A Trainer may keep weights and gold in another precision.
+        # A Trainer with true half or double precision converts these weights and the gold labels too.
         weights = None if self.class_weights is None else self.class_weights.float()  # (K,)
         if not self.codec.multi_label:
             return F.cross_entropy(scores, gold, weights, label_smoothing=smoothing)
@@ -177,7 +182,7 @@ class TextClassifier(ZooModule):
         return F.binary_cross_entropy_with_logits(scores, gold, pos_weight=weights)
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Scores -> probabilities, both `(B, K)`, at the temperature that made dev most likely (Guo et al. 2017)."""
+        """Scores to probabilities, both `(B, K)`, at the temperature fitted on dev (Guo et al. 2017)."""
         scores = scores.float() / self.temperature
         return scores.sigmoid() if self.codec.multi_label else scores.softmax(-1)
 
@@ -201,7 +206,7 @@ class TextClassifier(ZooModule):
         self.log(f"{stage}/loss", loss, batch_size=len(batch.rows), on_epoch=True, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        # Each checkpoint has the temperature of its own weights.
+        # The temperature is fitted here so that each checkpoint contains the one of its own weights.
         if self.trainer.state.fn == "fit":
             self.temperature.fill_(self.metrics["val"].best_temperature())
         super().on_validation_epoch_end()
@@ -212,38 +217,42 @@ class TextClassifier(ZooModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        # A weight average, whose weights these are, knows only the temperature of an epoch before.
+        # With an average of the weights, these are the averaged ones, with the temperature of an earlier epoch.
         checkpoint["state_dict"]["temperature"] = self.temperature.clone()
 
     def _answers(self, inputs: ClassificationInputs) -> list[dict[str, Any]]:
         return [self._answer(of_labels) for of_labels in self.probabilities(self(inputs)).tolist()]
 
     def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict[str, Any]]:
-        """Classifies texts, in the given order, on the device and under the autocast that are in force.
+        """Classifies texts on the model's device, under the autocast that is active.
 
         Args:
-            texts: an empty one is classified too. A text is read as one, however many sentences it has; of one with
-                more than `codec.max_length` tokens, the part that `codec.truncate` says.
-            max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
-                both, results do not change.
+            texts: strings of any number of sentences. An empty text is classified too. A text with more than
+                `codec.max_length` tokens is truncated as `codec.truncate` says.
+            max_tokens: the token budget of a batch, padding included. On a CPU, as many batches as torch has threads
+                are processed at once. A larger budget needs more memory and does not change the results.
 
         Returns:
-            For each text its "label" (or "labels", where it may have several) and the "probabilities" of all.
+            For each text, in the given order, a dictionary with its "label" ("labels" if it may have several) and the
+            "probabilities" of all labels.
 
         Raises:
-            ZooError: inputs that are no texts.
+            ZooError: an input is not a text.
         """
         return [answer for answer, _, _ in self._classify(texts, max_tokens)]
 
     def explain(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict[str, Any]]:
-        """What `predict` returns, with the "tokens" that were read and the "weights" that the attention gave them.
+        """Classifies texts, and adds to each result the "tokens" that were read and their attention "weights".
 
         Raises:
-            ZooError: the model has no pooling by attention, or inputs are no texts.
+            ZooError: the model does not pool by attention, or an input is not a text.
         """
         if self.pooling.attention is None:
             names = "+".join(self.pooling.names)
-            raise ZooError(f"this model pools by {names} and has no weights: train one with pooling='attention'")
+            raise ZooError(
+                f"only a model that pools by attention has weights to explain, this one pools by {names}: train one "
+                "with pooling='attention'"
+            )
         classified = self._classify(texts, max_tokens)
         return [{**answer, "tokens": tokens, "weights": weights} for answer, tokens, weights in classified]
 
@@ -277,17 +286,15 @@ class TextClassifier(ZooModule):
 
 
 class _Classified(NamedTuple):
-    """What a text was classified as, and what was read of it."""
+    """The result for one text."""
 
     answer: dict[str, Any]
-    tokens: list[str]
-    weights: list[float]  # of the tokens, from the attention; empty without one
+    tokens: list[str]  # the tokens that were read
+    weights: list[float]  # the attention weights of the tokens; empty without attention
 
 
 def _check_class_weights(weights: Sequence[float], num_labels: int) -> None:
-    """Refuses weights, if any, that are not a number above 0 for each label."""
-    for weight in weights:
-        if not isinstance(weight, int | float) or not 0 < weight < math.inf:
-            raise ZooError(f"expected a class weight above 0 for each of {num_labels} labels, got {list(weights)}")
-    if len(weights) not in (0, num_labels):
+    """Raises a ZooError unless the weights are empty or one number above 0 for each label."""
+    are_positive = all(isinstance(weight, int | float) and 0 < weight < math.inf for weight in weights)
+    if not are_positive or len(weights) not in (0, num_labels):
         raise ZooError(f"expected a class weight above 0 for each of {num_labels} labels, got {list(weights)}")

@@ -1,10 +1,10 @@
 """Sequence to sequence: a recurrent encoder, attention, and a recurrent decoder that may copy from its source.
 
-Encoder-decoder after Sutskever et al. (2014) and Bahdanau et al. (2015), attention after the recurrent layers as in
-Luong et al. (2015), pointer and coverage after See et al. (2017).
+Encoder and decoder follow Sutskever et al. (2014) and Bahdanau et al. (2015). Attention comes after the recurrent
+layers, as in Luong et al. (2015). Pointer and coverage follow See et al. (2017).
 
-Shapes: B pairs, S source positions, T target positions, N target tokens, R rows of one step, V target words, X words
-more in the extended vocabulary, E features of an embedding.
+Shapes: B pairs, S source positions, T target positions, N target tokens, R rows of one step, V target words, X further
+words of the extended vocabulary, E features of an embedding.
 """
 
 from __future__ import annotations
@@ -44,56 +44,59 @@ NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
 
 
 class Losses(NamedTuple):
-    """Means over target tokens, the end of each text among them."""
+    """Means over all target tokens, including the end of each text."""
 
     nll: Tensor  # negative log-likelihood; its exponential is the perplexity
-    smoothed: Tensor  # the same with label smoothing
-    coverage: Tensor  # attention to where attention has been
+    smoothed: Tensor  # the negative log-likelihood with label smoothing
+    coverage: Tensor  # the coverage loss: repeated attention to the same source positions
 
 
 class Attended(NamedTuple):
-    """The attention of a target's pieces to those of its source."""
+    """The attention of each piece of a target to the pieces of its source."""
 
     source: list[str]
-    target: list[str]  # its end last
+    target: list[str]  # the end is its last piece
     weights: Tensor  # (T, S)
 
 
 class Seq2Seq(TextGenerator):
-    """Rewrites a text: translates it, for example.
+    """Writes a target text for a source text, such as its translation.
 
     >>> translator = zoo.from_pretrained("translate-en-de-multi30k")
     >>> translator.predict(["A dog runs on the beach."], beam=5)
     ['Ein Hund rennt am Strand.']
 
+    To change one option and keep the other defaults of this model, replace it in the default options:
+    `dataclasses.replace(Seq2Seq.OPTIMIZER, learning_rate=1e-3)`.
+
     Args:
-        codec: how texts become ids, and ids texts; a datamodule fits one (`Seq2SeqDataModule(...).codec`). By its
-            `unit` a model of sentences translates a text of several sentence by sentence.
+        codec: turns texts into ids, and ids into texts. A datamodule fits it (`Seq2SeqDataModule(...).codec`). Its
+            `unit` says whether the model reads a text sentence by sentence or as a whole.
         cell: the cell of encoder and decoder, a key of `zoo.CELLS`.
-        encoder_size: units per direction and layer of the encoder.
-        encoder_layers: its layers.
-        decoder_size: units per layer of the decoder.
-        decoder_layers: its layers.
-        embedding_size: E. Where both sides have one vocabulary, they share their embeddings.
-        tie_embeddings: whether the output layer's weights are the target embedding.
-        tune_vectors: whether training changes imported vectors.
-        dropout: probability of zeroing a feature of the embeddings, between layers (with input feeding not between
-            the decoder's), and of the decoder's output.
-        recurrent: further options of the recurrent layers, of both sides.
-        attention: how the decoder reads its source, and whether it may copy from it.
+        encoder_size: the units of the encoder per layer and direction.
+        encoder_layers: the number of recurrent layers of the encoder.
+        decoder_size: the units of the decoder per layer.
+        decoder_layers: the number of recurrent layers of the decoder.
+        embedding_size: E. If source and target share one vocabulary, they share their embeddings too.
+        tie_embeddings: whether the output layer uses the target embeddings as its weights.
+        tune_vectors: whether training changes the imported vectors.
+        dropout: probability of zeroing a feature of the embeddings, between recurrent layers, and of the decoder's
+            output. With input feeding, there is none between the layers of the decoder.
+        recurrent: further options of the recurrent layers of encoder and decoder.
+        attention: how the decoder reads the source, and whether it may copy from it.
         regularization: label smoothing and scheduled sampling.
-        search: the search of `predict`, and of evaluation after training.
-        metric: "bleu", "rouge" or "keywords": what the best checkpoint is chosen by.
+        search: the search of `predict`, and of an evaluation after training.
+        metric: the scores of the texts, of which one chooses the best checkpoint: "bleu", "rouge" or "keywords".
         optimizer: AdamW and its schedule.
 
     Raises:
-        ZooError: an unknown cell, attention or metric (the known ones are listed), or arguments that contradict each
-            other.
+        ZooError: an unknown cell, attention or metric (the known ones are listed), or contradictory arguments.
     """
 
+    OPTIMIZER = OptimizerOptions(warmup=0.05)
     codec: Seq2SeqCodec
     metrics: Mapping[str, TextMetrics]
-    # The first is that of targets, the last that of sources: the same one where both sides share a vocabulary.
+    # The first embedding is that of targets, the last one that of sources. A shared vocabulary has one embedding.
     embeddings: Sequence[nn.Embedding]
 
     def __init__(
@@ -114,7 +117,7 @@ class Seq2Seq(TextGenerator):
         regularization: Seq2SeqRegularization = Seq2SeqRegularization(),
         search: SearchOptions = SearchOptions(),
         metric: str = "bleu",
-        optimizer: OptimizerOptions = OptimizerOptions(warmup=0.05),
+        optimizer: OptimizerOptions = OPTIMIZER,
     ):
         super().__init__()
         self.save_arguments(locals())
@@ -127,7 +130,7 @@ class Seq2Seq(TextGenerator):
         if metric not in SCORES:
             raise unknown_name("metric", metric, SCORES)
         if attention.kind == "none" and self.search.coverage_penalty:
-            raise ZooError("without attention nothing is covered: leave coverage_penalty out, or use another attention")
+            raise ZooError("a coverage_penalty needs attention: leave it out, or use another attention than 'none'")
         vocabularies = [codec.target_words, codec.source_words] if codec.target_words else [codec.source_words]
         sizes = [len(vocabulary) for vocabulary in vocabularies]
         require_memory(sum(sizes) * embedding_size, f"embeddings of {embedding_size:,} features")
@@ -168,23 +171,23 @@ class Seq2Seq(TextGenerator):
         self.use_metrics(lambda: TextMetrics(metric, codec.language))
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
+        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
         import_table(self.vectors, table)
 
-    # A property, as the codec alone says it; the base class declares an attribute.
+    # The base class declares an attribute, but here the unit is that of the codec.
     @property
     def unit(self) -> str:  # type: ignore[override]
-        """What the model reads at a time, a "sentence" or a "text" of several: that of its codec."""
+        """What the model reads at a time: one "sentence", or a "text" of several sentences."""
         return self.codec.unit
 
     @property
     def covering(self) -> bool:
-        """Whether attention sees where it was: in training only after `attention.coverage_after` steps."""
+        """Whether coverage is on. In training it starts after `attention.coverage_after` steps."""
         started = not self.training or self.global_step >= self.attention_options.coverage_after
         return self.attention_options.coverage and started
 
     def forward(self, inputs: Seq2SeqInputs) -> tuple[Memory, DecoderState]:
-        """Reads the sources: what the decoder may look at, and its state before the first step."""
+        """Encodes the sources into what the decoder attends to, and into its state before the first step."""
         x = self.embeddings[-1](inputs.source_ids)  # (B, S, E)
         if self.vectors is not None:
             x = torch.cat([x, self.vectors(inputs.vector_ids)], dim=-1)  # (B, S, E and imported features)
@@ -193,21 +196,21 @@ class Seq2Seq(TextGenerator):
         return self.decoder.remember(encoded, mask, inputs.copy_ids), self.decoder.start(encoded)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Ids in the extended target vocabulary -> `(*, E)`; what is not in the vocabulary is unknown here."""
+        """Embeds ids of the extended target vocabulary, those outside the vocabulary as unknown: `(*, E)`."""
         known = len(self.embeddings[0].weight)
         embedded: Tensor = self.embeddings[0](tokens.masked_fill(tokens >= known, UNKNOWN_ID))
         return embedded
 
     def project(self, output: Tensor) -> Tensor:
-        """The decoder's output `(*, E)` -> the score of generating each word `(*, V)`."""
+        """Scores each target word: outputs of the decoder `(*, E)` -> `(*, V)`."""
         weight = self.embeddings[0].weight if self.output is None else self.output.weight
         return F.linear(output, weight, self.output_bias)
 
     def follow(self, batch: Seq2SeqBatch) -> tuple[Decoded, Tensor, Memory]:
-        """Teacher forcing: the decoder reads the known target, one token behind.
+        """Runs the decoder over known targets (teacher forcing): each step reads the token before its target.
 
         Returns:
-            What it says at each position, its output with dropout; its inputs `(B, T, E)`; and the sources.
+            The results at each position, with dropout on the output; the inputs `(B, T, E)`; the encoded sources.
         """
         memory, state = self(batch.inputs)
         begin = torch.full_like(batch.target_ids[:, :1], BEGIN_ID)
@@ -219,12 +222,14 @@ class Seq2Seq(TextGenerator):
         return decoded._replace(output=self.dropout(decoded.output)), x, memory
 
     def losses(self, batch: Seq2SeqBatch) -> Losses:
-        """Losses of known targets, over their N tokens; the one of coverage is equation 12 of See et al. (2017)."""
+        """The losses of a batch, over its N target tokens. The coverage loss is equation 12 of See et al. (2017)."""
         decoded, x, memory = self.follow(batch)
         real = padding_mask(batch.target_lengths, batch.target_ids.shape[1])  # (B, T)
         target = batch.target_ids[real]  # (N,)
-        outside = target >= len(self.output_bias)  # (N,) which can only be copied
-        scores = self.project(decoded.output[real])  # (N, V), padding left out: this is the largest product
+        # Tokens outside the vocabulary can only be copied.
+        outside = target >= len(self.output_bias)  # (N,)
+        # This is the largest product of a step, so padding is left out.
+        scores = self.project(decoded.output[real])  # (N, V)
         log_probability, mean_of_words = token_log_probability(scores, target.masked_fill(outside, UNKNOWN_ID))  # (N,)
         if self.pointer is not None:
             generated = log_probability.masked_fill(outside, torch.finfo(torch.float32).min / 2)
@@ -257,10 +262,7 @@ class Seq2Seq(TextGenerator):
         return self.codec.indexer.text(tokens, inputs.unknown[row])
 
     def step_function(self, extra: int) -> Step[DecoderState, Memory]:
-        """What makes one step of decoding, for `zoo.generation`, over an extended vocabulary of V + `extra` words.
-
-        Padding, the begin and the unknown word are never written.
-        """
+        """Makes a step for `zoo.generation` over V + `extra` words; it never writes padding, begin and unknown."""
 
         def step(tokens: Tensor, state: DecoderState, memory: Memory) -> tuple[Tensor, DecoderState]:
             x = self.embed(tokens)  # (R, E)
@@ -275,7 +277,7 @@ class Seq2Seq(TextGenerator):
 
     @torch.inference_mode()
     def attend(self, source: str, target: str) -> Attended:
-        """Where the model looks while it writes `target`, whoever wrote it."""
+        """The attention of the model to `source` at each piece of a given `target`."""
         pair = Pair(check_text(source, "source"), check_text(target, "target"))
         batch = move_data_to_device(self.codec.dataset([pair]).batch([0]), self.device)
         decoded, _, _ = self.in_evaluation().follow(batch)
@@ -285,10 +287,10 @@ class Seq2Seq(TextGenerator):
         return Attended(pieces, [*written, END], decoded.weights[0].cpu())
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
-        # To choose a checkpoint, greedy search will do.
+        # Greedy search is good enough to choose a checkpoint, and it is faster.
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         search = replace(self.search, beam=1) if fitting else self.search
-        # The roundings of autocast would depend on which pairs share a batch.
+        # Under autocast, rounding depends on the batch, so an output could depend on the other pairs.
         with torch.autocast(self.device.type, enabled=False):
             found = self.generate(batch.inputs, search)
         outputs = [self.text_of(best[0].tokens, batch.inputs, row) for row, best in enumerate(found)]
@@ -297,7 +299,7 @@ class Seq2Seq(TextGenerator):
 
     @torch.no_grad()
     def _guessed(self, tokens: Tensor, lengths: Tensor, memory: Memory, state: DecoderState) -> Tensor:
-        # Scheduled sampling (Bengio et al. 2015), for all positions in one more pass (Duckworth et al. 2019).
+        """Scheduled sampling (Bengio et al. 2015) at all positions in one further pass (Duckworth et al. 2019)."""
         decoded = self.decoder(self.embed(tokens), lengths, memory, state, covering=self.covering)
         guesses = self.project(decoded.output).argmax(-1)  # (B, T)
         replaced = torch.rand(tokens[:, 1:].shape, device=tokens.device) < self.regularization.scheduled_sampling

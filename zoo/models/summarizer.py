@@ -1,4 +1,4 @@
-"""The summarizer: a sequence-to-sequence model that copies from its source, and remembers what it has read."""
+"""The summarizer: a sequence-to-sequence model that may copy from its source, with a coverage loss."""
 
 from __future__ import annotations
 
@@ -18,22 +18,26 @@ from zoo.nn.cells import RecurrentOptions
 
 
 class Seq2SeqSummarizer(Seq2Seq):
-    """Shortens a text: the pointer-generator with coverage of See et al. (2017).
+    """Writes a summary of a text with the pointer-generator with coverage of See et al. (2017).
 
     >>> summarizer = zoo.from_pretrained("titles-en-acl")
     >>> summarizer.predict(["We present a corpus of German dialects, and train taggers on it."])
     ['a corpus of german dialects']
 
-    It reads a text as one, whatever the `unit` of its codec: a summary of each sentence would be no summary.
+    It always reads a text as a whole, whatever the `unit` of its codec is.
+
+    `dataclasses.replace(zoo.POINTER_GENERATOR, size=128)` changes one option of its attention and keeps copying and
+    coverage.
 
     Args:
-        codec: as of `Seq2Seq`, as are the arguments that are not named here.
-        attention: other options than the default are best made of it, so that it still copies and covers:
-            `dataclasses.replace(zoo.models.options.POINTER_GENERATOR, size=128)`.
-        metric: "rouge", or "keywords" where the targets are keywords: what the best checkpoint is chosen by.
+        codec: turns texts into ids, and ids into texts. This argument and those that are not listed here are as in
+            `Seq2Seq`.
+        attention: how the decoder reads the source, and whether it may copy from it.
+        metric: the scores of the texts, of which one chooses the best checkpoint: "rouge", or "keywords" if the
+            targets are lists of keywords.
 
     Raises:
-        ZooError: as `Seq2Seq`.
+        ZooError: as in `Seq2Seq`.
     """
 
     unit = "text"
@@ -56,7 +60,7 @@ class Seq2SeqSummarizer(Seq2Seq):
         regularization: Seq2SeqRegularization = Seq2SeqRegularization(),
         search: SearchOptions = SearchOptions(),
         metric: str = "rouge",
-        optimizer: OptimizerOptions = OptimizerOptions(warmup=0.05),
+        optimizer: OptimizerOptions = Seq2Seq.OPTIMIZER,
     ):
         super().__init__(
             codec,

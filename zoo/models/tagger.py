@@ -1,6 +1,6 @@
 """The sequence tagger: embedding, recurrent backbone, and a softmax or CRF over the tags of each token.
 
-Words and characters below a bidirectional LSTM after Ling et al. (2015) and Lample et al. (2016).
+The embedding of words and of their characters follows Ling et al. (2015) and Lample et al. (2016).
 
 Shapes: B sentences, T tokens, U distinct forms, X embedding features, D * H backbone outputs, K tags.
 """
@@ -36,33 +36,37 @@ from zoo.text.tag_schemes import transitions
 from zoo.threads import map_in_threads
 
 HEADS = ("softmax", "crf")
-CHARACTERS = 16_384  # of forms that `predict` composes at once, padding included
+# The largest number of characters that `predict` encodes at once, padding included.
+CHARACTERS = 16_384
 
 
 class SequenceTagger(ZooModule):
-    """Tags each token of a sentence.
+    """Predicts a tag for each token of a sentence.
 
     >>> tagger = zoo.from_pretrained("pos-en-ewt")
     >>> tagger.predict(["I saw her duck ."])
     [['PRON', 'VERB', 'PRON', 'NOUN', 'PUNCT']]
 
+    To change one option and keep the other defaults of this model, replace it in the default options:
+    `dataclasses.replace(SequenceTagger.REGULARIZATION, adversarial=0.1)`.
+
     Args:
-        codec: how sentences become ids, and ids tags; a datamodule fits one (`TaggingDataModule(...).codec`).
-        cell: the backbone's cell, a key of `zoo.CELLS`.
-        hidden_size: H, its units per layer and direction.
-        num_layers: its layers.
-        bidirectional: whether it reads in both directions.
-        embedding_size: features of a word's own embedding.
-        characters: how words are composed of their characters. Where tokens are characters themselves
-            (`codec.tokenizer` is "characters") nothing is composed.
-        tune_vectors: whether training changes imported vectors.
+        codec: turns sentences into ids, and ids into tags. A datamodule fits it (`TaggingDataModule(...).codec`).
+        cell: the cell of the backbone, a key of `zoo.CELLS`.
+        hidden_size: H, the units of the backbone per layer and direction.
+        num_layers: the number of recurrent layers of the backbone.
+        bidirectional: whether the backbone reads in both directions.
+        embedding_size: the features of a word embedding.
+        characters: options of the character encoder. The model has no such encoder if its tokens are characters
+            (`codec.tokenizer` is "characters").
+        tune_vectors: whether training changes the imported vectors.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
-        recurrent: further options of the recurrent layers over the sentence, not of those over characters.
-        head: "softmax", each token by itself, or "crf", the best legal sequence.
-        regularization: token dropout (the characters of a dropped word stay), label smoothing (softmax alone), and
-            adversarial training.
-        language_model_weight: weight of a second task in training, in which each direction predicts the word that it
-            reads next (Rei 2017); 0 for none. It needs num_layers=1: a second layer has read that word already.
+        recurrent: further options of the backbone; they do not apply to the character encoder.
+        head: "softmax" predicts each tag independently, "crf" the best legal sequence of tags.
+        regularization: token dropout (the characters of a dropped word are kept), label smoothing (only with the
+            softmax head) and adversarial training.
+        language_model_weight: weight of a second loss in training: each direction predicts the next word that it reads
+            (Rei 2017). 0 turns it off. It needs num_layers=1, because a second layer would already have seen that word.
         optimizer: AdamW and its schedule.
 
     Raises:
@@ -70,6 +74,8 @@ class SequenceTagger(ZooModule):
             layers does not support.
     """
 
+    REGULARIZATION = RegularizationOptions(token_dropout=0.2)
+    OPTIMIZER = OptimizerOptions(learning_rate=3e-3)
     unit = "sentence"
     codec: TaggingCodec
     metrics: Mapping[str, TaggingMetrics]
@@ -88,9 +94,9 @@ class SequenceTagger(ZooModule):
         dropout: float = 0.4,
         recurrent: RecurrentOptions = RecurrentOptions(),
         head: str = "softmax",
-        regularization: RegularizationOptions = RegularizationOptions(token_dropout=0.2),
+        regularization: RegularizationOptions = REGULARIZATION,
         language_model_weight: float = 0.0,
-        optimizer: OptimizerOptions = OptimizerOptions(learning_rate=3e-3),
+        optimizer: OptimizerOptions = OPTIMIZER,
     ):
         super().__init__()
         self.save_arguments(locals())
@@ -100,11 +106,14 @@ class SequenceTagger(ZooModule):
         if head not in HEADS:
             raise unknown_name("head", head, HEADS)
         if head == "crf" and regularization.label_smoothing:
-            raise ZooError("label_smoothing belongs to the softmax head: leave it out, or use head='softmax'")
+            raise ZooError("label_smoothing needs the softmax head: leave it out, or use head='softmax'")
         if language_model_weight < 0:
             raise ZooError(f"expected a language_model_weight of at least 0, got {language_model_weight}")
         if language_model_weight and num_layers > 1:
-            raise ZooError("language_model_weight needs num_layers=1: a second layer has read the word to predict")
+            raise ZooError(
+                f"language_model_weight needs num_layers=1, got {num_layers}: a second layer would already have seen "
+                "the word to predict"
+            )
         characters = CharacterOptions.of(characters)
         self.embedding = FormEmbedding(
             len(codec.words),
@@ -144,20 +153,29 @@ class SequenceTagger(ZooModule):
         self.use_metrics(lambda: TaggingMetrics(list(codec.tags), codec.scheme))
 
     def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, without the special entries."""
+        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
         self.embedding.import_vectors(table)
 
     def forward(self, inputs: TaggingInputs) -> Tensor:
-        """The score of each tag at each position: sentences -> `(B, T, K)`."""
+        """Scores each tag at each position: sentences -> `(B, T, K)`."""
         return self.score(self.embedding(inputs.forms), inputs.form_ids, inputs.lengths)
 
     def score(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Embedded forms `(U, X)`, the form of each token `form_ids (B, T)` and `lengths (B,)` -> `(B, T, K)`."""
+        """Scores each tag at each position.
+
+        Args:
+            forms: the embeddings of the distinct forms, `(U, X)`.
+            form_ids: the form of each token, `(B, T)`.
+            lengths: `(B,)`.
+
+        Returns:
+            `(B, T, K)`.
+        """
         scores: Tensor = self.head(self.encode(forms, form_ids, lengths))
         return scores
 
     def encode(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
-        """The arguments of `score` -> the outputs of the backbone, `(B, T, D * H)`, which the head reads."""
+        """The outputs of the backbone, which the head reads: the arguments of `score` -> `(B, T, D * H)`."""
         x = self.dropout(gather_forms(forms, form_ids))  # (B, T, X)
         sequence: Tensor = self.dropout(self.backbone(x, lengths).sequence)
         return sequence
@@ -165,11 +183,12 @@ class SequenceTagger(ZooModule):
     def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Mean negative log-likelihood per token.
 
-        Tags that training never had do not count (softmax), nor do sentences whose gold breaks its scheme (CRF).
+        The softmax head leaves out tokens whose gold tag is not in the training data. The CRF leaves out sentences
+        whose gold tags break the scheme.
         """
         if self.crf is not None:
             log_likelihood: Tensor = self.crf(scores, tags.clamp(max=len(self.codec.tags) - 1), lengths)  # (B,)
-            # Gold tags that break their scheme have probability 0. There is nothing to learn from them.
+            # A CRF gives gold tags that break the scheme probability 0, so nothing can be learned from them.
             legal = log_likelihood > FORBIDDEN / 2  # (B,)
             return -log_likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
         counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.codec.tags))  # (B, T)
@@ -178,7 +197,7 @@ class SequenceTagger(ZooModule):
         return F.cross_entropy(scores.float().flatten(0, 1), targets.flatten(), label_smoothing=smoothing)
 
     def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
-        """The best tags: `(B, T, K)` -> `(B, T)`."""
+        """The ids of the best tags: scores `(B, T, K)` -> `(B, T)`."""
         return scores.argmax(-1) if self.crf is None else self.crf.decode(scores, lengths)
 
     def training_step(self, batch: TaggingBatch, _: int) -> Tensor:
@@ -214,19 +233,19 @@ class SequenceTagger(ZooModule):
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[str | Sequence[str]], *, max_tokens: int = 4096) -> list[list[str]]:
-        """Tags sentences, in the given order, on the device and under the autocast that are in force.
+        """Tags sentences on the model's device, under the autocast that is active.
 
         Args:
-            inputs: sentences, as strings or as lists of tokens. An empty one gives an empty list in its place. Several
-                sentences in one input are tagged as one long sentence, slightly worse than each by itself.
-            max_tokens: the token budget of a batch; as many batches are in work as torch has threads. Memory grows with
-                both, results do not change.
+            inputs: sentences, each a string or a list of tokens. The tags of an empty sentence are an empty list. An
+                input of several sentences is tagged as one sentence, which is slightly less accurate.
+            max_tokens: the token budget of a batch, padding included. On a CPU, as many batches as torch has threads
+                are processed at once. A larger budget needs more memory and does not change the results.
 
         Returns:
-            A list of tags for each input, as long as its tokens.
+            For each input, in the given order, the list of the tags of its tokens.
 
         Raises:
-            ZooError: inputs that are no sentences, or a token that is empty.
+            ZooError: an input is not a sentence, or a token is empty.
         """
         sentences = [self.codec.tokenize(item) if isinstance(item, str) else item for item in check_sentences(inputs)]
         tags: list[list[str]] = [[] for _ in sentences]
@@ -251,7 +270,7 @@ class SequenceTagger(ZooModule):
         return tags
 
     def _embed(self, forms: list[str]) -> Tensor:
-        """Distinct forms -> `(U, X)`; what is composed of characters may be from an earlier call."""
+        """The embeddings of distinct forms `(U, X)`; an earlier call may have encoded their characters."""
         composed = None
         if self.embedding.characters is not None:
             composed = self._cache.vectors(self.embedding.characters, forms, self._compose)  # (U, E)
@@ -259,7 +278,7 @@ class SequenceTagger(ZooModule):
         return self.embedding.join(words.to(self.device), vectors.to(self.device), composed)
 
     def _compose(self, encoder: nn.Module, forms: list[str]) -> Tensor:
-        """Distinct forms -> what an encoder composes of their characters, `(U, E)`."""
+        """The encodings of the characters of distinct forms, `(U, E)`."""
         batches = group_by_length([len(form) for form in forms], max_tokens=CHARACTERS)
 
         def compose(rows: list[int]) -> Tensor:
