@@ -6,7 +6,6 @@ operations, so the loader neither collates nor needs workers.
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,8 +16,9 @@ import torch
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
-from zoo.batches.bucketing import group_by_length
-from zoo.errors import ZooError
+from datamodules.planning import EpochPlanner
+from zoo.batches.bucketing import Lengths
+from zoo.batches.ragged import Ragged
 
 # Warnings of Lightning that do not apply. Workers gain little here, the DataModule saves the position of a loader, and
 # the sampler predicts every row.
@@ -30,8 +30,6 @@ NOT_OF_THESE_LOADERS = (
 
 Batch = TypeVar("Batch")
 Batch_co = TypeVar("Batch_co", covariant=True)
-# The number of tokens in each row, or in each side of a row.
-Lengths = Sequence[int] | Sequence[tuple[int, ...]]
 
 
 class BatchDataset(Protocol[Batch_co]):
@@ -43,50 +41,6 @@ class BatchDataset(Protocol[Batch_co]):
 
     def batch(self, rows: Sequence[int]) -> Batch_co:
         """The given rows as one padded batch, in the given order."""
-
-
-def plan_epoch(
-    lengths: Lengths, max_tokens: int, *, processes: int = 1, seed: int = 0, epoch: int = 0
-) -> list[list[list[int]]]:
-    """Plans the steps of an epoch: each step has one batch, a list of rows, for each process.
-
-    Every row occurs exactly once. The plan depends only on the arguments, so every process makes the same plan and
-    takes its own part. The batches of one step have similar lengths, so no process waits long for another. Each epoch
-    shuffles rows of the same length and the order of the steps. The number of steps is the same in every epoch,
-    because Lightning asks for it only once.
-
-    Args:
-        lengths: the number of tokens in each row.
-        max_tokens: the token budget of a batch, padding included.
-        processes: the number of batches in each step.
-        seed: seeds the shuffling.
-        epoch: the number of the epoch, from 0.
-
-    Raises:
-        ZooError: fewer rows than processes.
-    """
-    if len(lengths) < processes:
-        raise ZooError(
-            f"expected at least one row for each of {processes} processes, got {len(lengths)}: use fewer devices"
-        )
-    generator = random.Random(f"{seed}/{epoch}")
-    order = list(range(len(lengths)))
-    generator.shuffle(order)
-    batches = group_by_length(lengths, max_tokens, order)
-    # Every process needs a batch in every step. Splitting the largest batches adds batches. If there are too few rows
-    # to split, joining the shortest batches removes batches.
-    missing = -len(batches) % processes
-    if len(batches) + missing <= len(lengths):
-        for _ in range(missing):
-            largest = max(range(len(batches)), key=lambda i: len(batches[i]))
-            rows = batches[largest]
-            batches[largest : largest + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-    else:
-        for _ in range(len(batches) % processes):
-            batches[:2] = [batches[0] + batches[1]]
-    steps = [batches[i : i + processes] for i in range(0, len(batches), processes)]
-    generator.shuffle(steps)
-    return steps
 
 
 class Position(NamedTuple):
@@ -165,30 +119,24 @@ class EpochSampler(DistributedSampler[list[int]]):
         start: Callable[[], Position] | None = None,
     ):
         super().__init__(dataset, num_replicas=processes, rank=rank, shuffle=not self.repeats, seed=seed)
-        self.lengths = dataset.data.lengths
-        self.max_tokens = max_tokens
         self.start = start
-        self._planned_epoch: int | None = None
-        self._batches: list[list[int]] = []
-        self._plan(0)
+        self._planner = EpochPlanner(dataset.data.lengths, max_tokens, processes=processes, seed=seed)
+        self._planned: tuple[int, Ragged] | None = None
 
     def __len__(self) -> int:
         """The number of batches in a whole epoch: the same in every epoch and on every process."""
-        return len(self._batches)
+        return self._planner.num_steps
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, done = Position(self.epoch, 0) if self.start is None else self.start()
-        self._plan(epoch)
-        return iter(self._batches[done:])
+        batches = self._batches(0 if self.repeats else epoch)
+        return (batches[batch].tolist() for batch in range(done, len(batches)))
 
-    def _plan(self, epoch: int) -> None:
-        """Plans an epoch, unless it is already planned."""
-        if self.repeats:
-            epoch = 0
-        if epoch != self._planned_epoch:
-            steps = plan_epoch(self.lengths, self.max_tokens, processes=self.num_replicas, seed=self.seed, epoch=epoch)
-            self._batches = [batches[self.rank] for batches in steps]
-            self._planned_epoch = epoch
+    def _batches(self, epoch: int) -> Ragged:
+        """The batches of this process in an epoch; the last plan is kept."""
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = (epoch, self._planner.batches(epoch, self.rank))
+        return self._planned[1]
 
 
 # The two bases are declared with different items: lists of rows (used here) and single rows.

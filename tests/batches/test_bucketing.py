@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from datamodules.sampler import Batches, EpochSampler, Position, batch_loader, plan_epoch
+from datamodules.planning import EpochPlanner
+from datamodules.sampler import Batches, EpochSampler, Position, batch_loader
 from zoo.batches.bucketing import SPARE_ROWS, group_by_length, group_for_prediction
 from zoo.batches.indexers import FormIndexer
 from zoo.batches.tagging import TaggingDataset
@@ -76,27 +78,88 @@ def test_predictions_on_a_cpu_have_little_padding(lengths, budget):
 PAIRS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), min_size=8, max_size=60)
 
 
+def one_by_one(lengths, budget, max_padding):
+    """Batches that are filled row by row, by the definition of a batch's size and padding."""
+    order = sorted(range(len(lengths)), key=lambda row: (*(n // 2 for n in lengths[row][:-1]), lengths[row][::-1]))
+    batches = [[]]
+    for row in order:
+        more = [*batches[-1], row]
+        longest = max(1, sum(max(lengths[i][side] for i in more) for side in range(len(lengths[0]))))
+        padding = len(more) * longest - sum(sum(lengths[i]) for i in more)
+        if len(more) > 1 and (len(more) * longest > budget or padding > max_padding * longest):
+            batches.append([row])
+        else:
+            batches[-1] = more
+    return batches
+
+
+@given(
+    st.one_of(
+        st.lists(st.tuples(st.integers(0, 9)), min_size=1, max_size=80),
+        st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), min_size=1, max_size=80),
+    ),
+    st.integers(1, 80),
+    st.sampled_from([0, 1, 2.5, 8, math.inf]),
+)
+def test_groups_are_those_of_a_batch_filled_row_by_row(lengths, budget, max_padding):
+    found = group_by_length(lengths, budget, max_padding=max_padding)
+    expected = one_by_one(lengths, budget, max_padding)
+    assert [[lengths[row] for row in rows] for rows in found] == [[lengths[row] for row in rows] for rows in expected]
+
+
+def steps_of(lengths, budget, *, processes=1, seed=3, epoch=0):
+    """The steps of an epoch: a list of rows for each process."""
+    planner = EpochPlanner(lengths, budget, processes=processes, seed=seed)
+    plans = [planner.batches(epoch, rank) for rank in range(processes)]
+    assert {len(plan) for plan in plans} == {planner.num_steps}
+    return [[plan[step].tolist() for plan in plans] for step in range(planner.num_steps)]
+
+
 @example([(2, 2), (2, 1), (2, 1), (4, 2), (2, 3), (4, 1), (1, 3), (3, 2)], 10, 1, 5)
 @given(st.one_of(LENGTHS, PAIRS), st.integers(1, 80), st.integers(1, 4), st.integers(0, 5))
 def test_an_epoch_gives_every_process_equally_many_batches(lengths, budget, processes, epoch):
-    plan = plan_epoch(lengths, budget, processes=processes, seed=3, epoch=epoch)
+    plan = steps_of(lengths, budget, processes=processes, epoch=epoch)
     assert all(len(step) == processes and all(step) for step in plan)
     assert sorted(row for step in plan for rows in step for row in rows) == list(range(len(lengths)))
-    assert plan == plan_epoch(lengths, budget, processes=processes, seed=3, epoch=epoch)
-    first = plan_epoch(lengths, budget, processes=processes, seed=3)
+    assert plan == steps_of(lengths, budget, processes=processes, epoch=epoch)
     # Lightning asks only once how long an epoch is.
-    assert len(first) == len(plan)
+    assert len(steps_of(lengths, budget, processes=processes)) == len(plan)
+
+
+@given(st.one_of(LENGTHS, PAIRS), st.integers(1, 80), st.integers(1, 4))
+def test_a_step_has_batches_of_similar_lengths_within_the_budget(lengths, budget, processes):
+    grouped = group_by_length(lengths, budget)
+    few = len(grouped) + -len(grouped) % processes > len(lengths)
+    sizes = [length if isinstance(length, tuple) else (length,) for length in lengths]
+    keys = []
+    for step in steps_of(lengths, budget, processes=processes):
+        for rows in step:
+            longest = sum(map(max, zip(*(sizes[row] for row in rows), strict=True)))
+            assert few or len(rows) == 1 or len(rows) * longest <= budget
+        of_step = [(*(n // 2 for n in sizes[row][:-1]), sizes[row][::-1]) for rows in step for row in rows]
+        keys.append((min(of_step), max(of_step)))
+    # The lengths of two steps do not interleave.
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(sorted(keys)))
 
 
 def test_epochs_and_seeds_differ():
     lengths = [5] * 40
-    plans = [plan_epoch(lengths, 20, seed=s, epoch=e) for s in (0, 1) for e in (0, 1)]
+    plans = [steps_of(lengths, 20, seed=s, epoch=e) for s in (-1, 0, 1) for e in (0, 1)]
     assert all(a != b for a, b in itertools.combinations(plans, 2))
+
+
+def test_an_epoch_shuffles_its_steps_and_the_rows_of_a_length():
+    lengths = [n for n in range(1, 9) for _ in range(100)]
+    steps = steps_of(lengths, 80)
+    longest = [lengths[step[0][-1]] for step in steps]
+    assert longest != sorted(longest)
+    # In the order of the split, rows of one length would be neighbours.
+    assert any(rows != list(range(rows[0], rows[0] + len(rows))) for (rows,) in steps)
 
 
 def test_fewer_rows_than_processes_are_refused():
     with pytest.raises(ZooError, match="use fewer devices"):
-        plan_epoch([3, 4], 10, processes=3)
+        EpochPlanner([3, 4], 10, processes=3)
 
 
 SENTENCES = [["The", "cat", "sat"], ["the", "Dog"], ["cats"], ["A", "the", "cat", "A"], ["sat"]]

@@ -1,0 +1,90 @@
+"""Sequences of different lengths in one flat array, in memory or memory-mapped.
+
+Shapes: N sequences, M values in all of them together, B chosen sequences, T positions of the longest chosen one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Integers = NDArray[np.integer[Any]]
+Rows = Sequence[int] | Integers
+
+
+class Ragged:
+    """N sequences of integers, one after the other. Sequence n is `values[offsets[n] : offsets[n + 1]]`.
+
+    >>> ragged = Ragged.of([[5, 6], [], [7]])
+    >>> ragged.padded([2, 0])
+    tensor([[7, 0],
+            [5, 6]])
+
+    Args:
+        values: all sequences joined `(M,)`.
+        offsets: where each sequence begins, and M at the end `(N + 1,)`.
+    """
+
+    def __init__(self, values: Integers, offsets: Integers):
+        self.values = values
+        self.offsets = offsets
+
+    @classmethod
+    def of(cls, sequences: Iterable[Sequence[int]]) -> Self:
+        """Joins sequences of integers below 2**31."""
+        sequences = list(sequences)
+        lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+        offsets = offsets_of(lengths)
+        values = np.fromiter(chain.from_iterable(sequences), dtype=np.int32, count=int(offsets[-1]))
+        return cls(values, offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Integers:
+        """One sequence, as a view."""
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The length of each sequence `(N,)`."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: Rows) -> Ragged:
+        """The sequences at `rows`, in that order."""
+        starts = self.offsets[rows]
+        lengths = self.offsets[1:][rows] - starts
+        offsets = offsets_of(lengths)
+        # Where each value stands in `values`: the start of its sequence, and its place in the sequence.
+        places = np.repeat(starts - offsets[:-1], lengths)
+        places += np.arange(len(places))
+        return Ragged(self.values[places], offsets)
+
+    def padded(self, rows: Rows) -> Tensor:
+        """The sequences at `rows`, in that order, right-padded with 0 `(B, T)`."""
+        return self.take(rows).pad()
+
+    def pad(self) -> Tensor:
+        """All sequences, right-padded with 0 `(N, T)`."""
+        return pad(self.values, self.lengths)
+
+
+def offsets_of(lengths: Integers) -> NDArray[np.int64]:
+    """Where sequences of these lengths `(N,)` begin if they are joined, and their total at the end `(N + 1,)`."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def pad(values: Integers, lengths: Integers) -> Tensor:
+    """Joined sequences `(M,)` of these lengths `(N,)`, right-padded with 0 `(N, T)`."""
+    steps = int(lengths.max())
+    padded = np.zeros((len(lengths), steps), dtype=np.int64)  # (N, T)
+    padded[np.arange(steps) < lengths[:, None]] = values
+    return torch.from_numpy(padded)
