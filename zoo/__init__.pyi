@@ -1,0 +1,50 @@
+from .batches.predictions import in_order
+from .codecs import ClassificationCodec, Codec, Seq2SeqCodec, TaggingCodec
+from .hub.pretrained import from_pretrained, list_pretrained, register
+from .interop import import_keras, import_state_dict
+from .models.classifier import TextClassifier
+from .models.options import (
+    POINTER_GENERATOR,
+    AttentionOptions,
+    CharacterOptions,
+    OptimizerOptions,
+    RegularizationOptions,
+    SearchOptions,
+    Seq2SeqRegularization,
+)
+from .models.seq2seq import Seq2Seq
+from .models.summarizer import Seq2SeqSummarizer
+from .models.tagger import SequenceTagger
+from .nn.backbone import BackboneOutput, RecurrentBackbone
+from .nn.cells import CELLS, RecurrentOptions
+from .text import Vocabulary
+
+__version__: str
+__all__ = [
+    "CELLS",
+    "POINTER_GENERATOR",
+    "AttentionOptions",
+    "BackboneOutput",
+    "CharacterOptions",
+    "ClassificationCodec",
+    "Codec",
+    "OptimizerOptions",
+    "RecurrentBackbone",
+    "RecurrentOptions",
+    "RegularizationOptions",
+    "SearchOptions",
+    "Seq2Seq",
+    "Seq2SeqCodec",
+    "Seq2SeqRegularization",
+    "Seq2SeqSummarizer",
+    "SequenceTagger",
+    "TaggingCodec",
+    "TextClassifier",
+    "Vocabulary",
+    "from_pretrained",
+    "import_keras",
+    "import_state_dict",
+    "in_order",
+    "list_pretrained",
+    "register",
+]
