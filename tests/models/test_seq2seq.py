@@ -283,7 +283,7 @@ def test_reloaded_equals_saved(kind, tmp_path):
         (dict(fields=dict(tokenizer="sentencepiece")), "needs a trained model"),
         (dict(fields=dict(unit="page")), "unknown unit 'page': known are sentence, text"),
         (dict(attention=dict(coverage=True)), "additive attention: use the kind 'additive'"),
-        (dict(attention=dict(kind="none", copy=True)), "without attention nothing can be copied"),
+        (dict(attention=dict(kind="none", copy=True)), "copying needs attention"),
         (dict(attention=dict(kind="none"), search=dict(coverage_penalty=0.5)), "a coverage_penalty needs attention"),
         (dict(attention=dict(coverage_after=-1)), "coverage_after of at least 0, got 1.0 and -1"),
         (
@@ -299,7 +299,7 @@ def test_reloaded_equals_saved(kind, tmp_path):
         (dict(search=dict(block_ngrams=-1)), "block_ngrams of 1 or more"),
         (dict(search=dict(bean=3)), "unknown option of SearchOptions 'bean': did you mean 'beam'"),
         (dict(fields=dict(max_source=0)), "at least 1"),
-        (dict(fields=dict(target_words=["a"])), "begins with <pad>"),
+        (dict(fields=dict(target_words=["a"])), "must begin with <pad>"),
     ],
     ids=str,
 )

@@ -24,10 +24,10 @@ BUCKET_WIDTH = 2
 
 
 def check_budget(max_tokens: object) -> None:
-    """Refuses a budget that is not a whole number of at least 1.
+    """Checks a token budget.
 
     Raises:
-        ZooError: `max_tokens` is not.
+        ZooError: `max_tokens` is not a whole number of at least 1.
     """
     if not isinstance(max_tokens, Integral) or isinstance(max_tokens, bool) or max_tokens < 1:
         raise ZooError(f"expected max_tokens, the tokens of a batch, as a whole number from 1, got {max_tokens!r}")
@@ -36,17 +36,22 @@ def check_budget(max_tokens: object) -> None:
 def group_by_length(
     lengths: Lengths, max_tokens: int, order: Iterable[int] | None = None, *, max_padding: float = inf
 ) -> list[list[int]]:
-    """The rows of each batch, the batches with the shortest rows first.
+    """Groups rows of similar lengths into batches; the batches with the shortest rows come first.
 
     >>> group_by_length([9, 2, 8, 3, 2], max_tokens=18)
     [[1, 4, 3], [2, 0]]
 
     Args:
-        lengths: N lengths in tokens; if a row has several sides, such as a source and its target, a length of each.
-        max_tokens: the largest size of a batch, padding included: its rows times the longest row, summed over the
-            sides. A row that is longer is a batch of its own.
-        order: the rows to group; rows of equal lengths stay in this order. By default all rows, in their own order.
+        lengths: the lengths of N rows in tokens. If a row has several sides, such as a source and its target, it has a
+            tuple with the length of each.
+        max_tokens: the largest size of a batch, padding included: its number of rows times its longest row, summed
+            over the sides. A row that exceeds it makes a batch of its own.
+        order: the rows to group; rows of equal lengths keep this order. By default, these are all rows in ascending
+            order.
         max_padding: the largest padding of a batch, in units of its longest row.
+
+    Returns:
+        The rows of each batch.
 
     Raises:
         ZooError: `max_tokens` is not a whole number of at least 1.
@@ -163,6 +168,6 @@ class _Batch:
 def group_for_prediction(
     lengths: Lengths, max_tokens: int, device: torch.device, order: Iterable[int] | None = None
 ) -> list[list[int]]:
-    """`group_by_length` with little padding on a CPU; on other devices, which were not measured, with few batches."""
+    """`group_by_length` with little padding on a CPU, and with few batches on other devices, which are not measured."""
     max_padding = SPARE_ROWS if device.type == "cpu" else inf
     return group_by_length(lengths, max_tokens, order, max_padding=max_padding)

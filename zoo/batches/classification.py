@@ -29,29 +29,29 @@ class ClassificationBatch(NamedTuple):
     """Right-padded texts and their labels."""
 
     inputs: ClassificationInputs
-    gold: Tensor  # (B,) label ids; with several labels a text (B, K), 1 for those it has
-    rows: Tensor  # (B,) where in their split the texts are
+    gold: Tensor  # (B,) label ids; if a text may have several labels (B, K), 1 for each label that it has
+    rows: Tensor  # (B,) positions of the texts in their split
 
     @property
     def num_tokens(self) -> Tensor:
-        """Tokens of the batch, without reading a value, which would stall a GPU."""
+        """The number of tokens as a tensor: to read its value would make the host wait for a GPU."""
         return self.inputs.lengths.sum()
 
 
 class Texts:
-    """Texts as flat tensors; `inputs(rows)` is a few indexing operations.
+    """Texts as flat tensors, so that `inputs(rows)` takes only a few indexing operations.
 
     Args:
-        texts: tokens of each text.
-        indexer: makes their ids.
+        texts: the tokens of each text.
+        indexer: turns tokens into ids.
 
     Attributes:
-        lengths: how many steps of a batch each text takes: one for each token, and one for a text without any.
+        lengths: the number of time steps of each text in a batch: its tokens, but at least 1.
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer):
         self.lengths = [max(1, len(text)) for text in texts]
-        # One text after the other. The last id is padding, which an empty text at the end would begin at.
+        # The texts are concatenated. If the last text is empty, it starts at the padding id at the end.
         self.word_ids, self.vector_ids = indexer.ids([*chain.from_iterable(texts), PAD])
         self._num_tokens = integers([len(text) for text in texts])  # (N,)
         self._starts = self._num_tokens.cumsum(0) - self._num_tokens  # (N,)
@@ -77,9 +77,9 @@ class ClassificationDataset(Texts):
     """A whole split as tensors: texts and their labels.
 
     Args:
-        texts: tokens of each text.
-        indexer: makes their ids.
-        gold: label ids `(N,)`; with several labels a text `(N, K)`, 1 for those it has.
+        texts: the tokens of each text.
+        indexer: turns tokens into ids.
+        gold: label ids `(N,)`; if a text may have several labels `(N, K)`, 1 for each label that it has.
     """
 
     def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer, gold: Tensor):

@@ -1,4 +1,4 @@
-"""Words, spellings and pairs of texts to ids, by one rule for training and prediction.
+"""Turns words, forms and pairs of texts into ids, by the same rules in training and prediction.
 
 Shapes: T time steps, U distinct forms, L characters of the longest form, S pieces of a source.
 """
@@ -20,15 +20,15 @@ from zoo.text.reversible import END_ID, SPECIALS, ReversibleTokenizer, bare
 
 
 class Forms(NamedTuple):
-    """Distinct spellings, by the ids of what they consist of."""
+    """The ids of distinct forms and of their characters."""
 
     word_ids: Tensor  # (U,)
-    vector_ids: Tensor  # (U,) rows in the table of imported vectors
+    vector_ids: Tensor  # (U,) positions in the table of imported vectors
     character_ids: Tensor  # (U, L)
     lengths: Tensor  # (U,) in characters
 
     def select(self, rows: Tensor) -> Forms:
-        """The forms at `rows`, their characters cut to the longest of them."""
+        """The forms at `rows`, padded to the longest of them."""
         lengths = self.lengths[rows]
         character_ids = self.character_ids[rows, : int(lengths.max())]
         return Forms(self.word_ids[rows], self.vector_ids[rows], character_ids, lengths)
@@ -38,23 +38,26 @@ class SourceIds(NamedTuple):
     """The ids of a source of S pieces."""
 
     ids: Tensor  # (S,) in the source vocabulary
-    vector_ids: Tensor  # (S,) rows in the table of imported vectors
+    vector_ids: Tensor  # (S,) positions in the table of imported vectors
     copy_ids: Tensor  # (S,) in the extended target vocabulary
-    unknown: list[str]  # the pieces that the target vocabulary lacks; they extend it
+    unknown: list[str]  # the pieces that extend the target vocabulary, because it does not contain them
 
 
 def integers(values: Sequence[int]) -> Tensor:
-    """`torch.tensor` of many integers, in a fifth of its time."""
+    """`torch.tensor` for many integers; it takes a fifth of the time."""
     return torch.from_numpy(np.array(values, dtype=np.int64))
 
 
 def integer_rows(rows: Sequence[Sequence[int]]) -> list[Tensor]:
-    """A tensor `(T,)` of each row, all made at once."""
+    """A tensor `(T,)` of each row; all are views of one tensor."""
     return list(integers([*chain.from_iterable(rows)]).split([len(row) for row in rows]))
 
 
 def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str]) -> Tensor:
-    """Rows `(T,)` in a table of imported vectors. They may be cased or not: the spelling itself first, then its key."""
+    """The positions `(T,)` of tokens in the table of imported vectors.
+
+    Imported vectors may be cased or lowercased. A token is therefore looked up as it is, and then by its key.
+    """
     if not vectors:
         return torch.zeros(len(tokens), dtype=torch.long)
     get, unknown = vectors.get, vectors.unknown_id or 0
@@ -62,48 +65,52 @@ def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str])
 
 
 def check_vector_words(vectors: Vocabulary) -> None:
-    """Raises a ZooError unless the words of imported vectors, if any, begin with `<pad>` and `<unk>`."""
+    """Raises a ZooError unless the words of imported vectors are empty or begin with `<pad>` and `<unk>`."""
     if vectors and tuple(vectors[:2]) != (PAD, UNKNOWN):
-        raise ZooError(f"vector_words begin with {PAD}, {UNKNOWN}, got {', '.join(vectors[:2])}")
+        raise ZooError(f"vector_words must begin with {PAD}, {UNKNOWN}, got {', '.join(vectors[:2])}")
 
 
 class WordIndexer:
-    """Words to ids, by one rule for training and prediction.
+    """Turns words into ids, by the same rules in training and prediction.
 
     Args:
-        words: fitted on the training split.
-        vectors: the words that imported vectors exist for; empty without them.
+        words: the word vocabulary of the training split.
+        vectors: the words that have imported vectors; empty without imported vectors.
         lowercase: whether words and vectors are looked up in lower case.
 
     Raises:
-        ZooError: words, or those of vectors, that do not begin with `<pad>` and `<unk>`.
+        ZooError: `words` or `vectors` do not begin with `<pad>` and `<unk>`.
     """
 
     def __init__(self, words: Vocabulary, vectors: Vocabulary, *, lowercase: bool = True):
         if tuple(words[:2]) != (PAD, UNKNOWN):
-            raise ZooError(f"a vocabulary begins with {PAD}, {UNKNOWN}, got {', '.join(words[:2]) or 'an empty one'}")
+            found = ", ".join(words[:2]) or "an empty one"
+            raise ZooError(f"a vocabulary must begin with {PAD}, {UNKNOWN}, got {found}")
         check_vector_words(vectors)
-        self.words, self.vectors, self.lowercase = words, vectors, lowercase
+        self.words = words
+        self.vectors = vectors
+        self.lowercase = lowercase
 
     def knows(self, token: str) -> bool:
-        """Whether it is in the word vocabulary."""
+        """Whether a token is in the word vocabulary."""
         return (token.lower() if self.lowercase else token) in self.words
 
     def ids(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The ids of `tokens` among the words and among the imported vectors, `(T,)` each."""
+        """The ids of tokens in the word vocabulary and in the table of imported vectors, `(T,)` each."""
         keys = list(map(str.lower, tokens)) if self.lowercase else tokens
         return integers(self.words.ids(keys)), vector_rows(self.vectors, tokens, keys)
 
 
 class FormIndexer(WordIndexer):
-    """Spellings to ids, by one rule for training and prediction.
+    """Turns forms into ids, by the same rules in training and prediction.
 
     Args:
-        words: fitted on the training split.
-        characters: fitted on the training split.
-        vectors: the words that imported vectors exist for; empty without them.
-        lowercase: whether words and vectors are looked up in lower case (characters always keep theirs).
-        max_characters: longer forms keep their first and last halves.
+        words: the word vocabulary of the training split.
+        characters: the character vocabulary of the training split.
+        vectors: the words that have imported vectors; empty without imported vectors.
+        lowercase: whether words and vectors are looked up in lower case. Characters keep their case.
+        max_characters: the number of characters that are read. From a longer form, half of them are its first ones and
+            half its last ones.
     """
 
     def __init__(
@@ -116,7 +123,8 @@ class FormIndexer(WordIndexer):
         max_characters: int = 24,
     ):
         super().__init__(words, vectors, lowercase=lowercase)
-        self.characters, self.max_characters = characters, max_characters
+        self.characters = characters
+        self.max_characters = max_characters
 
     def __call__(self, forms: Sequence[str]) -> Forms:
         """The ids of distinct, non-empty `forms`."""
@@ -124,7 +132,7 @@ class FormIndexer(WordIndexer):
         return Forms(words, vectors, *self.spell(forms))
 
     def spell(self, forms: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The ids of their characters, `(U, L)`, and how many these are, `(U,)`."""
+        """The ids of the characters of forms `(U, L)`, and the number of characters of each form `(U,)`."""
         spelled = integer_rows([self.characters.ids(self._cut(form)) for form in forms])
         return pad_sequence(spelled, batch_first=True), integers([len(ids) for ids in spelled])
 
@@ -134,22 +142,23 @@ class FormIndexer(WordIndexer):
 
 
 class PairIndexer:
-    """Pairs of texts to ids, and ids to text, by one rule for training and prediction.
+    """Turns pairs of texts into ids, and ids into texts, by the same rules in training and prediction.
 
-    The extended vocabulary of a source is the target vocabulary, followed by the pieces of the source that it lacks.
-    So these can be copied, though no vocabulary has them (See et al. 2017, section 2.2).
+    The extended vocabulary of a source is the target vocabulary, followed by the pieces of the source that are not in
+    it. A model can thus copy pieces that are in no vocabulary (See et al. 2017, section 2.2).
 
     Args:
-        source_tokenizer: splits sources.
-        target_tokenizer: splits and joins targets.
-        source_vocabulary: fitted on the training split, `SPECIALS` first.
-        target_vocabulary: likewise; the same object where both sides share one.
-        vectors: the words that imported vectors of sources exist for; empty without them.
-        max_source: pieces of a source that are read; what follows is not.
-        max_target: pieces of a target, its end not counted.
+        source_tokenizer: splits sources into pieces.
+        target_tokenizer: splits targets into pieces, and joins pieces.
+        source_vocabulary: the source pieces of the training split, after `SPECIALS`.
+        target_vocabulary: the target pieces of the training split, after `SPECIALS`. It is the source vocabulary if
+            both sides share one.
+        vectors: the source words that have imported vectors; empty without imported vectors.
+        max_source: the number of pieces of a source that are read.
+        max_target: the number of pieces of a target that are read, not counting the end.
 
     Raises:
-        ZooError: a vocabulary that does not begin with `SPECIALS`, a maximum below 1, or imported vectors with a
+        ZooError: a vocabulary does not begin with `SPECIALS`, a maximum is below 1, or there are imported vectors for a
             tokenizer whose pieces are not words.
     """
 
@@ -167,7 +176,7 @@ class PairIndexer:
         for vocabulary in (source_vocabulary, target_vocabulary):
             first = vocabulary[: len(SPECIALS)]
             if tuple(first) != SPECIALS:
-                raise ZooError(f"a vocabulary begins with {', '.join(SPECIALS)}, got {', '.join(first)}")
+                raise ZooError(f"a vocabulary must begin with {', '.join(SPECIALS)}, got {', '.join(first)}")
         if min(max_source, max_target) < 1:
             raise ZooError(f"max_source and max_target must be at least 1, got {max_source} and {max_target}")
         require_words(source_tokenizer.tokenizer, {"imported vectors": vectors})
@@ -181,7 +190,7 @@ class PairIndexer:
         self.max_target = max_target
 
     def source_ids(self, pieces: Sequence[str]) -> SourceIds:
-        """The ids of S pieces. A source without a piece is read as one unknown piece, which cannot be copied."""
+        """The ids of the S pieces of a source. A source without pieces is one unknown piece, which is never copied."""
         new = dict.fromkeys(piece for piece in pieces if not self._is_known(piece))
         unknown = {piece: place for place, piece in enumerate(new)}
         copy_ids = self._extended_ids(pieces, unknown) or [PAD_ID]
@@ -195,23 +204,23 @@ class PairIndexer:
         )
 
     def target_ids(self, pieces: Sequence[str], unknown: Sequence[str]) -> Tensor:
-        """The ids of T - 1 pieces, then the end: `(T,)`, in the extended vocabulary of a source.
+        """The ids of T - 1 pieces and of the end, `(T,)`, in the extended vocabulary of a source.
 
         Args:
-            pieces: of the target.
+            pieces: the pieces of the target.
             unknown: the pieces of its source that extend the vocabulary.
         """
         places = {piece: place for place, piece in enumerate(unknown)}
         return torch.tensor([*self._extended_ids(pieces, places), END_ID])
 
     def text(self, ids: Iterable[int], unknown: Sequence[str]) -> str:
-        """The text of ids in the extended vocabulary of a source that has these `unknown` pieces."""
+        """The text for ids in the extended vocabulary of a source with these `unknown` pieces."""
         known = self.target_vocabulary
         pieces = (known[i] if i < len(known) else unknown[i - len(known)] for i in ids)
         return self.target_tokenizer.join(pieces)
 
     def _is_known(self, piece: str) -> bool:
-        # A text that looks like a special entry is text, and its piece unknown.
+        # A piece that is spelled like a special entry is ordinary text, and therefore unknown.
         return self.target_vocabulary.get(piece, -1) >= len(SPECIALS)
 
     def _extended_ids(self, pieces: Sequence[str], unknown: Mapping[str, int]) -> list[int]:

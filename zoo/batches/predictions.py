@@ -1,4 +1,4 @@
-"""What a `Trainer` predicts, batch by batch, and how it comes into order."""
+"""The results of `Trainer.predict`, and how they are put into order."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Answer = TypeVar("Answer")
 
 
 class Predictions(NamedTuple, Generic[Answer]):
-    """What a model predicts for one batch: an element of the list that `Trainer.predict` returns."""
+    """A model's predictions for one batch, an element of the list that `Trainer.predict` returns."""
 
-    rows: list[int]  # where in their split the inputs are
-    answers: list[Answer]  # for each of them, what the model's `predict` returns
+    rows: list[int]  # positions of the inputs in their split
+    answers: list[Answer]  # the answer to each input, as the model's `predict` returns it
 
 
 def in_order(predictions: Sequence[Predictions[Answer]]) -> list[Answer]:
-    """Puts the answers for all batches into the order of their rows.
+    """The answers of all batches, in the order of their rows.
 
-    A `Trainer` on several processes returns to each process its own part. Every process must then call this function,
-    and gets the answers of all.
+    On several processes, `Trainer.predict` returns only the answers of its own process. All processes must call this
+    function together, and each gets the answers of all.
 
     >>> in_order([Predictions([2, 0], ["c", "a"]), Predictions([1], ["b"])])
     ['a', 'b', 'c']

@@ -1,4 +1,4 @@
-"""Batches of pairs: a source text, and the target text that it should become.
+"""Batches of pairs of a source text and its target text.
 
 Shapes: B pairs, S source positions, T target positions (the end included).
 """
@@ -16,7 +16,7 @@ from zoo.batches.indexers import PairIndexer
 
 
 class Pair(NamedTuple):
-    """A text and what should become of it."""
+    """A source text and its target text."""
 
     source: str
     target: str
@@ -25,18 +25,18 @@ class Pair(NamedTuple):
 class Seq2SeqInputs(NamedTuple):
     """Right-padded sources.
 
-    In `copy_ids`, ids behind the target vocabulary are those of a row's `unknown` pieces.
+    In `copy_ids`, the ids after those of the target vocabulary stand for the `unknown` pieces of the row.
     """
 
     source_ids: Tensor  # (B, S) in the source vocabulary
     source_lengths: Tensor  # (B,)
-    vector_ids: Tensor  # (B, S) rows of the same pieces in the table of imported vectors
-    copy_ids: Tensor  # (B, S) the same pieces in the extended target vocabulary
-    unknown: list[list[str]]  # for each row, the pieces of its source that the target vocabulary lacks
+    vector_ids: Tensor  # (B, S) positions in the table of imported vectors
+    copy_ids: Tensor  # (B, S) in the extended target vocabulary
+    unknown: list[list[str]]  # for each row, the pieces of its source that are not in the target vocabulary
 
     @property
     def extra(self) -> int:
-        """Ids that the extended vocabulary has more than the vocabulary."""
+        """The number of ids that the extended vocabulary adds to the target vocabulary."""
         return max(len(pieces) for pieces in self.unknown)
 
 
@@ -44,28 +44,28 @@ class Seq2SeqBatch(NamedTuple):
     """Right-padded pairs."""
 
     inputs: Seq2SeqInputs
-    target_ids: Tensor  # (B, T) in the extended target vocabulary, the end last
+    target_ids: Tensor  # (B, T) in the extended target vocabulary; the last id of a target is the end
     target_lengths: Tensor  # (B,)
-    rows: Tensor  # (B,) where in their split the pairs are
-    pairs: list[Pair]  # the texts
+    rows: Tensor  # (B,) positions of the pairs in their split
+    pairs: list[Pair]
 
     @property
     def num_tokens(self) -> Tensor:
-        """Tokens of the targets, without reading a value, which would stall a GPU."""
+        """The number of target tokens as a tensor: to read its value would make the host wait for a GPU."""
         return self.target_lengths.sum()
 
 
 class Sources:
-    """Texts to read, as tensors; `inputs(rows)` is a few indexing operations.
+    """Source texts as tensors, so that `inputs(rows)` takes only a few indexing operations.
 
     Args:
-        texts: none empty.
-        indexer: makes their ids.
+        texts: source texts that are not empty.
+        indexer: turns texts into ids.
 
     Attributes:
-        lengths: of each text, in pieces.
-        cut: how many texts were longer than the indexer's `max_source`.
-        empty: how many had nothing but stop words.
+        lengths: the number of pieces of each text.
+        cut: the number of texts that are longer than the indexer's `max_source`.
+        empty: the number of texts that consist of stop words only.
     """
 
     def __init__(self, texts: Sequence[str], indexer: PairIndexer):
@@ -91,16 +91,16 @@ class Sources:
 
 
 class Seq2SeqDataset:
-    """A whole split as tensors; `batch(rows)` is a few indexing operations.
+    """A whole split as tensors, so that `batch(rows)` takes only a few indexing operations.
 
     Args:
-        pairs: no text of them empty.
-        indexer: makes their ids.
+        pairs: pairs of texts that are not empty.
+        indexer: turns texts into ids.
 
     Attributes:
         sources: the source texts.
-        lengths: of each pair, its source's and its target's, in pieces.
-        cut: how many targets were longer than the indexer's `max_target`.
+        lengths: the numbers of source and target pieces of each pair.
+        cut: the number of targets that are longer than the indexer's `max_target`.
     """
 
     def __init__(self, pairs: Sequence[Pair], indexer: PairIndexer):

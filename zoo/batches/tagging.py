@@ -1,9 +1,9 @@
 """Batches of tagged sentences.
 
-A batch spells nothing twice: each distinct form in it appears once, its characters are composed once, and every
-position points to its form.
+A batch contains each distinct form once, so that its characters are encoded once. Every position of a sentence points
+to its form.
 
-Shapes: B sentences, T tokens, U distinct forms.
+Shapes: B sentences, T tokens, U distinct forms, K tags.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zoo.batches.indexers import FormIndexer, Forms, integer_rows
 class TaggingInputs(NamedTuple):
     """Right-padded sentences."""
 
-    form_ids: Tensor  # (B, T) rows in `forms`; 0 at padding
+    form_ids: Tensor  # (B, T) positions in `forms`; 0 at padding
     lengths: Tensor  # (B,) in tokens
     forms: Forms
 
@@ -30,26 +30,31 @@ class TaggingBatch(NamedTuple):
     """Right-padded sentences and their tags."""
 
     inputs: TaggingInputs
-    tag_ids: Tensor  # (B, T); the number of tags for a tag that training never had; 0 at padding
-    rows: Tensor  # (B,) where in their split the sentences are
+    tag_ids: Tensor  # (B, T); a tag that is not in the training data has the id K; 0 at padding
+    rows: Tensor  # (B,) positions of the sentences in their split
 
     @property
     def num_tokens(self) -> Tensor:
-        """Tokens of the batch, without reading a value, which would stall a GPU."""
+        """The number of tokens as a tensor: to read its value would make the host wait for a GPU."""
         return self.inputs.lengths.sum()
 
 
 def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> list[Tensor]:
-    """Each sentence's tokens as rows `(T,)` of a table of distinct forms; `rows` grows by those that it lacks."""
+    """Turns the tokens of each sentence into positions `(T,)` in a table of distinct forms.
+
+    Args:
+        sentences: the tokens of each sentence.
+        rows: the position of each known form; this function adds the new forms.
+    """
     return integer_rows([[rows.setdefault(token, len(rows)) for token in sentence] for sentence in sentences])
 
 
 class Sentences:
-    """Sentences as tensors; `inputs(rows)` is a few indexing operations.
+    """Sentences as tensors, so that `inputs(rows)` takes only a few indexing operations.
 
     Args:
-        sentences: tokens of each sentence, none empty.
-        indexer: makes the ids of the forms.
+        sentences: the tokens of each sentence, at least one.
+        indexer: turns forms into ids.
     """
 
     def __init__(self, sentences: Sequence[Sequence[str]], indexer: FormIndexer):
@@ -76,9 +81,9 @@ class TaggingDataset(Sentences):
     """A whole split as tensors: sentences and their tags.
 
     Args:
-        sentences: tokens of each sentence, none empty.
-        indexer: makes the ids of the forms.
-        tag_ids: of each sentence.
+        sentences: the tokens of each sentence, at least one.
+        indexer: turns forms into ids.
+        tag_ids: the ids of each sentence's tags.
     """
 
     def __init__(self, sentences: Sequence[Sequence[str]], indexer: FormIndexer, tag_ids: Sequence[Sequence[int]]):

@@ -1,6 +1,6 @@
-"""What all models that write texts share: `predict` and `sample` over the search of `zoo.generation`.
+"""The base of all models that write texts: `predict` and `sample` with the search of `zoo.generation`.
 
-Shapes: B texts, R rows of one step (several hypotheses to a text).
+Shapes: B texts, P tokens of a prompt.
 """
 
 from __future__ import annotations
@@ -29,47 +29,51 @@ class Readable(Protocol):
 
     @property
     def lengths(self) -> Sequence[int]:
-        """Pieces of each text."""
+        """The number of pieces of each text."""
 
     def inputs(self, rows: Sequence[int]) -> Any:
-        """The texts at `rows`, padded, as the model reads them."""
+        """The texts at `rows` as padded inputs of the model."""
 
 
 class Beginning(NamedTuple, Generic[State, Source]):
-    """What is needed to write outputs for a batch, in the terms of `zoo.generation`."""
+    """The arguments of a search in `zoo.generation` for one batch."""
 
     step: Step[State, Source]
     state: State  # (B, *) before the first step
-    source: Source  # (B, *) what every step reads
+    source: Source  # (B, *) read at every step
     prompt: Tensor | None = None  # (B, P) tokens that an output continues
-    coverage: Callable[[State, Source], Tensor] | None = None  # for a coverage penalty
+    coverage: Callable[[State, Source], Tensor] | None = None  # needed for a coverage penalty only
 
 
 class TextGenerator(ZooModule):
     """A model that writes texts.
 
-    A subclass says how it reads texts (`read`), how it begins to write (`begin`), and what its tokens spell
-    (`text_of`). Its constructor calls `use_search`.
+    A subclass defines how texts become tensors (`read`), how a batch is encoded before the first step (`begin`), and
+    how tokens become a text (`text_of`). Its constructor calls `use_search`.
     """
 
     search: SearchOptions
-    # Pieces of an output at most, where the search names no other number.
+    # The largest number of pieces of an output if the search sets no other maximum.
     max_length: int
 
     @abstractmethod
     def read(self, texts: Sequence[str]) -> Readable:
-        """Texts as tensors."""
+        """Turns texts into tensors."""
 
     @abstractmethod
     def begin(self, inputs: Any) -> Beginning[Any, Any]:
-        """Reads a batch, up to the first step of writing."""
+        """Encodes a batch for a search."""
 
     @abstractmethod
     def text_of(self, tokens: Sequence[int], inputs: Any, row: int) -> str:
-        """The text of what was written for a row of `inputs`."""
+        """The text for the tokens that are written for one row of `inputs`."""
 
     def use_search(self, search: SearchOptions, max_length: int) -> None:
-        """Sets the search of `predict`, and the pieces of an output at most where it names no other number.
+        """Sets the search of `predict`.
+
+        Args:
+            search: its options.
+            max_length: the largest number of pieces of an output if `search` sets no other maximum.
 
         Raises:
             ZooError: the lengths contradict each other.
@@ -78,7 +82,8 @@ class TextGenerator(ZooModule):
         self.search = search
         self.max_length = max_length
 
-    @torch.no_grad()  # in inference mode, autocast would make new copies of all weights at each step
+    # In inference mode, autocast would copy all weights at each step.
+    @torch.no_grad()
     def predict(
         self,
         inputs: Sequence[str],
@@ -92,24 +97,24 @@ class TextGenerator(ZooModule):
         coverage_penalty: float | None = None,
         max_tokens: int = 4096,
     ) -> list[str] | list[list[Output]]:
-        """Writes an output for each input, in the given order; an empty input gives an empty output.
+        """Writes an output for each input. The output for an empty input is empty.
 
         Args:
-            inputs: texts. A model whose `unit` is a sentence writes an output for each sentence of a text, and joins
-                them; one whose unit is a text reads it whole. Of a longer unit than the model reads (`max_source` of
-                its codec) the rest is not read, and a warning tells how many there are.
-            beam, min_length, max_length, block_ngrams, length_penalty, coverage_penalty: see
-                `zoo.models.options.SearchOptions`; None for what the model was built with.
-            n_best: so many outputs for each input, best first, with scores; None for one, without. Of several
-                sentences these are the combinations whose scores have the largest sums.
-            max_tokens: pieces of texts in a batch, padding included; as many batches are in work as torch has
-                threads. Memory grows with both, results do not change.
+            inputs: texts. A model whose `unit` is a sentence writes an output for each sentence of a text and joins
+                them; a model whose `unit` is a text reads it as a whole. A unit with more pieces than the model reads
+                (`max_source` of its codec) is cut, and a warning says how many are.
+            beam, min_length, max_length, block_ngrams, length_penalty, coverage_penalty: as in
+                `zoo.models.options.SearchOptions`. None takes the option of the model's own `search`.
+            n_best: the number of outputs for each input, best first, with their scores; None gives one text without a
+                score. For several sentences, these are the combinations with the largest sums of scores.
+            max_tokens: the number of pieces in a batch, padding included. On a CPU, as many batches as torch has
+                threads are processed at once. A larger budget needs more memory and does not change the results.
 
         Returns:
-            A text for each input, or with `n_best` a list of `zoo.text.units.Output`.
+            For each input, in the given order, a text, or with `n_best` a list of `zoo.text.units.Output`.
 
         Raises:
-            ZooError: inputs that are no texts, or numbers that no search can have.
+            ZooError: an input is not a text, or an option of the search is out of range.
         """
         given: dict[str, Any] = {
             "beam": beam,
@@ -138,12 +143,15 @@ class TextGenerator(ZooModule):
         seed: int = 0,
         max_tokens: int = 4096,
     ) -> list[Output]:
-        """Draws an output for each input; the same seed draws the same, whatever the batches.
+        """Draws an output for each input. The outputs depend on the seed and not on the batches.
 
         Args:
             inputs, max_tokens: as in `predict`.
-            temperature, top_k, top_p: see `zoo.generation.sample`.
-            seed: of the drawing.
+            temperature, top_k, top_p: as in `zoo.generation.sample`.
+            seed: the seed of the random numbers.
+
+        Raises:
+            ZooError: an input is not a text, or an option of the sampling is out of range.
         """
         limits = self.search.limits(self.max_length)
         inputs = check_texts(inputs)
@@ -168,7 +176,7 @@ class TextGenerator(ZooModule):
         return [best[0] for best in self._write(inputs, max_tokens, draw, n_best=1)]
 
     def generate(self, inputs: Any, search: SearchOptions, n_best: int | None = None) -> list[list[Hypothesis]]:
-        """The search of `predict` over one batch: the hypotheses of each row, best first."""
+        """Searches outputs for one batch: the hypotheses of each row, best first."""
         beginning = self.begin(inputs)
         step, state, source, prompt, coverage = beginning
         limits = search.limits(self.max_length)
@@ -188,7 +196,7 @@ class TextGenerator(ZooModule):
         )
 
     def _answers(self, inputs: Any) -> list[str]:
-        # Each row is one unit. `predict` would split a text of several.
+        # Each row of a batch is one unit already, so it is not split as in `predict`.
         found = self.generate(inputs, self.search)
         return [self.text_of(best[0].tokens, inputs, row) for row, best in enumerate(found)]
 
@@ -199,13 +207,14 @@ class TextGenerator(ZooModule):
         write: Callable[[TextGenerator, Any, list[int]], list[list[Hypothesis]]],
         n_best: int,
     ) -> list[list[Output]]:
-        """Outputs for all inputs, `n_best` for each at most, best first.
+        """Writes at most `n_best` outputs for each input, best first.
 
         Args:
             inputs: texts.
-            max_tokens: pieces in a batch.
-            write: this model in evaluation mode, a batch of units, and their numbers -> what is written for each.
-            n_best: outputs that are wanted of each input.
+            max_tokens: the number of pieces in a batch.
+            write: makes the hypotheses for a batch from the model in evaluation mode, the batch of units, and the
+                positions of these units among all.
+            n_best: the number of outputs for each input.
         """
         texts = [split_units(text, self.unit) for text in check_texts(inputs)]
         units = self.read([unit for units in texts for unit in units])
