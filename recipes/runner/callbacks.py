@@ -1,4 +1,4 @@
-"""What a run records of its training, and how it ends on a signal."""
+"""Records the learning curve of a run, and ends the run on a signal."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from recipes.runner.run_folder import RunFolder
 from zoo.metrics.display import higher_is_better, score_format
 from zoo.models.base import batch_loss
 
-# Ctrl-C, and what `kill`, a scheduler or a shutdown send before they force a process to end.
+# SIGINT comes from Ctrl-C. SIGTERM comes from `kill`, a scheduler or a shutdown, before the process is killed.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def best_row(rows: Sequence[dict[str, float]], monitor: str) -> dict[str, float]:
-    """The row of a learning curve whose score `monitor` is best; of equal ones the first, as its checkpoint is kept."""
+    """The row of a learning curve with the best score `monitor`. Of equal rows it is the first, like the checkpoint."""
     scored = [row for row in rows if not math.isnan(row[monitor])] or rows
     choose = max if higher_is_better(monitor) else min
     return choose(scored, key=lambda row: row[monitor])
@@ -35,12 +35,12 @@ def best_row(rows: Sequence[dict[str, float]], monitor: str) -> dict[str, float]
 class Recorder(Callback):
     """Keeps a row for each validation: epochs so far, dev metrics, and loss, tokens and seconds since the last one.
 
-    The rows are part of the checkpoint, so that a resumed run has the whole learning curve. On the first Ctrl-C or
-    SIGTERM the current batch is finished and `last.ckpt` is written, so that a resumed run loses and repeats nothing;
-    the process then exits with 130 or 143, as without this callback. A second signal ends it at once.
+    The rows are part of the checkpoint, so a resumed run has the whole learning curve. After the first Ctrl-C or
+    SIGTERM, the run finishes the current batch and writes `last.ckpt`, so that a resumed run loses and repeats nothing.
+    The process then exits with 130 or 143, as it would without this callback. A second signal ends it immediately.
 
     Args:
-        folder: the run's folder, for the table of the rows and for the checkpoint of an interrupted run.
+        folder: the folder of the run. The table of rows and the checkpoint of an interrupted run are written there.
         monitor: the score that is printed after each validation.
     """
 
@@ -48,16 +48,18 @@ class Recorder(Callback):
         self.folder = folder
         self.monitor = monitor
         self.rows: list[dict[str, float]] = []
-        self._epochs = 0.0  # so far, with the finished share of the current one
+        # Finished epochs, with the finished fraction of the current epoch.
+        self._epochs = 0.0
         self._signal: int | None = None
-        self._previous: dict[int, Any] = {}  # the handlers that were there before, by signal
+        # The handlers to restore, by signal.
+        self._previous: dict[int, Any] = {}
         self._tokens: Tensor | int
         self._losses: Tensor | float
         self._reset()
 
     @property
     def seconds(self) -> float:
-        """Seconds spent on training, validation excluded."""
+        """Seconds of training, without validation."""
         return sum(row["seconds"] for row in self.rows)
 
     @property
@@ -66,16 +68,16 @@ class Recorder(Callback):
         return sum(row["tokens"] for row in self.rows) / max(self.seconds, 1e-9)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Here, because a run that is resumed within an epoch does not see the epoch's start.
+        # A run that is resumed within an epoch gets no `on_train_epoch_start`, so the clock starts here.
         self._since = time.perf_counter()
-        # Lightning has set handlers of its own by now, which end without a checkpoint and exit with 0. Several
-        # processes would not stop at the same batch, so that of their runs only whole epochs are kept.
+        # These handlers replace the ones of Lightning, which write no checkpoint and exit with 0. Several processes
+        # would not stop at the same batch, so their runs keep only the checkpoints of whole epochs.
         if current_thread() is main_thread() and trainer.world_size == 1:
             self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._restore_signals()
-        # The signal came after the last batch: there is a checkpoint.
+        # The signal came after the last batch, so the checkpoint is already written.
         self._end_on_signal()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
@@ -112,7 +114,7 @@ class Recorder(Callback):
             self.write_rows()
             speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
             score = f"{self.monitor} {score_format(self.monitor).number(row[self.monitor])}"
-            # None or -1 is no limit.
+            # None and -1 mean that there is no limit.
             limit = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
             epochs = f"epoch {row['epochs']:.3g}{limit}"
             print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)
@@ -131,7 +133,7 @@ class Recorder(Callback):
         self._epochs = state_dict["epochs"]
 
     def _reset(self) -> None:
-        """Starts to count anew, after a validation."""
+        """Resets the counts after a validation."""
         self._tokens = 0
         self._losses = 0.0
         self._batches = 0

@@ -1,4 +1,4 @@
-"""How checkpoints are written, and whether a recipe can resume from one."""
+"""Writes checkpoints atomically, and checks whether a recipe can resume from one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from zoo.errors import ZooError
 from zoo.hub.checkpoints import read_checkpoint
 from zoo.models.base import ZooModule
 
-PART = ".part"  # the ending of a checkpoint that is not yet complete
+# The ending of a checkpoint that is not yet complete.
+PART = ".part"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint to a new file, which then replaces the old one: one of the two is always complete.
+    """Writes a checkpoint to a new file, which then replaces the old one. One complete checkpoint always exists.
 
-    Lightning writes into the old file: a full disk, or a process that is killed, would leave half a checkpoint.
+    Lightning alone overwrites the old file, so that a full disk or a killed process leaves a broken checkpoint.
     """
 
     def save_checkpoint(
@@ -47,17 +48,17 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def check_resumable(path: Path, recipe: Recipe, model: ZooModule, max_epochs: int | None) -> None:
-    """Refuses to resume a run with another model, or one that is already past its last epoch.
+    """Refuses to resume a run with another model, or a run that is already past its last epoch.
 
     Args:
         path: the checkpoint to resume from.
-        recipe: whose run it is.
-        model: the model that the flags describe now.
-        max_epochs: where the training is to end; None or -1 for no end.
+        recipe: the recipe of the run.
+        model: the model that the current flags describe.
+        max_epochs: the last epoch of the training; None or -1 for no limit.
 
     Raises:
-        ZooError: the file is no checkpoint, or one of another model; or hyperparameters differ, so that the weights
-            would not fit or would mean something else; or more epochs than `max_epochs` are done.
+        ZooError: the file is not a checkpoint, or belongs to another model; hyperparameters differ, so that the weights
+            would not fit or would have another meaning; or more epochs than `max_epochs` are already done.
     """
     checkpoint = read_checkpoint(path)
     if checkpoint["model_class"] != recipe.model.__name__:
@@ -65,17 +66,18 @@ def check_resumable(path: Path, recipe: Recipe, model: ZooModule, max_epochs: in
     before, now = _flat(checkpoint["hyper_parameters"]), _flat(model.hparams)
     if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
         reason = "give the values that the run began with"
-        # A list is a vocabulary or an inventory of labels, which comes from the data.
+        # A list is a vocabulary or an inventory of labels. These come from the data.
         if any(isinstance(now.get(name), list) for name in changed):
-            reason = "the training data, or how they are read, have changed"
+            reason = "the training data or their preprocessing have changed"
         raise ZooError(
-            f"--resume continues with the model of {path}, which has other {', '.join(changed)}: {reason}. To start "
-            "anew, choose another folder with --out"
+            f"--resume continues with the model of {path}, which has other values of {', '.join(changed)}: {reason}. "
+            "To start a new run, choose another folder with --out"
         )
     done = checkpoint["callbacks"]["Recorder"]["epochs"]
     if max_epochs is not None and 0 <= max_epochs < done:
         raise ZooError(
-            f"--trainer.max_epochs {max_epochs} is less than the {done:.3g} epochs that are done in {path}: give more"
+            f"--trainer.max_epochs {max_epochs} is less than the {done:.3g} finished epochs of {path}: give a larger "
+            "number"
         )
 
 
@@ -88,7 +90,7 @@ def wrong_model(reference: str | Path, found: str, recipe: Recipe) -> ZooError:
 
 
 def _flat(arguments: Mapping[str, object]) -> dict[str, object]:
-    """The arguments of a model by their flags: `optimizer.learning_rate`; the fields of its codec by their names."""
+    """The arguments of a model by flag, such as `optimizer.learning_rate`, and the fields of its codec by name."""
     flat: dict[str, object] = {}
     for name, value in arguments.items():
         if not isinstance(value, Mapping):

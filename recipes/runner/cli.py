@@ -1,10 +1,10 @@
-"""One command line for all recipes.
+"""The command line of all recipes.
 
-python -m recipes.RECIPE [--data.* --model.* --trainer.* ...]   fit, test the best checkpoint, report
-python -m recipes.RECIPE fit [...]                             fit only: the test split is not read
-python -m recipes.RECIPE validate --model MODEL [--data.*]      score a trained model on dev
-python -m recipes.RECIPE test --model MODEL [--data.*]          score a trained model on test
-python -m recipes.RECIPE predict [FILE] --model MODEL           apply a trained model to text
+python -m recipes.RECIPE [--data.* --model.* --trainer.* ...]   trains, tests the best checkpoint, and reports
+python -m recipes.RECIPE fit [...]                             trains, without reading the test split
+python -m recipes.RECIPE validate --model MODEL [--data.*]      scores a trained model on dev
+python -m recipes.RECIPE test --model MODEL [--data.*]          scores a trained model on test
+python -m recipes.RECIPE predict [FILE] --model MODEL           applies a trained model to text
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COMMANDS = ("fit", "validate", "test", "predict")
 
 
 def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
-    """Runs a recipe's command line; an error that a user can fix is printed as a message, without a traceback."""
+    """Runs the command line of a recipe. Errors that a user can fix are printed without a traceback."""
     _prepare_output()
     args = list(sys.argv[1:] if argv is None else argv)
     command = args.pop(0) if args and args[0] in COMMANDS else None
@@ -56,20 +56,20 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
             raise SystemExit(130) from None
         raise
     except OSError as error:
-        # A full disk is an error; a reader that has closed the pipe, such as `head`, is none.
+        # A full disk is an error. A reader such as `head` that has closed the pipe is not an error.
         closed_pipe = isinstance(error, BrokenPipeError)
         if not closed_pipe:
             print(f"error: {error}", file=sys.stderr)
-        # What is left in the buffer goes nowhere, or Python would try to write it once more when it exits.
+        # The rest of the buffer goes to the null device. Otherwise Python would try to write it again at exit.
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0 if closed_pipe else 2) from None
 
 
 def _prepare_output() -> None:
-    """Lets streams print any name, prints warnings in one line, and silences what tells a user nothing."""
+    """Lets streams print any character, prints each warning on one line, and hides messages of no use to a user."""
     for stream in (sys.stdout, sys.stderr):
-        # A name that the stream's encoding lacks, such as a Chinese one, must not end a training.
+        # A character that the stream's encoding does not have must not end a training.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     for library in ("pytorch_lightning", "lightning_fabric"):

@@ -21,18 +21,19 @@ from zoo.hub.pretrained import from_pretrained
 from zoo.models.base import ZooModule
 from zoo.models.generator import TextGenerator
 
-UNKNOWN_CORPUS = ""  # no flag, run or card names the corpus
+# The value of --data.dataset if no flag, run or card names the corpus.
+UNKNOWN_CORPUS = ""
 
 
 def load_model(reference: str, recipe: Recipe) -> ZooModule:
     """Loads a model that a recipe can use.
 
     Args:
-        reference: what `zoo.from_pretrained` takes.
-        recipe: whose model it must be.
+        reference: the model, as `zoo.from_pretrained` takes it.
+        recipe: the recipe that will use the model.
 
     Raises:
-        ZooError: there is none, it is damaged, or it is of another task.
+        ZooError: there is no such model, it is damaged, or it is for another task.
     """
     model = from_pretrained(reference)
     if not isinstance(model, recipe.model):
@@ -45,14 +46,14 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     stage = "test" if command == "test" else "val"
     split = "test" if command == "test" else "dev"
     parser = _evaluation_parser(recipe, command)
-    # The model comes first: its training tells the data and the precision unless the flags do.
+    # The model is parsed first. The data and the precision of its training are the defaults of the other flags.
     parser.set_defaults(_known_flags(parser, _settings_of_model(parser.parse_args(args))))
     options = parser.parse_args(args)
     if options.data.dataset == UNKNOWN_CORPUS and not any(options.data[name] for name in SPLITS):
-        # If there is no such model, that is the message.
+        # A missing model is reported before an unknown corpus.
         load_model(options.model, recipe)
         raise ZooError(
-            f"the corpus of {options.model} is unknown: it is in no run folder, and no card names one. "
+            f"the corpus of {options.model} is unknown: the model is in no run folder, and no card names its corpus. "
             f"Name the corpus with --data.dataset NAME, or a file with --data.{split} FILE"
         )
     config = parser.instantiate_classes(options)
@@ -79,33 +80,33 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
 
 
 def _evaluation_parser(recipe: Recipe, command: str) -> Parser:
-    """The flags of `validate` and `test`: those of the data that fit no codec, those of the Trainer, and the search."""
+    """The flags of `validate` and `test`: for the data (without those in `fitting`), the Trainer and the search."""
     parser = Parser(prog=f"python -m recipes.{recipe.name} {command}", allow_abbrev=False)
-    belongs = "belongs to training, and the model keeps what it was trained with: leave it out"
+    belongs = "applies to training only, and the model keeps its own value: leave it out"
     parser.refused = {f"--data.{name}": belongs for name in recipe.data.fitting}
-    where = "A bundled model's name, a model or run folder, or a checkpoint."
+    where = "The model: the name of a bundled model, a model folder, a run folder or a checkpoint."
     parser.add_argument("--model", type=str, required=True, help=where)
     parser.add_class_arguments(recipe.data, "data", skip=set(recipe.data.fitting), instantiate=False)
     parser.add_class_arguments(pl.Trainer, "trainer")
     if recipe.search:
         add_search_flags(parser, recipe.search)
     if recipe.compare:
-        parser.add_argument("--compare", type=str | None, help="Another model, to compare the first one with.")
+        parser.add_argument("--compare", type=str | None, help="Another model to compare with this one.")
     parser.set_defaults({"trainer.precision": default_precision(), "trainer.devices": 1})
     quiet = ("logger", "enable_progress_bar", "enable_model_summary")
     parser.set_defaults({f"trainer.{name}": False for name in quiet})
-    # A recipe trains on a sample by default; a model of a user's own is not scored on that unless asked to.
+    # The default corpus of a recipe is a sample. A user's own model is not scored on it by default.
     parser.set_defaults(_known_flags(parser, {**recipe.defaults, "data.dataset": UNKNOWN_CORPUS}))
     return parser
 
 
 def _known_flags(parser: Parser, settings: Mapping[str, object]) -> dict[str, object]:
-    """The settings that are flags of a parser."""
+    """The settings for which a parser has a flag."""
     return {name: value for name, value in settings.items() if parser.knows(name)}
 
 
 def _settings_of_model(options: Namespace) -> dict[str, object]:
-    """The data and the precision of a model's training, as far as the flags name no other data."""
+    """The data and the precision of the model's training. The data are left out if the flags name other data."""
     dataset = None if options.data.dataset == UNKNOWN_CORPUS else options.data.dataset
     files = {split: options.data[split] for split in SPLITS if options.data[split] is not None}
     return origin_of(options.model).settings(dataset, files)

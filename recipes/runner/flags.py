@@ -31,12 +31,12 @@ from zoo.models.options import SearchOptions
 
 
 class TrainingCLI(LightningCLI):
-    """The flags of a training: each argument of the model, the data and the Trainer, and `--config`.
+    """The command line of a training: a flag for each argument of the model, the data and the Trainer, and `--config`.
 
     Args:
-        recipe: whose command line it is.
-        args: its arguments.
-        test: whether the run is to be scored on test. The attribute `test` becomes False if the data has no test split.
+        recipe: the recipe to train.
+        args: the arguments of the command line.
+        test: whether to score the run on test. The attribute `test` becomes False if the data have no test split.
     """
 
     parser: Parser
@@ -68,19 +68,26 @@ class TrainingCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--out", type=str | None, default=None, help="The run folder; by default runs/RECIPE/TIME.")
+        parser.add_argument(
+            "--out", type=str | None, default=None, help="The folder of the run; by default runs/RECIPE/TIME."
+        )
         switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
         parser.add_argument("--resume", **switch, help="Continue the run in --out.")
-        parser.add_argument("--overwrite", **switch, help="Delete the files of an older run in --out first.")
         parser.add_argument(
-            "--ema", type=float, default=0.997, help="Decay of the average of the weights; 0 for no average."
+            "--overwrite", **switch, help="Delete the files of an older run in --out before the training."
         )
         parser.add_argument(
-            "--trust", type=str | None, default=None, help="Classes that a config file may name: a.B,c.D."
+            "--ema",
+            type=float,
+            default=0.997,
+            help="Decay of the exponential moving average of the weights; 0 for no average.",
         )
-        where = "online, offline or disabled; by default $WANDB_MODE, else online if W&B finds a key, else disabled."
-        parser.add_argument("--wandb", type=str | None, default=None, help=where)
-        parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="The project's name in W&B.")
+        parser.add_argument(
+            "--trust", type=str | None, default=None, help="Classes that a config file may name, such as a.B,c.D."
+        )
+        mode = "The W&B mode: online, offline or disabled; by default $WANDB_MODE, else online if there is a W&B key."
+        parser.add_argument("--wandb", type=str | None, default=None, help=mode)
+        parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="The name of the W&B project.")
         for name in self.recipe.links:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
@@ -90,12 +97,12 @@ class TrainingCLI(LightningCLI):
         self.config = parser.parse_args(self.args)
         if self.config.resume and not self.config.config:
             own = run_folder(self.config.out, self.recipe.name).config
-            # Without the file there is nothing to resume, as the check of the folder will say.
+            # If the file is missing, there is nothing to resume. The check of the folder reports that.
             if own.is_file():
                 self.config = parser.parse_args(["--config", str(own), *self.args])
 
     def _follow_the_size_of_the_corpus(self) -> None:
-        """Gives a small corpus the defaults that are for such; its training split is read for this."""
+        """Uses the recipe's defaults for small corpora if the training split is small. This reads the split."""
         if self.config.resume or not self.recipe.small_corpus:
             return
         if self.recipe.data(**self.config.data).training_examples < SMALL_CORPUS:
@@ -105,7 +112,7 @@ class TrainingCLI(LightningCLI):
 
     @property
     def resume_command(self) -> str:
-        """The command that resumes this run. Its settings are in its folder; its permissions must be given again."""
+        """The command that resumes this run. The folder keeps the settings; permissions must be given again."""
         allowed = ["--trust", ",".join(sorted(self.parser.trusted))] if self.parser.trusted else []
         if is_online(self.config.wandb):
             allowed += ["--wandb", "online"]
@@ -113,14 +120,14 @@ class TrainingCLI(LightningCLI):
         return f"{self.recipe.command} {shlex.join(flags)}"
 
     def save_config(self) -> None:
-        """Writes the run's settings into its folder, to resume or to repeat it."""
+        """Writes the settings of the run into its folder, so that the run can be resumed or repeated."""
         settings = without_permissions(self.config)
         self.parser.save(settings, self.folder.config, overwrite=True, skip_validation=True)
 
     def before_instantiate_classes(self) -> None:
         self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
         self.config.out = str(self.folder.path)
-        # Lightning sets the attribute on a function.
+        # Lightning sets this attribute on a function.
         self.main_process = pl.utilities.rank_zero_only.rank == 0  # type: ignore[attr-defined]
         check_trainer(self.config.trainer, test=self.test)
         if not 0 <= self.config.ema < 1:
@@ -130,23 +137,23 @@ class TrainingCLI(LightningCLI):
         self._follow_the_size_of_the_corpus()
 
     def instantiate_classes(self) -> None:
-        with fitting("a flag of --trainer needs what is not here", (ImportError, MisconfigurationException)):
+        with fitting("a flag of --trainer is not supported here", (ImportError, MisconfigurationException)):
             try:
                 super().instantiate_classes()
-            # jsonargparse raises it for a class that cannot be made.
+            # jsonargparse raises it for a class that cannot be instantiated.
             except ValueError as error:
                 if "class_path" not in str(error):
                     raise
                 raise MisconfigurationException(str(error)) from error
 
-    # LightningCLI calls it without arguments.
+    # LightningCLI calls this method without arguments.
     def instantiate_trainer(self) -> pl.Trainer:  # type: ignore[override]
         self.test = self.test and "test" in self.datamodule.splits
-        # Every split is read now, so that a mistake in test does not come after the training.
+        # Every split is read now, so that an error in the test file is reported before the training.
         for stage in ("fit", "test") if self.test else ("fit",):
             self.datamodule.setup(stage)
         self.datamodule.check_model(self.model)
-        # Before anything of the run is replaced.
+        # This check comes before any file of the run is replaced.
         if self.config.resume:
             check_resumable(self.folder.last, self.recipe, self.model, self.config.trainer.max_epochs)
         mode = wandb_mode(self.config.wandb) if self.main_process else "disabled"
@@ -158,17 +165,17 @@ class TrainingCLI(LightningCLI):
             mode="max" if higher_is_better(self.model.monitor) else "min",
             enable_version_counter=False,
         )
-        # `save_last` above would save only epochs that were the best so far; this saves every epoch.
+        # This callback saves every epoch. `save_last` above would save only the epochs that were the best so far.
         last = ModelCheckpoint(self.folder.checkpoints, filename="last", enable_version_counter=False)
         callbacks = [self.recorder, best, last]
-        # Before the recorder, which may save a checkpoint at the end of a batch.
+        # The average comes before the recorder, which may save a checkpoint at the end of a batch.
         if self.config.ema:
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()
         if interactive:
             callbacks.append(RichProgressBar())
         self.trainer_defaults["callbacks"] = callbacks
-        with fitting("the flags of --trainer do not fit each other or this machine"):
+        with fitting("the flags of --trainer do not fit together or do not fit this machine"):
             trainer = super().instantiate_trainer(
                 default_root_dir=self.config.trainer.default_root_dir or str(self.folder.path),
                 enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
@@ -177,7 +184,7 @@ class TrainingCLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         self.logger = None
-        # Only now, so that a mistake in the data, the model or the Trainer leaves no folder behind.
+        # The folder is created last, so that an error in the data, the model or the Trainer leaves no folder behind.
         if self.main_process:
             self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
             # The settings without the codec, which contains the vocabulary.
@@ -203,13 +210,13 @@ def changed_search(search: SearchOptions, options: Namespace) -> SearchOptions:
 
 
 def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """An exponential moving average whose decay grows with the training, so that it suits short trainings too.
+    """An exponential moving average whose decay grows during the training, so that short trainings benefit too.
 
     After n updates the decay is min(decay, (1 + n) / (10 + n)), as in Tan & Le (2019).
     """
 
     def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
-        # In the average's own precision: in bf16 a small step towards the current weights would be lost.
+        # The computation uses the precision of the average. In bf16, small steps would be lost.
         weight = torch.clamp((1 + updates) / (10 + updates), max=decay).to(averaged.dtype)
         return torch.lerp(current.to(averaged.dtype), averaged, weight)
 
@@ -217,7 +224,7 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 def default_precision() -> str:
-    """bf16-mixed if the hardware has bf16 instructions, else 32-true."""
+    """The default precision: "bf16-mixed" if the hardware has bf16 instructions, or else "32-true"."""
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     capabilities = cpu_capabilities()
@@ -225,6 +232,6 @@ def default_precision() -> str:
 
 
 def cpu_capabilities() -> dict[str, Any]:
-    """The processor's name and instruction sets as torch tells them; empty in versions of torch that do not."""
+    """The name and instruction sets of the processor, as torch reports them; empty in older versions of torch."""
     found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return found

@@ -1,4 +1,4 @@
-"""What a model was trained on, so that it is scored on the same corpus unless somebody names another one."""
+"""Finds the corpus that a model was trained on, so that an evaluation uses this corpus by default."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from zoo.model_folder import CARD
 
 @dataclass(frozen=True)
 class Origin:
-    """Arguments of a datamodule, and the precision of the training where it is known."""
+    """The arguments of the datamodule in a training, and the precision of the training if it is known."""
 
     data: Mapping[str, object] = field(default_factory=dict)
     precision: str | None = None
 
     @property
     def own_files(self) -> bool:
-        """Whether the data are files of one's own, and no corpus of the catalog."""
+        """Whether the model was trained on own files, not on a corpus of the catalog."""
         return any(self.data.get(split) for split in SPLITS)
 
     def settings(self, dataset: str | None, files: Mapping[str, str]) -> dict[str, object]:
-        """Defaults of flags for an evaluation.
+        """Defaults of the flags of an evaluation.
 
-        A corpus has columns of its own: where another one is asked for, nothing that is known of this one holds.
+        Every corpus has its own columns. If the flags name another corpus, the arguments of this one do not apply.
 
         Args:
-            dataset: the name of a corpus that was asked for.
-            files: files of one's own that were asked for, by split.
+            dataset: the corpus that the flags name.
+            files: own files that the flags name, by split.
         """
         another = dataset is not None and (self.own_files or dataset != self.data.get("dataset"))
         another = another or (bool(files) and not self.own_files)
@@ -44,10 +44,10 @@ class Origin:
 
 
 def origin_of(reference: str) -> Origin:
-    """What a model was trained on: by the run that it is in, else by its card; empty where neither tells.
+    """The data of a model's training, from the run that the model is in or from its card; empty if both are missing.
 
     Args:
-        reference: a name, a run folder, its model folder or one of its checkpoints, or another model folder.
+        reference: the name of a bundled model, a run folder, a model folder or a checkpoint.
 
     Raises:
         ZooError: the settings of a run or the card are damaged.
@@ -63,7 +63,7 @@ def origin_of(reference: str) -> Origin:
 
 
 def _run_folder(path: Path) -> Path | None:
-    """The folder of the run that a model folder or checkpoint is in, or that the path itself is."""
+    """The run folder that the path names or that the model folder or checkpoint is in; None if there is none."""
     path = path.resolve()
     if path.is_dir():
         folder = path.parent if path.name == MODEL and not (path / CONFIG).is_file() else path
@@ -78,7 +78,7 @@ def _of_run(config: Path) -> Origin:
         return Origin(dict(settings["data"]), settings["trainer"]["precision"])
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, KeyError) as error:
         raise ZooError(
-            f"{config}: expected the settings of a run, got others: move the model/ folder out of this one, "
+            f"{config}: expected the settings of a run, got other content: move the model/ folder out of this folder, "
             "and name its corpus with --data.dataset or --data.test"
         ) from error
 
@@ -88,4 +88,4 @@ def _of_card(path: Path) -> Origin:
         data = json.loads(path.read_text("utf-8")).get("data", {})
         return Origin(dict(data))
     except (UnicodeDecodeError, AttributeError, TypeError, ValueError) as error:
-        raise ZooError(f'{path}: expected a card, whose "data" are names and values, got: {error}') from error
+        raise ZooError(f'{path}: expected a card whose "data" maps names to values, got: {error}') from error

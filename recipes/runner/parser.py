@@ -1,4 +1,4 @@
-"""The parser of all flags and config files: what a file may contain, and errors that name the flags nearby."""
+"""The parser of flags and config files. It restricts what a config file may contain, and its errors suggest flags."""
 
 from __future__ import annotations
 
@@ -16,48 +16,49 @@ from recipes.runner.permissions import refuse_permissions
 from recipes.runner.trust import distrusted, trust_only
 from zoo.errors import ZooError
 
-LONGEST = 500  # characters of a message: jsonargparse lists every type that a value may have
-# Lines of its messages that say only how it has tried to read a value.
+# The largest number of characters in a message. jsonargparse lists every type that a value may have.
+LONGEST = 500
+# The beginnings of lines in its messages that describe only how it tried to read a value.
 NOISE = ("Does not validate", "Subtypes", "Errors:", "Given value type", "Expected a path")
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose config files grant no permissions and run no code of others, and whose errors are short.
+    """A parser with short errors. Config files cannot grant permissions and cannot run the code of other people.
 
     Attributes:
-        trusted: the classes that the last command line has named.
-        refused: why a flag of another command is none of this one's, by flag.
+        trusted: the classes that the last command line named.
+        refused: the reason why this command does not have a flag of another command, by flag.
     """
 
     trusted: Collection[str] = ()
     refused: Mapping[str, str] = {}
 
     def knows(self, name: str) -> bool:
-        """Whether there is a flag of this name."""
+        """Whether there is a flag with this name."""
         return f"--{name}" in self._option_string_actions
 
     def add_class_arguments(self, theclass: type, *args: Any, skip: Iterable[str] = (), **options: Any) -> list[str]:
-        """Adds a flag for each argument of a class, except the codec of a datamodule, which only code can give."""
+        """Adds a flag for each argument of a class, except for the codec of a datamodule, which only code can pass."""
         if issubclass(theclass, pl.LightningDataModule):
             skip = {*skip, "codec"}
         names: list[str] = super().add_class_arguments(theclass, *args, skip=set(skip), **options)
         return names
 
     def parse_args(self, args: Sequence[str] | None = None, *options: Any, **more: Any) -> Namespace:  # type: ignore[override]
-        """Parses the command line; config files may name the classes that it names, and no others of other people."""
+        """Parses the command line. Config files may name classes of other people only if the command line does."""
         arguments = sys.argv[1:] if args is None else args
         self.trusted = trust_only(arguments)
         settings: Namespace = super().parse_args(arguments, *options, **more)
         return settings
 
     def parse_string(self, content: str, path: str = "", *options: Any, **more: Any) -> Namespace:
-        """Parses the content of a config file, which must contain no permission."""
+        """Parses the content of a config file, which must not contain a permission."""
         settings: Namespace = super().parse_string(content, path, *options, **more)
         refuse_permissions(settings, path)
         return settings
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        # A part of the parser, which only tries whether a value fits.
+        # jsonargparse uses such a parser to try whether a value fits, and handles its error.
         if not self.exit_on_error:
             super().error(message, ex)
         raise ZooError(self._explained(message)) from ex
@@ -69,8 +70,8 @@ class Parser(LightningArgumentParser):
         if linked := re.match(r"argument (\S+) --> (\S+): ", message):
             source, target = (f"--{name}" for name in linked.groups())
             if source not in flags:
-                return f"{target} comes from the training split: leave it out"
-            return f"{target} is set by the data: set {source} or leave it out"
+                return f"{target} is determined by the training split: leave it out"
+            return f"{target} follows from {source}: set {source} instead"
         wrong = [word for word in re.findall(r"--\w[\w.]*", message) if word not in flags]
         for word in wrong:
             if word in self.refused:
@@ -83,13 +84,14 @@ class Parser(LightningArgumentParser):
         return message
 
 
-def one_of(values: Iterable[str]) -> Any:  # a type that no checker can know, as it is made here
+# The result is a type, which no type checker can know.
+def one_of(values: Iterable[str]) -> Any:
     """The type of a flag that takes one of these values."""
     return Literal[*values]
 
 
 def one_line(message: str) -> str:
-    """Shortens a message of jsonargparse, which lists each type that it has tried, to what was expected and given."""
+    """Shortens a message of jsonargparse, which lists every type that it tried, to the expected and the given value."""
     flag = ""
     if key := re.match(r'Parser key "(.+?)": *', message):
         flag = f"--{key[1]}: "
@@ -103,7 +105,7 @@ def one_line(message: str) -> str:
             given = f", got {line.removeprefix('Given value: ')}"
         elif line.startswith("Problem with given class_path"):
             problem = line
-        # The line after the problem says what it is.
+        # The line that follows explains the problem.
         elif problem:
             return _cut(f"{flag}{problem} {line}")
         elif line and not line.startswith(NOISE) and "NoneType" not in line:

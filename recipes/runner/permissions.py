@@ -1,6 +1,6 @@
-"""Permissions: flags that allow something once, to the command that they are given to.
+"""Permissions: flags that allow something for one command only.
 
-A run's config is copied, shared and used again, so it neither keeps a permission nor grants one.
+Users copy, share and reuse the config of a run. Therefore a config neither keeps nor grants a permission.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from jsonargparse import Namespace
 from recipes.runner.wandb_run import is_online
 from zoo.errors import ZooError
 
-# A run's folder is no permission, but no setting either: a repeated run needs a folder of its own.
+# `out` is not a permission, but it is not saved either, because a repeated run needs its own folder.
 UNSAVED = ("out", "overwrite", "resume", "trust", "wandb")
 
 
 def permissions(settings: Namespace) -> list[str]:
-    """The flags among the settings that allow something: to delete, to resume, to run code, to publish."""
+    """The flags in the settings that permit something: to delete, to resume, to run code or to publish."""
     given = [f"--{name}" for name in ("overwrite", "resume") if settings.get(name)]
     if settings.get("trust"):
         given.append(f"--trust {settings.trust}")
@@ -28,25 +28,25 @@ def refuse_permissions(settings: Namespace, path: str) -> None:
     """Refuses a config file that contains a permission.
 
     Args:
-        settings: those of the file only, without the flags of the command line.
-        path: its name.
+        settings: the settings of the file, without the flags of the command line.
+        path: the name of the file.
 
     Raises:
-        ZooError: it contains one.
+        ZooError: the file contains a permission.
     """
     if given := permissions(settings):
         names = " and ".join(flag.removeprefix("--").split()[0] for flag in given)
         raise ZooError(
-            f"{path or '--config'}: {names} is allowed by a command and never by a file: delete it there, and if you "
-            f"mean it add {' '.join(given)} to the command"
+            f"{path or '--config'}: {names} may only be given on the command line, never in a file: delete it there, "
+            f"and if you want it, add {' '.join(given)} to the command"
         )
 
 
 def without_permissions(settings: Namespace) -> Namespace:
-    """The settings that a run's config keeps: all but its folder and its permissions."""
+    """The settings that the config of a run keeps: all settings except for the folder and the permissions."""
     kept = settings.clone()
     for name in UNSAVED:
-        # "offline" and "disabled" allow nothing, and hold for a repeated run too.
+        # "offline" and "disabled" permit nothing, and a repeated run keeps them.
         if name == "wandb" and not is_online(kept.get(name)):
             continue
         kept.pop(name, None)

@@ -1,4 +1,4 @@
-"""A recipe: a model, its data, and what its task reports and predicts."""
+"""A recipe: a model, its data, and the reports and the prediction command of its task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from datamodules.base import CorpusDataModule
 from zoo.models.base import ZooModule
 
-# Below this number of training examples a corpus is small: twice the time of an epoch is seconds.
+# A corpus with fewer training examples is small. An epoch takes seconds, so slower training is affordable.
 SMALL_CORPUS = 10_000
 
 
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 class Report(Protocol):
-    """What a task reports of an evaluation beyond its scores."""
+    """The report of an evaluation, in addition to its scores."""
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Counts of what was read, by split, for the training split and the one evaluated; empty for most tasks."""
+        """Counts of the texts in the training split and the evaluated split, by split; empty for most tasks."""
         return {}
 
     def write(self, folder: Path) -> list[Path]:
-        """Writes pictures and texts into a folder; returns the paths of the pictures."""
+        """Writes pictures and texts into a folder, and returns the paths of the pictures."""
 
 
 def instance(value: object, kind: type[T]) -> T:
-    """A value whose class is known to the caller but to no type checker, such as an entry of a ModuleDict.
+    """Returns a value whose class the caller knows but a type checker does not, such as an entry of a ModuleDict.
 
     Raises:
-        TypeError: it is of another class.
+        TypeError: the value has another class.
     """
     if not isinstance(value, kind):
         raise TypeError(f"expected a {kind.__name__}, got a {type(value).__name__}")
@@ -44,44 +44,46 @@ def instance(value: object, kind: type[T]) -> T:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one recipe adds to the command line that all recipes share.
+    """The parts of a command line that differ from recipe to recipe.
 
     Attributes:
-        name: of its module in `recipes`.
-        model: the LightningModule it trains.
-        data: the datamodule it trains on.
-        defaults: flags whose default differs from the constructor's.
-        small_corpus: flags whose default differs again if the training split has fewer than `SMALL_CORPUS` examples.
-            The command line and config files override it.
-        report: reports the evaluation that has just ended, from the model, the data and the stage ("val" or
-            "test"); it is called on every process.
-        predict: the command `predict`; takes the recipe and the arguments that follow the command.
-        links: properties of the data that are arguments of the model.
-        search: the dataclass of a model's attribute `search`, whose fields are flags of `validate`, `test` and
-            `predict`; None if the model searches for nothing.
-        compare: the differences between two evaluations of the same split, from their metrics; None if the task has
-            no `--compare`.
+        name: the name of the module in `recipes`.
+        model: the class of the model.
+        data: the class of the datamodule.
+        defaults: defaults of flags that replace the defaults of the constructors.
+        small_corpus: defaults of flags for a training split with fewer than `SMALL_CORPUS` examples. The command line
+            and config files take precedence.
+        report: makes the report of the evaluation that has just ended, from the model, the data and the stage ("val"
+            or "test"). It is called on every process.
+        predict: runs the command `predict`, given the recipe and the arguments that follow the command.
+        links: properties of the data that are passed to the model as arguments.
+        search: the dataclass of the model's attribute `search`. Its fields become flags of `validate`, `test` and
+            `predict`. None if the model does not generate text.
+        compare: computes the differences between two evaluations of the same split from their metrics. None if the
+            task has no `--compare`.
     """
 
     name: str
     model: type[ZooModule]
     data: type[CorpusDataModule[Any]]
     defaults: Mapping[str, object]
-    report: Callable[[Any, Any, str], Report]  # of the recipe's own model and data
+    # Called with an instance of `model` and one of `data`.
+    report: Callable[[Any, Any, str], Report]
     predict: Callable[[Recipe, Sequence[str]], None]
     links: Sequence[str] = ("codec",)
     small_corpus: Mapping[str, object] = field(default_factory=dict)
     search: type | None = None
-    compare: Callable[[Any, Any], Mapping[str, object]] | None = None  # of the task's metrics
+    # Called with two metrics of the task.
+    compare: Callable[[Any, Any], Mapping[str, object]] | None = None
 
     @property
     def command(self) -> str:
-        """The command that starts the recipe with this Python, which need not be on the shell's path."""
+        """The command that starts the recipe with this Python, which may not be on the PATH."""
         return f"{python_here()} -m recipes.{self.name}"
 
 
 def python_here() -> str:
-    """This Python as a shell in this folder finds it: `python` if that is this one, else its path."""
+    """How to call this Python in a shell in this folder: `python` if the PATH leads to it, or else its own path."""
     if shutil.which("python") == sys.executable:
         return "python"
     path = Path(sys.executable)

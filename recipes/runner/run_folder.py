@@ -1,4 +1,4 @@
-"""The folder of a run: its files, and when they may be written."""
+"""The folder of a run: the files that it may have, and when a run may write them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ CONFIG = "config.yaml"
 METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 MODEL = IN_RUN
-# All files that a run of any recipe may write, and so all that --overwrite may delete.
+# All files that a run of any recipe may write. --overwrite deletes no other files.
 FILES = (
     CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",
     "learning-curve.csv", "learning-curve.png",
     "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
     "attention-1.png", "attention-2.png", "attention-3.png",
     f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt",
-    f"{CHECKPOINTS}/best.ckpt.part", f"{CHECKPOINTS}/last.ckpt.part",  # left by a run that was killed while writing
+    # A run that was killed while writing leaves these files behind.
+    f"{CHECKPOINTS}/best.ckpt.part", f"{CHECKPOINTS}/last.ckpt.part",
     f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     "wandb/run-id",
 )  # fmt: skip
@@ -30,7 +31,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside a run's folder."""
+    """The paths of the files in the folder of a run."""
 
     path: Path
 
@@ -63,26 +64,26 @@ class RunFolder:
         return self.path / MODEL
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
-        """Refuses a folder that the run must not use, before anything that takes time.
+        """Refuses a folder that the run must not use. This check is fast and comes first.
 
         Args:
-            resume: whether the run in the folder is to be continued.
-            overwrite: whether its files are to be deleted.
+            resume: whether to continue the run in the folder.
+            overwrite: whether to delete the files of the run in the folder.
 
         Raises:
-            ZooError: a file is in the place of a folder; the folder has files that the run would replace, without
-                `resume` or `overwrite`; or there is nothing to resume.
+            ZooError: a file has the name of a needed folder; the folder has files that the run would replace, and
+                neither `resume` nor `overwrite` is given; or there is nothing to resume.
         """
         for folder in (self.checkpoints, self.model):
             nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
             if not nearest.is_dir():
-                raise ZooError(f"expected a folder for --out {self.path}, got a file at {nearest}: choose another")
+                raise ZooError(f"--out {self.path}: expected a folder, got a file at {nearest}: choose another folder")
         if resume and overwrite:
-            raise ZooError("--resume continues a run and --overwrite deletes it: give one of them")
+            raise ZooError("--resume continues a run, but --overwrite deletes it: give only one of them")
         if resume and not self.last.is_file():
             raise ZooError(
-                f"nothing to resume: there is no {self.last}. Give the folder of a run with --out, or leave --resume "
-                "out to start a new one"
+                f"nothing to resume: there is no {self.last}. Give the folder of a run with --out, or leave out "
+                "--resume to start a new run"
             )
         found = self._found()
         if found and not resume and not overwrite:
@@ -95,19 +96,19 @@ class RunFolder:
             raise ZooError(f"{self.path} {what} ({names}): {way}, or choose another folder with --out")
 
     def open(self, *, resume: bool, overwrite: bool) -> None:
-        """Creates the folder, or deletes the files of an older run unless it is resumed; raises as `check`."""
+        """Creates the folder. Unless the run is resumed, the files of an older run are deleted. Raises as `check`."""
         self.check(resume=resume, overwrite=overwrite)
         try:
             self._make(resume=resume)
         except OSError as error:
-            raise ZooError(f"--out {self.path}: expected a folder that can be written, got: {error}") from error
+            raise ZooError(f"--out {self.path}: expected a folder with write permission, got: {error}") from error
 
     def _make(self, *, resume: bool) -> None:
         if not resume:
             for path in (self.path / name for name in self._found()):
                 path.unlink()
                 if path.parent != self.path:
-                    # A folder with other files in it stays.
+                    # A folder that has other files is kept.
                     with suppress(OSError):
                         path.parent.rmdir()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -117,9 +118,9 @@ class RunFolder:
 
 
 def run_folder(out: str | None, recipe: str) -> RunFolder:
-    """The folder `out`, or a new one named after the recipe and the time, the same for all processes of a run."""
+    """The folder `out`, or by default a folder named after the recipe and the time. All processes use the same one."""
     if out is None:
         stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        # Lightning starts the run's other processes with this environment.
+        # Lightning starts the other processes of the run with this environment.
         out = os.environ.setdefault("LSTM_ZOO_RUN", str(Path("runs") / recipe / stamp))
     return RunFolder(Path(out))

@@ -28,7 +28,7 @@ from zoo.errors import ZooError
 
 
 def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
-    """Fits a model, then scores it on test, or on dev if `test` is False or the data has no test split."""
+    """Trains a model and scores it on test, or on dev if `test` is False or the data have no test split."""
     try:
         _train(recipe, args, test=test)
     finally:
@@ -42,11 +42,11 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         cli.save_config()
         print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
         if test and not cli.test:
-            print("there is no test split (--data.test FILE): only dev will be reported", file=sys.stderr)
+            print("there is no test split (--data.test FILE): only dev scores are reported", file=sys.stderr)
     try:
         _fit(cli)
         _report(cli, args, started)
-    # A signal, or a full disk.
+    # SystemExit follows a signal; OSError means a full disk, for example.
     except (SystemExit, OSError):
         if cli.main_process:
             print_resume(cli.folder, cli.resume_command)
@@ -55,23 +55,23 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
 
 def _fit(cli: TrainingCLI) -> None:
     last = cli.folder.last if cli.config.resume else None
-    with fitting("the training cannot begin", MisconfigurationException):
+    with fitting("the training cannot start", MisconfigurationException):
         cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
 
 
 def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
-    """Scores the best checkpoint and writes the run's files."""
+    """Scores the best checkpoint and writes the files of the run."""
     recipe = cli.recipe
     folder = cli.folder
     trainer = cli.trainer
     model = cli.model
     if not folder.best.is_file():
         raise ZooError(
-            f"the training ended before the model was scored on dev, so there is no {folder.best}: train longer with "
-            "--trainer.max_steps or --trainer.max_time, or score more often with --trainer.val_check_interval"
+            f"the training ended before the model was scored on dev, so there is no {folder.best}: train longer "
+            "(--trainer.max_steps, --trainer.max_time), or score more often (--trainer.val_check_interval)"
         )
-    # Weight averaging would replace the best weights by its last ones.
-    # Lightning declares this attribute nowhere.
+    # The callback for weight averaging would replace the best weights by the last average. Lightning does not declare
+    # the attribute `callbacks`.
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     others = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
     trainer.callbacks = others  # type: ignore[attr-defined]
@@ -118,11 +118,11 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
 
 
 def print_resume(folder: RunFolder, command: str) -> None:
-    """Prints how an interrupted run is resumed."""
+    """Prints the command that resumes an interrupted run."""
     if folder.last.is_file():
         print(f"\ninterrupted. Resume from {folder.last} with:\n{command}", file=sys.stderr)
     else:
-        print("\ninterrupted before there was a checkpoint", file=sys.stderr)
+        print("\ninterrupted before the first checkpoint", file=sys.stderr)
 
 
 def _parameters(model: torch.nn.Module) -> int:
@@ -130,12 +130,12 @@ def _parameters(model: torch.nn.Module) -> int:
 
 
 def peak_memory_mb() -> int | None:
-    """The peak memory in MB, of the GPU if there is one, else of the process; None if the system does not tell."""
+    """The peak memory in MB of the GPU, or without a GPU of the process; None if the system does not report it."""
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 1e6)
     try:
         import resource
-    # Windows has no such module.
+    # Windows does not have this module.
     except ImportError:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
@@ -143,7 +143,7 @@ def peak_memory_mb() -> int | None:
 
 
 def hardware() -> str:
-    """The name of the GPU, or that of the processor and the number of threads."""
+    """The name of the GPU, or without a GPU the name of the processor and the number of threads."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     name = cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine()
@@ -151,10 +151,10 @@ def hardware() -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions of what the scores may depend on."""
+    """The versions of Python and of the packages that the scores may depend on."""
     found = {"python": platform.python_version(), "torch": torch.__version__}
     for package in ("pytorch-lightning", "lstm-zoo"):
-        # A checkout may be used without being installed.
+        # A checkout may be used without an installation.
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

@@ -1,4 +1,4 @@
-"""Which classes a config file may name: to import a class is to run the code of its module."""
+"""Restricts the classes that a config file may name, because importing a class runs the code of its module."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jsonargparse import set_parsing_settings
 
 from zoo.errors import ZooError
 
-# What the flags of the Trainer take, and the options of our own models.
+# The packages of Lightning whose classes are values of the Trainer's flags.
 LIGHTNING = ("accelerators", "callbacks", "loggers", "plugins", "profilers", "strategies")
-# The arguments of the Trainer whose value may be a class.
+# The arguments of the Trainer that take classes.
 ARGUMENTS = ("accelerator", "callbacks", "logger", "plugins", "profiler", "strategy")
 TRUSTED = (
     *(f"pytorch_lightning.{room}" for room in LIGHTNING),
@@ -27,18 +27,18 @@ TRUSTED = (
 
 
 def trust_only(args: Sequence[str]) -> set[str]:
-    """Lets config files name classes of Lightning, of this project, and those that the command line names; no others.
+    """Lets config files name only classes of Lightning, of this project, and those that the command line names.
 
-    The rule holds for all values that are parsed from here on, those of nested files included.
+    The rule applies to all values that are parsed after this call, including those of nested files.
 
     Args:
         args: the command line.
 
     Returns:
-        The classes that the command line names, by `--trust` or as the value of a Trainer's flag.
+        The classes that the command line names with `--trust` or as the value of a flag of the Trainer.
 
     Raises:
-        ZooError: `--trust` names something that is no class.
+        ZooError: a value of `--trust` is not the name of a class.
     """
     named = _named(args)
     defined = {definition for name in named if (definition := _definition(name))}
@@ -47,18 +47,18 @@ def trust_only(args: Sequence[str]) -> set[str]:
 
 
 def distrusted(name: str) -> str:
-    """The message for a class that a config file names and that is not trusted."""
+    """The message for an untrusted class in a config file."""
     return (
-        f"a config file names {name}, which is neither of Lightning nor of this project, and its code would run: if "
-        f"you trust it, add --trust {name}"
+        f"a config file names {name}, which is not a class of Lightning or of this project. Its code would run: if you "
+        f"trust it, add --trust {name}"
     )
 
 
 def _named(args: Sequence[str]) -> set[str]:
-    """The classes that the command line itself names, by `--trust` or as the value of a Trainer's flag.
+    """The classes that the command line itself names with `--trust` or as the value of a flag of the Trainer.
 
-    They must be known before the full parser reads the first config file, which may stand before them. So this parser
-    comes first: it knows these flags only, and leaves all others, their mistakes included, to the full one.
+    They must be known before the full parser reads a config file, which may come before them on the command line. This
+    first parser knows only these flags and ignores all others. The full parser reports their errors.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--trust", action="append", nargs="?", default=[])
@@ -69,24 +69,26 @@ def _named(args: Sequence[str]) -> set[str]:
     for value in filter(None, known.trust):
         for name in value.split(","):
             if not _is_path(name):
-                raise ZooError(f"expected names of classes as --trust, such as package.module.Class, got {value!r}")
+                raise ZooError(f"--trust: expected names of classes such as package.module.Class, got {value!r}")
             named.add(name)
     return named
 
 
 def _definition(name: str) -> str | None:
-    """The full name of a class in the module that defines it, often another one than the module that was named."""
+    """The full name of a class in its defining module, which often differs from the module that was named."""
     try:
         found = pydoc.locate(name)
-    except pydoc.ErrorDuringImport:  # the full parser reports it
+    # The full parser reports this error.
+    except pydoc.ErrorDuringImport:
         return None
     module, path = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
     return f"{module}.{path}" if module and path else None
 
 
 def _classes(value: str) -> Iterable[str]:
-    """The names in a flag's value: the value itself, or those in its JSON."""
-    if Path(value).exists():  # a config file, which is trusted with nothing, whatever its name is
+    """The names in the value of a flag: the value itself, or the names in its JSON."""
+    # A config file is not trusted, even if its name looks like a class.
+    if Path(value).exists():
         return ()
     try:
         return list(_within(yaml.safe_load(value)))

@@ -1,4 +1,4 @@
-"""Weights & Biases: used where it was asked for or set up; its failures never stop a training."""
+"""Weights & Biases: used if the user asks for it or has set it up. Its failures never stop a training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import WandbLogger
 from zoo.errors import ZooError
 
 Mode = Literal["online", "offline", "disabled", "unasked"]
-# The mode for each word that W&B knows: "run" and "dryrun" are old names, "shared" is for several writers to one run.
+# The mode for each value that W&B knows. "run" and "dryrun" are old names; "shared" lets several writers share a run.
 MODES: dict[str, Mode] = {
     "online": "online",
     "offline": "offline",
@@ -26,20 +26,20 @@ MODES: dict[str, Mode] = {
     "dryrun": "offline",
     "shared": "online",
 }
-# Nobody names a mode, and there is a key: W&B decides, by what `wandb offline` or `wandb disabled` have left.
+# The user names no mode but has a key. Then the state that `wandb offline` or `wandb disabled` has set decides.
 UNASKED: Literal["unasked"] = "unasked"
 
 
 def is_online(asked: str | None) -> bool:
-    """Whether a mode, as a user writes it, asks to publish the run."""
+    """Whether the user's mode means that the run is published."""
     return asked is not None and MODES.get(asked) == "online"
 
 
 def wandb_mode(asked: str | None) -> Mode:
-    """The mode of a run: `asked`, else `$WANDB_MODE`, else `UNASKED` if there is a key, else disabled.
+    """The mode of a run: `asked`, else `$WANDB_MODE`, else `UNASKED` if there is a key, else "disabled".
 
     Raises:
-        ZooError: an unknown mode.
+        ZooError: the mode is unknown.
     """
     word = asked or os.environ.get("WANDB_MODE")
     if not word:
@@ -54,12 +54,12 @@ def wandb_mode(asked: str | None) -> Mode:
 
 
 def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any]) -> WandbLogger | None:
-    """Starts a W&B run and returns its logger; None if it is disabled, or if W&B cannot be started.
+    """Starts a W&B run and returns its logger, or None if W&B is disabled or cannot be started.
 
     Args:
         mode: the mode of the run.
-        folder: the run's folder; W&B keeps its files in `folder/wandb`, with the run's id for a resumed run.
-        project: the project's name in W&B.
+        folder: the folder of the run. W&B keeps its files in `folder/wandb`, and the id of the run for a resumed run.
+        project: the name of the W&B project.
         config: the settings that W&B shows.
     """
     if mode == "disabled":
@@ -85,7 +85,7 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
                 print(f"W&B shows this run at {run.url} (--wandb disabled keeps it here)", file=sys.stderr)
             note.write_text(run.id)
             return WandbLogger(experiment=run)
-        # Whatever goes wrong in W&B, the training continues.
+        # The training continues after any error of W&B.
         except Exception as error:
             warnings.warn(f"W&B could not start {attempt}: {error}. The training continues without it")
     return None

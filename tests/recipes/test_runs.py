@@ -97,7 +97,7 @@ def test_no_file_allows_anything(tmp_path, content, flag):
     run = tmp_path / "run"
     run.mkdir()
     (run / "metrics.json").write_text("mine")
-    with pytest.raises(ZooError, match=f"shared.yaml: .* by a command and never by a file: .* add {flag} to"):
+    with pytest.raises(ZooError, match=f"shared.yaml: .* on the command line, never in a file: .* add {flag} to"):
         fit(run, "--config", path)
     assert (run / "metrics.json").read_text() == "mine"
 
@@ -216,7 +216,7 @@ def test_trust_holds_wherever_it_stands_and_is_not_abbreviated(evil):
     refused = [
         (["--config", path, "--trust=another.Class"], not_trusted),
         (["--config", path, "--trus=later_module.Evil"], not_trusted),
-        (["--trust=later_module.Evil,nonsense"], "expected names of classes as --trust, .* got 'later_module.Evil,"),
+        (["--trust=later_module.Evil,nonsense"], "--trust: expected names of classes .* got 'later_module.Evil,"),
     ]
     for flags, message in refused:
         with pytest.raises(ZooError, match=message):
@@ -257,7 +257,7 @@ def test_a_run_that_is_killed_saves_and_says_how_to_go_on(tmp_path, capsys, monk
     monkeypatch.chdir(tmp_path)
     done = torch.load("run/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["epochs"]
     before = files_of(tmp_path)
-    with pytest.raises(ZooError, match=f"max_epochs 1 is less than the {done:.3g} epochs that"):
+    with pytest.raises(ZooError, match=f"max_epochs 1 is less than the {done:.3g} finished epochs of"):
         train(spam.RECIPE, [*command[3:], "--trainer.max_epochs=1"], test=True)
     assert files_of(tmp_path) == before
     # The settings are those of the run, the flags beside them win, and the older run is not asked after.
@@ -455,12 +455,12 @@ def test_a_typo_is_answered_in_two_lines(capsys):
         ("max_epochs=two", "expected int, got two"),
         ("max_time=abc", "abc|max_time"),
         ("max_steps=-5", "max_steps"),
-        ("limit_train_batches=0.0001", "limit_train_batches 0.0001 is less than one of .* batches"),
+        ("limit_train_batches=0.0001", "limit_train_batches 0.0001 of .* batches is less than one batch"),
         ("limit_train_batches=-1", "limit_train_batches|-1"),
         ("limit_train_batches=1.5", "1.5"),
-        ("limit_val_batches=0.001", "limit_val_batches 0.001 is less than one of"),
-        ("limit_test_batches=0.001", "limit_test_batches 0.001 is less than one of"),
-        ("overfit_batches=0.0001", "less than one of"),
+        ("limit_val_batches=0.001", "limit_val_batches 0.001 of .* is less than one batch"),
+        ("limit_test_batches=0.001", "limit_test_batches 0.001 of .* is less than one batch"),
+        ("overfit_batches=0.0001", "is less than one batch"),
         ("val_check_interval=abc", "val_check_interval"),
         ("val_check_interval=-1", "val_check_interval|-1"),
         ("val_check_interval=1.5", "1.5"),

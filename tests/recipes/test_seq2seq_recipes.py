@@ -130,7 +130,7 @@ def test_predict_keeps_order_and_empty_lines(summarizer):
         ("translation", ["--data.vocabulary_size=90000"], "is the largest possible number"),
         ("translation", ["--model.attention.kind=dot"], "additive, multiplicative, none"),
         ("summarization", ["--model.attention.kind=multiplicative"], "use the kind 'additive'"),
-        ("summarization", ["--data.dataset=sample-en"], "for seq2seq there are"),
+        ("summarization", ["--data.dataset=sample-en"], "Corpora for seq2seq are"),
         ("summarization", ["predict", "--model=nowhere"], "nowhere"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
