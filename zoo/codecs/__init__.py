@@ -1,4 +1,4 @@
-"""One codec for each task: everything that turns its texts into ids, and ids into answers."""
+"""One codec for each task, which turns texts into ids and ids into answers."""
 
 from zoo.codecs.base import Codec
 from zoo.codecs.classification import ClassificationCodec

@@ -1,4 +1,4 @@
-"""What the codecs of all tasks share: plain state, and how two of them are compared."""
+"""The base of all codecs: conversion to plain types, and comparison of two codecs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Codec(Options):
     """
 
     vector_words: Vocabulary = field(default=Vocabulary(()), kw_only=True)
-    """The words of inputs that imported vectors exist for, `<pad>` and `<unk>` first; empty without them."""
+    """The words with imported vectors, after `<pad>` and `<unk>`; empty without imported vectors."""
     vector_size: int = field(default=0, kw_only=True)
     """Features of an imported vector."""
 
     @property
     def state(self) -> dict[str, Any]:
         """All fields in plain types: `type(codec).of(codec.state) == codec`."""
-        # Those of a task come first: the order of the constructor, which messages and files keep.
+        # The fields of the task come before those of this class, as in the constructor.
         ordered = sorted(fields(self), key=lambda field: bool(field.kw_only))
         return {field.name: _plain(getattr(self, field.name)) for field in ordered}
 
@@ -41,24 +41,24 @@ class Codec(Options):
 
         Args:
             other: the codec to compare with.
-            ours: names the owner of this codec.
-            theirs: names the owner of the other codec.
+            ours: the owner of this codec, as the description calls it.
+            theirs: the owner of the other codec.
         """
         mine, others = self.state, other.state
         names = [name for name in mine if mine[name] != others[name]]
-        told = [
+        described = [
             f"{name} {_difference(mine[name], others[name], ours=ours, theirs=theirs)}" for name in names[:DESCRIBED]
         ]
         if len(names) > DESCRIBED:
-            told.append("and so do " + ", ".join(names[DESCRIBED:]))
-        return "; ".join(told)
+            described.append("and so do " + ", ".join(names[DESCRIBED:]))
+        return "; ".join(described)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Codec:
-        # A codec never changes, and its vocabularies are large.
+        # A codec is immutable and its vocabularies are large, so copies share it.
         return self
 
     def _convert(self, kind: Callable[[Any], object], *names: str) -> None:
-        """Converts fields to their declared type `kind`. In a plain state they are lists."""
+        """Converts fields to their declared type `kind`; a plain state has lists in their place."""
         for name in names:
             value = getattr(self, name)
             if type(value) is not kind:

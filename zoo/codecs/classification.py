@@ -1,4 +1,4 @@
-"""The codec of text classification: texts to ids, and probabilities to labels."""
+"""The codec of text classification: it turns texts into ids, and lists the labels."""
 
 from __future__ import annotations
 
@@ -18,47 +18,49 @@ from zoo.text import Inventory, Preprocessor, Vocabulary, require_words
 
 @dataclass(frozen=True)
 class ClassificationCodec(Codec):
-    """How texts become ids, and which labels there are.
+    """Turns texts into ids, and lists the labels.
 
     >>> codec = ClassificationCodec(["<pad>", "<unk>", "good"], ["bad", "good"], max_length=3)
     >>> codec.preprocessor("Good, but long.")
     ['Good', ',', 'but']
 
     Raises:
-        ZooError: fewer than two labels to choose from; an unknown tokenizer, truncation or positive label (the known
-            ones are listed); a vocabulary that does not begin with `<pad>` and `<unk>`; stop words or imported vectors
-            with sentencepiece, whose tokens are not words.
+        ZooError: there are fewer than two labels to choose from; a tokenizer, truncation or positive label is unknown
+            (the known ones are listed); a vocabulary does not begin with `<pad>` and `<unk>`; there are stop words or
+            imported vectors with sentencepiece, whose tokens are not words.
     """
 
     vocabulary: Vocabulary
-    """The tokens that are known, `<pad>` and `<unk>` first."""
+    """The known tokens, after `<pad>` and `<unk>`."""
     labels: Inventory
     """The K labels; the id of a label is its position."""
     multi_label: bool = False
-    """Whether a text may have several labels, or none."""
+    """Whether a text may have several labels or none."""
     positive: str | None = None
-    """Of two labels the one that F1 and ranking are about: by default the second. Without two labels there is none."""
+    """The label of two that F1 and the ranking scores are about, by default the second. None for other numbers of
+    labels."""
     tokenizer: str = "words"
     """How a text is split: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece"."""
     sentencepiece_model: tuple[str, ...] = ()
-    """The serialized sentencepiece model, for that tokenizer."""
+    """The serialized sentencepiece model, if that is the tokenizer."""
     stop_words: tuple[str, ...] = ()
-    """Tokens that are left out, in lower case."""
+    """Tokens to leave out, in lower case."""
     lowercase: bool = True
     """Whether tokens are looked up in lower case."""
     max_length: int = 400
-    """Tokens of a text that are read at most."""
+    """The largest number of tokens of a text that are read."""
     truncate: str = "head"
-    """Which part of a longer text is read: its "head", its "tail", or "both" ends."""
+    """The part of a longer text that is read: its "head", its "tail", or "both" ends."""
     skip_unknown: bool = False
-    """Whether tokens that the vocabulary lacks are left out. This and the three below are for imported Keras models."""
+    """Whether tokens that are not in the vocabulary are left out. This field and the three below it exist for imported
+    Keras models."""
     start: bool = False
-    """Whether a text begins with the token `zoo.text.START`."""
+    """Whether the token `zoo.text.START` is put before each text."""
     fill: str = "nowhere"
-    """Where tokens `zoo.text.FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it, or
-    "nowhere". The model reads them as any other token."""
+    """Where a shorter text is filled up to `max_length` tokens with `zoo.text.FILLING`: "before" it, "after" it, or
+    "nowhere". The model reads these tokens like all others."""
     empty: str = "unknown"
-    """What a text without a token is read as: one "unknown" token, or "nothing"."""
+    """How a text without tokens is read: as one "unknown" token or as "nothing"."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "vocabulary", "vector_words")
@@ -73,7 +75,7 @@ class ClassificationCodec(Codec):
         if self.binary and self.positive is None:
             object.__setattr__(self, "positive", self.labels[1])
         require_words(self.tokenizer, {"imported vectors": self.vector_words})
-        # Both check the fields that they read.
+        # Both constructors check the fields that they read.
         self.indexer  # noqa: B018
         self.preprocessor  # noqa: B018
 
@@ -84,12 +86,12 @@ class ClassificationCodec(Codec):
 
     @cached_property
     def indexer(self) -> WordIndexer:
-        """Makes the ids of tokens."""
+        """Turns tokens into ids."""
         return WordIndexer(self.vocabulary, self.vector_words, lowercase=self.lowercase)
 
     @cached_property
     def preprocessor(self) -> Preprocessor:
-        """Makes the tokens that are read of a text."""
+        """Turns a text into the tokens that are read."""
         return Preprocessor(
             self.tokenizer,
             sentencepiece_model=self.sentencepiece_model,
@@ -103,10 +105,10 @@ class ClassificationCodec(Codec):
         )
 
     def gold(self, labels: Sequence[Sequence[str]]) -> Tensor:
-        """The labels of N texts -> their ids `(N,)`; with several labels a text `(N, K)`, 1 for those it has.
+        """The gold labels of N texts: ids `(N,)`, or if a text may have several labels `(N, K)`, 1 for each it has.
 
         Raises:
-            KeyError: a label that training never had.
+            KeyError: a label is not one of this codec's.
         """
         ids = [self.labels.ids(names) for names in labels]
         if not self.multi_label:
@@ -114,5 +116,5 @@ class ClassificationCodec(Codec):
         return torch.tensor([[float(label in present) for label in range(len(self.labels))] for present in ids])
 
     def dataset(self, tokens: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]) -> ClassificationDataset:
-        """Texts, as the preprocessor has made tokens of them, and their labels, as tensors."""
+        """The dataset of texts, given as the tokens that `preprocessor` returns, and of their labels."""
         return ClassificationDataset(tokens, self.indexer, self.gold(labels))

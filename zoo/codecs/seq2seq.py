@@ -1,4 +1,4 @@
-"""The codec of sequence to sequence: texts to ids, and ids back to text."""
+"""The codec of sequence-to-sequence models: it turns texts into ids, and ids into texts."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from zoo.text.units import UNITS
 
 @dataclass(frozen=True)
 class Seq2SeqCodec(Codec):
-    """How texts become ids, and ids become texts.
+    """Turns texts into ids, and ids into texts.
 
     Raises:
-        ZooError: an unknown tokenizer, unit or language (the known ones are listed); a vocabulary that does not begin
-            with `zoo.text.reversible.SPECIALS`; stop words or imported vectors with sentencepiece, whose pieces are
-            not words.
+        ZooError: a tokenizer, unit or language is unknown (the known ones are listed); a vocabulary does not begin with
+            `zoo.text.reversible.SPECIALS`; there are stop words or imported vectors with sentencepiece, whose pieces
+            are not words.
     """
 
     source_words: Vocabulary
-    """The vocabulary of sources, `zoo.text.reversible.SPECIALS` first."""
+    """The vocabulary of sources, after `zoo.text.reversible.SPECIALS`."""
     target_words: Vocabulary = Vocabulary(())
-    """The vocabulary of targets; empty where both sides share one."""
+    """The vocabulary of targets; empty if both sides share one."""
     tokenizer: str = "sentencepiece"
     """How a text is split: "sentencepiece", "words", "characters" or "jieba" (Chinese words)."""
     source_sentencepiece_model: tuple[str, ...] = ()
-    """The serialized sentencepiece model of sources, for that tokenizer."""
+    """The serialized sentencepiece model of sources, if that is the tokenizer."""
     target_sentencepiece_model: tuple[str, ...] = ()
-    """That of targets; empty where both sides share one."""
+    """The serialized sentencepiece model of targets; empty if both sides share one."""
     stop_words: tuple[str, ...] = ()
-    """Words of sources that are not read, in lower case."""
+    """Words of sources to leave out, in lower case."""
     lowercase: bool = False
-    """Whether both sides are in lower case, so that "Neural" can be copied from "neural"."""
+    """Whether both sides are lowercased, so that "Neural" can be copied from "neural"."""
     language: str = "en"
     """The language of targets, a tag of BCP 47 such as "de" or "zh-CN"."""
     unit: str = "sentence"
-    """What a source of the training split is: a "sentence", or a "text" of several. Of a text a model of sentences
-    rewrites one sentence after the other; a summarizer reads it as one in any case."""
+    """What a source of the training split is: one "sentence", or a "text" of several sentences. A model of sentences
+    reads a longer text sentence by sentence, but a summarizer always reads a text as a whole."""
     max_source: int = 400
-    """Pieces of a source that are read at most."""
+    """The largest number of pieces of a source that are read."""
     max_target: int = 100
-    """Pieces of a target at most, its end not counted."""
+    """The largest number of pieces of a target, not counting the end."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "source_words", "target_words", "vector_words")
@@ -57,11 +57,12 @@ class Seq2SeqCodec(Codec):
         if self.unit not in UNITS:
             raise unknown_name("unit", self.unit, UNITS)
         primary_language(self.language)
-        self.indexer  # noqa: B018  it checks the fields that it reads
+        # Its constructor checks the fields that it reads.
+        self.indexer  # noqa: B018
 
     @cached_property
     def indexer(self) -> PairIndexer:
-        """Makes the ids of pieces, and the text of ids."""
+        """Turns pieces into ids, and ids into texts."""
         target_model = self.target_sentencepiece_model or self.source_sentencepiece_model
         return PairIndexer(
             ReversibleTokenizer(
@@ -79,9 +80,9 @@ class Seq2SeqCodec(Codec):
         )
 
     def sources(self, texts: Sequence[str]) -> Sources:
-        """Texts to read, as tensors."""
+        """Source texts as tensors."""
         return Sources(texts, self.indexer)
 
     def dataset(self, pairs: Sequence[Pair]) -> Seq2SeqDataset:
-        """Pairs of texts, as tensors."""
+        """The dataset of pairs of texts."""
         return Seq2SeqDataset(pairs, self.indexer)

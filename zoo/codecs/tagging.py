@@ -1,4 +1,4 @@
-"""The codec of sequence tagging: sentences to ids, and ids to tags."""
+"""The codec of sequence tagging: it turns sentences into ids, and ids into tags."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from zoo.text.tag_schemes import SCHEMES
 
 @dataclass(frozen=True)
 class TaggingCodec(Codec):
-    """How sentences become ids, and ids become tags.
+    """Turns sentences into ids, and ids into tags.
 
     >>> codec = TaggingCodec(["<pad>", "<unk>", "dogs"], ["<pad>", "<unk>", "d"], ["NOUN", "VERB"])
     >>> codec.tokenize("dogs bark")
     ['dogs', 'bark']
 
     Raises:
-        ZooError: an unknown tokenizer or scheme (the known ones are listed), or a vocabulary that does not begin with
+        ZooError: a tokenizer or scheme is unknown (the known ones are listed), or a vocabulary does not begin with
             `<pad>` and `<unk>`.
     """
 
     words: Vocabulary
-    """The word vocabulary, `<pad>` and `<unk>` first."""
+    """The known words, after `<pad>` and `<unk>`."""
     characters: Vocabulary
-    """The character vocabulary, likewise."""
+    """The known characters, after `<pad>` and `<unk>`."""
     tags: Inventory
     """The K tags; the id of a tag is its position."""
     scheme: str | None = None
-    """How tags mark spans: "BIO", "IOB1", "BIOES", "BMES" or "BILOU"; None where each tag stands for itself."""
+    """How tags mark spans: "BIO", "IOB1", "BIOES", "BMES" or "BILOU"; None if they do not mark spans."""
     tokenizer: str = "whitespace"
     """How a string is split into tokens: a key of `zoo.text.TOKENIZERS`."""
     lowercase: bool = True
-    """Whether words are looked up in lower case; characters always keep theirs."""
+    """Whether words are looked up in lower case. Characters keep their case."""
     max_characters: int = 24
-    """Of a longer word, the first and the last half of so many characters are read."""
+    """The number of characters of a word that are read. From a longer word, half of them are its first ones and half
+    its last ones."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "words", "characters", "vector_words")
@@ -49,11 +50,12 @@ class TaggingCodec(Codec):
             raise unknown_name("tokenizer", self.tokenizer, TOKENIZERS)
         if self.scheme not in (None, *SCHEMES):
             raise unknown_name("tag scheme", self.scheme, SCHEMES)
-        self.indexer  # noqa: B018  it checks the vocabularies
+        # Its constructor checks the vocabularies.
+        self.indexer  # noqa: B018
 
     @cached_property
     def indexer(self) -> FormIndexer:
-        """Makes the ids of words and of their characters."""
+        """Turns words and their characters into ids."""
         return FormIndexer(
             self.words,
             self.characters,
@@ -67,9 +69,9 @@ class TaggingCodec(Codec):
         return TOKENIZERS[self.tokenizer](text)
 
     def tag_ids(self, tags: Sequence[str]) -> list[int]:
-        """The id of each tag; K for one that training never had."""
+        """The id of each tag; K for a tag that is not one of this codec's."""
         return [self.tags.get(tag, len(self.tags)) for tag in tags]
 
     def dataset(self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]]) -> TaggingDataset:
-        """Sentences of tokens and their tags, as tensors."""
+        """The dataset of sentences, given as tokens, and of their tags."""
         return TaggingDataset(sentences, self.indexer, [self.tag_ids(one) for one in tags])

@@ -1,4 +1,4 @@
-"""The arguments that a model was constructed with, also where its class is a user's and has arguments of its own."""
+"""Records the arguments that a model is constructed with, including those of a user's own class."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Call(NamedTuple):
     """A call of the constructor of one class."""
 
     arguments: dict[str, object]  # the defaults of omitted arguments included
-    given: frozenset[str]  # the names of the arguments that were given
-    takes_more: bool  # whether the constructor has **options, which it passes on
+    given: frozenset[str]  # the names of the arguments that the caller gave
+    takes_more: bool  # whether the constructor has **options, which it passes to its base class
 
 
 def remembering(cls: type[object], init: Callable[..., None]) -> Callable[..., None]:
@@ -49,7 +49,7 @@ def remembering(cls: type[object], init: Callable[..., None]) -> Callable[..., N
 
 
 def plain(value: object) -> object:
-    """Converts a value to the types of JSON, as far as it has such a form; a checkpoint then needs no pickle."""
+    """Converts a value to the types of JSON where it has such a form, so that a checkpoint needs no pickle."""
     if isinstance(value, Codec):
         return value.state
     if is_dataclass(value) and not isinstance(value, type):
@@ -73,7 +73,7 @@ def _call(cls: type, bound: inspect.BoundArguments) -> Call:
             takes_more = True
             more = arguments.pop(parameter.name)
         elif parameter.kind is parameter.VAR_POSITIONAL:
-            # They are the first arguments of the base class. mypy knows no `super` of a class that is a value.
+            # These are the first arguments of the base class. mypy does not support `super` of a variable.
             base_init = super(cls, cls).__init__  # type: ignore[arg-type]
             names = list(inspect.signature(base_init).parameters)[1:]
             more = dict(zip(names, arguments.pop(parameter.name), strict=False))
@@ -86,11 +86,11 @@ def _call(cls: type, bound: inspect.BoundArguments) -> Call:
 
 
 def _own_arguments(calls: Sequence[Call], saved: Mapping[str, object]) -> dict[str, object]:
-    """The arguments, in plain types, with which the class of the first call makes the same model again.
+    """The arguments, in plain types, with which the class of the first call constructs the same model again.
 
     Args:
-        calls: the call of its constructor, then those of the constructors that it called in turn. The last of them has
-            saved its arguments.
+        calls: the call of that class's constructor, and then those of the constructors of its base classes. The last of
+            them has saved its arguments.
         saved: the arguments that the last constructor saved.
     """
     first, last = calls[0], calls[-1]
@@ -99,6 +99,6 @@ def _own_arguments(calls: Sequence[Call], saved: Mapping[str, object]) -> dict[s
         handed_on = name in saved and last.arguments.get(name) is value
         arguments[name] = saved[name] if handed_on else plain(value)
     if all(call.takes_more for call in calls[:-1]):
-        # The defaults of the base model may change one day, and a saved model must not change with them.
+        # A saved model must stay the same when the defaults of the base model change.
         arguments |= {name: value for name, value in saved.items() if name not in last.given | arguments.keys()}
     return arguments

@@ -1,4 +1,4 @@
-"""Evaluation mode for a module without changing the mode of the module."""
+"""Runs a module in evaluation mode without changing the module's own mode."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def in_evaluation(module: Module) -> Module:
-    """`module` itself if all its submodules are in evaluation mode, else a view of it in which they are.
+    """`module` itself if all its submodules are in evaluation mode, else a view of it in evaluation mode.
 
-    The submodules of a view are new objects, which share parameters, buffers and all other attributes with those of
-    the module. Prediction therefore switches no mode. All threads would see such a switch, and an interrupt could leave
-    the module in the wrong mode.
+    The submodules of a view are new objects that share their parameters, buffers and all other attributes with the
+    submodules of the module. Prediction uses a view because `module.eval()` would affect all threads, and an interrupt
+    could leave the module in the wrong mode.
     """
     if not any(part.training for part in module.modules()):
         return module
@@ -23,7 +23,7 @@ def in_evaluation(module: Module) -> Module:
 
 
 def _view(module: Module, made: dict[nn.Module, Any]) -> Module:
-    """A view of `module`; `made` has the view of each module that has one, with the same class as the module."""
+    """A view of `module`, of the same class; `made` contains the views of the modules that have one already."""
     if module in made:
         known: Module = made[module]
         return known
@@ -31,7 +31,7 @@ def _view(module: Module, made: dict[nn.Module, Any]) -> Module:
     made[module] = view
     view.__dict__.update(module.__dict__)
     parts = {name: None if part is None else _view(part, made) for name, part in module._modules.items()}
-    # nn.Module's own setters would register what is shared once more.
+    # This bypasses nn.Module's setters, which would register shared parameters and submodules again.
     view.__dict__.update(training=False, _modules=parts, _compiled_call_impl=None)
     for name, value in module.__dict__.items():
         if isinstance(value, MethodType) and value.__self__ is module:

@@ -1,4 +1,4 @@
-"""Checks of what users pass to `predict` and similar methods, the same for all models."""
+"""Checks of the inputs of `predict` and similar methods, the same for all models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def check_text(text: Any, name: str = "text") -> str:
     """Returns `text`.
 
     Raises:
-        ZooError: it is not a string.
+        ZooError: `text` is not a string.
     """
     if not isinstance(text, str):
         raise ZooError(f"expected one {name} as a string, got {_shown(text)}")
@@ -23,12 +23,12 @@ def check_texts(texts: Any) -> list[str]:
     """Returns the texts as a list.
 
     Raises:
-        ZooError: `texts` is one string, or has no order, or one of its items is not a string.
+        ZooError: `texts` is one string, has no order, or contains an item that is not a string.
     """
     listed = _listed(texts, "texts")
     for place, text in enumerate(listed):
         if not isinstance(text, str):
-            raise ZooError(f"expected texts, each one string, got {_shown(text)} at place {place}")
+            raise ZooError(f"expected strings as texts, got {_shown(text)} at place {place}")
     return listed
 
 
@@ -36,7 +36,8 @@ def check_sentences(sentences: Any) -> list[str | list[str]]:
     """Returns the sentences as a list: strings as they are, other sentences as lists of their tokens.
 
     Raises:
-        ZooError: `sentences` is one string, or has no order; an item is no sentence, or a token is no string or empty.
+        ZooError: `sentences` is one string or has no order, an item is not a sentence, or a token is empty or not a
+            string.
     """
     return [
         sentence if isinstance(sentence, str) else _tokens(sentence, place)
@@ -54,19 +55,19 @@ def _listed(given: Any, what: str) -> list[Any]:
 
 def _tokens(sentence: Any, place: int) -> list[str]:
     if not _is_list(sentence):
-        raise ZooError(f"expected a sentence, a string or a list of tokens, got {_shown(sentence)} at place {place}")
+        raise ZooError(f"expected a sentence as a string or a list of tokens, got {_shown(sentence)} at place {place}")
     tokens = list(sentence)
     for position, token in enumerate(tokens):
         where = f"as token {position} of the sentence at place {place}"
         if not isinstance(token, str):
-            raise ZooError(f"expected tokens, each one string, got {_shown(token)} {where}")
+            raise ZooError(f"expected strings as tokens, got {_shown(token)} {where}")
         if not token:
-            raise ZooError(f"got an empty string {where}: leave it out, or put another in its place")
+            raise ZooError(f"got an empty string {where}: leave it out, or give another token")
     return tokens
 
 
 def _is_list(given: Any) -> bool:
-    """Whether `given` has an order and one dimension. A table has two, and iterates over the names of its columns."""
+    """Whether `given` has an order and one dimension. A table has two, and iterates over its column names."""
     unordered = isinstance(given, str | bytes | bytearray | memoryview | Mapping | Set)
     return isinstance(given, Iterable) and not unordered and getattr(given, "ndim", 1) == 1
 
