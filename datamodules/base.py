@@ -12,10 +12,12 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from datamodules.agreement import agreeing, digest_of_files, digest_of_state, several_processes
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.download import known_corpus, locate
 from datamodules.errors import DataError
+from datamodules.planning import check_rows
 from datamodules.readers.vectors import coverage, read_vectors
 from datamodules.sampler import (
     BatchDataset,
@@ -194,9 +196,43 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         if stage == "fit" and self.trainer and self.trainer.is_global_zero and self.vector_table is not None:
             known = coverage(self.codec.vector_words, self._training_words(), fold=self.folds_vectors)
             print(f"{self.vectors_file}: {known}", file=sys.stderr)
-        for split in SPLITS_OF_STAGES[stage]:
+        splits = SPLITS_OF_STAGES[stage]
+        if self.trainer is None:
+            self._set_up(splits)
+            return
+        with agreeing() as facts:
+            self._set_up(splits)
+            self.check_processes(self.trainer.world_size, splits)
+            facts |= self.facts(splits)
+
+    def _set_up(self, splits: Iterable[str]) -> None:
+        for split in splits:
             if split not in self._encoded:
                 self._encoded[split] = self._encode(split)
+
+    def check_processes(self, processes: int, splits: Iterable[str]) -> None:
+        """Refuses splits, which are set up, with fewer rows than there are processes.
+
+        Raises:
+            ZooError: there is one.
+        """
+        for split in splits:
+            check_rows(len(self._encoded[split].lengths), processes, of=self.described(split))
+
+    def facts(self, splits: Iterable[str]) -> dict[str, str]:
+        """What all processes must share, by name: sums of files and of what is learned from them, and the plan.
+
+        A lone process has nobody to differ from, and gets none.
+        """
+        if not several_processes():
+            return {}
+        files = {self.described(split): self._files(split) for split in splits}
+        if self.vectors_file is not None:
+            files[self.vectors_file] = [self.vectors_file]
+        sums = {name: digest_of_files(paths) for name, paths in files.items()}
+        learned = digest_of_state(self.codec.state)
+        plan = f"{self.budget} {self.seed}"
+        return sums | {"what is learned from the training split": learned, "--data.max_tokens or seed": plan}
 
     def train_dataloader(self) -> DataLoader[object]:
         # Lightning sets this attribute where type checkers do not see it.
@@ -280,6 +316,10 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         if split not in self.own_files:
             raise DataError(f"there is no {split} split: give a file with --data.{split} FILE")
         return self.own_files[split]
+
+    def _files(self, split: str) -> list[str | Path]:
+        """All files that a split is read from."""
+        return [self._locate(split)]
 
     def _imported(self) -> tuple[Vocabulary, Tensor | None]:
         """The words with imported vectors, after `<pad>` and `<unk>`, and the table of the vectors of these words."""

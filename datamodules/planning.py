@@ -13,6 +13,23 @@ from zoo.batches.ragged import Ragged
 from zoo.errors import ZooError
 
 
+def check_rows(rows: int, processes: int, *, of: str) -> None:
+    """Refuses fewer rows than processes. A process without a batch would not take part in what the others compute.
+
+    Args:
+        rows: their number.
+        processes: the number of processes.
+        of: the name of their split, for the message.
+
+    Raises:
+        ZooError: there are fewer rows.
+    """
+    if rows < processes:
+        raise ZooError(
+            f"expected at least one row for each of {processes} processes, got {rows} in {of}: use fewer devices"
+        )
+
+
 class EpochPlanner:
     """Plans the steps of each epoch: each step has one batch for each process.
 
@@ -34,8 +51,7 @@ class EpochPlanner:
 
     def __init__(self, lengths: Lengths, max_tokens: int, *, processes: int = 1, seed: int = 0):
         check_budget(max_tokens)
-        if len(lengths) < processes:
-            raise ZooError(f"{len(lengths)} rows cannot be dealt to {processes} processes: use fewer devices")
+        check_rows(len(lengths), processes, of="a split")
         self.processes, self.seed = processes, seed
         sides = sides_of(lengths)  # (N, S)
         order = sort_by_length(sides)

@@ -171,8 +171,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
     def pairs(self, split: str) -> list[Pair]:
         """The pairs of "train", "dev" or "test"."""
         if split not in self._read:
-            corpus = self._corpus
-            self._read[split] = self._own_pairs(split) if corpus is None else self._named_pairs(split, corpus)
+            self._read[split] = self._read_pairs(split)
         return self._read[split]
 
     @property
@@ -183,30 +182,40 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         target = corpus.column if corpus else "target"
         return source if self.source is None else self.source, target if self.target is None else self.target
 
-    def _own_pairs(self, split: str) -> list[Pair]:
-        path = self._locate(split)
-        source, target = self._sides
-        ending = Path(str(path).removesuffix(".gz")).suffix.lower()
-        format = self.format or ("parallel" if ending not in ENDINGS else None)
-        if format == "parallel":
-            return read_parallel(parallel_file(path, source), parallel_file(path, target))
-        return read_pairs(path, source, target, format=format, header=self.header)
+    def _files(self, split: str) -> list[str | Path]:
+        """The file of a split, or two parallel ones: that of the sources first."""
+        corpus = self._corpus
+        return self._own_files(split) if corpus is None else self._named_files(split, corpus)
 
-    def _named_pairs(self, split: str, corpus: Corpus) -> list[Pair]:
-        source, target = self._sides
-        # A corpus of parallel files has one file for each side. Some other corpora have one for each kind of target.
-        endings = sorted({name.partition("/")[2] for name in corpus.splits} - {""})
+    def _own_files(self, split: str) -> list[str | Path]:
+        path = self._locate(split)
+        ending = Path(str(path).removesuffix(".gz")).suffix.lower()
+        if self.format == "parallel" or (self.format is None and ending not in ENDINGS):
+            return [parallel_file(path, side) for side in self._sides]
+        return [path]
+
+    def _named_files(self, split: str, corpus: Corpus) -> list[str | Path]:
+        endings = _endings(corpus)
         if not endings:
-            return read_pairs(self._locate(split), source, target, format=corpus.format)
+            return [self._locate(split)]
+        source, target = self._sides
         asked = [source, target] if corpus.format == "parallel" else [target]
         for ending in asked:
             if ending not in endings:
                 raise DataError(f"{self.dataset} has no {ending}: known are {', '.join(endings)}")
-        target_file = self._locate(f"{split}/{target}")
-        if corpus.format == "parallel":
-            return read_parallel(self._locate(f"{split}/{source}"), target_file)
+        return [self._locate(f"{split}/{ending}") for ending in asked]
+
+    def _read_pairs(self, split: str) -> list[Pair]:
+        files = self._files(split)
+        if len(files) == 2:
+            return read_parallel(*files)
+        corpus = self._corpus
+        source, target = self._sides
+        if corpus is None:
+            return read_pairs(files[0], source, target, format=self.format, header=self.header)
         # The file of a kind of target is a table of two columns without a header.
-        return read_pairs(target_file, "0", "1", format=corpus.format)
+        columns = ("0", "1") if _endings(corpus) else (source, target)
+        return read_pairs(files[0], *columns, format=corpus.format)
 
     def _fit_codec(self) -> Seq2SeqCodec:
         sources = [pair.source for pair in self.pairs("train")]
@@ -319,3 +328,11 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     def _warn_of_cut(self, texts: str, longest: str) -> None:
         warnings.warn(f"{texts} have more than {longest} pieces and are truncated")
+
+
+def _endings(corpus: Corpus) -> list[str]:
+    """The endings of a corpus whose splits have several files; none for a corpus with one file a split.
+
+    A corpus of parallel files has one file for each side. Some other corpora have one for each kind of target.
+    """
+    return sorted({name.partition("/")[2] for name in corpus.splits} - {""})

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from recipes.runner.evaluation import evaluate
+from recipes.runner.failures import explaining_lost_processes
 from recipes.runner.recipe import Recipe
 from recipes.runner.training import train
 from zoo.errors import ZooError
@@ -34,14 +35,8 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     command = args.pop(0) if args and args[0] in COMMANDS else None
     try:
-        if args and not args[0].startswith("-") and command != "predict":
-            raise ZooError(f"unknown command {args[0]!r}: known are {', '.join(COMMANDS)}")
-        if command == "predict":
-            recipe.predict(recipe, args)
-        elif command in ("validate", "test"):
-            evaluate(recipe, args, command)
-        else:
-            train(recipe, args, test=command is None)
+        with explaining_lost_processes():
+            _run(recipe, command, args)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -64,6 +59,18 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0 if closed_pipe else 2) from None
+
+
+def _run(recipe: Recipe, command: str | None, args: list[str]) -> None:
+    """Runs a command; by default a training, then a test."""
+    if args and not args[0].startswith("-") and command != "predict":
+        raise ZooError(f"unknown command {args[0]!r}: known are {', '.join(COMMANDS)}")
+    if command == "predict":
+        recipe.predict(recipe, args)
+    elif command in ("validate", "test"):
+        evaluate(recipe, args, command)
+    else:
+        train(recipe, args, test=command is None)
 
 
 def _prepare_output() -> None:

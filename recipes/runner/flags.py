@@ -15,12 +15,16 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from datamodules.agreement import agreeing, digest_of_state, of_first
 from recipes.runner.callbacks import Recorder
 from recipes.runner.checkpoints import WholeCheckpoints, check_resumable
+from recipes.runner.claim import Claim
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
+from recipes.runner.processes import is_first, join, trainer_to_join_with
 from recipes.runner.recipe import SMALL_CORPUS, Recipe
 from recipes.runner.run_folder import RunFolder, run_folder
 from recipes.runner.trainer import check_shares, check_trainer, fitting
@@ -40,6 +44,9 @@ class TrainingCLI(LightningCLI):
     """
 
     parser: Parser
+    # These two are of the first process, once it has opened the folder.
+    claim: Claim | None = None
+    logger: WandbLogger | None = None
 
     def __init__(self, recipe: Recipe, args: Sequence[str], *, test: bool):
         self.recipe = recipe
@@ -125,26 +132,46 @@ class TrainingCLI(LightningCLI):
         self.parser.save(settings, self.folder.config, overwrite=True, skip_validation=True)
 
     def before_instantiate_classes(self) -> None:
-        self.folder: RunFolder = run_folder(self.config.out, self.recipe.name)
-        self.config.out = str(self.folder.path)
-        # Lightning sets this attribute on a function.
-        self.main_process = pl.utilities.rank_zero_only.rank == 0  # type: ignore[attr-defined]
         check_trainer(self.config.trainer, test=self.test)
         if not 0 <= self.config.ema < 1:
             raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
-        if self.main_process:
-            self.folder.check(resume=self.config.resume, overwrite=self.config.overwrite)
-        self._follow_the_size_of_the_corpus()
+        self.wandb_mode = wandb_mode(self.config.wandb)
+        with fitting("the flags of --trainer do not fit each other or this machine"):
+            trainer = trainer_to_join_with(self.parser, self.config.trainer)
+        with fitting("the flags of --trainer do not fit the processes that were started", ValueError):
+            join(trainer)
+        self.main_process = is_first()
+        self.folder: RunFolder = of_first(run_folder(self.config.out, self.recipe.name))
+        self.config.out = str(self.folder.path)
 
     def instantiate_classes(self) -> None:
-        with fitting("a flag of --trainer is not supported here", (ImportError, MisconfigurationException)):
-            try:
-                super().instantiate_classes()
-            # jsonargparse raises it for a class that cannot be instantiated.
-            except ValueError as error:
-                if "class_path" not in str(error):
-                    raise
-                raise MisconfigurationException(str(error)) from error
+        with agreeing() as facts:
+            if self.main_process:
+                self.folder.check(resume=self.config.resume, overwrite=self.config.overwrite)
+            self._follow_the_size_of_the_corpus()
+            with fitting("a flag of --trainer is not supported here", (ImportError, MisconfigurationException)):
+                try:
+                    super().instantiate_classes()
+                # jsonargparse raises it for a class that cannot be instantiated.
+                except ValueError as error:
+                    if "class_path" not in str(error):
+                        raise
+                    raise MisconfigurationException(str(error)) from error
+            facts |= self.datamodule.facts(("train", "dev", "test") if self.test else ("train", "dev"))
+            facts["--model and --trainer"] = digest_of_state([self.config.model, self.config.trainer])
+        # The folder is created last, so that an error in the data, the model or the Trainer leaves no folder behind.
+        with agreeing():
+            if self.main_process:
+                self._open_folder()
+
+    def _open_folder(self) -> None:
+        """Opens the run's folder, and the W&B run of all processes."""
+        self.claim = self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
+        # The settings without the codec, which contains the vocabulary.
+        settings = self.config.clone(with_meta=False).as_dict()
+        self.logger = wandb_logger(self.wandb_mode, self.folder.path, self.config.wandb_project, settings)
+        if self.logger is not None:
+            self.trainer.loggers = [self.logger, *self.trainer.loggers]
 
     # LightningCLI calls this method without arguments.
     def instantiate_trainer(self) -> pl.Trainer:  # type: ignore[override]
@@ -156,7 +183,6 @@ class TrainingCLI(LightningCLI):
         # This check comes before any file of the run is replaced.
         if self.config.resume:
             check_resumable(self.folder.last, self.recipe, self.model, self.config.trainer.max_epochs)
-        mode = wandb_mode(self.config.wandb) if self.main_process else "disabled"
         self.recorder = Recorder(self.folder, self.model.monitor)
         best = ModelCheckpoint(
             self.folder.checkpoints,
@@ -183,15 +209,6 @@ class TrainingCLI(LightningCLI):
         check_shares(trainer, self.datamodule, test=self.test)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
-        self.logger = None
-        # The folder is created last, so that an error in the data, the model or the Trainer leaves no folder behind.
-        if self.main_process:
-            self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
-            # The settings without the codec, which contains the vocabulary.
-            settings = self.config.clone(with_meta=False).as_dict()
-            self.logger = wandb_logger(mode, self.folder.path, self.config.wandb_project, settings)
-            if self.logger is not None:
-                trainer.loggers = [self.logger, *trainer.loggers]
         return trainer
 
 

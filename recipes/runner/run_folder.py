@@ -7,7 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 
+from recipes.runner.claim import Claim
 from zoo.errors import ZooError
 from zoo.hub.pretrained import IN_RUN
 
@@ -71,13 +73,42 @@ class RunFolder:
             overwrite: whether to delete the files of the run in the folder.
 
         Raises:
-            ZooError: a file has the name of a needed folder; the folder has files that the run would replace, and
-                neither `resume` nor `overwrite` is given; or there is nothing to resume.
+            ZooError: a file has the name of a needed folder; another run is writing into the folder; the folder has
+                files that the run would replace, and neither `resume` nor `overwrite` is given; or there is nothing to
+                resume.
         """
+        self._check_places()
+        if self.path.is_dir():
+            Claim(self.path).release()
+        self._check_files(resume=resume, overwrite=overwrite)
+
+    def open(self, *, resume: bool, overwrite: bool) -> Claim:
+        """Creates the folder, or deletes the files of an older run unless it is resumed.
+
+        Returns:
+            The claim on the folder, to release as the run ends.
+
+        Raises:
+            ZooError: as `check`; or nothing can be written into the folder.
+        """
+        self._check_places()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            claim = Claim(self.path)
+            self._check_files(resume=resume, overwrite=overwrite)
+            self._make(resume=resume)
+            TemporaryFile(dir=self.checkpoints).close()
+        except OSError as error:
+            raise ZooError(f"--out {self.path}: expected a folder with write permission, got: {error}") from error
+        return claim
+
+    def _check_places(self) -> None:
         for folder in (self.checkpoints, self.model):
             nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
             if not nearest.is_dir():
                 raise ZooError(f"--out {self.path}: expected a folder, got a file at {nearest}: choose another folder")
+
+    def _check_files(self, *, resume: bool, overwrite: bool) -> None:
         if resume and overwrite:
             raise ZooError("--resume continues a run, but --overwrite deletes it: give only one of them")
         if resume and not self.last.is_file():
@@ -95,14 +126,6 @@ class RunFolder:
             names = ", ".join(found)
             raise ZooError(f"{self.path} {what} ({names}): {way}, or choose another folder with --out")
 
-    def open(self, *, resume: bool, overwrite: bool) -> None:
-        """Creates the folder. Unless the run is resumed, the files of an older run are deleted. Raises as `check`."""
-        self.check(resume=resume, overwrite=overwrite)
-        try:
-            self._make(resume=resume)
-        except OSError as error:
-            raise ZooError(f"--out {self.path}: expected a folder with write permission, got: {error}") from error
-
     def _make(self, *, resume: bool) -> None:
         if not resume:
             for path in (self.path / name for name in self._found()):
@@ -118,9 +141,7 @@ class RunFolder:
 
 
 def run_folder(out: str | None, recipe: str) -> RunFolder:
-    """The folder `out`, or by default a folder named after the recipe and the time. All processes use the same one."""
+    """The folder `out`, or by default a folder named after the recipe and the time."""
     if out is None:
-        stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        # Lightning starts the other processes of the run with this environment.
-        out = os.environ.setdefault("LSTM_ZOO_RUN", str(Path("runs") / recipe / stamp))
+        return RunFolder(Path("runs") / recipe / datetime.now().strftime("%Y-%m-%d-%H%M%S"))
     return RunFolder(Path(out))

@@ -56,7 +56,7 @@ def check_trainer(options: Namespace, *, test: bool) -> None:
 
 
 def check_shares(trainer: pl.Trainer, data: CorpusDataModule[Any], *, test: bool) -> None:
-    """Refuses limits that are fractions of a split but less than one of its batches.
+    """Refuses splits with fewer rows than processes, and limits that are fractions of a split but less than a batch.
 
     Args:
         trainer: the Trainer, before it has the data.
@@ -64,8 +64,9 @@ def check_shares(trainer: pl.Trainer, data: CorpusDataModule[Any], *, test: bool
         test: whether the test split will be read.
 
     Raises:
-        ZooError: a limit is less than one batch.
+        ZooError: there is such a split, or a limit is less than one batch.
     """
+    data.check_processes(trainer.world_size, ("train", "dev", "test") if test else ("train", "dev"))
     limits = {"train": trainer.limit_train_batches, "val": trainer.limit_val_batches}
     loaders = {"train": data.train_dataloader, "val": data.val_dataloader}
     if test:

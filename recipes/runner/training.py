@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import sys
@@ -15,10 +14,12 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 
+from datamodules.agreement import of_first
 from recipes.reports.figures import learning_curve
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
 from recipes.runner.callbacks import best_row
+from recipes.runner.failures import lost_process
 from recipes.runner.flags import TrainingCLI, cpu_capabilities
 from recipes.runner.recipe import Recipe
 from recipes.runner.run_folder import RunFolder
@@ -29,21 +30,11 @@ from zoo.errors import ZooError
 
 def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     """Trains a model and scores it on test, or on dev if `test` is False or the data have no test split."""
-    try:
-        _train(recipe, args, test=test)
-    finally:
-        os.environ.pop("LSTM_ZOO_RUN", None)
-
-
-def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
     started = time.perf_counter()
     cli = TrainingCLI(recipe, args, test=test)
-    if cli.main_process:
-        cli.save_config()
-        print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
-        if test and not cli.test:
-            print("there is no test split (--data.test FILE): only dev scores are reported", file=sys.stderr)
     try:
+        if cli.main_process:
+            _begin(cli, test=test)
         _fit(cli)
         _report(cli, args, started)
     # SystemExit follows a signal; OSError means a full disk, for example.
@@ -51,6 +42,22 @@ def _train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         if cli.main_process:
             print_resume(cli.folder, cli.resume_command)
         raise
+    except RuntimeError as error:
+        # It may be the first process that has ended, so each of the others says how to resume.
+        if lost_process(error) is not None:
+            print_resume(cli.folder, cli.resume_command)
+        raise
+    finally:
+        if cli.claim is not None:
+            cli.claim.release()
+
+
+def _begin(cli: TrainingCLI, *, test: bool) -> None:
+    """Writes the settings of the run, and tells what it trains."""
+    cli.save_config()
+    print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
+    if test and not cli.test:
+        print("there is no test split (--data.test FILE): only dev scores are reported", file=sys.stderr)
 
 
 def _fit(cli: TrainingCLI) -> None:
@@ -65,7 +72,8 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     folder = cli.folder
     trainer = cli.trainer
     model = cli.model
-    if not folder.best.is_file():
+    # Other machines need not see the folder of the first process.
+    if not of_first(folder.best.is_file()):
         raise ZooError(
             f"the training ended before the model was scored on dev, so there is no {folder.best}: train longer "
             "(--trainer.max_steps, --trainer.max_time), or score more often (--trainer.val_check_interval)"
@@ -75,8 +83,8 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     others = [callback for callback in callbacks if not isinstance(callback, WeightAveraging)]
     trainer.callbacks = others  # type: ignore[attr-defined]
-    checkpoint = torch.load(folder.best, map_location="cpu", weights_only=True)
-    model.load_state_dict(checkpoint["state_dict"])
+    best = torch.load(folder.best, map_location="cpu", weights_only=True)["state_dict"] if cli.main_process else None
+    model.load_state_dict(of_first(best))
     if cli.main_process:
         model.save_pretrained(folder.model)
     stage = "test" if cli.test else "val"
@@ -86,10 +94,10 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     if not cli.main_process:
         return
     rows = cli.recorder.rows
-    best = best_row(rows, model.monitor)
+    best_epoch = best_row(rows, model.monitor)
     facts = {
         "scores": scores,
-        "best_dev": {model.monitor: best[model.monitor]},
+        "best_dev": {model.monitor: best_epoch[model.monitor]},
         "counts": report.counts(),
         "epochs": round(rows[-1]["epochs"], 2),
         "train_seconds": round(cli.recorder.seconds, 1),
@@ -106,7 +114,7 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     }
     folder.metrics.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
     pictures = [
-        learning_curve(rows, best, model.monitor, folder.path / "learning-curve.png"),
+        learning_curve(rows, best_epoch, model.monitor, folder.path / "learning-curve.png"),
         *report.write(folder.path),
     ]
     log_pictures(cli.logger, pictures)

@@ -1,0 +1,48 @@
+"""The processes of a run: where they meet before anything is read."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+from jsonargparse import Namespace
+from pytorch_lightning.cli import LightningArgumentParser
+from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+
+# The flags of the Trainer that tell which processes there are.
+FLAGS = ("accelerator", "devices", "num_nodes", "strategy", "plugins")
+
+
+def join(trainer: pl.Trainer) -> None:
+    """Joins the other processes of a run; starts those of this machine unless torchrun, SLURM or the like has.
+
+    Lightning alone would do so when the training begins: too late to agree on a folder, or on what cannot work. When
+    it begins it finds the processes together. A strategy that starts its processes in another way is left to Lightning.
+    """
+    launcher = trainer.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        launcher.launch(trainer.strategy.setup_environment)
+
+
+def trainer_to_join_with(parser: LightningArgumentParser, options: Namespace) -> pl.Trainer:
+    """A Trainer that knows the processes that the Trainer of the run will have.
+
+    Args:
+        parser: makes objects of the classes that flags name.
+        options: the Trainer's flags.
+    """
+    # jsonargparse leaves the constructor without types.
+    named = Namespace(trainer=Namespace({name: options[name] for name in FLAGS}))  # type: ignore[no-untyped-call]
+    flags = parser.instantiate_classes(named).trainer
+    return pl.Trainer(
+        **flags.as_dict(),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def is_first() -> bool:
+    """Whether this is the first process of the run, the one that writes. A Trainer must have been made before."""
+    # Lightning sets the attribute on a function.
+    rank: int = pl.utilities.rank_zero_only.rank  # type: ignore[attr-defined]
+    return rank == 0

@@ -1,0 +1,185 @@
+"""What several processes of a run agree on before they train, as torchrun starts them: on one machine or on two."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from command_line import Process, run, start
+
+from datamodules import ClassificationDataModule
+from datamodules.sampler import BatchDataset
+from recipes import spam
+from recipes.runner.claim import Claim
+from zoo.errors import ZooError
+
+TINY = [
+    "--model.hidden_size=8", "--model.embedding_size=8", "--data.tokenizer=words", "--trainer.precision=32-true",
+    "--trainer.accelerator=cpu", "--trainer.strategy=ddp", "--trainer.max_epochs=1",
+]  # fmt: skip
+OWN = ["--data.train=train.tsv", "--data.dev=dev.tsv", "--data.test=test.tsv"]
+ROOT = Path(__file__).parents[2]
+SECONDS = 60  # a run that takes longer hangs
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has imported torch")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def launched(rank: int, port: int, nodes: int) -> dict[str, str]:
+    """The environment that torchrun gives to one of two processes, on one machine or on a machine each."""
+    node, local = divmod(rank, 2 // nodes)
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    numbers = {"RANK": rank, "LOCAL_RANK": local, "GROUP_RANK": node, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2 // nodes}
+    return {name: str(value) for name, value in {**address, **numbers, "TORCHELASTIC_RUN_ID": "none"}.items()}
+
+
+def begun(folders: list[Path], *flags: str) -> list[Process]:
+    """Two processes of one run, each in a folder of its own or both in the same one."""
+    nodes = len(set(folders))
+    port = free_port()
+    devices = [f"--trainer.devices={2 // nodes}", f"--trainer.num_nodes={nodes}"]
+    return [
+        start("spam", *devices, *TINY, *flags, cwd=folder, env=launched(rank, port, nodes))
+        for rank, folder in enumerate(folders)
+    ]
+
+
+def ended(processes: list[Process]) -> list[tuple[int | None, str]]:
+    """The exit status of each process, and what it printed to standard error."""
+    errors = [process.communicate(timeout=SECONDS)[1] for process in processes]
+    return [(process.returncode, error) for process, error in zip(processes, errors, strict=True)]
+
+
+@pytest.fixture
+def machines(tmp_path) -> list[Path]:
+    """Two folders with the same files, as on two machines without a shared one."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        for split in ("train", "dev", "test"):
+            shutil.copy(ROOT / f"datamodules/samples/reviews/spam-{split}.tsv", folder / f"{split}.tsv")
+    return folders
+
+
+def test_the_folder_of_a_run_is_that_of_the_first_process(tmp_path):
+    for code, errors in ended(begun([tmp_path, tmp_path])):
+        assert code == 0, errors
+    (folder,) = (tmp_path / "runs/spam").iterdir()
+    assert (folder / "metrics.json").is_file()
+
+
+def test_equal_files_on_two_machines_are_the_same_data(machines):
+    for code, errors in ended(begun(machines, *OWN, "--out=run")):
+        assert code == 0, errors
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_other_files_on_another_machine_are_refused_on_both(machines, split):
+    file = machines[1] / f"{split}.tsv"
+    file.write_text(file.read_text("utf-8").replace("ham\t", "spam\t", 1))
+    for code, errors in ended(begun(machines, *OWN)):
+        assert code == 2 and f"process 1 on {socket.gethostname()} and process 0 " in errors, errors
+        assert f"differ in {split}.tsv: give all processes the same files" in errors
+    assert not (machines[0] / "runs").exists()
+
+
+def test_a_file_that_one_machine_lacks_is_an_error_on_both(machines):
+    (machines[1] / "test.tsv").unlink()
+    (first, told), (second, own) = ended(begun(machines, *OWN))
+    assert first == second == 2
+    assert "error: test.tsv: expected a file to read" in own
+    assert f"error: process 1 on {socket.gethostname()}: test.tsv: expected a file to read" in told
+    assert not (machines[0] / "runs").exists()
+
+
+def test_a_folder_that_the_first_process_must_not_use_is_an_error_of_all(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/metrics.json").write_text("an older run")
+    for code, errors in ended(begun([tmp_path, tmp_path], "--out=run")):
+        assert code == 2 and "run has files that a run would replace (metrics.json)" in errors
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_a_split_with_fewer_rows_than_processes_is_refused_before_training(machines, split):
+    for folder in machines:
+        lines = (folder / f"{split}.tsv").read_text("utf-8").splitlines(keepends=True)
+        (folder / f"{split}.tsv").write_text("".join(lines[:2]))
+    for code, errors in ended(begun(machines, *OWN)):
+        assert code == 2 and f"got 1 in {split}.tsv: use fewer devices" in errors, errors
+
+
+def test_processes_that_do_not_fit_the_flags_are_refused(tmp_path):
+    for code, errors in ended(begun([tmp_path, tmp_path], "--trainer.devices=2", "--trainer.num_nodes=2")):
+        assert code == 2, errors
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_dies_ends_the_other_with_a_message(tmp_path, killed):
+    processes = begun([tmp_path, tmp_path], "--out=run", "--trainer.max_epochs=200")
+    while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+        assert processes[0].poll() is processes[1].poll() is None
+        time.sleep(0.02)
+    processes[killed].send_signal(signal.SIGKILL)
+    begin = time.monotonic()
+    code, errors = ended(processes)[1 - killed]
+    assert code == 2 and time.monotonic() - begin < 30
+    assert "error: the connection to another process of this run is lost" in errors and "Traceback" not in errors
+    assert "-m recipes.spam --out run --resume" in errors
+
+
+def die(rows: object) -> None:
+    """Ends a process that loads data, as the system does where memory is short."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DiesAtOnce(ClassificationDataModule):
+    num_workers = 1
+
+    def _encode(self, split: str) -> BatchDataset[object]:
+        dataset = super()._encode(split)
+        dataset.batch = die
+        return dataset
+
+
+def test_a_process_that_loads_data_and_dies_ends_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(spam, "RECIPE", replace(spam.RECIPE, data=DiesAtOnce))
+    for code, errors in ended(begun([tmp_path, tmp_path])):
+        assert code == 2 and "error: a process that loads data has ended" in errors, errors
+
+
+# Runs that meet in one folder
+
+
+def test_of_two_runs_that_begin_at_once_one_gets_the_folder(tmp_path):
+    runs = [start("spam", "fit", "--out=run", *TINY[:-2], cwd=tmp_path) for _ in range(2)]
+    (code, _), (other, errors) = sorted(ended(runs))
+    assert code == 0 and other == 2, errors
+    assert "another run is writing into run: wait until it ends, or choose another folder" in errors
+    assert (tmp_path / "run/metrics.json").is_file()
+
+
+def test_a_folder_is_free_once_its_run_has_ended(tmp_path):
+    claim = Claim(tmp_path)
+    with pytest.raises(ZooError, match="another run is writing into"):
+        Claim(tmp_path)
+    claim.release()
+    Claim(tmp_path).release()
+    del claim
+
+
+@pytest.mark.parametrize("out", ["/proc/run", "/dev/null/run"])
+def test_a_folder_that_cannot_be_written_is_refused_before_training(out, tmp_path):
+    done = run("spam", f"--out={out}", *TINY, cwd=tmp_path, fails=True)
+    assert done.returncode == 2 and "expected a folder" in done.stderr and "epoch" not in done.stderr
