@@ -250,7 +250,7 @@ def test_a_model_that_reads_padding_asks_how_texts_were_padded(tmp_path):
     for file, options, message in (
         (path, dict(), "reads padding.*padding='pre' and max_length=N.*padding='none'"),
         (masked_max, dict(), "reads padding.*padding='none'"),
-        (masked_max, dict(padding="pre", max_length=9), "no counterpart here: pass padding='none'.*mask_zero=False"),
+        (masked_max, dict(padding="pre", max_length=9), "not supported: pass padding='none'.*mask_zero=False"),
         (path, dict(padding="past"), "unknown padding 'past': did you mean 'post'"),
         (any_length, dict(padding="post"), "pass max_length=N as in pad_sequences"),
         (path, dict(padding="post", max_length=8), "input layer reads 9 ids, got max_length=8"),
@@ -411,7 +411,7 @@ def test_indices_and_labels_that_do_not_fit_are_refused(tmp_path):
         (["a"], "words and ids such as"),
         ({"a": 1, "<pad>": 2}, "gives <pad> the id 2, which here is no word"),
         ({"a": -1}, "'a' the id -1, but the model's embedding has 13 rows"),
-        ({"a": 0, "b": 13}, "with ids from 1 to 12, which the model knows, got none"),
+        ({"a": 0, "b": 13}, "with ids of the model, from 1 to 12, got none"),
         (tmp_path / "absent.json", "expected a JSON file"),
         (path, "expected a JSON file"),
     ):
@@ -596,7 +596,7 @@ def test_files_of_tensors_are_read_and_no_others(tmp_path):
     (tmp_path / "text.safetensors").write_text("no tensors")
     (tmp_path / "empty.pt").write_bytes(b"")
     for name in ("whole.pt", "text.pt", "empty.pt", "text.safetensors", "absent.pt"):
-        with pytest.raises(ZooError, match=f"expected a file of tensors alone.*{name}.*state_dict"):
+        with pytest.raises(ZooError, match=f"expected a file of tensors only.*{name}.*state_dict"):
             zoo.import_state_dict(tmp_path / name, TORCH_INDEX)
     torch.save({"epoch": 3, "net": weights}, tmp_path / "checkpoint.pt")
     with pytest.raises(ZooError, match="expected a state dict"):

@@ -91,7 +91,7 @@ def test_an_lstm_or_gru_of_another_name_gives_the_same_probabilities(name, kind,
 
 
 def test_a_plain_rnn_is_refused_as_its_activation_is_unknown():
-    with pytest.raises(ZooError, match="rnn is an nn.RNN, whose weights do not tell tanh from relu"):
+    with pytest.raises(ZooError, match="rnn is an nn.RNN, whose weights do not say if it uses tanh or relu"):
         zoo.import_state_dict(Classifier(nn.RNN, "rnn").state_dict(), INDEX)
 
 
@@ -123,7 +123,7 @@ def test_a_crf_without_start_and_stop_is_refused():
     weights = BiLSTM_CRF({"O": 0, "B": 1, "<START>": 2, "<STOP>": 3}).state_dict()
     numbered = zoo.import_state_dict(weights, INDEX)
     assert list(numbered.codec.tags) == ["0", "1"]
-    with pytest.raises(ZooError, match="with -10000, as the tutorial has them, got 0 such rows and 0 such columns"):
+    with pytest.raises(ZooError, match="from STOP.*got 0 such rows and 0 such columns"):
         zoo.import_state_dict({**weights, "transitions": torch.zeros(4, 4)}, INDEX)
     with pytest.raises(ZooError, match=r"expected transitions of shape \(4, 4\), got \(3, 4\)"):
         zoo.import_state_dict({**weights, "transitions": torch.zeros(3, 4)}, INDEX)
@@ -178,7 +178,7 @@ class OlderDecoder(Decoder):
 @pytest.mark.parametrize(
     "make, what",
     [
-        (Encoder, "an encoder,"),
+        (Encoder, "an encoder of"),
         (Decoder, "a decoder without attention"),
         (AttentionDecoder, "a decoder with attention"),
         (OlderDecoder, "a decoder with attention"),

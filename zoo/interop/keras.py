@@ -1,4 +1,4 @@
-"""Imports models that Keras 3 saved as classifiers and taggers. `zoo.interop.keras_file` reads their files."""
+"""Imports Keras 3 models as classifiers and taggers. `zoo.interop.keras_file` reads their files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.models.classifier import TextClassifier
 from zoo.models.tagger import SequenceTagger
 from zoo.text import FILLING, PAD, START, UNKNOWN, Vocabulary
 
-# Keras's names of where texts are padded, and those of `ClassificationCodec.fill`.
+# Keras's names for the side on which texts are padded, and the names of `ClassificationCodec.fill`.
 PADDINGS = {"pre": "before", "post": "after", "none": "nowhere"}
 
 
@@ -34,16 +34,21 @@ def import_keras(
     truncate: str = "tail",
     padding: str | None = None,
 ) -> TextClassifier | SequenceTagger:
-    """Makes a classifier or tagger of a saved Keras 3 model. Its probabilities agree to five decimals.
+    """Imports a saved Keras 3 model as a classifier or tagger. Its probabilities agree to five decimals.
 
-    Supported are Sequential models and functional chains of one Embedding, any number of LSTM layers or of GRU
-    layers (Bidirectional or not), a GlobalAveragePooling1D or GlobalMaxPooling1D if there is one, one hidden
-    Dense with ReLU if there is one, and a Dense with sigmoid or softmax; without either, what it puts out is taken
-    for what stands before them. Activation layers may stand after a Dense. Dropout and noise change no probability; the
-    classifier has its own for training.
+    A Sequential model or a functional chain of these layers becomes a classifier:
 
-    A model whose last recurrent layer has `return_sequences=True`, with no pooling, and one Dense (or
-    TimeDistributed(Dense)) with softmax, becomes a tagger.
+    1. one Embedding;
+    2. any number of LSTM layers or of GRU layers, each of which may be Bidirectional;
+    3. optionally a GlobalAveragePooling1D or GlobalMaxPooling1D;
+    4. optionally one hidden Dense layer with ReLU;
+    5. a Dense layer with sigmoid or softmax. A last layer without activation is read as logits.
+
+    An activation may be a layer of its own after a Dense layer. Dropout and noise layers are ignored, because they do
+    not change a probability; the imported classifier has dropout of its own for training.
+
+    If the last recurrent layer has `return_sequences=True`, and only one Dense (or TimeDistributed(Dense)) layer with
+    softmax follows, the model becomes a tagger.
 
     >>> import keras
     >>> layers = [keras.layers.Embedding(4, 8, mask_zero=True), keras.layers.LSTM(8), keras.layers.Dense(1, "sigmoid")]
@@ -54,47 +59,49 @@ def import_keras(
     >>> [sorted(result["probabilities"]) for result in classifier.predict(["what a film"])]
     [['negative', 'positive']]
 
-    A model without `mask_zero=True` reads the padding as it reads words: say how its texts were padded. That of
-    Keras's own tutorial, with `imdb.load_data(num_words=20000)` and `pad_sequences(x, maxlen=200)`, is
+    A model without `mask_zero=True` reads padding like words, so its import needs to know how texts were padded. The
+    model of Keras's tutorial on IMDB, with `imdb.load_data(num_words=20000)` and `pad_sequences(x, maxlen=200)`, is
+    imported by
 
         index = keras.datasets.imdb.get_word_index()
         zoo.import_keras("imdb.keras", index, num_words=20000, index_from=3, max_length=200, padding="pre")
 
-    `TextVectorization(output_sequence_length=200)` is `max_length=200, padding="post", truncate="head"` with the ids of
-    its `get_vocabulary()` and `unknown="[UNK]"`; it joins what a punctuation mark parts, which no tokenizer here does.
+    For `TextVectorization(output_sequence_length=200)`, pass `max_length=200, padding="post", truncate="head"`, the ids
+    of its `get_vocabulary()` and `unknown="[UNK]"`. Keras joins the parts of a word with a punctuation mark (don't ->
+    dont), which no tokenizer here does.
 
     Args:
-        path: of the `.keras` file.
-        word_index: word -> id, as `word_index` of Keras's `Tokenizer`, or a JSON file of it; 0 is padding.
-        labels: in the order of the last layer's units; of a single unit's two, the second is what it scores. By
-            default numbers.
-        unknown: the word of `word_index` that words it lacks are read as (Keras's `oov_token`); `<unk>` if it is
-            one. Without one a classifier leaves them out, as `Tokenizer` does, and a text of none but them is an empty
-            one; a tagger, which must tag them, reads a vector of zeros.
-        num_words: words with this id or a higher one are unknown, as in `Tokenizer`; by default all whose id the
-            Embedding lacks.
-        index_from: what was added to the ids of `word_index`: 3 by `load_data` of `keras.datasets`, which also puts
-            1 before each text and 2 in the place of unknown words. Unless it is 0, all of this is done here too.
-        tokenizer: how strings become words: for a classifier "keras", as `Tokenizer` does by default, or another of
-            `TextClassifier`; for a tagger "whitespace" or "characters".
-        lowercase: whether words are looked up in lower case; by default a classifier does, as `Tokenizer` does, and a
-            tagger where `word_index` has no capital letter.
-        max_length: ids of a text that are read at most (`maxlen` of Keras's `pad_sequences`); by default what
-            the model's input layer fixes, or all.
-        truncate: which part of a longer text is read: "tail", the default of `pad_sequences`, "head" or "both".
-        padding: where texts were padded with 0 to `max_length` ids: "pre", the default of `pad_sequences`, "post",
-            or "none" for the probabilities of each text by itself. A model that reads its padding needs it; one
-            that masks it gives the same probabilities with each (its states stay zero over an empty text, of which
-            GlobalAveragePooling1D makes zeros here and NaN there), but for GlobalMaxPooling1D, which knows no mask
-            and has no counterpart here unless it is "none".
+        path: the `.keras` file.
+        word_index: the id of each word, as `word_index` of Keras's `Tokenizer`, or a JSON file of it. Id 0 is padding.
+        labels: the labels in the order of the last layer's units. A single unit gives the probability of the second of
+            two labels. By default, labels are numbers.
+        unknown: the word of `word_index` that replaces words outside it (Keras's `oov_token`). By default it is `<unk>`
+            if that is in `word_index`. Without such a word, a classifier leaves unknown words out, as `Tokenizer` does,
+            and a tagger gives them a zero vector.
+        num_words: words with this id or a higher one are unknown, as in `Tokenizer`. By default, these are the words
+            for which the Embedding has no row.
+        index_from: the number that was added to the ids of `word_index`. `load_data` of `keras.datasets` adds 3, puts
+            id 1 before each text, and replaces unknown words by id 2. The imported model does the same unless this is
+            0.
+        tokenizer: splits strings into words. A classifier takes a tokenizer of `ClassificationCodec`, by default
+            "keras", the rule of `Tokenizer`; a tagger takes "whitespace" or "characters".
+        lowercase: whether words are looked up in lower case. By default a classifier does so, as `Tokenizer` does, and
+            a tagger does so if `word_index` has no capital letter.
+        max_length: the largest number of ids of a text that are read (`maxlen` of Keras's `pad_sequences`). By default,
+            it is the length of the model's input layer, or unlimited.
+        truncate: the part of a longer text that is read: "tail" (the default of `pad_sequences`), "head" or "both".
+        padding: the side on which texts were padded with 0 up to `max_length` ids: "pre" (the default of
+            `pad_sequences`), "post", or "none" for the probabilities of each text without padding. Models that read
+            padding need it. For models that mask padding it has no effect, with two exceptions. GlobalMaxPooling1D
+            ignores the mask, so it is supported with "none" only. For an empty text, GlobalAveragePooling1D is zero
+            here and NaN in Keras.
 
-    A tagger reads whole sentences without padding: `max_length`, `truncate` and `index_from` are not for it. One that
-    reads its padding needs `padding="none"`, or "post" where no layer reads backwards.
+    A tagger reads whole sentences without padding, and takes no `max_length`, `truncate` and `index_from`. If it reads
+    padding, it needs `padding="none"`, or "post" if no layer reads backwards.
 
     Raises:
-        ValueError: a layer or setting that is not supported (it is named), a model that reads padding where
-            nothing says how its texts were padded, ids, labels or a length that do not fit it, or a file that is
-            damaged.
+        ZooError: a layer or setting is not supported (it is named); the model reads padding, but `padding` is missing;
+            ids, labels or a length do not fit the model; or the file is damaged.
     """
     chain, index = read_keras(Path(path)), read_index(word_index)
     if chain.pooling is None:
@@ -140,8 +147,8 @@ def _tagger(
     backwards = any(len(layer) == 2 for layer in chain.layers)
     if not chain.masks_padding and padding != "none" and (backwards or padding != "post"):
         raise ZooError(
-            "this tagger reads padding (mask_zero=False), so that its tags depend on how sentences were padded, which "
-            "has no counterpart here: pass padding='none' for the tags of each sentence by itself, or train it with "
+            "this tagger reads padding (mask_zero=False), so its tags depend on how sentences were padded, which is "
+            "not supported: pass padding='none' for the tags of sentences without padding, or train it with "
             "mask_zero=True"
         )
     index = _known(index, num_words or len(chain.embedding))
@@ -160,35 +167,35 @@ def _tagger(
 
 
 def _known(index: dict[str, int], limit: int) -> dict[str, int]:
-    """Returns the words that the model knows, which have ids from 1 to `limit` - 1."""
+    """The words that the model knows: those with ids from 1 to `limit` - 1."""
     known = {word: i for word, i in index.items() if i != 0 and i < limit}
     if not known:
-        raise ZooError(f"expected a word_index with ids from 1 to {limit - 1}, which the model knows, got none")
+        raise ZooError(f"expected a word_index with ids of the model, from 1 to {limit - 1}, got none")
     return known
 
 
 def _where_to_fill(chain: Chain, padding: str | None) -> str:
-    """Returns where texts are padded. A model that masks padding needs none."""
+    """Where texts are filled up; "nowhere" for a model that masks padding."""
     if padding not in (None, *PADDINGS):
         raise unknown_name("padding", padding, PADDINGS)
     if chain.masks_padding and chain.pooling != "max":
         return "nowhere"
     if padding is None:
         raise ZooError(
-            "this model reads padding (mask_zero=False, or GlobalMaxPooling1D), so that its probabilities depend on "
-            "how texts were padded: pass padding='pre' and max_length=N if it was by pad_sequences(x, maxlen=N), "
-            "padding='post' if zeros came last, or padding='none' for the probabilities of each text by itself"
+            "this model reads padding (mask_zero=False or GlobalMaxPooling1D), so its probabilities depend on how "
+            "texts were padded: pass padding='pre' and max_length=N for pad_sequences(x, maxlen=N), padding='post' if "
+            "zeros came last, or padding='none' for the probabilities of texts without padding"
         )
     if chain.masks_padding and padding != "none":
         raise ZooError(
-            "GlobalMaxPooling1D takes in what masked layers put out at padding, which has no counterpart here: pass "
-            "padding='none' for the probabilities of each text by itself, or train it with mask_zero=False"
+            "GlobalMaxPooling1D reads the outputs of masked layers at padding, which is not supported: pass "
+            "padding='none' for the probabilities of texts without padding, or train it with mask_zero=False"
         )
     return PADDINGS[padding]
 
 
 def _length(chain: Chain, max_length: int | None, fill: str) -> int:
-    """Returns the greatest number of tokens of a text, which is also the least where texts are padded."""
+    """The largest number of tokens of a text; texts that are padded all have this length."""
     length = max_length or chain.input_length
     if length is None and fill != "nowhere":
         raise ZooError("the length of padded texts is missing: pass max_length=N as in pad_sequences(x, maxlen=N)")
@@ -198,11 +205,11 @@ def _length(chain: Chain, max_length: int | None, fill: str) -> int:
 
 
 def _shifted(index: dict[str, int], by: int) -> dict[str, int]:
-    """The ids of `keras.datasets`: 1 begins each text, 2 is the unknown word, and all others come after them."""
+    """The ids of `keras.datasets`: 1 is before each text, 2 is the unknown word, and the words come after them."""
     word, lowest = min(index.items(), key=lambda item: item[1], default=("", 0))
     if by < 2 or lowest < 1:
         raise ZooError(
-            "index_from=3 is for a word_index whose ids begin at 1, as that of keras.datasets.imdb.get_word_index(), "
-            f"got index_from={by} and the id {lowest} of {word!r}: leave it out if the ids are the model's own"
+            "index_from=3 needs a word_index whose ids begin at 1, such as keras.datasets.imdb.get_word_index(), got "
+            f"index_from={by} and the id {lowest} of {word!r}: leave it out if the ids are those of the model"
         )
     return {word: i + by for word, i in index.items()} | {START: 1, UNKNOWN: 2}

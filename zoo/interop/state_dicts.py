@@ -1,4 +1,4 @@
-"""Reads state dicts as they are saved: plain, as an entry of a checkpoint, or with the prefix of a wrapper."""
+"""Reads state dicts: plain ones, entries of a checkpoint, and those with the prefix of a wrapper."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 
-ENTRIES = ("model_state_dict", "state_dict", "model")  # of a checkpoint
-PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, and of Lightning modules often
+# The entries of a checkpoint that may contain the state dict.
+ENTRIES = ("model_state_dict", "state_dict", "model")
+# The prefixes of DataParallel, of torch.compile, and of many Lightning modules.
+PREFIXES = ("module.", "_orig_mod.", "model.")
 # Parameters of the decoders in both versions of the tutorial on translation.
 DECODERS = ("attention.Wa.", "attention.Ua.", "attention.Va.", "attn.", "attn_combine.")
 
@@ -24,11 +26,11 @@ def read_state_dict(source: str | Path | Mapping[str, object]) -> dict[str, Tens
     """Reads the parameters of a model in float32, without the prefixes of wrappers.
 
     Raises:
-        ZooError: the file cannot be read or holds a pickled class, or contains no state dict.
+        ZooError: the file cannot be read, contains a pickled class, or contains no state dict.
     """
     found = _read_file(Path(source)) if isinstance(source, str | Path) else source
     if isinstance(found, Mapping) and "model_class" in found:
-        raise ZooError("this is a checkpoint of a model of the zoo: load it with zoo.from_pretrained(path)")
+        raise ZooError("this is a checkpoint of a model of this package: load it with zoo.from_pretrained(path)")
     if isinstance(found, Mapping):
         found = next((found[name] for name in ENTRIES if isinstance(found.get(name), Mapping)), found)
     if isinstance(found, Mapping) and {"encoder", "decoder"} <= found.keys():
@@ -48,10 +50,10 @@ def _is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:
 
 
 def refuse_seq2seq(weights: Mapping[str, Tensor]) -> None:
-    """Refuses the encoder-decoder of the tutorial on translation, whole or in part.
+    """Refuses the encoder and the decoder of the tutorial on translation.
 
     Raises:
-        ZooError: the weights are of that model.
+        ZooError: the weights are those of one or of both.
     """
     layers = {name.partition(".")[0] for name in weights}
     if {"encoder", "decoder"} <= layers:
@@ -66,25 +68,25 @@ def refuse_seq2seq(weights: Mapping[str, Tensor]) -> None:
 
 def _seq2seq(what: str) -> ZooError:
     return ZooError(
-        f"this is {what}, as the PyTorch tutorial on translation has them: its decoder reads the attended source "
-        "before each step of its GRU, and zoo.Seq2Seq attends after it (Luong et al. 2015), so that no zoo.Seq2Seq "
-        "gives the same outputs. Train one on the same pairs: python -m recipes.translation"
+        f"this is {what} of the PyTorch tutorial on translation. Its decoder attends before each step of the GRU, but "
+        "zoo.Seq2Seq attends after it (Luong et al. 2015) and cannot give the same outputs. Train a zoo.Seq2Seq on the "
+        "same pairs: python -m recipes.translation"
     )
 
 
 def _read_file(path: Path) -> object:
     hint = "save it with torch.save(model.state_dict(), path)"
-    # Opening a pipe would wait for ever.
+    # To open a pipe would wait forever.
     if path.exists() and not path.is_file():
-        raise ZooError(f"expected a file of tensors alone, got {path}, which is not a file ({hint})")
+        raise ZooError(f"expected a file of tensors only, got {path}, which is not a file ({hint})")
     try:
         return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:
-        # A damaged file can raise anything. Torch's own message advises to run the code of the file.
+        # A damaged file can raise any error. Torch's own message advises the user to run the code in the file.
         if isinstance(error, UnpicklingError):
-            what = "something else than tensors"
+            what = "it contains more than tensors"
         elif isinstance(error, OSError | EOFError | SafetensorError):
             what = str(error)
         else:
-            what = "a damaged file"
-        raise ZooError(f"expected a file of tensors alone, got {path}: {what} ({hint})") from error
+            what = "it is damaged"
+        raise ZooError(f"expected a file of tensors only, got {path}: {what} ({hint})") from error

@@ -1,4 +1,4 @@
-"""Imports weights of the classes that the PyTorch tutorials define."""
+"""Imports weights of the models in the PyTorch tutorials."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ from zoo.models.classifier import TextClassifier
 from zoo.models.tagger import SequenceTagger
 from zoo.text import PAD, UNKNOWN, Inventory, Vocabulary
 
-# The names of layers in the classes of the tutorials. The name of the head distinguishes a tagger from a classifier.
-EMBEDDINGS, RECURRENT = ("embedding", "word_embeddings", "word_embeds"), ("lstm", "gru", "rnn")
-TAGGER, CLASSIFIER, CRF = "hidden2tag", "fc", "transitions"
+# The names of layers in the tutorials. The name of the head distinguishes a tagger from a classifier.
+EMBEDDINGS = ("embedding", "word_embeddings", "word_embeds")
+RECURRENT = ("lstm", "gru", "rnn")
+TAGGER = "hidden2tag"
+CLASSIFIER = "fc"
+CRF = "transitions"
 # Cells by the number of their gates.
 CELLS = {4: "lstm", 3: "gru"}
-# The CRF of the tutorial scores impossible transitions with -10000, which training moves a little.
+# The tutorial's CRF initializes impossible transitions with -10000, and training changes them slightly.
 FORBIDDEN = -1000
 
 
@@ -46,16 +49,16 @@ def import_state_dict(
     tokenizer: str = "whitespace",
     lowercase: bool = False,
 ) -> SequenceTagger | TextClassifier:
-    """Makes a model of the weights of a class of a PyTorch tutorial. Its outputs are the same.
+    """Imports the weights of a model of the PyTorch tutorials. Its outputs are the same.
 
-    A tagger has the parameters `word_embeddings.*`, `lstm.*` and `hidden2tag.*`; a classifier `embedding.*`,
-    `lstm.*` and `fc.*`, and reads the LSTM's last hidden state, of both directions (forward, backward) if it has two.
-    One output of `fc` stands for the second of two labels, through a sigmoid; several for a softmax. The LSTM may be
-    called `rnn`, and be a GRU, called `gru` or `rnn`.
+    A tagger has the parameters `word_embeddings.*`, `lstm.*` and `hidden2tag.*`. A classifier has `embedding.*`,
+    `lstm.*` and `fc.*`, where `fc` reads the last hidden state of the LSTM (forward and backward, if it has both
+    directions). One output of `fc` is the logit of the second of two labels; several outputs are those of a softmax.
+    The LSTM may also be a GRU, and the layer may also be called `gru` or `rnn`.
 
-    The BiLSTM-CRF of the advanced tutorial has `word_embeds.*`, `lstm.*`, `hidden2tag.*` and `transitions`. Its START
-    and STOP, which no token can have, become the scores of a sentence's first and last tag. That class draws the LSTM's
-    first state anew for each sentence; here it is zero.
+    The BiLSTM-CRF of the advanced tutorial has `word_embeds.*`, `lstm.*`, `hidden2tag.*` and `transitions`. Its tags
+    START and STOP become the scores of the first and of the last tag of a sentence. The initial state of its LSTM is
+    random in the tutorial and zero here.
 
     >>> layers = {"word_embeddings": torch.nn.Embedding(3, 4), "lstm": torch.nn.LSTM(4, 5)}
     >>> model = torch.nn.ModuleDict({**layers, "hidden2tag": torch.nn.Linear(5, 2)})
@@ -64,19 +67,19 @@ def import_state_dict(
     5
 
     Args:
-        source: a state dict, or a file of one: `.safetensors`, or what `torch.save` wrote, of which tensors and plain
-            values alone are read. It may be an entry of a checkpoint ("model_state_dict", "state_dict" or "model"),
-            and its names may begin as DataParallel, torch.compile and Lightning let them.
-        word_index: word -> id, or a JSON file of it; `<pad>` is padding.
-        labels: tags or labels in the order of the outputs, or each one's number; by default numbers.
-        unknown: the word of `word_index` that words it lacks are read as; `<unk>` if it is one. Without one
-            they are zero vectors.
-        tokenizer: how strings become words, a choice of `SequenceTagger` or `TextClassifier`.
+        source: a state dict or its file, either `.safetensors` or a file by `torch.save` that contains only tensors and
+            plain values. The state dict may be an entry of a checkpoint ("model_state_dict", "state_dict" or "model"),
+            and its names may have the prefixes of DataParallel, torch.compile and Lightning.
+        word_index: the id of each word, or a JSON file of it. `<pad>` is padding.
+        labels: the tags or labels in the order of the outputs, or the number of each. By default, they are numbers.
+        unknown: the word of `word_index` that replaces words outside it. By default it is `<unk>` if that is in
+            `word_index`. Without such a word, unknown words have a zero vector.
+        tokenizer: splits strings into words, as in `TaggingCodec` or `ClassificationCodec`.
         lowercase: whether words are looked up in lower case.
 
     Raises:
-        ValueError: parameters of another class (they are named), ids or labels that do not fit the weights, or a
-            file that holds more than tensors.
+        ZooError: the parameters are those of another model (they are named), ids or labels do not fit the weights, or
+            the file contains more than tensors and plain values.
     """
     weights = read_state_dict(source)
     refuse_seq2seq(weights)
@@ -94,7 +97,7 @@ def import_state_dict(
 
 
 class Names(NamedTuple):
-    """The names of the layers of a class."""
+    """The names of the layers of a model."""
 
     embedding: str
     recurrent: str
@@ -102,7 +105,7 @@ class Names(NamedTuple):
 
     @classmethod
     def of(cls, weights: Mapping[str, Tensor]) -> Names:
-        """Finds the names that occur, with those of the plain classifier for the missing ones."""
+        """The names that occur in `weights`; missing layers have the names of the tutorial's classifier."""
         layers = {name.partition(".")[0] for name in weights}
         kinds = (EMBEDDINGS, RECURRENT, (CLASSIFIER, TAGGER))
         return cls(*(next((name for name in known if name in layers), known[0]) for known in kinds))
@@ -125,8 +128,8 @@ def _tutorial_chain(weights: dict[str, Tensor], names: Names) -> Chain:
         extra = ", ".join(sorted(set(weights) - expected)) or "nothing"
         raise ZooError(
             "expected the parameters of word_embeddings, lstm, hidden2tag or embedding, lstm, fc; "
-            f"{missing[:300]} is missing and {extra[:300]} is not expected. Known are also gru and rnn in the place of "
-            "lstm, and word_embeds, lstm, hidden2tag, transitions"
+            f"{missing[:300]} is missing and {extra[:300]} is not expected. The parameters of gru or rnn instead of "
+            "lstm, and those of word_embeds, lstm, hidden2tag, transitions, are supported too"
         )
     gates = _check_shapes(weights, parameters, names)
     layers = [[Direction(*(weights[name] for name in way)) for way in layer] for layer in parameters]
@@ -136,16 +139,17 @@ def _tutorial_chain(weights: dict[str, Tensor], names: Names) -> Chain:
 
 
 def _with_crf(chain: Chain, transitions: Tensor, codec: TaggingCodec, table: Tensor) -> SequenceTagger:
-    """The BiLSTM-CRF, whose `transitions (K, K)` score going to the tag of a row from that of a column."""
+    """The BiLSTM-CRF. Its `transitions (K, K)` are the scores of going to a row's tag from a column's tag."""
     ((weight, bias),) = chain.dense
     if transitions.shape != (len(bias), len(bias)):
         raise ZooError(f"expected {CRF} of shape {(len(bias), len(bias))}, got {tuple(transitions.shape)}")
     impossible = transitions <= FORBIDDEN
-    start, stop = impossible.all(1).nonzero().flatten().tolist(), impossible.all(0).nonzero().flatten().tolist()
+    start = impossible.all(1).nonzero().flatten().tolist()
+    stop = impossible.all(0).nonzero().flatten().tolist()
     if len(start) != 1 or len(stop) != 1 or start == stop:
         raise ZooError(
-            f"expected {CRF} that score going to START, and coming from STOP, with -10000, as the tutorial has them, "
-            f"got {len(start)} such rows and {len(stop)} such columns"
+            f"expected {CRF} with scores of -10000 in one row (to START) and in one column (from STOP), as in the "
+            f"tutorial, got {len(start)} such rows and {len(stop)} such columns"
         )
     kept = [number for number in range(len(bias)) if number not in (*start, *stop)]
     chain = chain._replace(dense=[(weight[kept], bias[kept])])
@@ -158,7 +162,7 @@ def _with_crf(chain: Chain, transitions: Tensor, codec: TaggingCodec, table: Ten
 
 
 def _check_shapes(weights: dict[str, Tensor], parameters: list[list[list[str]]], names: Names) -> int:
-    """Checks that all weights fit each other, and returns the number of gates of the recurrent layers."""
+    """Checks that the shapes of all weights agree, and returns the number of gates of the recurrent layers."""
     embedding, recurrent, head = names
     matrices = [f"{embedding}.weight", f"{recurrent}.weight_hh_l0", f"{head}.weight"]
     if flat := [name for name in matrices if weights[name].ndim != 2]:
@@ -167,7 +171,8 @@ def _check_shapes(weights: dict[str, Tensor], parameters: list[list[list[str]]],
     gates = rows // max(1, H)
     if gates == 1 and rows == H:
         raise ZooError(
-            f"{recurrent} is an nn.RNN, whose weights do not tell tanh from relu: only an LSTM or a GRU can be read"
+            f"{recurrent} is an nn.RNN, whose weights do not say if it uses tanh or relu: only an LSTM or a GRU can be "
+            "imported"
         )
     if gates not in CELLS:
         raise ZooError(f"expected {matrices[1]} of an LSTM (4 H, H) or a GRU (3 H, H), got {(rows, H)}")
@@ -180,5 +185,5 @@ def _check_shapes(weights: dict[str, Tensor], parameters: list[list[list[str]]],
             shapes |= dict(zip(way, sizes, strict=True))
     for name, shape in shapes.items():
         if weights[name].shape != shape:
-            raise ZooError(f"expected {name} of shape {shape} beside the others, got {tuple(weights[name].shape)}")
+            raise ZooError(f"expected {name} of shape {shape} to fit the others, got {tuple(weights[name].shape)}")
     return gates
