@@ -10,16 +10,16 @@ QUOTED = 60
 
 
 class ZooError(ValueError):
-    """An error that a user can correct; the message says what was expected, what came, and what to do."""
+    """An error that a user can correct. The message says what was expected, what came, and what to do."""
 
 
 def cut(text: str, most: int = QUOTED) -> str:
-    """The first `most` characters of a text, for a message; "..." follows where it is longer."""
+    """The first `most` characters of a text, followed by "..." if it is longer."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def shown(value: object) -> str:
-    """The `repr` of a value for a message, cut where it is long."""
+    """The `repr` of a value for a message, cut to a readable length."""
     return cut(repr(value))
 
 
@@ -27,8 +27,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ZooError:
     """An error for a name that is not in a registry. Its message suggests a close name and lists all known ones.
 
     Args:
-        kind: what the name should have named, such as "cell".
-        name: what came.
+        kind: the kind of thing that was expected, such as "cell".
+        name: the unknown name.
         known: the names in the registry.
     """
     names = sorted(known)

@@ -1,4 +1,4 @@
-"""All rules about padding. Rows are padded on the right, and only `lengths` says which positions are real.
+"""All rules about padding. Rows are padded on the right, and `lengths` alone says which positions are padding.
 
 No function here makes the host wait for a device.
 
@@ -31,12 +31,12 @@ def known_complete(lengths: Tensor, steps: int) -> bool:
 
 
 def zero_padding(x: Tensor, mask: Tensor, *, inplace: bool = False) -> Tensor:
-    """`x (B, T, H)` with zeros where `mask (B, T)` is False, whatever is there: NaN and inf too.
+    """`x (B, T, H)` with zeros where `mask (B, T)` is False, also in the place of NaN and inf.
 
     Args:
-        x: of any floating-point type.
+        x: a tensor of any floating-point type.
         mask: True at real positions.
-        inplace: whether `x` itself may be overwritten. It is not where a gradient is needed, or when tracing.
+        inplace: whether `x` may be overwritten. It is not overwritten if a gradient is needed, or when tracing.
     """
     if is_traced():
         return torch.where(mask[..., None], x, 0.0)
@@ -47,9 +47,9 @@ def zero_padding(x: Tensor, mask: Tensor, *, inplace: bool = False) -> Tensor:
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Each row of `x (B, T, H)` reversed within its own length; padding stays where it is.
+    """Reverses each row of `x (B, T, H)` within its own length; padding keeps its position.
 
-    It is its own inverse.
+    The function is its own inverse.
     """
     reversed_x: Tensor = ReverseRows.apply(x, lengths)
     return reversed_x

@@ -16,11 +16,11 @@ def require_memory(weights: float, cause: str) -> None:
     """Raises an error if the weights alone need more than the memory of this machine.
 
     Args:
-        weights: how many are about to be allocated, in torch's default type.
-        cause: what they are for, with the sizes that make them many; the message begins with it.
+        weights: the number of weights to allocate, in torch's default type.
+        cause: what the weights are for, and the sizes that determine their number; the message begins with it.
 
     Raises:
-        ZooError: there are too many.
+        ZooError: the weights do not fit.
     """
     available = physical_memory()
     needed = weights * torch.get_default_dtype().itemsize
@@ -32,7 +32,7 @@ def require_memory(weights: float, cause: str) -> None:
 
 
 def physical_memory() -> int | None:
-    """This machine's memory in bytes; None where the system does not tell."""
+    """The physical memory of this machine in bytes; None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
@@ -40,7 +40,7 @@ def physical_memory() -> int | None:
 
 
 def count_weights(make: Callable[[], nn.Module]) -> float:
-    """The numbers in all parameters of the module that `make` makes, without allocating them; inf if uncountable."""
+    """The number of weights of the module that `make` makes, without allocating them; inf if it overflows."""
     if torch.get_default_device().type == "meta":
         # The module itself will have no memory.
         return 0

@@ -1,8 +1,8 @@
 """Writes and reads the files of a model folder, none of which is a pickle.
 
-`config.json` has the class and its arguments, `codec.json` its codec, `model.safetensors` its weights.
-`card.json` has the sha256 of these three files. The card of a bundled model also says on which data and with which
-command the model was trained, and how good it is.
+`config.json` contains the class of the model and its arguments, `codec.json` the codec and `model.safetensors` the
+weights. `card.json` contains the sha256 of these three files. The card of a bundled model also names its training data,
+the command that trained it, and its scores.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ModelFolder:
     def _regular(self, name: str) -> Path:
         path = self.path / name
         if not os.path.lexists(path):
-            raise ZooError(f"{self.path} is half a model folder, it has no {name}: {_again(self.path)}")
+            raise ZooError(f"{self.path} is an incomplete model folder, it has no {name}: {_again(self.path)}")
         # To open a pipe would wait forever.
         if not path.is_file():
             raise ZooError(f"{path}: expected a file, got something else: {_again(self.path)}")
@@ -107,7 +107,7 @@ class ModelFolder:
 def write_model(
     folder: Path, config: Mapping[str, object], codec: Mapping[str, object], weights: Mapping[str, Tensor]
 ) -> None:
-    """Writes a model folder, which is made if it does not exist.
+    """Writes a model folder, which is created if it does not exist.
 
     All contents are encoded before any file is written, and all files are written before any is replaced. If a content
     cannot be encoded, or the disk is full, the folder stays as it was. While files are replaced there is no card, so

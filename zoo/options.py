@@ -1,4 +1,4 @@
-"""Options of constructors: frozen dataclasses, made from one another or from plain mappings."""
+"""Options of constructors: frozen dataclasses, which can also be made from plain mappings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ class Options:
     """Base of the frozen dataclasses that group the options of a constructor.
 
     Hyperparameters are saved as plain mappings. A constructor therefore takes either form, and calls `of`. This class
-    is a dataclass itself, because only then does the command line have a flag for each field.
+    is a dataclass itself, because the command line has a flag for each field of a dataclass only.
+
+    Options that a mapping or a call of the class does not name have the defaults of the class, and not those of a
+    model. `dataclasses.replace` changes single options of a model's default.
     """
 
     @classmethod
     def of(cls, value: Self | Mapping[str, Any]) -> Self:
-        """`value` itself if it has this class, else the options that the mapping names.
+        """`value` itself if it has this class, else an object with the options in the mapping.
 
         Raises:
             ZooError: `value` is neither, or the mapping has a name that is no option (the known ones are listed).

@@ -1,7 +1,7 @@
-"""Batches in several threads at once.
+"""Processes several batches at once, each in a thread of its own.
 
-The operations of a recurrent network are small. Threads that share one operation wait for each other; threads with a
-batch each do not.
+The operations of a recurrent network are small. Threads that share one operation wait for each other, but threads that
+process different batches do not.
 
 `torch.set_num_threads` sets the number of threads of the calling thread, and of all threads that start later. Therefore
 the workers start once and are kept: concurrent callers share them, and no caller sees another one's number.
@@ -22,15 +22,15 @@ Result = TypeVar("Result")
 
 
 def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item], device: torch.device) -> list[Result]:
-    """Applies `work` to each item, without gradients and under the autocast that is in force.
+    """Applies `work` to each item, without gradients and under the autocast that is active.
 
-    On a CPU, as many items are processed at once as torch has threads, all callers taken together; memory grows with
-    that number. On other devices, items are processed one after the other.
+    On a CPU, as many items are processed at once as torch has threads, counted over all callers; memory grows with that
+    number. On other devices, items are processed one after the other.
 
     Args:
-        work: must not call this function itself.
-        items: of any kind.
-        device: where `work` computes.
+        work: a function of one item, which must not call `map_in_threads` itself.
+        items: the arguments of `work`.
+        device: the device on which `work` computes.
 
     Returns:
         The results, in the order of the items.

@@ -409,7 +409,7 @@ def test_indices_and_labels_that_do_not_fit_are_refused(tmp_path):
         ({"a": "1"}, "words and ids such as"),
         ({"a": True}, "words and ids such as"),
         (["a"], "words and ids such as"),
-        ({"a": 1, "<pad>": 2}, "gives <pad> the id 2, which here is no word"),
+        ({"a": 1, "<pad>": 2}, "gives <pad> the id 2, but the name is that of padding"),
         ({"a": -1}, "'a' the id -1, but the model's embedding has 13 rows"),
         ({"a": 0, "b": 13}, "with ids of the model, from 1 to 12, got none"),
         (tmp_path / "absent.json", "expected a JSON file"),
@@ -417,13 +417,13 @@ def test_indices_and_labels_that_do_not_fit_are_refused(tmp_path):
     ):
         with pytest.raises(ZooError, match=message):
             zoo.import_keras(path, index)
-    with pytest.raises(ZooError, match="gives <unk> the id 2.*say unknown='<unk>'"):
+    with pytest.raises(ZooError, match="gives <unk> the id 2.*pass unknown='<unk>'"):
         zoo.import_keras(path, {"<OOV>": 1, "<unk>": 2}, unknown="<OOV>")
     ours, numpys = (zoo.import_keras(path, {w: kind(i) for w, i in INDEX.items()}) for kind in (int, np.int64))
     assert ours.predict(TEXTS) == numpys.predict(TEXTS)
     with pytest.raises(ZooError, match="word_index has no '<OOV>'"):
         zoo.import_keras(path, INDEX, unknown="<OOV>")
-    with pytest.raises(ZooError, match="tells 3 labels apart, got 2: yes, no"):
+    with pytest.raises(ZooError, match="has 3 labels, got 2: yes, no"):
         zoo.import_keras(path, INDEX, labels=["yes", "no"])
     with pytest.raises(ZooError, match="'new' the id 13, but the model's embedding has 13 rows"):
         zoo.import_keras(path, INDEX | {"new": 13}, num_words=14)
@@ -638,7 +638,7 @@ def test_weights_that_do_not_fit_each_other_are_named(name, shape):
 
 @pytest.mark.parametrize("labels", [{0: "no", 1: "yes"}, {"no": 1, "yes": 2}, {"no": 0, "yes": 0}, ["no"]], ids=str)
 def test_labels_that_do_not_number_the_outputs_are_refused(labels):
-    with pytest.raises(ZooError, match="the numbers 0 to 1|tells 2 labels apart, got 1: no"):
+    with pytest.raises(ZooError, match="the numbers 0 to 1|has 2 labels, got 1: no"):
         zoo.import_state_dict(LSTMClassifier(len(WORDS), 2).state_dict(), TORCH_INDEX, labels)
 
 

@@ -163,7 +163,7 @@ def test_errors_name_what_a_tagger_does_not_support(tmp_path):
             [lstm(), L.TimeDistributed(L.LayerNormalization()), L.Dense(3)],
             "wraps the unsupported kind LayerNorm.*Dense",
         ),
-        ([lstm(), L.Dense(4, "relu"), L.Dense(3)], "expected one Dense layer that gives each token its tag, got 2"),
+        ([lstm(), L.Dense(4, "relu"), L.Dense(3)], "expected one Dense layer that scores the tags of a token, got 2"),
         ([lstm(), L.Dense(3, "sigmoid")], "expected the activation softmax or linear, got 'sigmoid'"),
         ([lstm(), L.Dense(1, "sigmoid")], "expected the activation softmax over two tags"),
     ):

@@ -1,4 +1,4 @@
-"""The common path of all imports: a foreign model is read as a chain of layers, which becomes a model of the zoo.
+"""The common part of all imports: a foreign model is read as a chain of layers, which becomes a model of this package.
 
 Shapes: V words, E embedding features, I inputs, H units, G gates, D directions, K labels.
 """
@@ -22,7 +22,7 @@ from zoo.models.tagger import SequenceTagger
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.text import PAD, UNKNOWN, Inventory, Vocabulary
 
-# Imported models read at most so many tokens of a text, which is all of it.
+# The largest number of tokens of a text that an imported model reads; no text is longer.
 UNLIMITED = 1_000_000
 
 
@@ -58,7 +58,7 @@ def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
     """Reads a word index, which may be a JSON file. Its ids must be distinct integers.
 
     Raises:
-        ZooError: they are not, or the file is not JSON.
+        ZooError: its ids are not distinct integers, or the file is not JSON.
     """
     index: object = source
     if isinstance(source, str | Path):
@@ -69,7 +69,7 @@ def read_index(source: Mapping[str, int] | str | Path) -> dict[str, int]:
     if not isinstance(index, Mapping) or not _are_integers(index.values()):
         raise ZooError('expected a word_index of words and ids such as {"the": 1, "film": 2}, got something else')
     if len(set(index.values())) != len(index):
-        raise ZooError("expected a word_index that gives each word an id of its own, got two words with the same one")
+        raise ZooError("expected a word_index with another id for each word, got two words with the same one")
     return {word: int(i) for word, i in index.items()}
 
 
@@ -79,18 +79,18 @@ def _are_integers(values: Iterable[object]) -> bool:
 
 
 def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor) -> tuple[Vocabulary, Tensor]:
-    """Makes a vocabulary, `<pad>` and `<unk>` first, and the embedding of its entries `(V, E)`.
+    """Makes a vocabulary that begins with `<pad>` and `<unk>`, and the embedding of its entries `(V, E)`.
 
     Raises:
-        ZooError: the index lacks the unknown word, or has ids outside the embedding.
+        ZooError: the unknown word is not in the index, or an id is not in the embedding.
     """
     if unknown is not None and unknown not in index:
-        raise ZooError(f"word_index has no {unknown!r} to read unknown words as: give one of its words, or None")
+        raise ZooError(f"word_index has no {unknown!r}, the word for unknown ones: give one of its words, or None")
     words = sorted((word for word in index if word != unknown), key=index.__getitem__)
     if special := [word for word in words if word in (PAD, UNKNOWN)]:
         raise ZooError(
-            f"word_index gives {special[0]} the id {index[special[0]]}, which here is no word but padding or the "
-            "unknown word: take it out, or say unknown='<unk>'"
+            f"word_index gives {special[0]} the id {index[special[0]]}, but the name is that of padding or of the "
+            "unknown word: take it out, or pass unknown='<unk>'"
         )
     outside = next((word for word in index if not 0 <= index[word] < len(embedding)), None)
     if outside is not None:
@@ -106,9 +106,9 @@ def vocabulary_of(index: dict[str, int], unknown: str | None, embedding: Tensor)
 
 
 def make_classifier(chain: Chain, codec: ClassificationCodec, table: Tensor) -> TextClassifier:
-    """Makes a classifier of a chain; `table` `(V, E)` is the embedding of the vocabulary."""
+    """Makes a classifier from a chain; `table (V, E)` is the embedding of the vocabulary."""
     if chain.pooling is None:
-        raise ZooError("expected the layers of a classifier, got a tagger's, which have no pooling")
+        raise ZooError("expected the layers of a classifier, got those of a tagger, which have no pooling")
     *hidden, (weight, bias) = chain.dense
     # sigmoid(z) equals the second probability of softmax([0, z]).
     if len(bias) == 1:
@@ -127,7 +127,7 @@ def make_classifier(chain: Chain, codec: ClassificationCodec, table: Tensor) -> 
 
 
 def make_tagger(chain: Chain, codec: TaggingCodec, table: Tensor, *, head: str = "softmax") -> SequenceTagger:
-    """Makes a tagger without character features of a chain; `table` `(V, E)` is the embedding of the words."""
+    """Makes a tagger without character encoder from a chain; `table (V, E)` is the embedding of the words."""
     model = SequenceTagger(
         codec,
         embedding_size=table.shape[1],
@@ -150,11 +150,11 @@ def _fill(model: SequenceTagger | TextClassifier, chain: Chain, table: Tensor, l
 
 
 def _fill_backbone(backbone: RecurrentBackbone, layers: list[list[Direction]]) -> Tensor:
-    """Copies the layers. Returns the indices of the outputs `(D * H)` of the backbone that belong to them.
+    """Copies the layers into a backbone, and returns the indices of their outputs among its `D * H` outputs.
 
-    All layers of a backbone have the same size and directions. A layer that is narrower than the widest one, or that
-    has one direction only, is filled up with units whose weights are all zero: in an LSTM and in a GRU their state
-    stays zero, so that they do not affect the other units.
+    All layers of a backbone have the same size and the same directions. A layer that is narrower than the widest one,
+    or that has one direction only, gets further units with zero weights. In an LSTM and in a GRU, the state of such
+    units stays zero, so they do not affect the other units.
     """
     columns = torch.arange(layers[0][0].weight_ih.shape[1])
     for parameter in backbone.parameters():
@@ -187,10 +187,10 @@ def _sizes(chain: Chain) -> dict[str, Any]:
 
 
 def labels_of(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> Inventory:
-    """Returns the labels in the order of the outputs of a model. By default they are the numbers of the outputs.
+    """The labels in the order of a model's outputs; by default, they are the numbers of the outputs.
 
     Raises:
-        ZooError: their count or their numbers differ from those of the outputs.
+        ZooError: the number of labels, or the number of one of them, does not fit the outputs.
     """
     if labels is None:
         return Inventory(str(i) for i in range(count))
@@ -199,5 +199,5 @@ def labels_of(labels: Sequence[str] | Mapping[str, int] | None, count: int) -> I
             raise ZooError(f"expected labels and the numbers 0 to {count - 1} of the model's outputs, got {labels}")
         labels = sorted(labels, key=labels.__getitem__)
     if len(labels) != count:
-        raise ZooError(f"the model tells {count} labels apart, got {len(labels)}: {', '.join(map(str, labels))}")
+        raise ZooError(f"the model has {count} labels, got {len(labels)}: {', '.join(map(str, labels))}")
     return Inventory(str(label) for label in labels)

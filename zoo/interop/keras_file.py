@@ -1,4 +1,4 @@
-"""Reads a model that Keras 3 saved, `Embedding -> LSTM or GRU -> Dense`, without Keras and without running anything.
+"""Reads a saved Keras 3 model, `Embedding -> LSTM or GRU -> Dense`, without Keras and without running its code.
 
 `config.json` has the layers and their settings, `model.weights.h5` their weights.
 
@@ -31,10 +31,10 @@ class Layer(NamedTuple):
     kind: str
     name: str
     config: dict[str, Any]
-    group: str  # where its weights are
+    group: str  # the path of its weights in the file
 
 
-# The role of each supported kind in the chain. Layers with the role "" do nothing at prediction.
+# The role of each supported kind in the chain. Layers with the role "" change nothing in a prediction.
 ROLES = dict.fromkeys(
     ("InputLayer", "Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise"), ""
 )
@@ -83,13 +83,14 @@ def read_keras(path: Path) -> Chain:
             return _chain(_with_activations(layers), file)
     except ZooError as error:
         raise ZooError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged file can raise anything: zlib, HDF5 and JSON have errors of their own
+    except Exception as error:
+        # A damaged file can raise any error of zlib, HDF5 and JSON.
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ZooError(f"expected a .keras file, got {path}: {reason} ({hint})") from error
 
 
 def _items(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Returns the layers of a Sequential or Functional model; only these are defined by their layers alone."""
+    """The layers of a Sequential or functional model; other models are not defined by their layers alone."""
     kind = config["class_name"]
     if kind not in ("Sequential", "Functional"):
         raise ZooError(
@@ -106,7 +107,8 @@ def _layers(model: str, items: list[dict[str, Any]]) -> Iterator[Layer]:
     previous, masks = None, set()
     for item in items:
         kind, name = item["class_name"], item["config"]["name"]
-        if kind == "NotEqual" and item["inbound_nodes"][0]["args"][1] == 0:  # how mask_zero makes its mask
+        # The option mask_zero makes its mask with this layer.
+        if kind == "NotEqual" and item["inbound_nodes"][0]["args"][1] == 0:
             masks.add(name)
             continue
         if kind not in ROLES:
@@ -123,7 +125,8 @@ def _layers(model: str, items: list[dict[str, Any]]) -> Iterator[Layer]:
         group = f"layers/{GROUPS.get(kind, kind.lower())}" + f"_{seen[kind]}" * bool(seen[kind])
         seen[kind] += 1
         settings = item["config"]
-        if kind == "TimeDistributed":  # a Dense does the same by itself
+        # A Dense layer has the same outputs with and without this wrapper.
+        if kind == "TimeDistributed":
             kind, settings, group = settings["layer"]["class_name"], settings["layer"]["config"], f"{group}/layer"
             if kind != "Dense":
                 raise ZooError(f"layer {name!r} wraps the unsupported kind {kind}: supported is Dense")
@@ -191,7 +194,7 @@ def _chain(layers: list[Layer], file: h5py.File) -> Chain:
         raise ZooError("expected LSTM layers or GRU layers, got both: a backbone has one kind of cell")
     if tags and len(dense) > 1:
         raise ZooError(
-            f"expected one Dense layer that gives each token its tag, got {len(dense)}: a tagger has no more"
+            f"expected one Dense layer that scores the tags of a token, got {len(dense)}: a tagger has no others"
         )
     matrices = []
     for layer in dense:
@@ -216,7 +219,7 @@ def _returns_sequences(layer: Layer) -> bool:
 
 
 def _fixed_length(layer: Layer) -> int | None:
-    """Returns the length that an input layer requires. With a batch size, its shape is only that of a batch."""
+    """The length that an input layer requires. If it has a batch size too, it was only built on such a batch."""
     rows, length = layer.config["batch_shape"] if layer.kind == "InputLayer" else (None, None)
     return length if rows is None else None
 
@@ -248,7 +251,7 @@ def _direction(file: h5py.File, group: str, kind: str, config: dict[str, Any], *
     weight_ih = in_torch_order(read_weights(file, f"{group}/cell", 0, (inputs, width))).T
     weight_hh = in_torch_order(read_weights(file, f"{group}/cell", 1, (units, width))).T
     biases = torch.zeros(2, width)
-    # An LSTM of Keras has one bias, which is added to the input's part.
+    # An LSTM of Keras has one bias, which becomes the input bias.
     if config["use_bias"]:
         shape = (2, width) if kind == "GRU" else (width,)
         biases[: 2 if kind == "GRU" else 1] = in_torch_order(read_weights(file, f"{group}/cell", 2, shape))
@@ -262,14 +265,15 @@ def _dense(file: h5py.File, layer: Layer, inputs: int) -> tuple[Tensor, Tensor]:
 
 
 def _head(dense: list[Layer], tags: bool) -> bool:
-    """Whether the last of the dense layers gives each of several labels a probability of its own."""
+    """Whether the last dense layer gives each of several labels an independent probability."""
     *hidden, last = dense
     if len(hidden) > 1:
         raise ZooError(f"expected at most one Dense layer before the last, got {len(hidden)}")
     for layer in hidden:
         _expect(layer.name, layer.config, "activation", "relu")
     allowed: tuple[str, ...] = ("sigmoid", "linear") if last.config["units"] == 1 else ("softmax", "sigmoid", "linear")
-    if tags:  # a token has one
+    # A token has one tag.
+    if tags:
         allowed = () if last.config["units"] == 1 else ("softmax", "linear")
     if last.config["activation"] not in allowed:
         came = last.config["activation"]

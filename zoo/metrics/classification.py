@@ -53,9 +53,9 @@ class _Counts(NamedTuple):
 
 
 class ClassificationMetrics(Metric):
-    """Keeps all logits of an evaluation, and computes every score of them.
+    """Keeps all logits of an evaluation, and computes all scores from them.
 
-    With several processes, all must call `compute`, `predictions` and the other questions together.
+    With several processes, all must call `compute`, `predictions` and the other methods together.
 
     Args:
         labels: the K labels in the order of their ids.
@@ -63,7 +63,7 @@ class ClassificationMetrics(Metric):
         multi_label: whether a text may have several labels.
 
     Attributes:
-        temperature: what the logits are divided by before they become probabilities.
+        temperature: divides the logits before they become probabilities.
     """
 
     is_differentiable = False
@@ -169,7 +169,7 @@ class ClassificationMetrics(Metric):
         logits = dim_zero_cat(self.logits)
         if not logits.isfinite().all():
             raise ZooError(
-                "expected finite scores of the model, got NaN or inf: its training diverged, or it began with such "
+                "expected finite logits, got NaN or inf: the training diverged, or the model started with such "
                 "weights. Try a lower learning rate"
             )
         probabilities = self._probabilities(logits / self.temperature)

@@ -1,7 +1,7 @@
 """Scores of generated texts: ROUGE, BLEU, chrF and keywords, each a fraction between 0 and 1, and perplexity.
 
-BLEU and chrF are those of sacrebleu. ROUGE is our own: that of torchmetrics gives the same values with our units, but
-takes two to four times as long and gives float32 means only.
+BLEU and chrF are those of sacrebleu. ROUGE is our own. torchmetrics gives the same values with our units, but takes
+two to four times as long, and its means are in float32.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ SEPARATORS = re.compile(r"[_;；]")
 def units(text: str, language: str) -> list[str]:
     """The units of a text that ROUGE counts.
 
-    In English these are lower-case runs of a-z and 0-9, as in the package rouge-score without stemming. In languages
-    without spaces (`is_unspaced`) they are characters with their combining marks, in other languages words with
-    theirs, both in lower case and in Unicode's form NFC.
+    In English, these are lowercased runs of a-z and 0-9, as in the package rouge-score without stemming. In languages
+    without spaces (`is_unspaced`) they are characters with their combining marks, and in other languages words with
+    their combining marks. Both are in lower case and in Unicode's form NFC.
 
     >>> units("It doesn't work.", "en")
     ['it', 'doesn', 't', 'work']
@@ -49,7 +49,7 @@ def units(text: str, language: str) -> list[str]:
 
 
 def composed(text: str) -> str:
-    """A text in Unicode's form NFC, in which letters with accents compare equal however they were written."""
+    """A text in Unicode's form NFC, in which letters with accents are equal however they are encoded."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -101,7 +101,7 @@ def bleu_metric(language: str) -> sacrebleu.BLEU:
 
 
 def keywords(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
-    """Precision, recall and F1 of sets of keywords, which `_` or `;` separates, over all texts together."""
+    """Micro-averaged precision, recall and F1 of the sets of keywords, which `_` or `;` separates."""
     matched = found = gold = 0
     for output, reference in zip(outputs, references, strict=True):
         found_keywords = _keywords(output)
@@ -150,7 +150,7 @@ def lead(text: str, length: int, language: str) -> str:
     return " ".join(text.split()[:length])
 
 
-# The scores that a `TextMetrics` can have, and of each the one that chooses the best checkpoint.
+# The metrics of `TextMetrics`, and for each of them the score that chooses the best checkpoint.
 SCORES: dict[str, Callable[[Sequence[str], Sequence[str], str], dict[str, float]]] = {
     "bleu": bleu,
     "rouge": rouge,
@@ -160,7 +160,7 @@ MONITORS = {"bleu": "bleu", "rouge": "rougeL", "keywords": "keyword_f1"}
 
 
 class Written(NamedTuple):
-    """What a model wrote for the pair at position `row` of its split."""
+    """The output of a model for the pair at position `row` of its split."""
 
     row: int
     pair: Pair
@@ -184,13 +184,13 @@ class TextMetrics(Metric):
     # Its scores differ in their direction: see `zoo.metrics.display`.
     higher_is_better = None
     full_state_update = False
-    # torchmetrics' Perplexity would read logits (B, T, V) once more; the loss has their log-likelihood already.
+    # torchmetrics' Perplexity would read the logits (B, T, V) again, but the loss contains their log-likelihood.
     nll: Tensor  # (), summed over all target tokens
     tokens: Tensor  # ()
 
     def __init__(self, metric: str, language: str):
         super().__init__()
-        # Refuses an unknown language now, not after an epoch.
+        # This refuses an unknown language now, not after an epoch.
         primary_language(language)
         self.metric = metric
         self.language = language
@@ -202,9 +202,9 @@ class TextMetrics(Metric):
         """Counts a batch.
 
         Args:
-            written: what was written.
+            written: the outputs.
             nll: the mean negative log-likelihood of a target token, `()`.
-            target_lengths: tokens of the targets, their ends included, `(B,)`.
+            target_lengths: the number of tokens of each target, including its end, `(B,)`.
         """
         self._written += written
         self.nll += nll.double() * target_lengths.sum()
@@ -225,7 +225,7 @@ class TextMetrics(Metric):
         return tensors | {"loss": loss, "perplexity": loss.exp()}
 
     def written(self) -> list[Written]:
-        """What all processes wrote, in the order of the split."""
+        """The outputs of all processes, in the order of the split."""
         parts = [self._written]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             parts = [[]] * torch.distributed.get_world_size()
@@ -243,7 +243,10 @@ def _f1(matched: int, found: int, gold: int) -> float:
 
 
 def _longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-    """Its length. `row[j]` is that of what was read of `a` and the first j tokens of `b`."""
+    """The length of the longest common subsequence of `a` and `b`.
+
+    In the loop, `row[j]` is its length for the tokens of `a` so far and the first j tokens of `b`.
+    """
     row = [0] * (len(b) + 1)
     for token in a:
         diagonal = 0

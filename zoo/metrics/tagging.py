@@ -1,10 +1,9 @@
-"""Scores of a tagger over real tokens: of tags, unknown words, sentences and spans.
+"""Scores of a tagger over unpadded tokens: of tags, unknown words, sentences and spans.
 
-Shapes: B sentences, T tokens, K tags. Sentences are padded on the right to T. A gold id of K is a tag that training
-never had: no prediction is right there, and all such tags share one row of the counts, `UNSEEN`.
+Shapes: B sentences, T tokens, K tags. Sentences are padded on the right to T. A gold id of K is a tag that is not in
+the training data: no prediction is right there, and all such tags share one row of the counts, `UNSEEN`.
 
-This row has no counterpart in torchmetrics, whose confusion matrices are square, and neither have spans: the counts
-here are our own.
+The counts are our own, because torchmetrics has square confusion matrices without this row, and no spans.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class TaggingMetrics(Metric):
         self._add_counts("unknown_counts", 2)
         self._add_counts("sentence_counts", 2)
         if scheme is not None:
-            # Refuses tags that are not of the scheme now, not in the middle of an epoch.
+            # This refuses tags outside the scheme now, not in the middle of an epoch.
             spans(self.tags, scheme)
             self.labels = list(dict.fromkeys(tag.partition("-")[2] for tag in tags if tag != "O"))
             self._add_counts("span_counts", len(self.labels) + 1, 3)
@@ -77,8 +76,8 @@ class TaggingMetrics(Metric):
         Args:
             predicted: tag ids 0..K-1, `(B, T)`.
             gold: tag ids 0..K, `(B, T)`.
-            lengths: real tokens of each sentence, at least 1, `(B,)`.
-            unknown: True at words that training never had, `(B, T)`.
+            lengths: the number of tokens of each sentence, at least 1, `(B,)`.
+            unknown: True at words that are not in the training data, `(B, T)`.
         """
         real = padding_mask(lengths, gold.shape[1])  # (B, T)
         correct = predicted == gold  # (B, T)
@@ -96,7 +95,7 @@ class TaggingMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """All scores, each a scalar in 0..1.
 
-        `accuracy` is over tokens; `unknown_accuracy` is over words that training never had, if there are any;
+        `accuracy` is over tokens; `unknown_accuracy` is over words that are not in the training data, if there are any;
         `sentence_accuracy` is the fraction of sentences without a wrong tag; `macro_f1` is the mean F1 of the tags in
         gold, with unseen tags as one more. With a scheme, `span_precision`, `span_recall` and `span_f1` are over all
         spans.
@@ -104,7 +103,7 @@ class TaggingMetrics(Metric):
         correct = self.tag_counts.diagonal().sum()
         _, _, f1 = precision_recall_f1(*_matched_predicted_gold(self.tag_counts))
         scores = {"accuracy": ratio(correct, self.tag_counts.sum())}
-        # The accuracy over no words does not exist: 0 would say that all were wrong.
+        # Without unknown words there is no such accuracy; 0 would mean that all are wrong.
         if self.unknown_counts[1]:
             scores["unknown_accuracy"] = ratio(*self.unknown_counts)
         scores["sentence_accuracy"] = ratio(*self.sentence_counts)
@@ -149,8 +148,8 @@ class TaggingMetrics(Metric):
     def _count_spans(self, predicted: Tensor, gold: Tensor, lengths: Tensor, *, scheme: str) -> tuple[Tensor, Tensor]:
         """Matched, predicted and gold spans of each label `(labels + 1, 3)`, and stray tokens `(2,)`.
 
-        A run of unseen tags is one missed span of `UNSEEN`, which has a row of its own, whatever the labels are
-        called. To the tags around it, it is an `O`.
+        A run of unseen tags counts as one missed span in the row of `UNSEEN`, even if a label has that name. For the
+        tags around it, such a run counts as `O`.
         """
         counts = {label: [0, 0, 0] for label in self.labels}
         unseen_spans = 0
@@ -172,12 +171,12 @@ class TaggingMetrics(Metric):
 
 
 def _runs(ids: Sequence[int], wanted: int) -> int:
-    """How many runs of one id there are."""
+    """The number of runs of the id `wanted`."""
     return sum(i == wanted for i, _ in groupby(ids))
 
 
 def _stray_tokens(tags: Sequence[str], found: Iterable[Span]) -> int:
-    """How many tags are neither `O` nor in a span."""
+    """The number of tags that are neither `O` nor in a span."""
     inside = sum(span.end - span.start for span in found)
     return len(tags) - tags.count("O") - inside
 
@@ -196,7 +195,7 @@ def precision_recall_f1(matched: Tensor, predicted: Tensor, gold: Tensor) -> tup
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """`part / whole`, and 0 for 0 / 0: a NaN would spoil every mean that it enters."""
+    """`part / whole`, and 0 for 0 / 0, because a NaN would make every mean over it NaN."""
     return part / whole.clamp(min=1)
 
 
