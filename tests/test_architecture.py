@@ -84,7 +84,7 @@ def test_every_file_of_recipes_is_a_recipe():
             assert "RECIPE = Recipe(" in path.read_text("utf-8"), f"{path}: machinery belongs into a folder"
 
 
-def test_no_cycles():
+def test_imports_have_no_cycle():
     done: set[str] = set()
 
     def visit(module: str, path: tuple[str, ...]) -> None:
@@ -98,14 +98,14 @@ def test_no_cycles():
         visit(module, ())
 
 
-def test_only_recipes_read_the_command_line():
+def test_only_recipes_read_command_line_arguments():
     for module, path in MODULES.items():
         if not module.startswith("recipes"):
             assert "argparse" not in path.read_text("utf-8"), path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_constructor_swallows_arguments(path):
+def test_no_constructor_takes_arbitrary_keywords(path):
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             assert node.args.kwarg is None, f"{path}:{node.lineno}: a typo must raise"

@@ -31,7 +31,7 @@ def test_python_of_the_readme_prints_what_its_comments_say(block, tmp_path, monk
 
 
 @pytest.mark.parametrize("block", blocks(README, "console"), ids=lambda block: block.splitlines()[0])
-def test_the_shell_prints_what_the_readme_shows(block, tmp_path):
+def test_commands_of_the_readme_print_the_shown_output(block, tmp_path):
     check_console(block, tmp_path)
 
 
@@ -82,7 +82,7 @@ def test_the_command_of_a_card_makes_its_model(name, tmp_path):
 
 
 @pytest.mark.parametrize("page", [README, *DOCS, *RECORDED], ids=lambda page: page.stem)
-def test_links_lead_somewhere(page):
+def test_every_link_has_a_target(page):
     for target, heading in LINK.findall(page.read_text("utf-8")):
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), target

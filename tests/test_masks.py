@@ -20,7 +20,7 @@ def padded(draw):
 
 @given(padded())
 @settings(deadline=None)
-def test_rules_equal_a_loop_over_rows(case):
+def test_every_function_equals_a_loop_over_rows(case):
     x, lengths = case
     mask = padding_mask(lengths, x.shape[1])
     reversed_ = reverse(x, lengths)
@@ -57,7 +57,7 @@ def test_zero_padding_has_first_and_second_derivatives(inplace):
     assert torch.autograd.gradgradcheck(lambda x: zero_padding(x, mask, inplace=inplace), x)
 
 
-def test_garbage_in_padding_leaks_neither_forward_nor_backward():
+def test_values_at_padding_reach_no_output_and_no_gradient():
     x = torch.randn(2, 4, 3)
     x[0, 2:] = float("nan")
     x[1, 1:] = float("inf")

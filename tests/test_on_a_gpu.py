@@ -99,7 +99,7 @@ def test_inference_equals_training(cell, kernel, layers, bidirectional, precisio
 
 @EVERY_PRECISION
 @EVERY_KERNEL
-def test_garbage_in_padding_reaches_no_value_and_no_gradient(cell, kernel, precision):
+def test_values_at_padding_reach_no_output_and_no_gradient(cell, kernel, precision):
     backbone, (clean, lengths) = make(cell, kernel).to(DEVICE), batch()
     dirty = clean.clone()
     dirty[1, 1:], dirty[2, 7:], dirty[4] = float("nan"), float("inf"), 1e30
@@ -116,7 +116,7 @@ def test_garbage_in_padding_reaches_no_value_and_no_gradient(cell, kernel, preci
 
 @EVERY_PRECISION
 @EVERY_KERNEL
-def test_large_inputs_overflow_nowhere(cell, kernel, precision):
+def test_large_inputs_do_not_overflow(cell, kernel, precision):
     backbone, (x, lengths) = make(cell, kernel).to(DEVICE), batch()
     encoded = on_the_device(backbone, 300 * x, lengths, precision)
     assert all(part.isfinite().all() for part in parts(encoded))

@@ -54,7 +54,7 @@ def trust_as_a_stranger_does():
 
 
 @pytest.mark.parametrize("task", PAIRS)
-def test_a_strangers_command_line_trains_what_a_file_names(task, tmp_path: Path, monkeypatch):
+def test_a_users_lightning_cli_trains_the_classes_of_a_config_file(task, tmp_path: Path, monkeypatch):
     model, arguments, data, options = PAIRS[task]
     config = tmp_path / "config.yaml"
     settings = {

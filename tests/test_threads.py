@@ -27,7 +27,7 @@ def in_a_new_thread(work):
         return pool.submit(work).result()
 
 
-def test_results_come_in_order_from_as_many_threads_as_torch_has(threads):
+def test_results_are_in_order_and_from_as_many_threads_as_torch_has(threads):
     # It lets nobody pass before that many are at work at once.
     meeting = threading.Barrier(min(threads, 4))
 
@@ -40,21 +40,21 @@ def test_results_come_in_order_from_as_many_threads_as_torch_has(threads):
     assert torch.get_num_threads() == threads == in_a_new_thread(torch.get_num_threads)
 
 
-def test_few_items_have_several_threads_each(threads):
+def test_few_items_get_several_threads_each(threads):
     found = map_in_threads(lambda _: torch.get_num_threads(), range(2), CPU)
     assert found == [max(1, threads // 2)] * 2
 
 
 @pytest.mark.parametrize("items", [1, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_autocast_in_force_holds_and_no_gradient_is_kept(threads, dtype, items):
+def test_workers_use_the_active_autocast_and_no_gradients(threads, dtype, items):
     weight = torch.nn.Parameter(torch.eye(3))
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         products = map_in_threads(lambda x: x @ weight, torch.ones(items, 2, 3).unbind(), CPU)
     assert all(product.dtype == dtype and not product.requires_grad for product in products)
 
 
-def test_an_error_comes_through_and_the_threads_are_as_before(threads):
+def test_an_error_is_raised_and_the_number_of_threads_is_restored(threads):
     def work(item: int) -> None:
         raise ValueError(f"item {item}")
 
@@ -79,6 +79,6 @@ def model_and_single_predictions(request):
     return model, labels([model.predict([text])[0] for text in TEXTS])
 
 
-def test_threads_change_no_prediction(model_and_single_predictions, threads):
+def test_predictions_are_independent_of_the_number_of_threads(model_and_single_predictions, threads):
     model, alone = model_and_single_predictions
     assert labels(model.predict(TEXTS, max_tokens=8)) == alone

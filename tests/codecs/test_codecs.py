@@ -126,12 +126,12 @@ def changed(name: str, field: str) -> Codec:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_field_of_a_codec_is_tried_here(name):
+def test_the_cases_of_this_file_cover_every_field_of_a_codec(name):
     assert set(TASKS[name].changes(CODECS[name])) == {field.name for field in fields(CODECS[name])}
 
 
 @pytest.mark.parametrize("name, field", CHANGES)
-def test_a_codec_is_its_state(name, field):
+def test_a_codec_is_restored_from_its_state(name, field):
     codec = changed(name, field)
     assert codec != CODECS[name]
     again = type(codec).of(json.loads(json.dumps(codec.state)))
@@ -140,14 +140,14 @@ def test_a_codec_is_its_state(name, field):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_name_that_is_no_field_is_refused(name):
+def test_an_unknown_field_is_refused(name):
     state = {**CODECS[name].state, "lowercaes": True}
     with pytest.raises(ZooError, match="did you mean 'lowercase'"):
         type(CODECS[name]).of(state)
 
 
 @pytest.mark.parametrize("name, field", CHANGES)
-def test_a_model_keeps_its_codec(name, field, tmp_path):
+def test_the_codec_is_saved_with_the_model(name, field, tmp_path):
     model = TASKS[name].model(changed(name, field))
     assert model.codec == changed(name, field)
     assert zoo.from_pretrained(model.save_pretrained(tmp_path)).codec == model.codec
@@ -155,7 +155,7 @@ def test_a_model_keeps_its_codec(name, field, tmp_path):
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
 @pytest.mark.parametrize("name, field", CHANGES)
-def test_a_model_with_another_codec_is_refused_with_what_differs(name, field, stage):
+def test_a_model_with_another_codec_is_refused_with_the_difference(name, field, stage):
     model, data = TASKS[name].model(changed(name, field)), TASKS[name].data(codec=CODECS[name])
     expected = rf"\b{field} .* in the data and .* in the model.*data.codec.*codec=model.codec"
     with pytest.raises(DataError, match=expected) as told:
@@ -164,7 +164,7 @@ def test_a_model_with_another_codec_is_refused_with_what_differs(name, field, st
 
 
 @pytest.mark.parametrize("name, field", CHANGES)
-def test_data_encode_their_corpus_for_the_codec_that_they_are_given(name, field):
+def test_a_datamodule_encodes_its_corpus_with_a_given_codec(name, field):
     if field == "multi_label":
         pytest.skip("texts with one label each are no data for a model of several")
     model = TASKS[name].model(changed(name, field))
@@ -173,13 +173,13 @@ def test_data_encode_their_corpus_for_the_codec_that_they_are_given(name, field)
     pl.Trainer(**QUIET).fit(model, TASKS[name].data(codec=model.codec))
 
 
-def test_imported_vectors_that_nobody_imported_are_missed():
+def test_training_without_the_imported_vectors_of_the_codec_is_refused():
     model = TASKS["tagging"].model(changed("tagging", "vector_words"))
     with pytest.raises(ZooError, match="model.import_vectors"):
         pl.Trainer(**QUIET).fit(model, TASKS["tagging"].data(codec=model.codec))
 
 
-def test_a_model_that_is_scored_has_the_accuracy_of_its_predictions():
+def test_the_accuracy_of_a_test_equals_that_of_predict():
     """A pretrained tagger on another corpus: `Trainer.test` and `predict` count the same."""
     tagger = zoo.from_pretrained("pos-en-ewt")
     with pytest.raises(DataError, match="words has .* entries in the data and .* in the model"):
@@ -206,7 +206,7 @@ def test_a_model_for_another_task_is_refused():
         pl.Trainer(**QUIET).fit(TASKS["tagging"].model(CODECS["tagging"]), TASKS["classification"].data())
 
 
-def test_a_user_s_own_model_is_not_asked():
+def test_a_model_without_a_codec_is_accepted():
     class Own(pl.LightningModule):
         def __init__(self):
             super().__init__()

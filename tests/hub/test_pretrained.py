@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
-def test_every_file_has_the_mode_that_the_user_s_mask_gives(tmp_path):
+def test_every_file_has_the_permissions_of_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         folder = small().save_pretrained(tmp_path / "m")
@@ -119,7 +119,7 @@ def test_every_file_has_the_mode_that_the_user_s_mask_gives(tmp_path):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_any_change_of_a_file_is_noticed(tmp_path, file):
+def test_every_change_of_a_file_is_detected(tmp_path, file):
     folder = small().save_pretrained(tmp_path / "m")
     content = (folder / file).read_bytes()
     # Two letters change places, so that the file stays as long, and JSON stays JSON.
@@ -131,7 +131,7 @@ def test_any_change_of_a_file_is_noticed(tmp_path, file):
 
 @pytest.mark.parametrize("file", [*FILES, "card.json"])
 @pytest.mark.parametrize("what", ["missing", "a pipe", "a folder", "cut", "nested"])
-def test_what_is_not_a_file_is_refused(tmp_path, file, what):
+def test_folders_and_pipes_in_place_of_files_are_refused(tmp_path, file, what):
     folder = small().save_pretrained(tmp_path / "m")
     content = (folder / file).read_bytes()
     (folder / file).unlink()
@@ -195,7 +195,7 @@ def reconfigured(folder: Path, **changes) -> Path:
 @pytest.mark.parametrize(
     "name, value", [("hiden_size", 3), ("hidden_size", "six"), ("words", 5), ("tags", [[]]), ("recurrent", 1.5)]
 )
-def test_a_value_that_no_model_has_is_refused(tmp_path, name, value):
+def test_invalid_arguments_in_the_config_are_refused(tmp_path, name, value):
     folder = reconfigured(small().save_pretrained(tmp_path), **{name: value})
     with pytest.raises(ZooError, match=f"{folder}: expected arguments and weights of a SequenceTagger, got: "):
         zoo.from_pretrained(folder)
@@ -219,7 +219,7 @@ def test_arguments_of_another_size_are_refused_before_anything_takes_memory(tmp_
 @pytest.mark.parametrize(
     "options", [{"head": "crf", "scheme": "BIO"}, {"num_layers": 1, "language_model_weight": 0.5}], ids=str
 )
-def test_every_tagger_is_loaded(tmp_path, cell, options):
+def test_a_tagger_with_every_cell_and_option_is_loaded(tmp_path, cell, options):
     model = small(cell=cell, tags=["O", "B-X", "I-X"], **options)
     again = zoo.from_pretrained(model.save_pretrained(tmp_path))
     assert again.predict(["I saw her duck ."]) == model.predict(["I saw her duck ."])
@@ -233,7 +233,7 @@ def test_a_folder_of_another_class_is_refused(tmp_path):
         zoo.from_pretrained(folder)
 
 
-def test_unknown_names_list_the_known(tmp_path):
+def test_the_error_for_an_unknown_name_lists_known_ones(tmp_path):
     with pytest.raises(ZooError, match="did you mean 'pos-en-ewt'.*ner-zh-resume"):
         zoo.from_pretrained("pos-en-ewd")
     with pytest.raises(ZooError, match="no model folder"):
@@ -265,7 +265,7 @@ SHOWN = {
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in BUNDLED.glob("*/card.json")))
 class TestBundled:
-    def test_is_small_and_described(self, name):
+    def test_it_is_small_and_has_a_complete_card(self, name):
         card, folder = zoo.list_pretrained()[name], BUNDLED / name
         fields = {"name": str, "sha256": dict, "language": str, "task": str, "data": dict}
         fields |= {"source": str, "licence": str, "scores": dict, "best_dev": dict, "dev_slice_score": float}
@@ -279,13 +279,13 @@ class TestBundled:
         assert (card["task"], card["language"], card["licence"]) == (corpus.task, corpus.language, corpus.licence)
         assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
 
-    def test_answers_with_the_labels_of_its_corpus(self, name):
+    def test_it_predicts_labels_of_its_corpus(self, name):
         corpus, model = CATALOG[zoo.list_pretrained()[name]["data"]["dataset"]], zoo.from_pretrained(name)
         if isinstance(model, zoo.TextClassifier):
             assert not set(model.codec.labels) & set(corpus.label_names)
             assert all(not label.isdecimal() for label in model.codec.labels)
 
-    def test_its_card_says_what_it_reads_at_a_time(self, name):
+    def test_its_card_has_the_unit_of_the_model(self, name):
         assert zoo.list_pretrained()[name]["unit"] == zoo.from_pretrained(name).unit
 
     def test_its_card_names_the_data_that_it_is_scored_on(self, name):
@@ -293,14 +293,14 @@ class TestBundled:
         data = DATA[card["task"]](**card["data"])
         assert data.dataset in CATALOG and CATALOG[data.dataset].task == card["task"]
 
-    def test_scores_a_slice_of_dev_as_its_card_says(self, name):
+    def test_its_score_on_a_slice_of_dev_equals_that_of_its_card(self, name):
         if not os.environ.get("ZOO_DATA"):
             pytest.skip("ZOO_DATA is not set: the real corpora are not at hand")
         card = zoo.list_pretrained()[name]
         score = BUNDLE["slice_score"](zoo.from_pretrained(name), card["data"])
         assert score == pytest.approx(card["dev_slice_score"], abs=5e-4)
 
-    def test_works_offline_and_from_any_folder(self, name, tmp_path, monkeypatch):
+    def test_it_works_offline_and_from_any_folder(self, name, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         text, expected = SHOWN[name]
         (found,) = zoo.from_pretrained(name).predict([text])

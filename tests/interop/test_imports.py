@@ -181,7 +181,7 @@ def test_any_texts_get_the_probabilities_of_keras(texts, tmp_path_factory):
     "padding, truncating, truncate", [("pre", "pre", "tail"), ("post", "post", "head"), ("pre", "post", "head")]
 )
 @pytest.mark.parametrize("body", [*BODIES, "max"])
-def test_padding_that_a_model_reads_is_read(body, padding, truncating, truncate, tmp_path):
+def test_a_model_that_reads_padding_gives_the_probabilities_of_keras(body, padding, truncating, truncate, tmp_path):
     model = keras_model((BODIES | MAX)[body](), mask_zero=False)
     options = dict(max_length=6, padding=padding, truncate=truncate)
     imported = zoo.import_keras(saved(model, tmp_path), INDEX, **options)
@@ -204,7 +204,7 @@ def test_any_texts_get_the_probabilities_of_a_model_that_reads_padding(texts, tm
 
 
 @needs_keras
-def test_a_text_cannot_say_what_is_filled_in(tmp_path):
+def test_no_word_of_a_text_is_read_as_padding(tmp_path):
     model = keras_model([L.LSTM(4)], mask_zero=False)
     options = dict(max_length=5, padding="pre", tokenizer="whitespace", unknown="all")
     imported = zoo.import_keras(saved(model, tmp_path), INDEX, **options)
@@ -212,7 +212,7 @@ def test_a_text_cannot_say_what_is_filled_in(tmp_path):
 
 
 @needs_keras
-def test_the_ids_of_keras_datasets(tmp_path, monkeypatch):
+def test_index_from_shifts_ids_as_keras_datasets_do(tmp_path, monkeypatch):
     from keras.src.datasets import imdb
 
     texts = ["the film was good", "really cold , a cold soup", "", "not at all a good film really"]
@@ -235,7 +235,7 @@ def test_the_ids_of_keras_datasets(tmp_path, monkeypatch):
 
 @needs_keras
 @pytest.mark.parametrize("padding", ["pre", "post", "none"])
-def test_padding_that_is_masked_changes_nothing_wherever_it_is(padding, tmp_path):
+def test_the_side_of_masked_padding_changes_no_probability(padding, tmp_path):
     model = keras_model(BODIES["stack"]())
     imported = zoo.import_keras(saved(model, tmp_path), INDEX, padding=padding, max_length=9)
     close(probabilities(imported, TEXTS), padded_outputs(model, TEXTS, maxlen=9))
@@ -271,7 +271,7 @@ def test_a_model_that_reads_padding_is_imported_for_texts_without_any(tmp_path):
 
 @needs_keras
 @given(text=st.text(st.one_of(st.characters(), st.sampled_from("ab.,'\t !?")), max_size=30))
-def test_the_tokenizer_is_keras_own(text):
+def test_the_keras_tokenizer_splits_as_keras_does(text):
     from keras.src.legacy.preprocessing.text import text_to_word_sequence
 
     if not any(c.isspace() and c not in " \t\n" for c in text):  # Keras takes those for letters
@@ -301,7 +301,7 @@ def test_raw_texts_are_tokenized_as_keras_does(unknown, num_words, tmp_path):
 
 
 @needs_keras
-def test_the_shape_of_a_first_batch_sets_no_limit(tmp_path):
+def test_the_shape_of_a_first_batch_does_not_limit_the_length(tmp_path):
     model = keras.Sequential([L.Embedding(ROWS, 5, mask_zero=True), L.LSTM(4), L.Dense(3, activation="softmax")])
     model(np.ones((4, STEPS), dtype="int32"))
     long = "the film was not good at all really a soup cold " * 3
@@ -362,14 +362,14 @@ REFUSED = {
 
 @needs_keras
 @pytest.mark.parametrize("name", REFUSED)
-def test_errors_name_what_has_no_counterpart(name, tmp_path):
+def test_errors_name_unsupported_layers_and_settings(name, tmp_path):
     body, message = REFUSED[name]
     with pytest.raises(ZooError, match=message):
         zoo.import_keras(saved(keras_model(body(), length=STEPS, batch=1), tmp_path), INDEX)
 
 
 @needs_keras
-def test_a_model_that_is_no_chain_is_refused(tmp_path):
+def test_a_model_that_is_not_a_chain_is_refused(tmp_path):
     ids = keras.Input((None,), dtype="int32")
     x = L.Embedding(13, 5, mask_zero=True)(ids)
     first, second = L.LSTM(4, name="first")(x), L.LSTM(4, name="second")(x)
@@ -395,7 +395,7 @@ def test_a_model_that_reads_a_cell_s_inner_state_is_refused(tmp_path):
 
 
 @needs_keras
-def test_a_head_of_another_activation_is_refused(tmp_path):
+def test_a_head_with_an_unsupported_activation_is_refused(tmp_path):
     for head in ((1, "softmax"), (3, "relu")):
         with pytest.raises(ZooError, match="expected the activation .*sigmoid or linear, got"):
             zoo.import_keras(saved(keras_model([L.LSTM(4)], head), tmp_path), INDEX)
@@ -564,7 +564,7 @@ def test_the_tutorial_classifier_gives_the_same_probabilities(options, outputs):
 
 
 @pytest.mark.parametrize("options, ids", [(dict(), [2]), (dict(tokenizer="words", lowercase=True), [0, 1])], ids=str)
-def test_the_tutorial_classifier_reads_words_as_it_is_told(options, ids):
+def test_the_tutorial_classifier_reads_words_by_the_given_options(options, ids):
     torch.manual_seed(0)
     theirs = LSTMClassifier(3, 2).eval()
     ours = zoo.import_state_dict(theirs.state_dict(), {"good": 0, "!": 1, "Good!": 2}, **options)
@@ -584,7 +584,7 @@ def test_special_words_keep_their_rows():
     assert without.embedding.words.weight[1].abs().sum() == 0
 
 
-def test_files_of_tensors_are_read_and_no_others(tmp_path):
+def test_only_files_of_tensors_are_read(tmp_path):
     weights = LSTMClassifier(len(WORDS), 2).state_dict()
     save_file(weights, tmp_path / "model.safetensors")
     torch.save(weights, tmp_path / "model.pt")

@@ -112,7 +112,7 @@ def tag_probabilities(tagger, texts) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("functional", [False, True], ids=["sequential", "functional"])
 @pytest.mark.parametrize("kind", TAGGERS)
-def test_a_tagger_gives_each_token_keras_probabilities(kind, functional, tmp_path):
+def test_a_tagger_gives_the_probabilities_of_keras(kind, functional, tmp_path):
     model = made(TAGGERS[kind](), functional=functional)
     tagger = zoo.import_keras(saved(model, tmp_path), INDEX, labels=["DET", "N", "V"])
     assert isinstance(tagger, zoo.SequenceTagger)
@@ -128,7 +128,7 @@ def test_a_tagger_gives_each_token_keras_probabilities(kind, functional, tmp_pat
     assert zoo.from_pretrained(tagger.save_pretrained(tmp_path / "m")).predict(TEXTS) == tags
 
 
-def test_a_tagger_that_reads_its_padding_is_imported_where_that_changes_nothing(tmp_path):
+def test_a_tagger_that_reads_padding_is_imported_if_padding_comes_last(tmp_path):
     one_way, both = made(TAGGERS["lstm"](), mask_zero=False), made(TAGGERS["gru"](), mask_zero=False)
     tagger = zoo.import_keras(saved(one_way, tmp_path), INDEX, padding="post")
     close(tag_probabilities(tagger, TEXTS)[1].softmax(-1), outputs(one_way, TEXTS)[1, :1])
@@ -142,7 +142,7 @@ def test_a_tagger_that_reads_its_padding_is_imported_where_that_changes_nothing(
         close(scores.softmax(-1), outputs(both, [text], steps=len(text.split()))[0])
 
 
-def test_a_tagger_s_words_are_looked_up_as_its_index_spells_them(tmp_path):
+def test_a_tagger_looks_words_up_in_the_case_of_its_index(tmp_path):
     model = made(TAGGERS["lstm"]())
     path = saved(model, tmp_path)
     capitals = {word.title() if word == "soup" else word: i for word, i in INDEX.items()}
@@ -184,7 +184,7 @@ class Subclassed(keras.Model):
         return x
 
 
-def test_other_kinds_of_models_and_files_are_named_for_what_they_are(tmp_path):
+def test_errors_name_the_kind_of_other_models_and_files(tmp_path):
     model = Subclassed()
     model(torch.ones(1, 3, dtype=torch.int32))
     with pytest.raises(ZooError, match="of the class 'Subclassed', whose code is not in the file: .*set_weights"):

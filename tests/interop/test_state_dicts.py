@@ -185,7 +185,7 @@ class OlderDecoder(Decoder):
         (lambda: nn.ModuleDict({"encoder": Encoder(), "decoder": Decoder()}), "an encoder and a decoder"),
     ],
 )
-def test_errors_name_the_translator_of_the_tutorial(make, what):
+def test_the_translator_of_the_tutorial_is_refused_by_name(make, what):
     with pytest.raises(ZooError, match=f"this is {what}.* tutorial on translation.* attends after it"):
         zoo.import_state_dict(make().state_dict(), {"a": 0})
     both = {"encoder": Encoder().state_dict(), "decoder": AttentionDecoder().state_dict()}
@@ -193,7 +193,7 @@ def test_errors_name_the_translator_of_the_tutorial(make, what):
         zoo.import_state_dict(both, {"a": 0})
 
 
-def test_errors_name_other_sources(tmp_path):
+def test_errors_name_the_kind_of_other_sources(tmp_path):
     with pytest.raises(ZooError, match="load it with zoo.from_pretrained"):
         zoo.import_state_dict({"model_class": "SequenceTagger", "state_dict": {}}, INDEX)
     for wrong in ({}, {"a": 3}, {3: torch.zeros(1)}, {"state_dict": {"a": None}}):

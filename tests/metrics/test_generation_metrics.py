@@ -53,7 +53,7 @@ def test_chinese_is_scored_by_characters():
     [("hi", "कि", "का"), ("hi", "दिल", "दल"), ("th", "มี", "มู"), ("my", "ကို", "ကာ"), ("km", "កូ", "កា"), ("lo", "ມີ", "ມູ")]
     + [("ar", "كَتَبَ", "كُتِبَ"), ("he", "שָׁלוֹם", "שִׁלוּם"), ("vi", "ma\u0301", "ma\u0300"), ("fa", "می\u200cرود", "می")],
 )
-def test_words_that_differ_in_a_mark_are_different(language, output, reference):
+def test_words_with_different_combining_marks_are_different(language, output, reference):
     assert len(units(output, language)) == 1
     assert rouge([output], [reference], language)["rouge1"] == 0
     assert rouge([output], [output], language)["rouge1"] == 1
@@ -71,7 +71,7 @@ def test_accents_compare_equal_however_they_are_written(language, text, score):
 
 
 @pytest.mark.parametrize("language", ["zh-CN", "ZH", "zh_Hans", "cmn", "zho", "ja-JP", "JA", "jpn", "th-TH", "yue-HK"])
-def test_a_language_is_the_same_however_it_is_named(language):
+def test_scores_are_independent_of_the_spelling_of_the_language(language):
     outputs, references = ["我们提出一种新的方法"], ["我们提出一种方法"]
     plain = {"c": "zh", "z": "zh", "y": "zh", "j": "ja", "t": "th"}[language[0].lower()]
     for score in (rouge, bleu):
@@ -81,7 +81,7 @@ def test_a_language_is_the_same_however_it_is_named(language):
     TextMetrics("bleu", language)
 
 
-def test_an_unknown_language_is_refused_before_it_scores():
+def test_an_unknown_language_is_refused_in_the_constructor():
     with pytest.raises(ZooError, match="unknown language 'Chinese'.*zh Chinese"):
         TextMetrics("rouge", "Chinese")
 
@@ -100,7 +100,7 @@ def test_keywords_are_compared_as_sets():
     assert keywords([""], [""], "zh")["keyword_f1"] == 0.0
 
 
-def test_novelty_repetition_and_length():
+def test_novelty_repetition_and_length_equal_their_definitions():
     assert novel_ngrams(["the cat sat", "a a"], ["The cat ran.", "b"], "en", 1) == pytest.approx(3 / 5)
     assert novel_ngrams(["the cat sat"], ["The cat ran."], "en", 2) == pytest.approx(1 / 2)
     assert repetition(["a b a b a", "c d"], "en") == pytest.approx(2 / 5)

@@ -96,7 +96,7 @@ def test_spans_agree_with_seqeval_strict(scheme, data):
         assert [getattr(table[label], name) for label in labels] == pytest.approx(list(values))
 
 
-def test_span_scores_by_label():
+def test_span_scores_are_computed_for_each_label():
     rows = [[(1, 1, False), (2, 2, False), (0, 3, False)], [(1, 3, False), (0, 0, False), (3, 3, False)]]
     scores = scored(BIO, "BIO", collate(rows)).per_span_label()
     assert scores == [
@@ -202,7 +202,7 @@ def one_process(rank: int, port: int, queue: multiprocessing.Queue) -> None:
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_answer_as_one():
+def test_two_processes_give_the_scores_of_one():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -70,7 +70,7 @@ def probabilities(results: list[dict]) -> torch.Tensor:
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 @given(order=st.permutations(range(len(TEXTS))), budget=st.integers(1, 60))
 @settings(max_examples=8)
-def test_padding_order_and_batch_size_change_no_probability(options, order, budget):
+def test_probabilities_are_independent_of_padding_order_and_batch_size(options, order, budget):
     model = classifier(**options)
     alone = torch.cat([probabilities(model.predict([text])) for text in TEXTS])
     together = model.predict([TEXTS[i] for i in order], max_tokens=budget)
@@ -78,7 +78,7 @@ def test_padding_order_and_batch_size_change_no_probability(options, order, budg
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_what_stands_at_padding_is_not_pooled(pooling):
+def test_pooling_ignores_values_at_padding(pooling):
     model = classifier(pooling=pooling).eval()
     inputs = inputs_of(model)
     garbage = inputs.word_ids.clone()
@@ -100,7 +100,7 @@ def test_pooling_equals_a_loop_over_rows(lengths, more):
         assert not weights[row, length:].any()
 
 
-def test_a_row_without_a_step_pools_to_zeros():
+def test_an_empty_row_is_pooled_to_zeros():
     x, n = torch.randn(2, 3, 4), torch.tensor([0, 2])
     for pooled in (mean_over_time(x, n), max_over_time(x, n), masked_softmax(x[..., 0], padding_mask(n, x.shape[1]))):
         assert not pooled[0].any() and pooled[1].any()
@@ -126,7 +126,7 @@ def test_every_parameter_gets_a_gradient(options):
     ids=str,
 )
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_every_regulariser_acts_in_training_alone(option, multi_label):
+def test_every_regularizer_acts_in_training_only(option, multi_label):
     plain = classifier(multi_label=multi_label, **UNREGULARIZED)
     model = classifier(multi_label=multi_label, **{**UNREGULARIZED, **option})
     batch = batch_of(plain)
@@ -141,7 +141,7 @@ def test_every_regulariser_acts_in_training_alone(option, multi_label):
 @pytest.mark.parametrize(
     "place", [lambda m: m.dropout, lambda m: m.head[0], lambda m: m.head[-2]], ids=["layers", "hidden layer", "scores"]
 )
-def test_dropout_acts_before_the_layers_before_the_hidden_one_and_before_the_scores(place):
+def test_dropout_acts_before_backbone_hidden_layer_and_scores(place):
     model = classifier(head_size=8, dropout=0.5).eval()
     inputs = inputs_of(model)
     assert torch.equal(model(inputs), model(inputs))
@@ -150,14 +150,14 @@ def test_dropout_acts_before_the_layers_before_the_hidden_one_and_before_the_sco
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_the_loss_of_half_precision_is_computed_in_full(multi_label):
+def test_the_loss_of_half_precision_scores_is_computed_in_fp32(multi_label):
     model, scores = classifier(multi_label=multi_label), torch.randn(len(TEXTS), 3).bfloat16()
     gold = batch_of(model).gold
     loss, expected = (model.loss(s, gold) for s in (scores, scores.float()))
     assert loss.dtype == torch.float32 and torch.equal(loss, expected)
 
 
-def test_class_weights_are_a_setting_and_no_parameter():
+def test_class_weights_are_not_in_the_state_dict():
     model = classifier(class_weights=[1.0, 1.0, 2.0])
     assert model.hparams["class_weights"] == [1, 1, 2] and "class_weights" not in model.state_dict()
 
@@ -169,7 +169,7 @@ def test_a_class_weight_of_two_counts_a_text_twice():
     torch.testing.assert_close(weighted.loss(scores, labels), model.loss(scores[twice], labels[twice]))
 
 
-def test_the_loss_of_several_labels_by_hand():
+def test_the_loss_of_several_labels_equals_its_formula():
     smoothing, weights = 0.2, torch.tensor([1.0, 2.0, 9.0])
     model = classifier(multi_label=True, regularization=dict(label_smoothing=smoothing), class_weights=weights.tolist())
     scores, labels = torch.randn(4, 3), torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
@@ -178,7 +178,7 @@ def test_the_loss_of_several_labels_by_hand():
     torch.testing.assert_close(model.loss(scores, labels), expected)
 
 
-def test_attention_explains():
+def test_explain_returns_the_attention_weight_of_each_token():
     model = classifier(pooling="max+attention", max_length=4, truncate="tail")
     for text, result in zip(TEXTS, model.explain(TEXTS), strict=True):
         assert result["tokens"] == (split_words(text)[-4:] or ["<unk>"])
@@ -189,7 +189,7 @@ def test_attention_explains():
         classifier().explain(TEXTS)
 
 
-def test_labels_follow_from_probabilities():
+def test_labels_are_those_of_the_highest_probabilities():
     for result in classifier().predict(TEXTS):
         assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert result["label"] == max(LABELS, key=result["probabilities"].get)
@@ -210,16 +210,16 @@ def test_a_probability_of_one_half_gives_a_label():
 
 
 @pytest.mark.parametrize("positive, place", [(None, 1), ("ham", 0), ("spam", 1)])
-def test_of_two_labels_the_second_is_positive_unless_one_is_chosen(positive, place):
+def test_the_positive_label_is_the_second_of_two_by_default(positive, place):
     model = classifier(labels=["ham", "spam"], positive=positive)
     assert [metrics.positive for metrics in model.metrics.values()] == [place, place]
 
 
-def test_models_are_chosen_by_macro_f1_where_rare_labels_count():
+def test_checkpoints_are_chosen_by_macro_f1():
     assert classifier().monitor == "val/macro_f1"
 
 
-def test_a_temperature_softens_without_changing_a_label():
+def test_a_temperature_changes_probabilities_but_no_label():
     model = classifier()
     before = model.predict(TEXTS)
     model.temperature.fill_(3.0)
@@ -246,7 +246,7 @@ def test_a_weight_too_large_for_fp16_is_not_stored_as_infinite(tmp_path):
     assert not (tmp_path / "m").exists() and model.save_pretrained(tmp_path / "m").is_dir()
 
 
-def test_sentencepiece_travels_with_the_model(tmp_path):
+def test_the_sentencepiece_model_is_saved_with_the_model(tmp_path):
     texts = [f"the cat number {i} sat on a mat with {i % 7} dogs" for i in range(100)]
     pieces = SentencePieceModel.fit(texts, 60, lowercase=True)
     vocabulary = Vocabulary.fit(piece for text in texts for piece in pieces(text))
@@ -260,24 +260,24 @@ def test_sentencepiece_travels_with_the_model(tmp_path):
 
 
 @given(st.text())
-def test_words_lose_nothing_but_white_space(text):
+def test_the_words_of_a_text_contain_all_but_its_white_space(text):
     assert "".join(split_words(text)) == "".join(text.split())
 
 
-def test_words_of_many_scripts():
+def test_words_of_many_scripts_are_split():
     assert split_words("I don't; 中文ok हिन्दी שלום 😀") == [
         "I", "don't", ";", "中", "文", "ok", "हिन्दी", "שלום", "😀",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("truncate, kept", [("head", "abcd"), ("tail", "wxyz"), ("both", "abyz"), ("both", "abcyz")])
-def test_long_texts_are_cut(truncate, kept):
+def test_long_texts_are_truncated(truncate, kept):
     read = classifier(tokenizer="characters", max_length=len(kept), truncate=truncate).codec.preprocessor
     assert "".join(read("abcdefghijklmnopqrstuvwxyz")) == kept
     assert read("abcd") == list("abcd")
 
 
-def test_a_text_of_a_hundred_thousand_words():
+def test_a_text_of_a_hundred_thousand_words_is_classified():
     model = classifier()
     (result,) = model.predict(["word " * 100_000])
     assert result == model.predict(["word " * 400])[0]
@@ -302,13 +302,13 @@ def adversarial_loss(size: float, more_padding: int = 0) -> torch.Tensor:
     return loss.detach()
 
 
-def test_the_adversary_makes_the_loss_larger_and_sees_no_padding():
+def test_the_adversarial_perturbation_increases_the_loss_and_leaves_padding_alone():
     losses = [adversarial_loss(size) for size in (0.0, 0.05, 0.2)]
     assert losses[0] < losses[1] < losses[2]
     torch.testing.assert_close(adversarial_loss(0.2, more_padding=7), losses[2])
 
 
-def test_clean_texts_and_those_of_the_adversary_count_half_each():
+def test_clean_and_adversarial_losses_have_equal_weights():
     model = classifier(**UNREGULARIZED)
     batch = batch_of(model)
     x = model.embedding(batch.inputs.word_ids, batch.inputs.vector_ids)
@@ -320,7 +320,7 @@ def test_clean_texts_and_those_of_the_adversary_count_half_each():
     torch.testing.assert_close(adversarial_loss(0.2), expected.detach())
 
 
-def test_padding_is_never_forgotten():
+def test_token_dropout_leaves_padding_alone():
     embedding = classifier(regularization=dict(token_dropout=0.9)).train().embedding
     padding = torch.zeros(50, dtype=torch.long)
     assert embedding(padding, padding).eq(0).all()
@@ -371,7 +371,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
     ],
     ids=str,
 )
-def test_wrong_options_name_the_right_ones(options, message):
+def test_errors_for_invalid_options_name_valid_ones(options, message):
     with pytest.raises(ZooError, match=message):
         classifier(**options)
 
@@ -395,7 +395,7 @@ def test_learns_the_sample_in_a_bare_trainer():
     assert right == pytest.approx(scores["test/accuracy"], abs=1e-6)
 
 
-def test_the_probabilities_that_are_scored_are_those_of_predict():
+def test_scored_probabilities_equal_those_of_predict():
     data = ClassificationDataModule("sample-spam", min_count=1)
     torch.manual_seed(0)
     model = TextClassifier(data.codec, **SMALL)
@@ -410,7 +410,7 @@ def test_the_probabilities_that_are_scored_are_those_of_predict():
         assert found[f"{stage}/ece"] == pytest.approx(float(expected), abs=1e-5)
 
 
-def test_learns_several_labels_a_text(tmp_path):
+def test_learns_several_labels_per_text(tmp_path):
     pl.seed_everything(0)
     rows = ["text\tlabel"] + [f"{a} {b}\t{'|'.join(sorted({a, b}))}" for a in "xyz" for b in "xyz"] + ["nothing\t"]
     path = tmp_path / "train.tsv"

@@ -88,19 +88,19 @@ def texts(seed: int) -> list[str]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_text_is_refused(make, call, given, message):
+def test_inputs_that_are_not_texts_are_refused(make, call, given, message):
     with pytest.raises(ZooError, match=message):
         getattr(made(make), call)(given)
 
 
 @pytest.mark.parametrize("make, call", CALLS)
-def test_any_sequence_of_texts_will_do(make, call):
+def test_any_sequence_of_texts_is_accepted(make, call):
     predict, given = getattr(made(make).eval(), call), ["the dog", "", "a cat eats"]
     assert predict(tuple(given)) == predict(iter(given)) == predict(given)
     assert predict([]) == []
 
 
-def test_a_tagger_reads_tokens_in_any_sequence_but_no_empty_one():
+def test_a_tagger_accepts_any_sequence_of_tokens_but_no_empty_token():
     model = made(tagger)
     assert model.predict([("the", "dog"), iter(["the", "dog"]), []]) == [*model.predict(["the dog"] * 2), []]
     for wrong in (["a", ""], ["a", None], ["a", 3.5], ["a", ["b"]], {"a": 1}):
@@ -109,12 +109,12 @@ def test_a_tagger_reads_tokens_in_any_sequence_but_no_empty_one():
 
 
 @pytest.mark.parametrize("make", [classifier, MODELS["translator"]])
-def test_a_list_of_tokens_is_a_text_to_a_tagger_alone(make):
+def test_only_a_tagger_accepts_a_list_of_tokens(make):
     with pytest.raises(ZooError, match="at place 0"):
         made(make).predict([["the", "dog"]])
 
 
-def test_attention_is_asked_for_one_source_and_one_target():
+def test_attend_takes_one_source_and_one_target():
     model = made(MODELS["translator"])
     with pytest.raises(ZooError, match=r"one source as a string, got \['the dog'\]"):
         model.attend(["the dog"], "the")
@@ -123,7 +123,7 @@ def test_attention_is_asked_for_one_source_and_one_target():
 
 
 @pytest.mark.parametrize("make, call", CALLS)
-def test_threads_change_no_answer(make, call):
+def test_answers_are_independent_of_concurrent_threads(make, call):
     model, number = made(make), torch.get_num_threads()
     lone = [getattr(made(make), call)(texts(seed)) for seed in range(40)]
 
@@ -139,7 +139,7 @@ def test_threads_change_no_answer(make, call):
 
 
 @pytest.mark.parametrize("make, call", CALLS)
-def test_an_interrupt_at_any_line_changes_no_later_answer(make, call):
+def test_later_answers_are_right_after_an_interrupt_at_any_line(make, call):
     lone = [getattr(made(make), call)(texts(seed)) for seed in range(4)]
     model, lines = made(make), _lines(getattr(made(make), call), texts(0))
     getattr(model, call)(texts(1))
@@ -181,7 +181,7 @@ def _interrupted(predict, given, at: int) -> int:
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-def test_a_model_that_trains_keeps_its_parts_modes(make):
+def test_predict_does_not_change_the_modes_of_submodules(make):
     model = made(make)
     model.dropout.eval()  # frozen by its user
     modes = [part.training for part in model.modules()]
@@ -193,7 +193,7 @@ def test_a_model_that_trains_keeps_its_parts_modes(make):
     assert model.eval().in_evaluation() is model
 
 
-def test_a_part_with_a_forward_of_its_own_is_evaluated_too():
+def test_a_submodule_with_a_replaced_forward_is_in_evaluation_mode_too():
     model = made(classifier)
     model.dropout.p = 0.5
     model.dropout.forward = model.dropout.forward  # as wrappers of modules leave it: bound to the part that trains

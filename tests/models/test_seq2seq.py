@@ -73,7 +73,7 @@ def log_likelihoods(model, batch) -> list[float]:
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 @given(order=st.permutations(range(4)))
 @settings(max_examples=5)
-def test_company_and_order_change_nothing(options, order):
+def test_losses_are_independent_of_padding_order_and_batch(options, order):
     model = model_of(**options).eval()
     batch = batch_of(model, order)
     alone = log_likelihoods(model, batch)
@@ -83,7 +83,7 @@ def test_company_and_order_change_nothing(options, order):
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
-def test_steps_equal_the_whole(options):
+def test_decoding_step_by_step_equals_decoding_the_whole_sequence(options):
     """What decoding adds up token by token is what training computes for a whole target at once."""
     model = model_of(**options).eval()
     batch, search = batch_of(model), replace(model.search, beam=3, length_penalty=0.0)
@@ -102,7 +102,7 @@ def test_steps_equal_the_whole(options):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("feeding", [False, True])
-def test_every_cell_and_every_parameter_learns(cell, feeding):
+def test_every_parameter_gets_a_gradient_with_every_cell(cell, feeding):
     model = model_of(
         Seq2SeqSummarizer,
         cell=cell,
@@ -119,7 +119,7 @@ def test_every_cell_and_every_parameter_learns(cell, feeding):
     assert all(math.isfinite(loss.item()) for loss in losses)
 
 
-def test_the_loss_is_the_textbooks():
+def test_the_loss_equals_its_formula():
     model = model_of(regularization=dict(label_smoothing=0.1)).eval()
     batch = batch_of(model)
     decoded, *_ = model.follow(batch)
@@ -131,7 +131,7 @@ def test_the_loss_is_the_textbooks():
     torch.testing.assert_close(losses.smoothed, F.cross_entropy(scores, target, label_smoothing=0.1))
 
 
-def test_a_pointer_copies_what_no_vocabulary_has():
+def test_a_pointer_copies_pieces_outside_the_vocabulary():
     model = model_of(Seq2SeqSummarizer).eval()
     with torch.no_grad():
         model.pointer.gate.bias.fill_(-50.0)  # never generates ...
@@ -148,7 +148,7 @@ def test_a_pointer_copies_what_no_vocabulary_has():
     assert float(scores.exp().sum()) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_nothing_that_is_no_text_is_written():
+def test_special_pieces_are_never_written():
     model = model_of(attention=dict(kind="additive", copy=True)).eval()
     with torch.no_grad():
         model.output_bias[:3] = 50.0  # shouts for padding, the unknown word and the begin
@@ -156,7 +156,7 @@ def test_nothing_that_is_no_text_is_written():
         assert not any(special in output for special in SPECIALS)
 
 
-def test_predictions_keep_order_whatever_the_batches():
+def test_predictions_are_in_order_and_independent_of_batches():
     model = model_of(Seq2SeqSummarizer).train()
     inputs = [*SOURCES, "", "   ", "zebra zebra"]
     expected = [model.predict([text])[0] for text in inputs]
@@ -170,7 +170,7 @@ def test_predictions_keep_order_whatever_the_batches():
     assert len({output.text for output in best[0]}) > 1
 
 
-def test_a_search_is_what_was_asked_for():
+def test_predict_searches_with_the_given_options():
     model = model_of(Seq2SeqSummarizer).eval()
     assert model.predict(SOURCES, beam=1) == [best[0].text for best in model.predict(SOURCES, beam=1, n_best=1)]
     for text in model.predict(SOURCES, min_length=5, max_length=6):
@@ -185,7 +185,7 @@ def test_a_search_is_what_was_asked_for():
         model.predict(SOURCES, beam=0)
 
 
-def test_a_model_has_a_search_of_its_own(tmp_path):
+def test_the_search_options_are_saved_with_the_model(tmp_path):
     plain, model = model_of(), model_of(search=SearchOptions(beam=2, min_length=3, max_length=4))
     assert model.predict(SOURCES) == plain.predict(SOURCES, beam=2, min_length=3, max_length=4)
     assert model.predict(SOURCES, beam=5, min_length=1, max_length=8) == plain.predict(SOURCES)
@@ -195,14 +195,14 @@ def test_a_model_has_a_search_of_its_own(tmp_path):
     assert {len(split(text)) for text in longest.predict(SOURCES)} == {8}  # as many as a target has at most
 
 
-def test_a_summarizer_takes_what_a_translator_takes():
+def test_a_summarizer_has_the_arguments_of_a_translator():
     translator, summarizer = (inspect.signature(kind).parameters for kind in (Seq2Seq, Seq2SeqSummarizer))
     assert list(translator) == list(summarizer)
     others = {name for name, one in translator.items() if one.default != summarizer[name].default}
     assert others == {"attention", "metric"}
 
 
-def test_coverage_of_a_search_is_that_of_wu():
+def test_the_coverage_penalty_equals_that_of_wu():
     memory = Memory(torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.tensor([[True, True, False]]), torch.zeros(1, 3))
     seen = torch.tensor([[0.5, 0.2, 0.0], [1.7, 0.0, 0.0]])  # two hypotheses to one source
     expected = torch.tensor([math.log(0.5) + math.log(0.2), math.log(1e-4)])
@@ -217,7 +217,7 @@ def test_samples_depend_on_the_seed_alone():
     assert [o.text for o in model.sample(SOURCES, top_k=1)] == model.predict(SOURCES, beam=1)
 
 
-def test_a_long_source_is_cut_and_told_of():
+def test_a_long_source_is_cut_with_a_warning():
     model = model_of(fields=dict(max_source=3)).eval()
     with pytest.warns(UserWarning, match="2 inputs have more than max_source=3 pieces"):
         outputs = model.predict(["the old dog sleeps", "the old dog eats", "cat"])
@@ -234,7 +234,7 @@ def test_a_long_source_is_cut_and_told_of():
     ],
     ids=str,
 )
-def test_what_belongs_to_training_acts_there_alone(option):
+def test_every_regularizer_acts_in_training_only(option):
     plain, model = model_of(Seq2SeqSummarizer), model_of(Seq2SeqSummarizer, **option)
     model.load_state_dict(plain.state_dict())
     batch = batch_of(plain)
@@ -244,7 +244,7 @@ def test_what_belongs_to_training_acts_there_alone(option):
 
 
 @pytest.mark.parametrize("feeding", [False, True])
-def test_coverage_is_the_sum_of_the_attention_before(feeding):
+def test_coverage_is_the_sum_of_earlier_attention(feeding):
     model = model_of(Seq2SeqSummarizer, attention=dict(input_feeding=feeding))
     decoded, *_ = model.follow(batch_of(model))
     torch.testing.assert_close(decoded.coverage, decoded.weights.cumsum(1) - decoded.weights)
@@ -256,7 +256,7 @@ def test_coverage_is_the_sum_of_the_attention_before(feeding):
     assert not torch.allclose(before.weights[:, 1], decoded.weights[:, 1], atol=1e-3)
 
 
-def test_one_vocabulary_is_one_embedding():
+def test_a_shared_vocabulary_has_one_embedding():
     joint, separate = model_of(), model_of(fields=dict(target_words=[*SPECIALS, "▁dog"]))
     assert len(joint.embeddings) == 1 and len(separate.embeddings) == 2
     assert "output.weight" not in joint.state_dict()
@@ -303,21 +303,21 @@ def test_reloaded_equals_saved(kind, tmp_path):
     ],
     ids=str,
 )
-def test_wrong_options_name_the_right_ones(options, message):
+def test_errors_for_invalid_options_name_valid_ones(options, message):
     with pytest.raises(ZooError, match=message):
         model_of(**options)
 
 
 @pytest.mark.parametrize("tokenizer", ["words", "characters", "jieba"])
 @given(text=st.text(alphabet="ab é龘🙂,.-\t 9<>x0我来到北京的，\u3000", max_size=20))
-def test_no_tokenizer_loses_anything(tokenizer, text):
+def test_joined_pieces_are_the_text(tokenizer, text):
     if tokenizer == "jieba":
         pytest.importorskip("jieba")
     coder = ReversibleTokenizer(tokenizer)
     assert coder.join(coder.split(text)) == " ".join(text.split())
 
 
-def test_pieces_are_not_words():
+def test_sentencepiece_excludes_stop_words_and_vectors():
     model = SentencePieceModel.fit(SOURCES, 25).serialized
     pieces = dict(tokenizer="sentencepiece", source_sentencepiece_model=model)
     with pytest.raises(ZooError, match="stop words belong to words"):
@@ -326,7 +326,7 @@ def test_pieces_are_not_words():
         Seq2SeqCodec(vocabulary(), vector_words=["<pad>", "<unk>"], vector_size=2, **pieces)
 
 
-def test_jieba_marks_the_spaces_that_there_are():
+def test_jieba_keeps_spaces():
     pytest.importorskip("jieba")
     pieces = ReversibleTokenizer("jieba").split("我来到北京，用 Python和 deep learning")
     assert pieces == ["我", "来到", "北京", "，", "用", "▁Python", "和", "▁deep", "▁learning"]
@@ -334,13 +334,13 @@ def test_jieba_marks_the_spaces_that_there_are():
     assert ReversibleTokenizer("jieba").split(" ") == []
 
 
-def test_without_jieba_the_package_is_named(monkeypatch):
+def test_the_error_without_jieba_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "jieba", None)
     with pytest.raises(ZooError, match=r"pip install lstm-zoo\[jieba\]"):
         model_of(fields=dict(tokenizer="jieba")).predict(["我来到北京"])
 
 
-def test_stop_words_travel_with_the_model(tmp_path):
+def test_stop_words_are_saved_with_the_model(tmp_path):
     model = model_of(Seq2SeqSummarizer, fields=dict(stop_words=["the", "dog"])).eval()
     plain = model_of(Seq2SeqSummarizer).eval()
     texts = ["The old dog sleeps", "the a the cat dog"]
@@ -388,7 +388,7 @@ def test_imported_vectors_are_used_kept_and_frozen(tmp_path):
         model_of().import_vectors(table)
 
 
-def test_unknown_pieces_have_ids_of_their_own():
+def test_unknown_pieces_have_ids_after_the_vocabulary():
     model = model_of(attention=dict(copy=True))
     batch = batch_of(model, [0, 1], ["the quagga , the quagga", "okapi"], ["quagga okapi dog", "okapi"])
     size = len(vocabulary())

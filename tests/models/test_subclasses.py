@@ -117,7 +117,7 @@ def registered(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", CALLS, ids=lambda kind: kind.__name__)
-def test_a_subclass_is_loaded_as_itself(kind, data, tmp_path):
+def test_a_subclass_is_loaded_with_its_own_arguments(kind, data, tmp_path):
     model = kind(data.codec.vocabulary if kind is Making else data.codec, **CALLS[kind])
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer.strategy.connect(model)
@@ -139,7 +139,7 @@ def test_a_subclass_is_loaded_as_itself(kind, data, tmp_path):
     assert "hidden_size" in model.hparams  # a figure of a report, and an experiment tracker, show it
 
 
-def test_the_defaults_of_today_are_saved_where_they_can_be_given(data):
+def test_defaults_of_the_base_model_are_saved_if_the_subclass_accepts_them(data):
     model = Focal(data.codec, **SIZES)
     assert model.arguments == {**zoo.TextClassifier(data.codec, **SIZES).arguments, "focal": 0.0}
     assert Decided(data.codec).arguments.keys() == model.arguments.keys() - {
@@ -151,7 +151,7 @@ def test_the_defaults_of_today_are_saved_where_they_can_be_given(data):
     assert recurrent == asdict(RecurrentOptions(zoneout=0.1))
 
 
-def test_a_wrong_argument_still_raises_with_its_name(data):
+def test_an_unknown_argument_raises_with_its_name(data):
     for kind in (zoo.TextClassifier, Focal):
         with pytest.raises(TypeError, match="TextClassifier.*'hiden_size'"):
             kind(data.codec, hiden_size=3)
@@ -159,7 +159,7 @@ def test_a_wrong_argument_still_raises_with_its_name(data):
         Fixed()
 
 
-def test_what_json_does_not_have_is_named(data, tmp_path):
+def test_an_argument_that_json_cannot_represent_is_named(data, tmp_path):
     class WithTable(zoo.TextClassifier):
         def __init__(self, codec, *, table, **rest):
             super().__init__(codec, **rest)
@@ -170,7 +170,7 @@ def test_what_json_does_not_have_is_named(data, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_class_that_is_not_registered_says_how(data, tmp_path):
+def test_the_error_for_an_unregistered_class_says_how_to_register_it(data, tmp_path):
     class Unknown(zoo.TextClassifier):
         pass
 
@@ -181,7 +181,7 @@ def test_a_class_that_is_not_registered_says_how(data, tmp_path):
     assert type(zoo.from_pretrained(folder)) is Unknown
 
 
-def test_a_name_is_one_class_s(data):
+def test_two_classes_cannot_be_registered_under_one_name(data):
     with pytest.raises(ZooError, match="zoo.models.classifier.TextClassifier already has the name TextClassifier"):
         zoo.register(type("TextClassifier", (zoo.TextClassifier,), {}))
     for wrong in (torch.nn.Linear, "Focal", Focal(data.codec, **SIZES)):

@@ -53,7 +53,7 @@ def batch_of(model: SequenceTagger, sentences, tags) -> TaggingBatch:
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 @given(order=st.permutations(range(len(SENTENCES))))
 @settings(max_examples=8)
-def test_company_and_order_change_no_score(options, order):
+def test_scores_are_independent_of_padding_order_and_batch(options, order):
     model = tagger(**options).eval()
     together = model(inputs_of(model, SENTENCES))
     shuffled = model(inputs_of(model, [SENTENCES[i] for i in order]))
@@ -74,7 +74,7 @@ def test_every_parameter_gets_a_gradient(options):
 
 
 @pytest.mark.parametrize("head", ["softmax", "crf"])
-def test_predictions_depend_on_neither_budget_nor_order_nor_cache(head):
+def test_predictions_are_independent_of_budget_order_and_cache(head):
     model = tagger(head=head)
     expected = [model.predict([sentence])[0] for sentence in SENTENCES]
     assert [len(tags) for tags in expected] == [4, 2, 6, 1]
@@ -87,13 +87,13 @@ def test_predictions_depend_on_neither_budget_nor_order_nor_cache(head):
     assert fresh.predict([]) == []
 
 
-def test_predict_leaves_the_mode_as_it_was_and_is_deterministic():
+def test_predict_is_deterministic_and_does_not_change_the_mode():
     model = tagger(dropout=0.5, regularization=RegularizationOptions(token_dropout=0.5)).train()
     assert model.predict(SENTENCES) == model.predict(SENTENCES)
     assert model.training
 
 
-def test_the_crf_never_leaves_its_scheme():
+def test_the_crf_predicts_legal_sequences_only():
     model = tagger(head="crf", scheme="BIO")
     with torch.no_grad():
         model.head.bias.copy_(torch.tensor([0.0, -50.0, 50.0]))  # shouts for I-X, which nothing begins with
@@ -104,7 +104,7 @@ def test_the_crf_never_leaves_its_scheme():
         assert all(allowed.pairs[a][b] for a, b in itertools.pairwise(ids))
 
 
-def test_a_tag_that_training_never_had_changes_no_loss():
+def test_a_gold_tag_outside_the_training_data_does_not_change_the_loss():
     model = tagger().eval()
     known = batch_of(model, SENTENCES[:2], GOLD[:2])
     unseen = batch_of(model, SENTENCES[:2], [GOLD[0], ["O", "B-Y"]])
@@ -117,7 +117,7 @@ def test_a_tag_that_training_never_had_changes_no_loss():
 @pytest.mark.parametrize(
     "dropout, regularization", [(0.5, {}), (0.0, dict(token_dropout=0.9)), (0.0, dict(label_smoothing=0.2))], ids=str
 )
-def test_every_regularizer_acts_in_training_alone(dropout, regularization):
+def test_every_regularizer_acts_in_training_only(dropout, regularization):
     plain = tagger(dropout=0.0, regularization=RegularizationOptions())
     model = tagger(dropout=dropout, regularization=RegularizationOptions(**regularization))
     batch = batch_of(plain, SENTENCES, GOLD)
@@ -130,7 +130,7 @@ def test_every_regularizer_acts_in_training_alone(dropout, regularization):
 
 
 @pytest.mark.parametrize("head", ["softmax", "crf"])
-def test_the_adversary_makes_the_loss_larger(head, monkeypatch):
+def test_the_adversarial_perturbation_increases_the_loss(head, monkeypatch):
     losses = []
     for size in (0.0, 0.05, 0.2):
         model = tagger(dropout=0.0, head=head, regularization=RegularizationOptions(adversarial=size)).train()
@@ -143,7 +143,7 @@ def test_the_adversary_makes_the_loss_larger(head, monkeypatch):
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
-def test_a_neighbour_is_said_before_it_is_read(bidirectional):
+def test_the_language_model_predicts_words_before_they_are_read(bidirectional):
     """The loss is that of each direction's own words, padding left out, and no direction has read its answer."""
     model = tagger(num_layers=1, language_model_weight=0.1, bidirectional=bidirectional).eval()
     batch = inputs_of(model, SENTENCES)
@@ -167,7 +167,7 @@ def test_a_neighbour_is_said_before_it_is_read(bidirectional):
     torch.testing.assert_close(loss(batch.form_ids, words), torch.stack(terms).mean())
 
 
-def test_no_direction_has_read_the_word_that_it_says():
+def test_no_direction_has_seen_the_word_that_it_predicts():
     model = tagger(num_layers=1, language_model_weight=0.1).eval()
     H = model.hparams["hidden_size"]
     batch = inputs_of(model, [SENTENCES[2], [*SENTENCES[2][:-1], "saw"], ["her", *SENTENCES[2][1:]]])
@@ -214,12 +214,12 @@ def test_imported_vectors_are_used_kept_and_frozen():
     ],
     ids=str,
 )
-def test_wrong_options_name_the_right_ones(options, message):
+def test_errors_for_invalid_options_name_valid_ones(options, message):
     with pytest.raises(ZooError, match=message):
         tagger(**options)
 
 
-def test_tokens_that_are_characters_are_not_composed_of_characters():
+def test_a_character_tokenizer_needs_no_character_encoder():
     entries = ["<pad>", "<unk>", "王"]
     sizes = [
         SequenceTagger(TaggingCodec(entries, entries, TAGS, tokenizer=tokenizer), embedding_size=10, hidden_size=4)
@@ -256,7 +256,7 @@ def test_learns_the_sample_in_a_bare_trainer(tmp_path):
     assert share == pytest.approx(scores["test/unknown_accuracy"], abs=1e-6)
 
 
-def test_gold_that_breaks_its_scheme_spoils_no_loss():
+def test_gold_tags_that_break_the_scheme_do_not_change_the_loss():
     model = tagger(head="crf", scheme="BIO").eval()
     legal = batch_of(model, SENTENCES[:2], GOLD[:2])
     broken = batch_of(model, SENTENCES[:2], [GOLD[0], ["O", "I-X"]])

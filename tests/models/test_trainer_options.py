@@ -60,7 +60,7 @@ class Rates(Callback):
 
 
 @pytest.mark.parametrize("warmup", [0.0, 0.5, 1.0])
-def test_a_training_without_an_end_keeps_its_rate(warmup):
+def test_the_learning_rate_is_constant_without_a_last_step(warmup):
     model, data = classified(optimizer=OptimizerOptions(warmup=warmup))
     rates = Rates()
     stop = EarlyStopping("val/loss", patience=0, min_delta=1e9)  # after two epochs
@@ -72,7 +72,7 @@ def test_a_training_without_an_end_keeps_its_rate(warmup):
     assert rates.factors == pytest.approx(expected)
 
 
-def test_a_training_may_be_limited_by_time_alone():
+def test_max_time_alone_limits_a_training():
     model, data = classified()
     trained = trainer(max_epochs=-1, max_time={"seconds": 1})
     with warnings.catch_warnings():
@@ -81,7 +81,7 @@ def test_a_training_may_be_limited_by_time_alone():
     assert trained.global_step > 0
 
 
-def test_batches_that_nobody_has_counted_are_trained_on_at_the_full_rate():
+def test_the_learning_rate_is_constant_for_an_unknown_number_of_batches():
     model, data = classified()
     data.setup("fit")
 
@@ -96,7 +96,7 @@ def test_batches_that_nobody_has_counted_are_trained_on_at_the_full_rate():
     assert rates.factors == [1.0] * 2 * BATCHES
 
 
-def test_a_schedule_ends_at_zero_and_a_constant_one_never_does():
+def test_the_cosine_ends_at_zero_and_the_constant_schedule_stays_at_one():
     assert warmup_then_cosine(100, 100, 10) == pytest.approx(0)
     for step in range(10):
         assert warmup_then_cosine(step, 100, 10) == warmup_then_constant(step, 10) == (step + 1) / 11
@@ -115,7 +115,7 @@ MODELS = {
 
 @pytest.mark.parametrize("precision", TRUE)
 @pytest.mark.parametrize("kind", MODELS)
-def test_every_precision_trains_with_an_average_of_the_weights(kind, precision):
+def test_weight_averaging_trains_in_every_precision(kind, precision):
     torch.manual_seed(0)
     model, data = MODELS[kind]()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -129,7 +129,7 @@ def test_every_precision_trains_with_an_average_of_the_weights(kind, precision):
 
 
 @pytest.mark.parametrize("precision", TRUE)
-def test_class_weights_of_several_labels_in_every_precision(precision, tmp_path):
+def test_class_weights_of_several_labels_work_in_every_precision(precision, tmp_path):
     rows = [("a|b", "one text"), ("", "a second"), ("b", "another text"), ("a", "and the last")] * 4
     path = tmp_path / "a.tsv"
     path.write_text("label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows), encoding="utf-8")
@@ -141,7 +141,7 @@ def test_class_weights_of_several_labels_in_every_precision(precision, tmp_path)
 
 @pytest.mark.parametrize("kept", [torch.float32, torch.float64])
 @pytest.mark.parametrize("trained", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-def test_an_average_moves_by_steps_too_small_for_the_weights_own_precision(trained, kept):
+def test_a_weight_average_keeps_changes_too_small_for_half_precision(trained, kept):
     average, current = torch.ones(3, dtype=kept), torch.full((3,), 1.25, dtype=trained)
     for updates in range(10_000, 11_000):
         average = moving_average(0.997)(average, current, torch.tensor(updates))
@@ -152,7 +152,7 @@ def test_an_average_moves_by_steps_too_small_for_the_weights_own_precision(train
 @pytest.mark.parametrize("adversarial", [0.0, 0.3])
 @pytest.mark.parametrize("frozen", ["embedding", "embedding.words", "embedding backbone"])
 @pytest.mark.parametrize("make", [classified, tagged])
-def test_what_is_frozen_stays_and_the_rest_is_trained(make, frozen, adversarial):
+def test_frozen_parameters_do_not_change_and_others_do(make, frozen, adversarial):
     model, data = make(regularization=RegularizationOptions(adversarial=adversarial))
     kept = [part for name in frozen.split() for part in model.get_submodule(name).parameters()]
     for part in kept:
@@ -164,7 +164,7 @@ def test_what_is_frozen_stays_and_the_rest_is_trained(make, frozen, adversarial)
     assert not any(torch.equal(a, b) for a, b in zip(head, model.head.parameters(), strict=True))
 
 
-def test_an_adversary_of_frozen_embeddings_is_that_of_trained_ones():
+def test_the_adversarial_loss_is_the_same_for_frozen_embeddings():
     model, data = classified(regularization=RegularizationOptions(adversarial=0.3), dropout=0.0)
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))
@@ -198,7 +198,7 @@ class SkipsAll(Remembers):
 
 @pytest.mark.parametrize("kind", [SkipsSome, SkipsAll])
 @pytest.mark.parametrize("every", [1, 50])
-def test_batches_may_be_skipped(kind, every, tmp_path):
+def test_a_training_step_may_skip_batches(kind, every, tmp_path):
     model, data = classified(kind)
     model.losses = []
     recorder = Recorder(RunFolder(tmp_path), model.monitor)
@@ -211,7 +211,7 @@ def test_batches_may_be_skipped(kind, every, tmp_path):
 
 
 @pytest.mark.parametrize("steps", ["dictionary", "by hand"])
-def test_steps_may_return_more_or_be_taken_by_hand(steps):
+def test_a_training_step_may_return_a_dictionary_or_optimize_manually(steps):
     class Own(zoo.TextClassifier):
         def __init__(self, *args, **options):
             super().__init__(*args, **options)
@@ -264,7 +264,7 @@ def test_callbacks_see_the_mean_loss_of_the_epoch_so_far(flags, tmp_path):
     assert float(best.best_model_score) == pytest.approx(min(means))
 
 
-def test_an_evaluation_by_itself_tells_nothing_of_a_training():
+def test_an_evaluation_outside_training_logs_no_training_loss():
     model, data = classified()
     fitted = trainer()
     fitted.fit(model, data)

@@ -75,7 +75,7 @@ def assert_same(answers: list, expected: list) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_trainer_predicts_what_the_model_does(task):
+def test_trainer_predict_equals_the_models_predict(task):
     assert_same(*predictions(task))
 
 
@@ -85,7 +85,7 @@ def one_process(rank: int, port: int, folder: Path) -> None:
     (folder / f"{rank}.json").write_text(json.dumps(answers))
 
 
-def test_two_processes_predict_what_the_model_does(tmp_path):
+def test_trainer_predict_on_two_processes_equals_the_models_predict(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -95,7 +95,7 @@ def test_two_processes_predict_what_the_model_does(tmp_path):
             assert_same(answers, expected)
 
 
-def test_a_limit_leaves_the_answers_of_its_batches_in_order():
+def test_answers_are_in_order_with_limit_predict_batches():
     model, data, inputs = tagger()
     data.evaluation_budget = BUDGET
     trainer = pl.Trainer(limit_predict_batches=2, accelerator="cpu", logger=False, enable_progress_bar=False)

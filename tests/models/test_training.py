@@ -26,7 +26,7 @@ ROOT = str(Path(__file__).parents[2])
 
 
 @pytest.mark.parametrize("share", [0.01, 0.9, 1.1])
-def test_clipping_is_that_of_torch(share):
+def test_gradient_clipping_equals_that_of_torch(share):
     torch.manual_seed(0)
     ours = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(2, 9))
     theirs = deepcopy(ours)
@@ -51,7 +51,7 @@ class Remembers(TextClassifier):
 
 @pytest.mark.parametrize("accumulated", [1, 2])
 @pytest.mark.parametrize("every", [1, 3, 0])
-def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, capsys, every, accumulated):
+def test_the_loss_is_logged_at_the_steps_of_log_every_n_steps(tmp_path, capsys, every, accumulated):
     data = ClassificationDataModule("sample-spam", min_count=1, max_tokens=200)
     model = Remembers(data.codec, embedding_size=4, hidden_size=4)
     model.losses = []
@@ -72,7 +72,7 @@ def test_the_loss_is_recorded_in_the_steps_that_a_trainer_records(tmp_path, caps
     assert "-1" not in capsys.readouterr().err  # of epochs there is no limit
 
 
-def test_a_plain_trainer_advertises_nothing(tmp_path):
+def test_a_plain_trainer_prints_no_advertisements(tmp_path):
     script = (
         "import pytorch_lightning as pl, zoo\n"
         "from datamodules import ClassificationDataModule\n"

@@ -62,7 +62,7 @@ cases = st.builds(
 
 @settings(deadline=None, max_examples=100)
 @given(cases)
-def test_everything_agrees_with_enumeration(case):
+def test_all_results_equal_those_by_enumeration(case):
     crf, emissions, lengths = case
     n = 4
     log_z, marginals = crf.log_partition(emissions, lengths), crf.marginals(emissions, lengths)
@@ -149,7 +149,7 @@ def test_rows_are_independent():
 
 
 @pytest.mark.parametrize("sizes", [[4, 2, 1], [1]])
-def test_gradients(sizes):
+def test_gradients_are_right(sizes):
     case = make(sizes, K=3, seed=3)
     crf = case.crf.double()
     tags = torch.ones(len(sizes), max(sizes), dtype=torch.long)
@@ -199,7 +199,7 @@ def test_an_illegal_gold_sequence_is_very_unlikely_but_finite():
     assert all(torch.isfinite(parameter.grad).all() for parameter in crf.parameters())
 
 
-def test_fewer_legal_sequences_than_n():
+def test_n_best_returns_all_sequences_if_fewer_are_legal():
     crf = LinearChainCRF(5, transitions(BMES, "BMES"))
     tags, scores = crf.nbest(torch.randn(2, 3, 5), torch.tensor([1, 2]), 20)
     assert tags.shape == (2, 20, 3)

@@ -32,13 +32,13 @@ def gru_layer() -> tuple[torch.Tensor, ...]:
 
 
 @pytest.mark.parametrize("span", [1, 2, 5])
-def test_gradients_of_the_gru_by_hand(span, monkeypatch):
+def test_gradients_of_the_handwritten_gru_are_right(span, monkeypatch):
     monkeypatch.setattr(gru_module, "NUMBERS", 0)
     monkeypatch.setattr(gru_module, "ROWS", span * 3)
     assert torch.autograd.gradcheck(lambda *layer: GRUScan.apply(*layer)[:2], gru_layer())
 
 
-def test_the_gru_by_hand_does_not_modify_given_gradients():
+def test_the_handwritten_gru_does_not_modify_its_output_gradients():
     layer = gru_layer()
     made = GRUScan.apply(*layer)[:2]
     given = [torch.randn_like(part) for part in made]
@@ -47,7 +47,7 @@ def test_the_gru_by_hand_does_not_modify_given_gradients():
     torch.testing.assert_close(given, before, atol=0, rtol=0)
 
 
-def test_gradients_of_the_linear_scan():
+def test_gradients_of_the_linear_scan_are_right():
     torch.manual_seed(3)
     assert torch.autograd.gradcheck(LinearScan.apply, (random(2, 5, 3), random(2, 5, 3), random(2, 3)))
 
@@ -71,7 +71,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("cell, options", LAYERS, ids=str)
-def test_gradients_of_every_kernel(cell, options):
+def test_gradients_of_every_kernel_are_right(cell, options):
     torch.manual_seed(3)
     backbone = RecurrentBackbone(2, 3, cell=cell, options=options).double()
     names, values = zip(*backbone.named_parameters(), strict=True)

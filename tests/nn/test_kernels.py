@@ -73,7 +73,7 @@ def long_batch(units: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("shortest", [0, 210])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_a_long_gru_by_hand_equals_the_loop(bidirectional, shortest):
+def test_a_long_handwritten_gru_equals_the_loop(bidirectional, shortest):
     x, lengths = long_batch(64)
     lengths = lengths.clamp(min=shortest)
     encoded = []
@@ -87,7 +87,7 @@ def test_a_long_gru_by_hand_equals_the_loop(bidirectional, shortest):
     torch.testing.assert_close(encoded[2], encoded[0], atol=1e-5, rtol=1e-4)
 
 
-def test_gradients_of_a_long_gru_by_hand_equal_those_of_the_loop():
+def test_gradients_of_a_long_handwritten_gru_equal_those_of_the_loop():
     x, lengths = long_batch(64)
     gradients = []
     for kernel in ("by_hand", "steps"):

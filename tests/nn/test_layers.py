@@ -11,7 +11,7 @@ from zoo.errors import ZooError
 from zoo.nn.cells import scan_layer
 
 
-def test_sizes_of_a_projected_cell():
+def test_a_projection_sets_the_output_size():
     backbone = make("projected_lstm", 2, options=RecurrentOptions(projection_size=4))
     encoded = backbone(*batch([3, 2]))
     assert encoded.sequence.shape == (2, 3, 8) and encoded.final.shape == (2, 2, 8)

@@ -96,7 +96,7 @@ def test_steps_continue_a_scan_in_half_precision(cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_inputs_of_another_type_need_autocast(cell):
+def test_inputs_of_another_dtype_need_autocast(cell):
     x, lengths = batch([4, 2])
     backbone = make(cell)
     for wrong in (x.half(), x.double(), x.long()):

@@ -95,7 +95,7 @@ def test_locked_dropout_differs_between_rows_and_not_between_steps(name):
 
 
 @EVERY_KERNEL
-def test_each_dropout_acts_in_its_place(cell, kernel):
+def test_each_dropout_acts_at_its_own_position(cell, kernel):
     options = RecurrentOptions(kernel=kernel, input_dropout=0.5)
     backbone, (x, lengths) = make(cell, 3, dropout=0.3, options=options), batch([5, 2, 4])
     torch.manual_seed(5)

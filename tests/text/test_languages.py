@@ -22,7 +22,7 @@ from zoo.text.languages import guess_language, is_unspaced, primary_language
         ("und", "und"),
     ],
 )
-def test_a_tag_is_read_however_it_is_spelled(tags, language):
+def test_all_spellings_of_a_tag_are_read(tags, language):
     assert {primary_language(tag) for tag in tags.split()} == {language}
 
 

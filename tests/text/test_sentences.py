@@ -114,7 +114,7 @@ def test_the_best_outputs_of_a_text_have_the_best_sums():
 
 @pytest.mark.parametrize("kind", [zoo.Seq2Seq, zoo.Seq2SeqSummarizer])
 @pytest.mark.parametrize("unit", UNITS)
-def test_a_text_is_read_in_its_unit_and_whole_by_a_summarizer(monkeypatch, kind, unit):
+def test_a_model_reads_by_its_unit_and_a_summarizer_reads_whole_texts(monkeypatch, kind, unit):
     model, sentences = translator(kind, unit), ["The dog runs. ", "A cat eats."]
     read = []
     convert = model.read
@@ -140,7 +140,7 @@ def test_chinese_sentences_are_joined_without_a_space():
 
 
 @pytest.mark.parametrize("sources, unit", [(["A dog.", "Two cats!"], "sentence"), (["A dog. A cat.", "Cats!"], "text")])
-def test_the_training_split_tells_the_unit(tmp_path, sources, unit):
+def test_the_unit_follows_from_the_training_split(tmp_path, sources, unit):
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.en").write_text("\n".join(sources * 20) + "\n", encoding="utf-8")
         (tmp_path / f"{split}.de").write_text("Hund\nKatze\n" * 20, encoding="utf-8")

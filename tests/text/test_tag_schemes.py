@@ -169,7 +169,7 @@ def test_one_odd_tag_does_not_change_the_detected_scheme(scheme, cases, odd, pla
 
 @given(st.lists(st.sampled_from([*ODD, "O", "B-x", "NN"])))
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_strange_tags_are_exactly_those_that_are_refused(scheme, tags):
+def test_the_tags_reported_as_strange_are_those_that_are_refused(scheme, tags):
     strange = strange_tags(tags, scheme)
     for tag in tags:
         try:
@@ -185,7 +185,7 @@ def test_labels_may_be_missing():
     assert convert(list("BMESS"), "BMES", "IOB1") == list("IIIBB")
 
 
-def test_legal_sequences():
+def test_legal_sequences_are_told_from_illegal_ones():
     assert is_legal(["B-X", "M-X", "E-X", "O", "S-Y"], "BMES")
     assert not is_legal(["B-X", "O"], "BMES")
     assert not is_legal(["M-X", "E-X"], "BMES")

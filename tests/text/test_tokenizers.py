@@ -16,12 +16,12 @@ MARKS = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category
 FORMATS = "\u00ad\u200c\u200d\u2060\ufeff\u200e\u200f\U000e0067"
 
 
-def test_whitespace_and_characters():
+def test_the_whitespace_and_character_tokenizers_split_as_named():
     assert split_whitespace(" I saw  her\u3000. ") == ["I", "saw", "her", "."]
     assert split_characters("中国 国籍\n") == ["中", "国", "国", "籍"]
 
 
-def test_no_mark_splits_a_word():
+def test_combining_marks_do_not_split_a_word():
     assert [mark for mark in MARKS if split_words(f"a{mark}b") != [f"a{mark}b"]] == []
     assert [mark for mark in MARKS if split_words(f"!{mark}") != [f"!{mark}"]] == []
     assert [mark for mark in FORMATS if split_words(f"a{mark}b") != [f"a{mark}b"]] == []
