@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -219,7 +219,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         for split in splits:
             check_rows(len(self._encoded[split].lengths), processes, of=self.described(split))
 
-    def facts(self, splits: Iterable[str]) -> dict[str, str]:
+    def facts(self, splits: Collection[str]) -> dict[str, str]:
         """What all processes must share, by name: sums of files and of what is learned from them, and the plan.
 
         A lone process has nobody to differ from, and gets none.
@@ -230,9 +230,10 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         if self.vectors_file is not None:
             files[self.vectors_file] = [self.vectors_file]
         sums = {name: digest_of_files(paths) for name, paths in files.items()}
-        learned = digest_of_state(self.codec.state)
-        plan = f"{self.budget} {self.seed}"
-        return sums | {"what is learned from the training split": learned, "--data.max_tokens or seed": plan}
+        sums["what is learned from the training split"] = digest_of_state(self.codec.state)
+        if "train" in splits:
+            sums["--data.max_tokens or seed"] = f"{self.budget} {self.seed}"
+        return sums
 
     def train_dataloader(self) -> DataLoader[object]:
         # Lightning sets this attribute where type checkers do not see it.

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 
+from datamodules.agreement import agreeing
 from datamodules.base import SPLITS
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
@@ -15,7 +16,9 @@ from recipes.runner.checkpoints import wrong_model
 from recipes.runner.flags import add_search_flags, changed_search, default_precision
 from recipes.runner.origins import origin_of
 from recipes.runner.parser import Parser
+from recipes.runner.processes import join
 from recipes.runner.recipe import Recipe
+from recipes.runner.trainer import fitting
 from zoo.errors import ZooError
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.base import ZooModule
@@ -59,12 +62,15 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     config = parser.instantiate_classes(options)
     trainer = config.trainer
     run = trainer.test if command == "test" else trainer.validate
+    with fitting("the flags of --trainer do not fit the processes that were started", ValueError):
+        join(trainer)
 
     def score(reference: str) -> tuple[ZooModule, dict[str, float]]:
-        model = load_model(reference, recipe)
-        if isinstance(model, TextGenerator):
-            model.search = changed_search(model.search, config)
-        data = recipe.data(**options.data, codec=model.codec)
+        with agreeing():
+            model = load_model(reference, recipe)
+            if isinstance(model, TextGenerator):
+                model.search = changed_search(model.search, config)
+            data = recipe.data(**options.data, codec=model.codec)
         scores = run(model, data, verbose=False)[0]
         if trainer.is_global_zero:
             print_scores(f"{reference} on {data.described(split)}", scores, file=sys.stderr)

@@ -7,6 +7,8 @@ from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
+from zoo.errors import ZooError
+
 # The flags of the Trainer that tell which processes there are.
 FLAGS = ("accelerator", "devices", "num_nodes", "strategy", "plugins")
 
@@ -15,11 +17,17 @@ def join(trainer: pl.Trainer) -> None:
     """Joins the other processes of a run; starts those of this machine unless torchrun, SLURM or the like has.
 
     Lightning alone would do so when the training begins: too late to agree on a folder, or on what cannot work. When
-    it begins it finds the processes together. A strategy that starts its processes in another way is left to Lightning.
+    it begins it finds the processes together.
+
+    Raises:
+        ZooError: the strategy starts copies of this process, such as "ddp_spawn": what they train does not come back.
+        ValueError: the processes that were started are not those of the flags.
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):
         launcher.launch(trainer.strategy.setup_environment)
+    elif launcher is not None:
+        raise ZooError("this --trainer.strategy trains in copies of this process, which report nothing back: use ddp")
 
 
 def trainer_to_join_with(parser: LightningArgumentParser, options: Namespace) -> pl.Trainer:

@@ -7,11 +7,9 @@ import json
 import os
 import shlex
 import signal
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import pytest
 import torch
 import yaml
 from command_line import ROOT, Process, run, run_alone, start
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb_files import wandb_records
 
 import recipes
 from datamodules import ClassificationDataModule
@@ -414,21 +412,6 @@ def test_a_model_of_other_tags_is_named(trained):
 def test_the_config_can_be_printed_and_used(tmp_path):
     done = run("pos_tagging", "--model.cell=gru", "--print_config", cwd=tmp_path)
     assert "cell: gru" in done.stdout and "words" not in done.stdout
-
-
-def wandb_records(path: Path) -> Iterator[Record]:
-    """The records of an offline run: protocol buffers in the blocks of a LevelDB log."""
-    content, parts, position = path.read_bytes(), b"", 7
-    while position + 7 <= len(content):
-        if 32768 - position % 32768 < 7:  # too little for another header: the rest of the block is empty
-            position += 32768 - position % 32768
-            continue
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7])
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield Record.FromString(parts)
-            parts = b""
 
 
 def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):

@@ -445,6 +445,8 @@ def test_a_typo_is_answered_in_two_lines(capsys):
         ("strategy=abc", "abc"),
         ("strategy=deepspeed", "deepspeed|DeepSpeed"),
         ("strategy=fsdp", "FSDP"),
+        ("strategy=ddp_spawn", "trains in copies of this process, .* use ddp$"),
+        ("strategy=ddp_notebook", "trains in copies of this process, .* use ddp$"),
         ("precision=abc", "expected one of .*16-mixed"),
         ("precision=transformer-engine", "transformer"),
         ("profiler=abc", "profiler"),

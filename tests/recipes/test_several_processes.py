@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command_line import Process, run, start
+from command_line import Process, run, start, start_python
+from wandb_files import wandb_records
 
 from datamodules import ClassificationDataModule
 from datamodules.sampler import BatchDataset
@@ -22,8 +24,9 @@ from zoo.errors import ZooError
 
 TINY = [
     "--model.hidden_size=8", "--model.embedding_size=8", "--data.tokenizer=words", "--trainer.precision=32-true",
-    "--trainer.accelerator=cpu", "--trainer.strategy=ddp", "--trainer.max_epochs=1",
+    "--trainer.max_epochs=1",
 ]  # fmt: skip
+CPU = ["--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
 OWN = ["--data.train=train.tsv", "--data.dev=dev.tsv", "--data.test=test.tsv"]
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # a run that takes longer hangs
@@ -45,13 +48,15 @@ def launched(rank: int, port: int, nodes: int) -> dict[str, str]:
     return {name: str(value) for name, value in {**address, **numbers, "TORCHELASTIC_RUN_ID": "none"}.items()}
 
 
-def begun(folders: list[Path], *flags: str) -> list[Process]:
-    """Two processes of one run, each in a folder of its own or both in the same one."""
+def begun(folders: list[Path], *flags: str, command: tuple[str, ...] = ()) -> list[Process]:
+    """Two processes of one command, each in a folder of its own or both in the same one; by default of a training."""
     nodes = len(set(folders))
     port = free_port()
-    devices = [f"--trainer.devices={2 // nodes}", f"--trainer.num_nodes={nodes}"]
+    devices = [f"--trainer.devices={2 // nodes}", f"--trainer.num_nodes={nodes}", *CPU]
     return [
-        start("spam", *devices, *TINY, *flags, cwd=folder, env=launched(rank, port, nodes))
+        start(
+            "spam", *command, *devices, *(() if command else TINY), *flags, cwd=folder, env=launched(rank, port, nodes)
+        )
         for rank, folder in enumerate(folders)
     ]
 
@@ -80,6 +85,34 @@ def test_the_folder_of_a_run_is_that_of_the_first_process(tmp_path):
     assert (folder / "metrics.json").is_file()
 
 
+def test_two_nodes_of_torchrun_share_a_folder_and_a_wandb_run(tmp_path):
+    port = free_port()
+    nodes = [
+        start_python(
+            [
+                *("-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={node}", "--nproc_per_node=1"),
+                *("--master_addr=127.0.0.1", f"--master_port={port}", "-m", "recipes.spam", "--wandb=offline"),
+                *("--trainer.devices=1", "--trainer.num_nodes=2", *CPU, *TINY),
+            ],
+            cwd=tmp_path,
+        )
+        for node in range(2)
+    ]
+    for code, errors in ended(nodes):
+        assert code == 0, errors
+    (folder,) = (tmp_path / "runs/spam").iterdir()
+    facts = json.loads((folder / "metrics.json").read_text())
+    assert facts["processes"] == 2
+    (records,) = tmp_path.rglob("*.wandb")
+    summary = {
+        item.key or item.nested_key[0]: json.loads(item.value_json)
+        for record in wandb_records(records)
+        for item in record.summary.update
+    }
+    assert records.is_relative_to(folder / "wandb")
+    assert summary["test/accuracy"] == pytest.approx(facts["scores"]["test/accuracy"])
+
+
 def test_equal_files_on_two_machines_are_the_same_data(machines):
     for code, errors in ended(begun(machines, *OWN, "--out=run")):
         assert code == 0, errors
@@ -102,6 +135,19 @@ def test_a_file_that_one_machine_lacks_is_an_error_on_both(machines):
     assert "error: test.tsv: expected a file to read" in own
     assert f"error: process 1 on {socket.gethostname()}: test.tsv: expected a file to read" in told
     assert not (machines[0] / "runs").exists()
+
+
+def test_a_trained_model_is_scored_on_equal_files_that_all_machines_have(machines):
+    flags = ["--model=spam-en-sms", "--data.test=test.tsv"]
+    for code, errors in ended(begun(machines, *flags, command=("test",))):
+        assert code == 0, errors
+    file = machines[1] / "test.tsv"
+    file.write_text(file.read_text("utf-8").replace("ham\t", "spam\t", 1))
+    for code, errors in ended(begun(machines, *flags, command=("test",))):
+        assert code == 2 and "differ in test.tsv" in errors, errors
+    file.unlink()
+    for code, errors in ended(begun(machines, *flags, command=("test",))):
+        assert code == 2 and "test.tsv: expected a file to read" in errors, errors
 
 
 def test_a_folder_that_the_first_process_must_not_use_is_an_error_of_all(tmp_path):
@@ -163,7 +209,7 @@ def test_a_process_that_loads_data_and_dies_ends_all(tmp_path, monkeypatch):
 
 
 def test_of_two_runs_that_begin_at_once_one_gets_the_folder(tmp_path):
-    runs = [start("spam", "fit", "--out=run", *TINY[:-2], cwd=tmp_path) for _ in range(2)]
+    runs = [start("spam", "fit", "--out=run", CPU[0], *TINY, cwd=tmp_path) for _ in range(2)]
     (code, _), (other, errors) = sorted(ended(runs))
     assert code == 0 and other == 2, errors
     assert "another run is writing into run: wait until it ends, or choose another folder" in errors
@@ -181,5 +227,5 @@ def test_a_folder_is_free_once_its_run_has_ended(tmp_path):
 
 @pytest.mark.parametrize("out", ["/proc/run", "/dev/null/run"])
 def test_a_folder_that_cannot_be_written_is_refused_before_training(out, tmp_path):
-    done = run("spam", f"--out={out}", *TINY, cwd=tmp_path, fails=True)
+    done = run("spam", f"--out={out}", CPU[0], *TINY, cwd=tmp_path, fails=True)
     assert done.returncode == 2 and "expected a folder" in done.stderr and "epoch" not in done.stderr
