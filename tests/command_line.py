@@ -25,7 +25,8 @@ from unittest.mock import patch
 from recipes.runner.cli import main
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 120  # after which a command is taken for one that hangs
+# A command that takes longer counts as hanging.
+SECONDS = 120
 
 
 class Process(Protocol):
@@ -75,7 +76,7 @@ def _run_in_fork(recipe: str, arguments: list[str], cwd: Path, environment: Mapp
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(environment)
     os.chdir(cwd)
-    # The descriptors too: libraries and processes that a recipe starts write to them.
+    # Libraries and subprocesses of a recipe write to the file descriptors.
     for number, stream in enumerate(streams, start=1):
         os.dup2(stream, number)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)

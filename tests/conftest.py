@@ -13,8 +13,10 @@ from hypothesis import settings
 # jsonargparse has no public way back from an import policy.
 from jsonargparse._common import parsing_settings
 
-torch.set_num_threads(1)  # the tensors here are tiny, and the suite runs in several processes
-os.environ["OMP_NUM_THREADS"] = "1"  # for the recipes that tests start
+# The tensors here are tiny, and the suite runs in several processes.
+torch.set_num_threads(1)
+# This is for the recipes that tests start as processes.
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("WANDB_MODE", "disabled")
 settings.register_profile("zoo", deadline=None)
 settings.load_profile("zoo")

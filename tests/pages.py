@@ -27,9 +27,9 @@ def check_python(block: str, page: Path, namespace: dict[str, object]) -> None:
     expected = [line.removeprefix(PRINTED) for line in block.splitlines() if line.startswith(PRINTED)]
     output = StringIO()
     with redirect_stdout(output):
-        # Without the `from __future__` of this file, which a reader's session does not have.
+        # The block must not inherit the `from __future__` of this file, which a reader's session does not have.
         exec(compile(block, page.name, "exec", dont_inherit=True), namespace)
-    # A Trainer prints lines of its own between them.
+    # A Trainer prints further lines between the expected ones.
     assert [line for line in output.getvalue().splitlines() if line in expected] == expected, output.getvalue()
 
 

@@ -40,7 +40,7 @@ def test_python_of_a_page_prints_what_its_comments_say(page, tmp_path, monkeypat
     """The blocks of a page run one after the other, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": page.stem}
-    # What a page adds to the registries is there for itself alone.
+    # Each page has registries of its own.
     with settings_kept(), patch.dict(pretrained.MODELS), patch.dict(zoo.CELLS), patch.dict(CATALOG):
         for block in blocks(page, "python"):
             check_python(block, page, namespace)
@@ -62,7 +62,7 @@ def flags(text: str) -> set[str]:
 
 @pytest.mark.parametrize("page", [README, *DOCS, *RECORDED], ids=lambda page: page.stem)
 def test_every_flag_that_is_shown_exists(page, known_flags):
-    # A block of text shows commands of others too.
+    # Blocks of text also show commands of other programs.
     shown = flags(re.sub(r"```text\n.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)) - {"--help"}
     if page in RECORDED:
         # The benchmarks have flags of their own.
@@ -76,7 +76,7 @@ def test_the_command_of_a_card_makes_its_model(name, tmp_path):
     printed = run(recipe.removeprefix("recipes."), *args, "--print_config", cwd=tmp_path).stdout
     config = json.loads((pretrained.BUNDLED / name / "config.json").read_text("utf-8"))
     made = yaml.safe_load(printed)["model"]
-    # The data give these to the model: there is no flag for them.
+    # These arguments of a model come from the datamodule, so they have no flags.
     saved = {argument: value for argument, value in config["arguments"].items() if argument != "class_weights"}
     assert {argument: made[argument] for argument in saved} == saved
 

@@ -32,12 +32,12 @@ def one_batch(**options: object) -> pl.Trainer:
 def test_examples_print_what_they_say(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    # Parts of the packages by their public names, in the place of imports that each example would repeat.
+    # These are the imports that each example would otherwise repeat.
     usual = {"zoo": zoo, "torch": torch, "datamodules": datamodules, "pl": SimpleNamespace(Trainer=one_batch)}
     module = import_module(name)
     runner = doctest.DocTestRunner()
     failures: list[str] = []
-    # A class that an example registers is known to that example alone.
+    # Each example has a registry of its own.
     with patch.dict(pretrained.MODELS):
         for test in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=usual):
             runner.run(test, out=failures.append)

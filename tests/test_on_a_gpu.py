@@ -18,7 +18,8 @@ if not torch.cuda.is_available():
 INPUTS, UNITS = 8, 16
 KERNELS = [(cell, kernel) for cell in CELLS for kernel in ("auto", *kernel_names(cell))]
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1e-1}  # of a distance, relative to the length
+# The largest distance, relative to the norm.
+TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1e-1}
 EVERY_KERNEL = pytest.mark.parametrize("cell, kernel", KERNELS)
 EVERY_PRECISION = pytest.mark.parametrize("precision", PRECISIONS)
 EVERY_SHAPE = pytest.mark.parametrize("layers, bidirectional", [(1, False), (2, True)])
@@ -68,7 +69,8 @@ def learned(backbone: RecurrentBackbone, encoded: BackboneOutput) -> list[torch.
 def close(found: list[torch.Tensor], expected: list[torch.Tensor], tolerance: float) -> None:
     for ours, theirs in zip(found, expected, strict=True):
         ours, theirs = (x.detach().cpu().float() for x in (ours, theirs))
-        assert (ours - theirs).norm() <= tolerance * theirs.norm()  # NaN is below nothing
+        # This also fails for NaN.
+        assert (ours - theirs).norm() <= tolerance * theirs.norm()
 
 
 @EVERY_PRECISION
@@ -82,7 +84,8 @@ def test_values_and_gradients_are_those_of_fp32_on_the_cpu(cell, kernel, layers,
     close(parts(found), parts(expected), TOLERANCES[precision])
     gradients = learned(backbone, found)
     assert all(gradient.isfinite().all() for gradient in gradients)
-    if precision == "fp32":  # in half precision a layer norm of little variance multiplies what is rounded off
+    # In half precision, a layer norm with little variance amplifies rounding errors.
+    if precision == "fp32":
         close(gradients, learned(reference, expected), 1e-3)
 
 
@@ -111,7 +114,8 @@ def test_values_at_padding_reach_no_output_and_no_gradient(cell, kernel, precisi
         to_x, *to_parameters = torch.autograd.grad(loss, [x, *backbone.parameters()])
         assert not to_x[1, 1:].any() and not to_x[2, 7:].any() and not to_x[4].any() and to_x[0].any()
         results.append([*parts(encoded), to_x, *to_parameters])
-    torch.testing.assert_close(*results)  # which takes no NaN for equal to another
+    # This also fails for NaN.
+    torch.testing.assert_close(*results)
 
 
 @EVERY_PRECISION

@@ -28,7 +28,7 @@ def in_a_new_thread(work):
 
 
 def test_results_are_in_order_and_from_as_many_threads_as_torch_has(threads):
-    # It lets nobody pass before that many are at work at once.
+    # The barrier opens when this many threads work at once.
     meeting = threading.Barrier(min(threads, 4))
 
     def work(item: int) -> tuple[int, int]:

@@ -94,7 +94,8 @@ def damage_entry(path: Path) -> list:
         lambda: (path.unlink(), path.mkdir()),
         lambda: (path.unlink(), path.symlink_to(path)),
         lambda: (path.unlink(), path.symlink_to("/dev/zero")),
-        lambda: os.truncate(path, 10**9),  # with nothing in it
+        # The rest of the file is a hole.
+        lambda: os.truncate(path, 10**9),
     ]
 
 
@@ -120,7 +121,8 @@ def test_a_damaged_folder_predicts_the_same_or_is_refused(make, tmp_path):
         else:
             is_json = name.endswith(".json") and dice.random() < 0.7
             path.write_bytes((damage_json if is_json else damage_bytes)(path.read_bytes(), dice))
-            if name != "card.json" and dice.random() < 0.5:  # by somebody who knows about the sums
+            # Half of the changes also correct the sum in the card.
+            if name != "card.json" and dice.random() < 0.5:
                 sign(folder)
                 signed = True
         try:

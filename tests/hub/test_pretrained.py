@@ -122,7 +122,7 @@ def test_every_file_has_the_permissions_of_the_umask(tmp_path):
 def test_every_change_of_a_file_is_detected(tmp_path, file):
     folder = small().save_pretrained(tmp_path / "m")
     content = (folder / file).read_bytes()
-    # Two letters change places, so that the file stays as long, and JSON stays JSON.
+    # Two letters are swapped, so the size of the file does not change, and JSON stays valid.
     place = content.rindex(b"A") if file == "codec.json" else len(content) // 2
     (folder / file).write_bytes(content[:place] + bytes([content[place] ^ 3]) + content[place + 1 :])
     with pytest.raises(ZooError, match=f"{folder / file}.*(card expects sha256|expected JSON)"):
@@ -131,12 +131,13 @@ def test_every_change_of_a_file_is_detected(tmp_path, file):
 
 @pytest.mark.parametrize("file", [*FILES, "card.json"])
 @pytest.mark.parametrize("what", ["missing", "a pipe", "a folder", "cut", "nested"])
-def test_folders_and_pipes_in_place_of_files_are_refused(tmp_path, file, what):
+def test_missing_and_damaged_files_are_refused(tmp_path, file, what):
     folder = small().save_pretrained(tmp_path / "m")
     content = (folder / file).read_bytes()
     (folder / file).unlink()
     if what == "a pipe":
-        os.mkfifo(folder / file)  # to open it would wait for a writer
+        # To open a pipe would wait for a writer.
+        os.mkfifo(folder / file)
     elif what == "a folder":
         (folder / file).mkdir()
     elif what == "cut":
@@ -209,7 +210,8 @@ def test_invalid_arguments_in_the_config_are_refused(tmp_path, name, value):
 )  # fmt: skip
 def test_arguments_of_another_size_are_refused_before_anything_takes_memory(tmp_path, name, value):
     folder = reconfigured(small().save_pretrained(tmp_path), **{"scheme": "BIO", name: value})
-    if name == "tags":  # all pairs of which a CRF would look at
+    # A CRF would allocate a matrix of all pairs of tags.
+    if name == "tags":
         reconfigured(folder, head="crf")
     with pytest.raises(ZooError, match=f"{folder}: expected arguments and weights of a SequenceTagger, got: "):
         zoo.from_pretrained(folder)
@@ -271,7 +273,8 @@ class TestBundled:
         fields |= {"source": str, "licence": str, "scores": dict, "best_dev": dict, "dev_slice_score": float}
         fields |= {"command": str, "commit": str, "seed": int, "hardware": str, "minutes": float, "versions": dict}
         wrong = [field for field, kind in fields.items() if not isinstance(card.get(field), kind)]
-        assert not wrong and set(card) == set().union(*zoo.list_pretrained().values())  # all cards have the same fields
+        # All cards have the same fields.
+        assert not wrong and set(card) == set().union(*zoo.list_pretrained().values())
         corpus = CATALOG[card["data"]["dataset"]]
         assert card["name"] == name and card["sha256"].keys() == {path.name for path in folder.iterdir()} - {
             "card.json"

@@ -34,8 +34,10 @@ needs_keras = pytest.mark.skipif(keras is None, reason="Keras, which the importe
 WORDS = "the film was not good bad at all really a soup cold".split()
 INDEX = {word: i for i, word in enumerate(WORDS, 1)}  # 0 is padding
 TEXTS = ["the film was good", "bad", "not at all a good film really", "the soup was cold , really cold", "good good"]
-ROWS = len(INDEX) + 1  # of an embedding
-STEPS = 9  # to which Keras's texts are padded
+# The rows of an embedding.
+ROWS = len(INDEX) + 1
+# The length to which texts for Keras are padded.
+STEPS = 9
 
 # Recurrent and pooling layers, between an Embedding of 5 features and a Dense of 3.
 BODIES = {
@@ -60,7 +62,8 @@ BODIES = {
     ],
     "hidden layer": lambda: [L.LSTM(4), L.Dense(6, activation="relu"), L.Dropout(0.5)],
 }
-MAX = {"max": lambda: [L.Bidirectional(L.LSTM(4, return_sequences=True)), L.GlobalMaxPooling1D()]}  # knows no mask
+# GlobalMaxPooling1D ignores the mask.
+MAX = {"max": lambda: [L.Bidirectional(L.LSTM(4, return_sequences=True)), L.GlobalMaxPooling1D()]}
 HEADS = {
     "softmax": (3, "softmax"),
     "sigmoid": (1, "sigmoid"),
@@ -125,7 +128,8 @@ def test_probabilities_equal_those_of_keras_with_any_padding(body, functional, t
     model = keras_model(BODIES[body](), functional=functional)
     imported = zoo.import_keras(saved(model, tmp_path), INDEX, labels=["x", "y", "z"])
     found = probabilities(imported, TEXTS)
-    assert found.std(0).min() > 1e-3  # the texts differ, or this test would compare constants
+    # The probabilities of the texts differ, so this test does not compare constants.
+    assert found.std(0).min() > 1e-3
     for padding in ("pre", "post"):
         close(found, keras_outputs(model, TEXTS, padding=padding))
     assert [r["label"] for r in imported.predict(TEXTS)] == [["x", "y", "z"][i] for i in found.argmax(1)]
@@ -139,7 +143,8 @@ def test_an_empty_text_leaves_the_states_at_zero_as_masked_padding_does(body, un
     imported = zoo.import_keras(saved(model, tmp_path), INDEX, unknown=unknown)
     none = "" if unknown else "wonderful"
     texts = [none, *TEXTS, none]
-    if "mean" in body:  # Keras divides by no steps
+    # Keras divides by zero steps.
+    if "mean" in body:
         assert keras_outputs(model, [none]).isnan().all() and not probabilities(imported, [none]).isnan().any()
         return
     for padding in ("pre", "post"):
@@ -189,7 +194,8 @@ def test_a_model_that_reads_padding_gives_the_probabilities_of_keras(body, paddi
     expected = padded_outputs(model, texts, maxlen=6, padding=padding, truncating=truncating)
     close(probabilities(imported, texts), expected)
     unpadded = zoo.import_keras(tmp_path / "model.keras", INDEX, **options | {"padding": "none"})
-    assert not torch.allclose(probabilities(unpadded, texts), expected, atol=1e-3)  # or padding would not matter
+    # Padding changes the probabilities of this model.
+    assert not torch.allclose(probabilities(unpadded, texts), expected, atol=1e-3)
     imported.save_pretrained(tmp_path / "folder")
     assert zoo.from_pretrained(tmp_path / "folder").predict(texts) == imported.predict(texts)
 
@@ -221,7 +227,8 @@ def test_index_from_shifts_ids_as_keras_datasets_do(tmp_path, monkeypatch):
     places = np.arange(len(texts))
     np.savez(tmp_path / "imdb.npz", x_train=reviews, y_train=places, x_test=reviews, y_test=places)
     monkeypatch.setattr(imdb, "get_file", lambda *_, **__: str(tmp_path / "imdb.npz"))
-    _, (ids, places) = imdb.load_data(num_words=14)  # knows the words up to "soup", of id 11 + 3 = 14, without it
+    # The id of "soup" is 11 + 3 = 14: it is the first unknown word.
+    _, (ids, places) = imdb.load_data(num_words=14)
     model = keras_model(BODIES["stack"](), mask_zero=False, rows=14)
     options = dict(num_words=14, index_from=3, max_length=6, padding="pre", tokenizer="whitespace")
     imported = zoo.import_keras(saved(model, tmp_path), index, **options)
@@ -274,7 +281,8 @@ def test_a_model_that_reads_padding_is_imported_for_texts_without_any(tmp_path):
 def test_the_keras_tokenizer_splits_as_keras_does(text):
     from keras.src.legacy.preprocessing.text import text_to_word_sequence
 
-    if not any(c.isspace() and c not in " \t\n" for c in text):  # Keras takes those for letters
+    # Keras treats other white space as letters.
+    if not any(c.isspace() and c not in " \t\n" for c in text):
         assert split_keras(text) == text_to_word_sequence(text, lower=False)
 
 
@@ -324,7 +332,7 @@ def test_an_imported_model_is_saved_and_trained_like_any_other(tmp_path):
     imported.save_pretrained(tmp_path / "folder")
     again = zoo.from_pretrained(tmp_path / "folder")
     assert again.predict(TEXTS) == imported.predict(TEXTS)
-    # What only fills up the layers gets no gradient: it stays out of the way.
+    # Units that only fill up a layer get no gradient.
     inputs = Texts([text.split() for text in TEXTS], imported.codec.indexer).inputs(range(len(TEXTS)))
     imported.loss(imported(inputs), torch.tensor([0, 1, 2, 0, 1])).backward()
     filled = 0
@@ -374,7 +382,8 @@ def test_a_model_that_is_not_a_chain_is_refused(tmp_path):
     x = L.Embedding(13, 5, mask_zero=True)(ids)
     first, second = L.LSTM(4, name="first")(x), L.LSTM(4, name="second")(x)
     model = keras.Model(ids, L.Dense(1, "sigmoid")(second))
-    zoo.import_keras(saved(model, tmp_path), INDEX)  # a branch that leads nowhere is not saved
+    # Keras does not save a branch that leads to no output.
+    zoo.import_keras(saved(model, tmp_path), INDEX)
     states = L.LSTM(4, name="third")(x, initial_state=[first, second])
     model = keras.Model(ids, L.Dense(1, "sigmoid")(states))
     with pytest.raises(ZooError, match="expected a chain, but layer 'second' does not read 'first' alone: embedding"):
@@ -530,7 +539,8 @@ class LSTMClassifier(nn.Module):
         return self.fc(hidden[-2:, 0].flatten() if self.lstm.bidirectional else hidden[-1, 0])
 
 
-TORCH_INDEX = {word: i for i, word in enumerate(WORDS)}  # the tutorial counts from 0 and knows no padding
+# The ids of the tutorial start at 0, and there is no padding.
+TORCH_INDEX = {word: i for i, word in enumerate(WORDS)}
 LSTMS = [dict(), dict(num_layers=3), dict(bidirectional=True), dict(num_layers=2, bidirectional=True)]
 
 

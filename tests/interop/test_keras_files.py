@@ -37,7 +37,7 @@ def made(body, *, mask_zero=True, functional=False):
         model = keras.Sequential([start, *stack])
     dice = torch.Generator().manual_seed(0)
     shapes = [weight.shape for weight in model.get_weights()]
-    # Those of the noise layers are the states of their dice.
+    # The weights of noise layers are the states of their random generators.
     model.set_weights(
         [
             torch.randn(shape, generator=dice).numpy() if weight.dtype.kind == "f" else weight
@@ -124,7 +124,8 @@ def test_a_tagger_gives_the_probabilities_of_keras(kind, functional, tmp_path):
             real = expected[row, :length] if padding == "post" else expected[row, -length:]
             close(scores if kind == "scores" else scores.softmax(-1), real)
             assert tags[row] == [["DET", "N", "V"][i] for i in real.argmax(-1)]
-    assert len({tag for sentence in tags for tag in sentence}) > 1  # or this test would compare constants
+    # There are several tags, so this test does not compare constants.
+    assert len({tag for sentence in tags for tag in sentence}) > 1
     assert zoo.from_pretrained(tagger.save_pretrained(tmp_path / "m")).predict(TEXTS) == tags
 
 
@@ -222,7 +223,7 @@ def test_a_file_that_unpacks_to_more_than_memory_is_refused_before_it_does(tmp_p
     assert (tmp_path / "zeros.keras").stat().st_size < 100_000
     with pytest.raises(ZooError, match="expected model.weights.h5 of at most .* bytes, unpacked"):
         zoo.import_keras(tmp_path / "zeros.keras", INDEX)
-    # HDF5 stores nothing of a table that has one value everywhere.
+    # HDF5 stores no data for a table with one value everywhere.
     rows = 10**11
     buffer = io.BytesIO(weights)
     with h5py.File(buffer, "r+") as file:

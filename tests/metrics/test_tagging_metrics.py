@@ -196,7 +196,7 @@ def one_process(rank: int, port: int, queue: multiprocessing.Queue) -> None:
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     metrics = scored(BIO, "BIO", *(BATCHES[:3] if rank == 0 else BATCHES[3:]))
     answers(metrics)
-    # A second time, because counts that were synchronised must not be counted again.
+    # A second call must not add the synchronized counts again.
     queue.put(answers(metrics))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -206,7 +206,7 @@ def test_two_processes_give_the_scores_of_one():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # A forked process need not import torch once more, which takes most of the time of a spawned one.
+    # A forked process does not import torch again, which takes most of the time of a spawned one.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     queue = multiprocessing.get_context(method).SimpleQueue()
     multiprocessing.start_processes(one_process, (port, queue), nprocs=2, start_method=method)

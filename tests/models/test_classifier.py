@@ -145,7 +145,8 @@ def test_dropout_acts_before_backbone_hidden_layer_and_scores(place):
     model = classifier(head_size=8, dropout=0.5).eval()
     inputs = inputs_of(model)
     assert torch.equal(model(inputs), model(inputs))
-    place(model).train()  # it alone
+    # Only this dropout is in training mode.
+    place(model).train()
     assert not torch.equal(model(inputs), model(inputs))
 
 
@@ -173,7 +174,8 @@ def test_the_loss_of_several_labels_equals_its_formula():
     smoothing, weights = 0.2, torch.tensor([1.0, 2.0, 9.0])
     model = classifier(multi_label=True, regularization=dict(label_smoothing=smoothing), class_weights=weights.tolist())
     scores, labels = torch.randn(4, 3), torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
-    has = (1 - smoothing) * labels + smoothing / 2  # smoothing is towards not knowing
+    # Smoothing moves each gold value towards 1/2.
+    has = (1 - smoothing) * labels + smoothing / 2
     expected = -(weights * has * scores.sigmoid().log() + (1 - has) * (-scores).sigmoid().log()).mean()
     torch.testing.assert_close(model.loss(scores, labels), expected)
 
@@ -252,7 +254,8 @@ def test_the_sentencepiece_model_is_saved_with_the_model(tmp_path):
     vocabulary = Vocabulary.fit(piece for text in texts for piece in pieces(text))
     model = classifier(vocabulary=vocabulary, tokenizer="sentencepiece", sentencepiece_model=pieces.serialized)
     folder = model.save_pretrained(tmp_path / "m")
-    assert model.predict(["the cat \ud83d"])  # half of a character, which sentencepiece cannot read
+    # Half of a surrogate pair is no character that sentencepiece can read.
+    assert model.predict(["the cat \ud83d"])
     files = ["card.json", "codec.json", "config.json", "model.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == files
     assert zoo.from_pretrained(folder).predict(texts[:3]) == model.predict(texts[:3])
@@ -399,11 +402,13 @@ def test_scored_probabilities_equal_those_of_predict():
     data = ClassificationDataModule("sample-spam", min_count=1)
     torch.manual_seed(0)
     model = TextClassifier(data.codec, **SMALL)
-    model.temperature.fill_(0.05)  # far from 1, and from what the texts that are scored would make of it
+    # This is far from 1, and from the temperature that would be fitted on the scored texts.
+    model.temperature.fill_(0.05)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     for run, stage, split in ((trainer.validate, "val", "dev"), (trainer.test, "test", "test")):
         found = run(model, data, verbose=False)[0]
-        assert model.temperature == torch.tensor(0.05)  # it is fitted in training alone
+        # The temperature is fitted in training only.
+        assert model.temperature == torch.tensor(0.05)
         chances = probabilities(model.predict([text.text for text in data.texts(split)]))
         gold = data.codec.gold([text.labels for text in data.texts(split)])
         expected = multiclass_calibration_error(chances, gold, len(data.codec.labels), n_bins=BINS)

@@ -1,4 +1,4 @@
-"""What every `predict` keeps to: it refuses what is no text, and neither threads nor interrupts change an answer."""
+"""The `predict` of every model refuses wrong inputs, and its answers do not depend on threads and interrupts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CALLS = [
 
 
 def made(make) -> zoo.ZooModule:
-    """A model as it is made: it trains, and forgets half of what it sees."""
+    """A new model, which is in training mode and has a dropout of one half."""
     torch.manual_seed(0)
     model = make()
     for parameter in model.parameters():
@@ -151,12 +151,12 @@ def test_later_answers_are_right_after_an_interrupt_at_any_line(make, call):
 
 
 def _lines(predict, given) -> int:
-    """How many lines of the zoo a call runs."""
+    """The number of lines of `zoo` that a call runs."""
     return _interrupted(predict, given, sys.maxsize)
 
 
 def _interrupted(predict, given, at: int) -> int:
-    """Lines of the zoo that ran, until Ctrl-C came at line number `at`."""
+    """Interrupts a call before line number `at` of `zoo`, and returns the number of lines that ran."""
     count = 0
 
     def trace(frame, event, _):
@@ -183,7 +183,8 @@ def _interrupted(predict, given, at: int) -> int:
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 def test_predict_does_not_change_the_modes_of_submodules(make):
     model = made(make)
-    model.dropout.eval()  # frozen by its user
+    # A user may set a submodule to evaluation mode.
+    model.dropout.eval()
     modes = [part.training for part in model.modules()]
     model.predict(["the dog"])
     assert [part.training for part in model.modules()] == modes
@@ -196,5 +197,6 @@ def test_predict_does_not_change_the_modes_of_submodules(make):
 def test_a_submodule_with_a_replaced_forward_is_in_evaluation_mode_too():
     model = made(classifier)
     model.dropout.p = 0.5
-    model.dropout.forward = model.dropout.forward  # as wrappers of modules leave it: bound to the part that trains
+    # Wrappers of modules leave such an attribute, bound to the module in training mode.
+    model.dropout.forward = model.dropout.forward
     assert model.predict(["the dog"]) == model.predict(["the dog"])

@@ -1,4 +1,4 @@
-"""Sequence to sequence: company changes nothing, steps equal the whole, every parameter learns, every option acts."""
+"""Sequence to sequence: losses are independent of the batch, and decoding step by step equals teacher forcing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def vocabulary() -> list[str]:
 
 
 def model_of(kind=Seq2Seq, *, fields=(), attention=(), regularization=(), **options):
-    """A small model; `fields` are those of its codec, `attention` and `regularization` what differs from small ones."""
+    """A small model with these fields of its codec and these changes of its attention and regularization."""
     torch.manual_seed(0)
     codec = Seq2SeqCodec(vocabulary(), **{"tokenizer": "words", "max_target": 8, **dict(fields)})
     default = POINTER_GENERATOR if kind is Seq2SeqSummarizer else AttentionOptions()
@@ -55,7 +55,8 @@ def model_of(kind=Seq2Seq, *, fields=(), attention=(), regularization=(), **opti
         regularization=Seq2SeqRegularization(**{"label_smoothing": 0.0, **dict(regularization)}),
         **{**SMALL, **options},
     )
-    for parameter in model.parameters():  # coverage and biases begin at zero: nothing would be seen of them
+    # Coverage and biases are initialized to zero, where they would have no effect.
+    for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return model
 
@@ -66,7 +67,7 @@ def batch_of(model, rows=range(4), sources=SOURCES, targets=TARGETS):
 
 
 def log_likelihoods(model, batch) -> list[float]:
-    """Of each pair, alone, by the loss of training."""
+    """The log-likelihood of each pair in a batch of its own, from the training loss."""
     return [-model.losses(batch_of(model, [row])).nll.item() for row in batch.rows.tolist()]
 
 
@@ -84,7 +85,7 @@ def test_losses_are_independent_of_padding_order_and_batch(options, order):
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 def test_decoding_step_by_step_equals_decoding_the_whole_sequence(options):
-    """What decoding adds up token by token is what training computes for a whole target at once."""
+    """The log-probability that a search sums over steps is that which training computes for the whole target."""
     model = model_of(**options).eval()
     batch, search = batch_of(model), replace(model.search, beam=3, length_penalty=0.0)
     with torch.inference_mode():
@@ -134,13 +135,14 @@ def test_the_loss_equals_its_formula():
 def test_a_pointer_copies_pieces_outside_the_vocabulary():
     model = model_of(Seq2SeqSummarizer).eval()
     with torch.no_grad():
-        model.pointer.gate.bias.fill_(-50.0)  # never generates ...
+        # This model always copies and never generates.
+        model.pointer.gate.bias.fill_(-50.0)
         model.pointer.gate.weight.zero_()
     (best,) = model.predict(["quagga"], n_best=1, beam=1, min_length=1, max_length=1)
     assert best[0].text == "quagga"
     copied = model.losses(batch_of(model, [0], ["quagga"], ["quagga"])).nll
     absent = model.losses(batch_of(model, [0], ["dog"], ["quagga"])).nll
-    assert copied < absent  # ... and what it cannot copy is improbable
+    assert copied < absent
     step, batch = model.step_function(1), batch_of(model, [0], ["the quagga"], ["dog"])
     memory, state = model(batch.inputs)
     scores, _ = step(torch.tensor([SPECIALS.index(BEGIN)]), state, memory)
@@ -151,7 +153,8 @@ def test_a_pointer_copies_pieces_outside_the_vocabulary():
 def test_special_pieces_are_never_written():
     model = model_of(attention=dict(kind="additive", copy=True)).eval()
     with torch.no_grad():
-        model.output_bias[:3] = 50.0  # shouts for padding, the unknown word and the begin
+        # The scores prefer padding, the unknown word and the begin.
+        model.output_bias[:3] = 50.0
     for output in model.predict(SOURCES, beam=2):
         assert not any(special in output for special in SPECIALS)
 
@@ -192,7 +195,8 @@ def test_the_search_options_are_saved_with_the_model(tmp_path):
     assert zoo.from_pretrained(model.save_pretrained(tmp_path / "m")).search == model.search
     longest = model_of(search=SearchOptions(min_length=8), fields=dict(max_target=8))
     split = longest.codec.indexer.target_tokenizer.split
-    assert {len(split(text)) for text in longest.predict(SOURCES)} == {8}  # as many as a target has at most
+    # The codec allows no more than 8 pieces of a target.
+    assert {len(split(text)) for text in longest.predict(SOURCES)} == {8}
 
 
 def test_a_summarizer_has_the_arguments_of_a_translator():
@@ -204,7 +208,8 @@ def test_a_summarizer_has_the_arguments_of_a_translator():
 
 def test_the_coverage_penalty_equals_that_of_wu():
     memory = Memory(torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.tensor([[True, True, False]]), torch.zeros(1, 3))
-    seen = torch.tensor([[0.5, 0.2, 0.0], [1.7, 0.0, 0.0]])  # two hypotheses to one source
+    # These are two hypotheses for one source.
+    seen = torch.tensor([[0.5, 0.2, 0.0], [1.7, 0.0, 0.0]])
     expected = torch.tensor([math.log(0.5) + math.log(0.2), math.log(1e-4)])
     torch.testing.assert_close(log_coverage(DecoderState((), seen, seen), memory), expected)
 
@@ -248,9 +253,8 @@ def test_coverage_is_the_sum_of_earlier_attention(feeding):
     model = model_of(Seq2SeqSummarizer, attention=dict(input_feeding=feeding))
     decoded, *_ = model.follow(batch_of(model))
     torch.testing.assert_close(decoded.coverage, decoded.weights.cumsum(1) - decoded.weights)
-    model.attention_options = replace(
-        model.attention_options, coverage_after=1
-    )  # until then attention works as if it had been nowhere
+    # Before coverage starts, attention works as if its earlier weights were zero.
+    model.attention_options = replace(model.attention_options, coverage_after=1)
     before, *_ = model.follow(batch_of(model))
     torch.testing.assert_close(before.weights[:, 0], decoded.weights[:, 0])
     assert not torch.allclose(before.weights[:, 1], decoded.weights[:, 1], atol=1e-3)

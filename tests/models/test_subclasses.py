@@ -136,7 +136,8 @@ def test_a_subclass_is_loaded_with_its_own_arguments(kind, data, tmp_path):
         assert getattr(again, "names", None) == getattr(model, "names", None), way
         assert again.arguments == model.arguments, way
         assert again.predict(texts) == model.predict(texts), way
-    assert "hidden_size" in model.hparams  # a figure of a report, and an experiment tracker, show it
+    # Reports and experiment trackers show it.
+    assert "hidden_size" in model.hparams
 
 
 def test_defaults_of_the_base_model_are_saved_if_the_subclass_accepts_them(data):
@@ -188,4 +189,5 @@ def test_two_classes_cannot_be_registered_under_one_name(data):
         with pytest.raises(ZooError, match="expected a subclass of one of"):
             zoo.register(wrong)
     again = type("Focal", (zoo.TextClassifier,), {"__module__": Focal.__module__, "__qualname__": "Focal"})
-    assert zoo.register(again) is again  # a cell of a notebook, run once more
+    # The same class may be registered again, as when a notebook's cell runs twice.
+    assert zoo.register(again) is again

@@ -1,4 +1,4 @@
-"""The tagger: padding, order and company change nothing; every parameter learns; every option acts."""
+"""The tagger: scores are independent of the batch, every parameter gets a gradient, every option has an effect."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def test_predict_is_deterministic_and_does_not_change_the_mode():
 def test_the_crf_predicts_legal_sequences_only():
     model = tagger(head="crf", scheme="BIO")
     with torch.no_grad():
-        model.head.bias.copy_(torch.tensor([0.0, -50.0, 50.0]))  # shouts for I-X, which nothing begins with
+        # The scores prefer I-X, with which no legal sequence begins.
+        model.head.bias.copy_(torch.tensor([0.0, -50.0, 50.0]))
     allowed = transitions(TAGS, "BIO")
     for tags in model.predict(SENTENCES):
         ids = [TAGS.index(tag) for tag in tags]
@@ -104,7 +105,7 @@ def test_the_crf_predicts_legal_sequences_only():
         assert all(allowed.pairs[a][b] for a, b in itertools.pairwise(ids))
 
 
-def test_a_gold_tag_outside_the_training_data_does_not_change_the_loss():
+def test_a_gold_tag_outside_the_training_data_is_left_out_of_the_loss():
     model = tagger().eval()
     known = batch_of(model, SENTENCES[:2], GOLD[:2])
     unseen = batch_of(model, SENTENCES[:2], [GOLD[0], ["O", "B-Y"]])
@@ -134,7 +135,8 @@ def test_the_adversarial_perturbation_increases_the_loss(head, monkeypatch):
     losses = []
     for size in (0.0, 0.05, 0.2):
         model = tagger(dropout=0.0, head=head, regularization=RegularizationOptions(adversarial=size)).train()
-        monkeypatch.setattr(model, "log", lambda *_, **__: None)  # there is no trainer to log to
+        # There is no trainer to log to.
+        monkeypatch.setattr(model, "log", lambda *_, **__: None)
         batch = batch_of(model, SENTENCES, GOLD)
         losses.append(model.training_step(batch, 0))
         losses[-1].backward()
@@ -144,15 +146,15 @@ def test_the_adversarial_perturbation_increases_the_loss(head, monkeypatch):
 
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_the_language_model_predicts_words_before_they_are_read(bidirectional):
-    """The loss is that of each direction's own words, padding left out, and no direction has read its answer."""
+    """The loss is the mean over the next word of each direction, without padding."""
     model = tagger(num_layers=1, language_model_weight=0.1, bidirectional=bidirectional).eval()
     batch = inputs_of(model, SENTENCES)
     words = batch.forms.word_ids[batch.form_ids]
     embedding = model.embedding.words.weight
 
-    def loss(read, said):
+    def loss(read, predicted):
         sequence = model.encode(model.embedding(batch.forms), read, batch.lengths)
-        return model.neighbours(sequence, said, batch.lengths, embedding)
+        return model.neighbours(sequence, predicted, batch.lengths, embedding)
 
     sequence = model.encode(model.embedding(batch.forms), batch.form_ids, batch.lengths)
     terms = []
@@ -256,7 +258,7 @@ def test_learns_the_sample_in_a_bare_trainer(tmp_path):
     assert share == pytest.approx(scores["test/unknown_accuracy"], abs=1e-6)
 
 
-def test_gold_tags_that_break_the_scheme_do_not_change_the_loss():
+def test_sentences_with_illegal_gold_tags_are_left_out_of_the_loss():
     model = tagger(head="crf", scheme="BIO").eval()
     legal = batch_of(model, SENTENCES[:2], GOLD[:2])
     broken = batch_of(model, SENTENCES[:2], [GOLD[0], ["O", "I-X"]])

@@ -175,7 +175,7 @@ def test_the_adversarial_loss_is_the_same_for_frozen_embeddings():
 
 
 class Remembers(zoo.TextClassifier):
-    """Keeps the losses of its steps; of those that `skipped` tells it trains nothing."""
+    """A classifier that keeps the losses of its steps, and skips those for which `skipped` is true."""
 
     losses: list
     skipped = staticmethod(lambda index: False)
@@ -232,7 +232,7 @@ def test_a_training_step_may_return_a_dictionary_or_optimize_manually(steps):
 
 
 class Losses(Callback):
-    """Keeps what callbacks see of the training's loss when the model has been scored."""
+    """Keeps the training loss that callbacks see after each validation."""
 
     def __init__(self):
         self.validation = []

@@ -69,7 +69,7 @@ def assert_same(answers: list, expected: list) -> None:
     assert len(answers) == len(expected)
     for answer, other in zip(answers, expected, strict=True):
         if isinstance(answer, dict):
-            # Other batches round probabilities otherwise.
+            # The rounding of probabilities depends on the batch.
             assert answer.pop("probabilities") == pytest.approx(other.pop("probabilities"), abs=1e-5)
         assert answer == other
 

@@ -1,4 +1,4 @@
-"""What the models share in training."""
+"""The parts of training that all models share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def test_gradient_clipping_equals_that_of_torch(share):
     theirs = deepcopy(ours)
     x = torch.randn(5, 3)
     for model in (ours, theirs):
-        model[:2](x).square().sum().backward()  # the last layer has no gradient
+        # The last layer gets no gradient.
+        model[:2](x).square().sum().backward()
     limit = share * nn.utils.get_total_norm(p.grad for p in ours.parameters() if p.grad is not None).item()
     clip_grad_norm(ours.parameters(), limit)
     nn.utils.clip_grad_norm_(theirs.parameters(), limit)
@@ -69,7 +70,8 @@ def test_the_loss_is_logged_at_the_steps_of_log_every_n_steps(tmp_path, capsys, 
     assert recorded == pytest.approx({step: model.losses[(step + 1) * accumulated - 1] for step in steps})
     first = model.losses[: 3 * accumulated]
     assert recorder.rows[0]["train/loss"] == pytest.approx(sum(first) / len(first))
-    assert "-1" not in capsys.readouterr().err  # of epochs there is no limit
+    # The output names no number of epochs, because there is no limit.
+    assert "-1" not in capsys.readouterr().err
 
 
 def test_a_plain_trainer_prints_no_advertisements(tmp_path):
@@ -82,5 +84,6 @@ def test_a_plain_trainer_prints_no_advertisements(tmp_path):
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True, text=True)
-    assert "Trainer.fit" in done.stderr, done.stderr  # what it says of the training itself stays
+    # Lightning's messages about the training itself stay.
+    assert "Trainer.fit" in done.stderr, done.stderr
     assert not re.search("tip|install|treespec", done.stdout + done.stderr, re.IGNORECASE)

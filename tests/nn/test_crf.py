@@ -167,7 +167,7 @@ def test_forbidden_transitions_are_never_decoded():
     crf = LinearChainCRF(5, transitions(BMES, "BMES"))
     with torch.no_grad():
         crf.transition.fill_(-50.0)
-        # Even if training raised the score of what is forbidden.
+        # Training may raise the score of a forbidden transition.
         crf.transition[~crf.legal_pairs] = 1e3
     legal = crf.legal_pairs
     generator = torch.Generator().manual_seed(4)

@@ -87,7 +87,7 @@ def test_gradients_of_every_kernel_are_right(cell, options):
 
     inputs = random(2, 3, 2), random(2, backbone.cells[0].output_size)
     parameters = [value.detach().requires_grad_() for value in values]
-    # In fast mode it compares random projections of the Jacobian, in a tenth of the time.
+    # In fast mode, gradcheck compares random projections of the Jacobian, which takes a tenth of the time.
     assert torch.autograd.gradcheck(run, (*inputs, *parameters), fast_mode=True)
 
 
