@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
+import numpy as np
+
 from datamodules.base import CorpusDataModule
 from datamodules.errors import DataError
 from datamodules.examples import LabelledText
@@ -195,15 +197,20 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
 
     @property
     def training_examples(self) -> int:
-        return len(self.texts("train"))
+        return len(self._encoded["train"].lengths if "train" in self._encoded else self.texts("train"))
 
     @property
     def training_tokens(self) -> int:
         """The number of tokens of the training split, after truncation."""
-        return sum(len(tokens) for tokens in self._read_tokens("train"))
+        if "train" not in self._encoded:
+            self._encoded["train"] = self._encode("train")
+        return int(np.sum(self._encoded["train"].lengths))
 
     def texts(self, split: str) -> list[LabelledText]:
-        """The texts of "train", "dev" or "test", with the catalog's names of the labels."""
+        """The texts of "train", "dev" or "test", with the catalog's names of the labels.
+
+        They are read again each time, as soon as the split is encoded.
+        """
         if split not in self._read:
             corpus = self._corpus
             text_column = corpus.text_column if corpus else "text"
@@ -216,12 +223,17 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
                 header=self.header,
                 multi_label=self.multi_label,
             )
-            self._read[split] = _named(texts, corpus.label_names) if corpus and corpus.label_names else texts
+            if corpus and corpus.label_names:
+                texts = _named(texts, corpus.label_names)
+            if split in self._encoded:
+                return texts
+            self._read[split] = texts
         return self._read[split]
 
     def counts(self, split: str) -> TextCounts:
         """The number of texts of a split, and how many of them are empty or truncated."""
-        self._read_tokens(split)
+        if split not in self._counts:
+            self._read_tokens(split)
         return self._counts[split]
 
     def _hint_at_several(self, labels: Sequence[str]) -> None:
@@ -247,7 +259,10 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         if split not in self._tokens:
             whole = [preprocessor.split(text.text) for text in self.texts(split)]
             self._counts[split] = preprocessor.count(whole)
-            self._tokens[split] = [preprocessor.cut(tokens) for tokens in whole]
+            tokens = [preprocessor.cut(of_text) for of_text in whole]
+            if split in self._encoded:
+                return tokens
+            self._tokens[split] = tokens
         return self._tokens[split]
 
     def _encode(self, split: str) -> ClassificationDataset:
@@ -264,7 +279,11 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         tokens, counts = self._read_tokens(split), self.counts(split)
         if counts.empty:
             warnings.warn(f"{counts.empty} texts of {split} are empty: the model still reads and scores them")
-        return self.codec.dataset(tokens, [text.labels for text in texts])
+        data = self.codec.dataset(tokens, [text.labels for text in texts])
+        # The strings are not needed again.
+        self._read.pop(split, None)
+        self._tokens.pop(split, None)
+        return data
 
 
 def _named(texts: Sequence[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:

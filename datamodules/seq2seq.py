@@ -159,7 +159,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     @property
     def training_examples(self) -> int:
-        return len(self.pairs("train"))
+        return len(self._encoded["train"].lengths if "train" in self._encoded else self.pairs("train"))
 
     @property
     def training_tokens(self) -> int:
@@ -169,9 +169,12 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         return int(np.sum(self._encoded["train"].lengths))
 
     def pairs(self, split: str) -> list[Pair]:
-        """The pairs of "train", "dev" or "test"."""
+        """The pairs of "train", "dev" or "test". They are read again each time, as soon as the split is encoded."""
         if split not in self._read:
-            self._read[split] = self._read_pairs(split)
+            pairs = self._read_pairs(split)
+            if split in self._encoded:
+                return pairs
+            self._read[split] = pairs
         return self._read[split]
 
     @property
@@ -315,7 +318,10 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         return (bare(piece) for pair in self.pairs("train") for piece in split(pair.source))
 
     def _encode(self, split: str) -> Seq2SeqDataset:
-        data, codec = self.codec.dataset(self.pairs(split)), self.codec
+        codec = self.codec
+        # Only what a model writes is compared with texts. In a training, nothing is.
+        data = codec.dataset(self.pairs(split), with_texts=split != "train")
+        self._read.pop(split, None)
         if data.sources.cut:
             self._warn_of_cut(f"{data.sources.cut} sources of {split}", f"max_source={codec.max_source}")
         if data.cut:

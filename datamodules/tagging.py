@@ -5,7 +5,10 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from datamodules.base import CorpusDataModule
 from datamodules.errors import DataError
@@ -119,15 +122,20 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
 
     @property
     def training_examples(self) -> int:
-        return len(self.sentences("train"))
+        return len(self._encoded["train"].lengths if "train" in self._encoded else self.sentences("train"))
 
     @property
     def training_tokens(self) -> int:
         """Tokens of the training split."""
+        if "train" in self._encoded:
+            return int(np.sum(self._encoded["train"].lengths))
         return sum(len(sentence.tokens) for sentence in self.sentences("train"))
 
     def sentences(self, split: str) -> list[TaggedSentence]:
-        """The sentences of "train", "dev" or "test", with their tags in the scheme `convert_to` if there is one."""
+        """The sentences of "train", "dev" or "test", with their tags in the scheme `convert_to` if there is one.
+
+        They are read again each time, as soon as the split is encoded.
+        """
         if split not in self._read:
             if split != "train" and "train" in self.splits and self._codec is None:
                 # The tags of the training split determine the scheme of all splits.
@@ -141,8 +149,11 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
                 column = column or str(corpus.column)
                 format = corpus.format
                 scheme = corpus.scheme if column == str(corpus.column) else None
-            sentences = read_tagged(path, column, format=format, word_column=self.word_column)
-            self._read[split] = self._converted(sentences, scheme, path)
+            read = read_tagged(path, column, format=format, word_column=self.word_column)
+            sentences = self._converted(read, scheme, path)
+            if split in self._encoded:
+                return sentences
+            self._read[split] = sentences
         return self._read[split]
 
     def _converted(self, sentences: list[TaggedSentence], known: str | None, path: str | Path) -> list[TaggedSentence]:
@@ -174,18 +185,24 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
 
     def _fit_codec(self) -> TaggingCodec:
         sentences = self.sentences("train")
-        tokens = [token for sentence in sentences for token in sentence.tokens]
-        tags = Inventory.fit(tag for sentence in sentences for tag in sentence.tags)
+        forms = Counter(chain.from_iterable(sentence.tokens for sentence in sentences))
+        tags = Inventory.fit(chain.from_iterable(sentence.tags for sentence in sentences))
         if len(tags) < 2:
             raise DataError(
                 f"{self._locate('train')}: expected at least two different tags, got only {tags[0][:40]!r}. "
                 "Is this the right column? Choose another one with --data.column"
             )
-        keys = (token.lower() for token in tokens) if self.lowercase else tokens
-        single = all(len(token) == 1 for token in tokens)
+        words: Counter[str] = Counter()
+        characters: Counter[str] = Counter()
+        # A form is taken apart once, however often it occurs.
+        for form, count in forms.items():
+            words[form.lower() if self.lowercase else form] += count
+            for character in form:
+                characters[character] += count
+        single = all(len(form) == 1 for form in forms)
         return TaggingCodec(
-            Vocabulary.fit(keys, min_count=self.min_count),
-            Vocabulary.fit((c for token in tokens for c in token), min_count=RARE_CHARACTER),
+            Vocabulary.fit(words, min_count=self.min_count),
+            Vocabulary.fit(characters, min_count=RARE_CHARACTER),
             tags,
             scheme=self._scheme,
             tokenizer="characters" if single else "whitespace",
@@ -200,7 +217,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
     def _encode(self, split: str) -> TaggingDataset:
         sentences = self.sentences(split)
         tags, scheme = self.codec.tags, self.codec.scheme
-        counts = Counter(tag for sentence in sentences for tag in sentence.tags)
+        counts = Counter(chain.from_iterable(sentence.tags for sentence in sentences))
         unseen = sorted(tag for tag in counts if tag not in tags)
         # Every set of span tags has "O", so "O" does not show that the model was trained on these tags.
         telling = counts.total() - (counts["O"] if "O" in tags else 0)
@@ -216,7 +233,10 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             warnings.warn(f"{broken} sentences of {split} break the scheme {scheme}: a CRF does not learn from them")
         if split == "train":
             self._warn_of_long(sentences)
-        return self.codec.dataset([s.tokens for s in sentences], [s.tags for s in sentences])
+        data = self.codec.dataset((s.tokens for s in sentences), (s.tags for s in sentences))
+        # The strings are not needed again.
+        self._read.pop(split, None)
+        return data
 
     def _warn_of_long(self, sentences: Sequence[TaggedSentence]) -> None:
         # The budget depends on the number of tokens in the corpus, so it is computed only once.

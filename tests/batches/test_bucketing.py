@@ -15,7 +15,8 @@ from datamodules.planning import EpochPlanner
 from datamodules.sampler import Batches, EpochSampler, Position, batch_loader
 from zoo.batches.bucketing import SPARE_ROWS, group_by_length, group_for_prediction
 from zoo.batches.indexers import FormIndexer
-from zoo.batches.tagging import TaggingDataset
+from zoo.batches.ragged import Ragged
+from zoo.batches.tagging import Sentences, TaggingDataset
 from zoo.errors import ZooError
 from zoo.text import Vocabulary
 
@@ -26,7 +27,8 @@ def encoded(sentences: list[list[str]], tag_ids=None, lowercase: bool = True) ->
     words = Vocabulary.fit(t.lower() if lowercase else t for s in sentences for t in s)
     characters = Vocabulary.fit(c for s in sentences for t in s for c in t)
     indexer = FormIndexer(words, characters, Vocabulary(()), lowercase=lowercase)
-    return TaggingDataset(sentences, indexer, tag_ids or [[0] * len(sentence) for sentence in sentences])
+    tag_ids = tag_ids or [[0] * len(sentence) for sentence in sentences]
+    return TaggingDataset(Sentences.of(sentences, indexer), Ragged.of(tag_ids))
 
 
 @given(LENGTHS, st.integers(1, 80))
@@ -185,16 +187,16 @@ def test_a_batch_has_the_characters_of_its_sentences():
 
 def test_words_share_an_id_across_case_and_characters_do_not():
     data = encoded([["The", "the"]])
-    assert data.forms.word_ids.tolist() == [2, 2]
-    assert data.forms.character_ids[0].tolist() != data.forms.character_ids[1].tolist()
-    assert encoded([["The", "the"]], lowercase=False).forms.word_ids.tolist() != [2, 2]
+    assert data.sentences.forms.word_ids.tolist() == [2, 2]
+    assert data.sentences.forms.character_ids[0].tolist() != data.sentences.forms.character_ids[1].tolist()
+    assert encoded([["The", "the"]], lowercase=False).sentences.forms.word_ids.tolist() != [2, 2]
 
 
 def test_long_forms_keep_both_ends():
     indexer = FormIndexer(Vocabulary.fit([]), Vocabulary.fit("abc"), Vocabulary(()), max_characters=6)
-    forms = indexer(["aaabbbbbbccc", "abc"])
-    assert forms.lengths.tolist() == [6, 3]
-    assert forms.character_ids[0].tolist() == Vocabulary.fit("abc").ids("aaaccc")
+    character_ids, lengths = indexer.spell(["aaabbbbbbccc", "abc"])
+    assert lengths.tolist() == [6, 3]
+    assert character_ids[0].tolist() == Vocabulary.fit("abc").ids("aaaccc")
 
 
 def loader(data: TaggingDataset, budget: int, **options) -> DataLoader:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.batches.ragged import Ragged
+from zoo.batches.ragged import Ragged, StringLists
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=6), min_size=1, max_size=12)
 
@@ -30,3 +30,9 @@ def test_sequences_are_taken_and_padded_in_the_order_asked_for(sequences, data):
         longest = max(map(len, expected))
         padded = [sequence + [0] * (longest - len(sequence)) for sequence in expected]
         assert ragged.padded(chosen).tolist() == padded
+
+
+@given(st.lists(st.lists(st.text(st.characters(), max_size=4), max_size=4), min_size=1, max_size=6), st.data())
+def test_lists_of_strings_come_back(lists, data):
+    rows = data.draw(st.lists(st.integers(0, len(lists) - 1), min_size=1, max_size=8))
+    assert StringLists.of(lists).take(rows) == [lists[row] for row in rows]

@@ -333,7 +333,7 @@ def test_an_imported_model_is_saved_and_trained_like_any_other(tmp_path):
     again = zoo.from_pretrained(tmp_path / "folder")
     assert again.predict(TEXTS) == imported.predict(TEXTS)
     # Units that only fill up a layer get no gradient.
-    inputs = Texts([text.split() for text in TEXTS], imported.codec.indexer).inputs(range(len(TEXTS)))
+    inputs = Texts.of([text.split() for text in TEXTS], imported.codec.indexer).inputs(range(len(TEXTS)))
     imported.loss(imported(inputs), torch.tensor([0, 1, 2, 0, 1])).backward()
     filled = 0
     for parameter in imported.backbone.parameters():
@@ -554,7 +554,7 @@ def test_the_tutorial_tagger_gives_the_same_scores(options):
     theirs = LSTMTagger(len(WORDS), 3, **options).eval()
     ours = zoo.import_state_dict(theirs.state_dict(), TORCH_INDEX, {"V": 2, "DET": 0, "N": 1})
     sentences = [[word for word in text.split() if word in TORCH_INDEX] for text in TEXTS]
-    scores = ours(Sentences(sentences, ours.codec.indexer).inputs(range(len(sentences))))
+    scores = ours(Sentences.of(sentences, ours.codec.indexer).inputs(range(len(sentences))))
     for row, (text, sentence) in enumerate(zip(TEXTS, sentences, strict=True)):
         expected = theirs(ids_of(text))
         close(scores[row, : len(sentence)], expected)

@@ -106,7 +106,7 @@ TAGGERS = {
 
 def tag_probabilities(tagger, texts) -> list[torch.Tensor]:
     sentences = [text.split() for text in texts]
-    scores = tagger(Sentences(sentences, tagger.codec.indexer).inputs(range(len(sentences)))).detach()
+    scores = tagger(Sentences.of(sentences, tagger.codec.indexer).inputs(range(len(sentences)))).detach()
     return [scores[row, : len(sentence)] for row, sentence in enumerate(sentences)]
 
 

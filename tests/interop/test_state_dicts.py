@@ -104,7 +104,7 @@ def test_the_tutorial_s_crf_gives_the_same_paths_and_scores(order, tmp_path):
         ours = zoo.import_state_dict(theirs.state_dict(), INDEX, tag_to_ix)
         assert list(ours.codec.tags) == ["B", "I", "O"]
         sentences = [text.split() for text in TEXTS]
-        inputs = Sentences(sentences, ours.codec.indexer).inputs(range(len(TEXTS)))
+        inputs = Sentences.of(sentences, ours.codec.indexer).inputs(range(len(TEXTS)))
         with torch.no_grad():
             scores = ours(inputs)
             partition = ours.crf.log_partition(scores, inputs.lengths)

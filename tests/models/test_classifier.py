@@ -55,7 +55,7 @@ def tokens_of(model: TextClassifier) -> list[list[str]]:
 
 
 def inputs_of(model: TextClassifier) -> ClassificationInputs:
-    return Texts(tokens_of(model), model.codec.indexer).inputs(range(len(TEXTS)))
+    return Texts.of(tokens_of(model), model.codec.indexer).inputs(range(len(TEXTS)))
 
 
 def batch_of(model: TextClassifier) -> ClassificationBatch:

@@ -43,7 +43,7 @@ def tagger(**options) -> SequenceTagger:
 
 
 def inputs_of(model: SequenceTagger, sentences) -> TaggingInputs:
-    return Sentences(sentences, model.codec.indexer).inputs(range(len(sentences)))
+    return Sentences.of(sentences, model.codec.indexer).inputs(range(len(sentences)))
 
 
 def batch_of(model: SequenceTagger, sentences, tags) -> TaggingBatch:
@@ -192,7 +192,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
     assert not torch.equal(model(inputs_of(model, SENTENCES)), before)
     assert not model.embedding.vectors.weight.requires_grad
     assert tagger(vector_words=words, vector_size=3, tune_vectors=True).embedding.vectors.weight.requires_grad
-    assert model.codec.indexer(["SAW", "Zürich", "x"]).vector_ids.tolist() == [2, 3, 1]
+    assert model.codec.indexer.ids(["SAW", "Zürich", "x"])[1].tolist() == [2, 3, 1]
     with pytest.raises(ZooError, match=r"\(2, 3\), got \(3, 3\)"):
         model.import_vectors(torch.zeros(3, 3))
 

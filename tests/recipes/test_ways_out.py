@@ -144,7 +144,7 @@ def test_a_model_is_traced_outside_a_trainer():
             return self.model(ClassificationInputs(words, vectors, lengths))
 
     model = zoo.TextClassifier(TEXTS, hidden_size=4, embedding_size=4).eval()
-    inputs = Texts([["one", "text"], ["more"]], model.codec.indexer).inputs([0, 1])
+    inputs = Texts.of([["one", "text"], ["more"]], model.codec.indexer).inputs([0, 1])
     with torch.no_grad():
         traced = torch.jit.trace(Traced(model), tuple(inputs), check_trace=False)
         torch.testing.assert_close(traced(*inputs), model(inputs))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.batches.indexers import WordIndexer, integers
-from zoo.masks import padding_mask
-from zoo.text import PAD
+from zoo.batches.indexers import WordIndexer
+from zoo.batches.ragged import Integers, Ragged, Rows, offsets_of, pad, row_tensor
 
 
 class ClassificationInputs(NamedTuple):
@@ -39,54 +39,64 @@ class ClassificationBatch(NamedTuple):
 
 
 class Texts:
-    """Texts as flat tensors, so that `inputs(rows)` takes only a few indexing operations.
+    """Texts as flat arrays, so that `inputs(rows)` takes only a few indexing operations.
 
     Args:
-        texts: the tokens of each text.
-        indexer: turns tokens into ids.
+        word_ids: the ids of each text's tokens.
+        vector_ids: their positions in the table of imported vectors; None without imported vectors.
 
     Attributes:
-        lengths: the number of time steps of each text in a batch: its tokens, but at least 1.
+        lengths: the number of time steps of each text in a batch `(N,)`: its tokens, but at least 1.
     """
 
-    def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer):
-        self.lengths = [max(1, len(text)) for text in texts]
-        # The texts are concatenated. If the last text is empty, it starts at the padding id at the end.
-        self.word_ids, self.vector_ids = indexer.ids([*chain.from_iterable(texts), PAD])
-        self._num_tokens = integers([len(text) for text in texts])  # (N,)
-        self._starts = self._num_tokens.cumsum(0) - self._num_tokens  # (N,)
+    def __init__(self, word_ids: Ragged, vector_ids: Ragged | None = None):
+        self.word_ids = word_ids
+        self.vector_ids = vector_ids
+        self.lengths = word_ids.lengths.clip(1)
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[str]], indexer: WordIndexer) -> Self:
+        """Encodes the tokens of each text."""
+        offsets = offsets_of(np.array(list(map(len, texts)), dtype=np.int64))
+        word_ids, vector_ids = (ids.numpy().astype(np.int32) for ids in indexer.ids([*chain.from_iterable(texts)]))
+        return cls(Ragged(word_ids, offsets), Ragged(vector_ids, offsets) if indexer.vectors else None)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def inputs(self, rows: Sequence[int]) -> ClassificationInputs:
+    def inputs(self, rows: Rows) -> ClassificationInputs:
         """The texts at `rows`, in that order, padded to the longest of them."""
-        at = torch.tensor(rows)
-        lengths = self._num_tokens[at]
-        steps = max(self.lengths[row] for row in rows)
-        real = padding_mask(lengths, steps)  # (B, T)
-        places = (self._starts[at][:, None] + torch.arange(steps)) * real  # (B, T)
+        taken = self.word_ids.take(rows)
+        word_ids = pad(taken.values, taken.lengths, min_steps=1)
+        vectors = self.vector_ids
         return ClassificationInputs(
-            word_ids=self.word_ids[places] * real,
-            vector_ids=self.vector_ids[places] * real,
-            lengths=lengths,
+            word_ids=word_ids,
+            vector_ids=torch.zeros_like(word_ids) if vectors is None else vectors.padded(rows, min_steps=1),
+            lengths=torch.from_numpy(taken.lengths),
         )
 
 
-class ClassificationDataset(Texts):
-    """A whole split as tensors: texts and their labels.
+class ClassificationDataset:
+    """A whole split as flat arrays: texts and their labels.
 
     Args:
-        texts: the tokens of each text.
-        indexer: turns tokens into ids.
+        texts: the texts.
         gold: label ids `(N,)`; if a text may have several labels `(N, K)`, 1 for each label that it has.
+
+    Attributes:
+        lengths: the number of time steps of each text in a batch `(N,)`.
     """
 
-    def __init__(self, texts: Sequence[Sequence[str]], indexer: WordIndexer, gold: Tensor):
-        super().__init__(texts, indexer)
+    def __init__(self, texts: Texts, gold: Integers):
+        self.texts = texts
         self.gold = gold
+        self.lengths = texts.lengths
 
-    def batch(self, rows: Sequence[int]) -> ClassificationBatch:
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, rows: Rows) -> ClassificationBatch:
         """The texts at `rows` with their labels, in that order, padded to the longest of them."""
-        at = torch.tensor(rows)
-        return ClassificationBatch(self.inputs(rows), self.gold[at], rows=at)
+        gold = torch.from_numpy(self.gold[rows])
+        gold = gold.long() if gold.dim() == 1 else gold.float()
+        return ClassificationBatch(self.texts.inputs(rows), gold, rows=row_tensor(rows))

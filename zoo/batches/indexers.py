@@ -6,14 +6,13 @@ Shapes: T time steps, U distinct forms, L characters of the longest form, S piec
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
+from zoo.batches.ragged import Ragged, pad
 from zoo.errors import ZooError
 from zoo.text import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, Vocabulary, require_words
 from zoo.text.reversible import END_ID, SPECIALS, ReversibleTokenizer, bare
@@ -27,30 +26,19 @@ class Forms(NamedTuple):
     character_ids: Tensor  # (U, L)
     lengths: Tensor  # (U,) in characters
 
-    def select(self, rows: Tensor) -> Forms:
-        """The forms at `rows`, padded to the longest of them."""
-        lengths = self.lengths[rows]
-        character_ids = self.character_ids[rows, : int(lengths.max())]
-        return Forms(self.word_ids[rows], self.vector_ids[rows], character_ids, lengths)
-
 
 class SourceIds(NamedTuple):
     """The ids of a source of S pieces."""
 
-    ids: Tensor  # (S,) in the source vocabulary
-    vector_ids: Tensor  # (S,) positions in the table of imported vectors
-    copy_ids: Tensor  # (S,) in the extended target vocabulary
+    ids: list[int]  # (S,) in the source vocabulary
+    vector_ids: list[int]  # (S,) positions in the table of imported vectors; empty without imported vectors
+    copy_ids: list[int]  # (S,) in the extended target vocabulary
     unknown: list[str]  # the pieces that extend the target vocabulary, because it does not contain them
 
 
 def integers(values: Sequence[int]) -> Tensor:
     """`torch.tensor` for many integers; it takes a fifth of the time."""
     return torch.from_numpy(np.array(values, dtype=np.int64))
-
-
-def integer_rows(rows: Sequence[Sequence[int]]) -> list[Tensor]:
-    """A tensor `(T,)` of each row; all are views of one tensor."""
-    return list(integers([*chain.from_iterable(rows)]).split([len(row) for row in rows]))
 
 
 def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str]) -> Tensor:
@@ -126,15 +114,14 @@ class FormIndexer(WordIndexer):
         self.characters = characters
         self.max_characters = max_characters
 
-    def __call__(self, forms: Sequence[str]) -> Forms:
-        """The ids of distinct, non-empty `forms`."""
-        words, vectors = self.ids(forms)
-        return Forms(words, vectors, *self.spell(forms))
+    def character_ids(self, forms: Sequence[str]) -> Ragged:
+        """The ids of the characters of each form."""
+        return Ragged.of([self.characters.ids(self._cut(form)) for form in forms])
 
     def spell(self, forms: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The ids of the characters of forms `(U, L)`, and the number of characters of each form `(U,)`."""
-        spelled = integer_rows([self.characters.ids(self._cut(form)) for form in forms])
-        return pad_sequence(spelled, batch_first=True), integers([len(ids) for ids in spelled])
+        spelled = self.character_ids(forms)
+        return pad(spelled.values, spelled.lengths), torch.from_numpy(spelled.lengths)
 
     def _cut(self, form: str) -> str:
         half = self.max_characters // 2
@@ -195,15 +182,14 @@ class PairIndexer:
         unknown = {piece: place for place, piece in enumerate(new)}
         copy_ids = self._extended_ids(pieces, unknown) or [PAD_ID]
         pieces = pieces or [UNKNOWN]
-        words = [bare(piece) for piece in pieces]
         return SourceIds(
-            ids=torch.tensor(self.source_vocabulary.ids(pieces)),
-            vector_ids=vector_rows(self.vectors, words, [word.lower() for word in words]),
-            copy_ids=torch.tensor(copy_ids),
+            ids=self.source_vocabulary.ids(pieces),
+            vector_ids=self._vector_ids(pieces) if self.vectors else [],
+            copy_ids=copy_ids,
             unknown=list(unknown),
         )
 
-    def target_ids(self, pieces: Sequence[str], unknown: Sequence[str]) -> Tensor:
+    def target_ids(self, pieces: Sequence[str], unknown: Sequence[str]) -> list[int]:
         """The ids of T - 1 pieces and of the end, `(T,)`, in the extended vocabulary of a source.
 
         Args:
@@ -211,13 +197,17 @@ class PairIndexer:
             unknown: the pieces of its source that extend the vocabulary.
         """
         places = {piece: place for place, piece in enumerate(unknown)}
-        return torch.tensor([*self._extended_ids(pieces, places), END_ID])
+        return [*self._extended_ids(pieces, places), END_ID]
 
     def text(self, ids: Iterable[int], unknown: Sequence[str]) -> str:
         """The text for ids in the extended vocabulary of a source with these `unknown` pieces."""
         known = self.target_vocabulary
         pieces = (known[i] if i < len(known) else unknown[i - len(known)] for i in ids)
         return self.target_tokenizer.join(pieces)
+
+    def _vector_ids(self, pieces: Sequence[str]) -> list[int]:
+        words = [bare(piece) for piece in pieces]
+        return vector_rows(self.vectors, words, [word.lower() for word in words]).tolist()
 
     def _is_known(self, piece: str) -> bool:
         # A piece that is spelled like a special entry is ordinary text, and therefore unknown.

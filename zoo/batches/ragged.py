@@ -6,7 +6,7 @@ Shapes: N sequences, M values in all of them together, B chosen sequences, T pos
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -66,13 +66,40 @@ class Ragged:
         places += np.arange(len(places))
         return Ragged(self.values[places], offsets)
 
-    def padded(self, rows: Rows) -> Tensor:
-        """The sequences at `rows`, in that order, right-padded with 0 `(B, T)`."""
-        return self.take(rows).pad()
+    def padded(self, rows: Rows, *, min_steps: int = 0) -> Tensor:
+        """The sequences at `rows`, in that order, right-padded with 0 `(B, T)`; T is at least `min_steps`."""
+        taken = self.take(rows)
+        return pad(taken.values, taken.lengths, min_steps=min_steps)
 
-    def pad(self) -> Tensor:
-        """All sequences, right-padded with 0 `(N, T)`."""
-        return pad(self.values, self.lengths)
+
+class StringLists:
+    """N lists of strings, as bytes: a whole split of them takes no Python objects.
+
+    Args:
+        text: the strings of each list, joined, in UTF-8.
+        sizes: the number of bytes of each string, for each list.
+    """
+
+    def __init__(self, text: Ragged, sizes: Ragged):
+        self.text = text
+        self.sizes = sizes
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[str]]) -> Self:
+        """Encodes lists of strings."""
+        encoded = [[string.encode(errors="surrogatepass") for string in strings] for strings in lists]
+        sizes = Ragged.of([list(map(len, strings)) for strings in encoded])
+        joined = [b"".join(strings) for strings in encoded]
+        text = np.frombuffer(b"".join(joined), dtype=np.uint8)
+        return cls(Ragged(text, offsets_of(np.array(list(map(len, joined)), dtype=np.int64))), sizes)
+
+    def take(self, rows: Rows) -> list[list[str]]:
+        """The lists at `rows`, in that order."""
+        sizes = self.sizes.take(rows)
+        text = self.text.take(rows).values.tobytes()
+        ends = np.cumsum(sizes.values).tolist()
+        strings = [text[start:end].decode(errors="surrogatepass") for start, end in pairwise([0, *ends])]
+        return [strings[start:end] for start, end in pairwise(sizes.offsets.tolist())]
 
 
 def offsets_of(lengths: Integers) -> NDArray[np.int64]:
@@ -82,9 +109,14 @@ def offsets_of(lengths: Integers) -> NDArray[np.int64]:
     return offsets
 
 
-def pad(values: Integers, lengths: Integers) -> Tensor:
-    """Joined sequences `(M,)` of these lengths `(N,)`, right-padded with 0 `(N, T)`."""
-    steps = int(lengths.max())
+def pad(values: Integers, lengths: Integers, *, min_steps: int = 0) -> Tensor:
+    """Joined sequences `(M,)` of these lengths `(N,)`, right-padded with 0 `(N, T)`; T is at least `min_steps`."""
+    steps = max(min_steps, int(lengths.max()))
     padded = np.zeros((len(lengths), steps), dtype=np.int64)  # (N, T)
     padded[np.arange(steps) < lengths[:, None]] = values
     return torch.from_numpy(padded)
+
+
+def row_tensor(rows: Rows) -> Tensor:
+    """Rows as a tensor `(B,)`."""
+    return torch.from_numpy(np.array(rows, dtype=np.int64))

@@ -5,14 +5,15 @@ Shapes: B pairs, S source positions, T target positions (the end included).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from zoo.batches.indexers import PairIndexer
+from zoo.batches.ragged import Ragged, Rows, StringLists, pad, row_tensor
 
 
 class Pair(NamedTuple):
@@ -47,7 +48,7 @@ class Seq2SeqBatch(NamedTuple):
     target_ids: Tensor  # (B, T) in the extended target vocabulary; the last id of a target is the end
     target_lengths: Tensor  # (B,)
     rows: Tensor  # (B,) positions of the pairs in their split
-    pairs: list[Pair]
+    pairs: list[Pair] | None  # the texts; None in a training
 
     @property
     def num_tokens(self) -> Tensor:
@@ -56,76 +57,108 @@ class Seq2SeqBatch(NamedTuple):
 
 
 class Sources:
-    """Source texts as tensors, so that `inputs(rows)` takes only a few indexing operations.
+    """Source texts as flat arrays, so that `inputs(rows)` takes only a few indexing operations.
 
     Args:
-        texts: source texts that are not empty.
-        indexer: turns texts into ids.
-
-    Attributes:
-        lengths: the number of pieces of each text.
+        ids: the ids of each text's pieces in the source vocabulary.
+        copy_ids: their ids in the extended target vocabulary.
+        vector_ids: their positions in the table of imported vectors; None without imported vectors.
+        unknown: the pieces of each text that the target vocabulary lacks.
         cut: the number of texts that are longer than the indexer's `max_source`.
         empty: the number of texts that consist of stop words only.
+
+    Attributes:
+        lengths: the number of pieces of each text `(N,)`.
     """
 
-    def __init__(self, texts: Sequence[str], indexer: PairIndexer):
+    def __init__(
+        self,
+        ids: Ragged,
+        copy_ids: Ragged,
+        vector_ids: Ragged | None,
+        unknown: StringLists,
+        *,
+        cut: int = 0,
+        empty: int = 0,
+    ):
+        self.ids, self.copy_ids, self.vector_ids = ids, copy_ids, vector_ids
+        self.unknown = unknown
+        self.cut = cut
+        self.empty = empty
+        self.lengths = ids.lengths
+
+    @classmethod
+    def of(cls, texts: Iterable[str], indexer: PairIndexer) -> Self:
+        """Encodes texts that are not empty."""
         pieces = [indexer.source_tokenizer.split(text) for text in texts]
-        self.ids = [indexer.source_ids(split[: indexer.max_source]) for split in pieces]
-        self.lengths = [len(source.ids) for source in self.ids]
-        self.cut = sum(len(split) > indexer.max_source for split in pieces)
-        self.empty = sum(not split for split in pieces)
+        encoded = [indexer.source_ids(split[: indexer.max_source]) for split in pieces]
+        return cls(
+            Ragged.of([source.ids for source in encoded]),
+            Ragged.of([source.copy_ids for source in encoded]),
+            Ragged.of([source.vector_ids for source in encoded]) if indexer.vectors else None,
+            StringLists.of([source.unknown for source in encoded]),
+            cut=sum(len(split) > indexer.max_source for split in pieces),
+            empty=sum(not split for split in pieces),
+        )
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def inputs(self, rows: Sequence[int]) -> Seq2SeqInputs:
+    def inputs(self, rows: Rows) -> Seq2SeqInputs:
         """The texts at `rows`, in that order, padded to the longest of them."""
-        chosen = [self.ids[row] for row in rows]
+        source_ids = self.ids.padded(rows)
         return Seq2SeqInputs(
-            source_ids=pad_sequence([source.ids for source in chosen], batch_first=True),
-            source_lengths=torch.tensor([self.lengths[row] for row in rows]),
-            vector_ids=pad_sequence([source.vector_ids for source in chosen], batch_first=True),
-            copy_ids=pad_sequence([source.copy_ids for source in chosen], batch_first=True),
-            unknown=[source.unknown for source in chosen],
+            source_ids=source_ids,
+            source_lengths=torch.from_numpy(self.lengths[rows]),
+            vector_ids=torch.zeros_like(source_ids) if self.vector_ids is None else self.vector_ids.padded(rows),
+            copy_ids=self.copy_ids.padded(rows),
+            unknown=self.unknown.take(rows),
         )
 
 
 class Seq2SeqDataset:
-    """A whole split as tensors, so that `batch(rows)` takes only a few indexing operations.
+    """A whole split as flat arrays, so that `batch(rows)` takes only a few indexing operations.
 
     Args:
-        pairs: pairs of texts that are not empty.
-        indexer: turns texts into ids.
+        sources: the source texts.
+        target_ids: the ids of each target's pieces, the end last.
+        pairs: the texts; None for a split that is trained on, which needs none.
+        cut: the number of targets that are longer than the indexer's `max_target`.
 
     Attributes:
-        sources: the source texts.
-        lengths: the numbers of source and target pieces of each pair.
-        cut: the number of targets that are longer than the indexer's `max_target`.
+        lengths: the numbers of source and target pieces of each pair `(N, 2)`.
     """
 
-    def __init__(self, pairs: Sequence[Pair], indexer: PairIndexer):
-        self.pairs = list(pairs)
-        self.sources = Sources([pair.source for pair in pairs], indexer)
+    def __init__(self, sources: Sources, target_ids: Ragged, pairs: Sequence[Pair] | None, *, cut: int = 0):
+        self.sources = sources
+        self.target_ids = target_ids
+        self.pairs = pairs
+        self.cut = cut
+        self.lengths = np.stack([sources.lengths, target_ids.lengths], axis=1)
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], indexer: PairIndexer, *, with_texts: bool) -> Self:
+        """Encodes pairs of texts that are not empty; `with_texts` says whether the texts are kept too."""
+        sources = Sources.of([pair.source for pair in pairs], indexer)
+        unknown = sources.unknown.take(range(len(pairs)))
         pieces = [indexer.target_tokenizer.split(pair.target) for pair in pairs]
-        self.target_ids = [
-            indexer.target_ids(split[: indexer.max_target], source.unknown)
-            for split, source in zip(pieces, self.sources.ids, strict=True)
+        target_ids = [
+            indexer.target_ids(split[: indexer.max_target], of_source)
+            for split, of_source in zip(pieces, unknown, strict=True)
         ]
-        self.lengths = [
-            (length, len(target)) for length, target in zip(self.sources.lengths, self.target_ids, strict=True)
-        ]
-        self.cut = sum(len(split) > indexer.max_target for split in pieces)
+        cut = sum(len(split) > indexer.max_target for split in pieces)
+        return cls(sources, Ragged.of(target_ids), pairs if with_texts else None, cut=cut)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def batch(self, rows: Sequence[int]) -> Seq2SeqBatch:
+    def batch(self, rows: Rows) -> Seq2SeqBatch:
         """The pairs at `rows`, in that order, padded to the longest of them."""
-        targets = [self.target_ids[row] for row in rows]
+        targets = self.target_ids.take(rows)
         return Seq2SeqBatch(
             self.sources.inputs(rows),
-            target_ids=pad_sequence(targets, batch_first=True),
-            target_lengths=torch.tensor([len(target) for target in targets]),
-            rows=torch.tensor(rows),
-            pairs=[self.pairs[row] for row in rows],
+            target_ids=pad(targets.values, targets.lengths),
+            target_lengths=torch.from_numpy(targets.lengths),
+            rows=row_tensor(rows),
+            pairs=None if self.pairs is None else [self.pairs[row] for row in rows],
         )

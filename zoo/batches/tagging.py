@@ -8,14 +8,15 @@ Shapes: B sentences, T tokens, U distinct forms, K tags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from zoo.batches.indexers import FormIndexer, Forms, integer_rows
+from zoo.batches.indexers import FormIndexer, Forms
+from zoo.batches.ragged import Integers, Ragged, Rows, pad, row_tensor
 
 
 class TaggingInputs(NamedTuple):
@@ -39,58 +40,99 @@ class TaggingBatch(NamedTuple):
         return self.inputs.lengths.sum()
 
 
-def place_forms(sentences: Sequence[Sequence[str]], rows: dict[str, int]) -> list[Tensor]:
-    """Turns the tokens of each sentence into positions `(T,)` in a table of distinct forms.
+def place_forms(sentences: Iterable[Sequence[str]], rows: dict[str, int]) -> Ragged:
+    """Turns the tokens of each sentence into positions in a table of distinct forms.
 
     Args:
         sentences: the tokens of each sentence.
         rows: the position of each known form; this function adds the new forms.
     """
-    return integer_rows([[rows.setdefault(token, len(rows)) for token in sentence] for sentence in sentences])
+    return Ragged.of([[rows.setdefault(token, len(rows)) for token in sentence] for sentence in sentences])
+
+
+class FormTable(NamedTuple):
+    """The ids of all U distinct forms of a split, as flat arrays."""
+
+    word_ids: Integers  # (U,)
+    vector_ids: Integers | None  # (U,) positions in the table of imported vectors; None without imported vectors
+    character_ids: Ragged
+
+    @classmethod
+    def of(cls, forms: Sequence[str], indexer: FormIndexer) -> Self:
+        """The ids of distinct, non-empty forms."""
+        word_ids, vector_ids = indexer.ids(forms)
+        return cls(
+            word_ids.numpy().astype(np.int32),
+            vector_ids.numpy().astype(np.int32) if indexer.vectors else None,
+            indexer.character_ids(forms),
+        )
+
+    def select(self, rows: Integers) -> Forms:
+        """The forms at `rows`, padded to the longest of them."""
+        word_ids = torch.from_numpy(self.word_ids[rows].astype(np.int64))
+        if self.vector_ids is None:
+            vector_ids = torch.zeros_like(word_ids)
+        else:
+            vector_ids = torch.from_numpy(self.vector_ids[rows].astype(np.int64))
+        spelled = self.character_ids.take(rows)
+        return Forms(word_ids, vector_ids, pad(spelled.values, spelled.lengths), torch.from_numpy(spelled.lengths))
 
 
 class Sentences:
-    """Sentences as tensors, so that `inputs(rows)` takes only a few indexing operations.
+    """Sentences as flat arrays, so that `inputs(rows)` takes only a few indexing operations.
 
     Args:
-        sentences: the tokens of each sentence, at least one.
-        indexer: turns forms into ids.
+        form_ids: of each sentence, the positions of its tokens in `forms`.
+        forms: the distinct forms.
+
+    Attributes:
+        lengths: the number of tokens of each sentence `(N,)`.
     """
 
-    def __init__(self, sentences: Sequence[Sequence[str]], indexer: FormIndexer):
+    def __init__(self, form_ids: Ragged, forms: FormTable):
+        self.form_ids = form_ids
+        self.forms = forms
+        self.lengths = form_ids.lengths
+
+    @classmethod
+    def of(cls, sentences: Iterable[Sequence[str]], indexer: FormIndexer) -> Self:
+        """Encodes sentences of at least one token each."""
         rows: dict[str, int] = {}
-        self.lengths = [len(sentence) for sentence in sentences]
-        self.form_ids = place_forms(sentences, rows)
-        self.forms = indexer(list(rows))
+        form_ids = place_forms(sentences, rows)
+        return cls(form_ids, FormTable.of(list(rows), indexer))
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def inputs(self, rows: Sequence[int]) -> TaggingInputs:
+    def inputs(self, rows: Rows) -> TaggingInputs:
         """The sentences at `rows`, in that order, padded to the longest of them."""
-        used, form_ids = torch.unique(torch.cat([self.form_ids[row] for row in rows]), return_inverse=True)
-        lengths = [self.lengths[row] for row in rows]
+        taken = self.form_ids.take(rows)
+        used, form_ids = np.unique(taken.values, return_inverse=True)
+        lengths = taken.lengths
         return TaggingInputs(
-            form_ids=pad_sequence(form_ids.split(lengths), batch_first=True),
-            lengths=torch.tensor(lengths),
-            forms=self.forms.select(used),
+            form_ids=pad(form_ids, lengths), lengths=torch.from_numpy(lengths), forms=self.forms.select(used)
         )
 
 
-class TaggingDataset(Sentences):
-    """A whole split as tensors: sentences and their tags.
+class TaggingDataset:
+    """A whole split as flat arrays.
 
     Args:
-        sentences: the tokens of each sentence, at least one.
-        indexer: turns forms into ids.
+        sentences: its sentences.
         tag_ids: the ids of each sentence's tags.
+
+    Attributes:
+        lengths: the number of tokens of each sentence `(N,)`.
     """
 
-    def __init__(self, sentences: Sequence[Sequence[str]], indexer: FormIndexer, tag_ids: Sequence[Sequence[int]]):
-        super().__init__(sentences, indexer)
-        self.tag_ids = integer_rows(tag_ids)
+    def __init__(self, sentences: Sentences, tag_ids: Ragged):
+        self.sentences = sentences
+        self.tag_ids = tag_ids
+        self.lengths = sentences.lengths
 
-    def batch(self, rows: Sequence[int]) -> TaggingBatch:
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, rows: Rows) -> TaggingBatch:
         """The sentences at `rows` with their tags, in that order, padded to the longest of them."""
-        tag_ids = pad_sequence([self.tag_ids[row] for row in rows], batch_first=True)
-        return TaggingBatch(self.inputs(rows), tag_ids, rows=torch.tensor(rows))
+        return TaggingBatch(self.sentences.inputs(rows), self.tag_ids.padded(rows), rows=row_tensor(rows))

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.batches.classification import ClassificationDataset
+from zoo.batches.classification import ClassificationDataset, Texts
 from zoo.batches.indexers import WordIndexer
 from zoo.codecs.base import Codec, sorted_tuple
 from zoo.errors import ZooError, unknown_name
@@ -117,4 +118,6 @@ class ClassificationCodec(Codec):
 
     def dataset(self, tokens: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]) -> ClassificationDataset:
         """The dataset of texts, given as the tokens that `preprocessor` returns, and of their labels."""
-        return ClassificationDataset(tokens, self.indexer, self.gold(labels))
+        gold = self.gold(labels).numpy()
+        # Label ids, or 0 and 1.
+        return ClassificationDataset(Texts.of(tokens, self.indexer), gold.astype(np.int32))

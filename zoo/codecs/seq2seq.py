@@ -81,8 +81,8 @@ class Seq2SeqCodec(Codec):
 
     def sources(self, texts: Sequence[str]) -> Sources:
         """Source texts as tensors."""
-        return Sources(texts, self.indexer)
+        return Sources.of(texts, self.indexer)
 
-    def dataset(self, pairs: Sequence[Pair]) -> Seq2SeqDataset:
+    def dataset(self, pairs: Sequence[Pair], *, with_texts: bool = True) -> Seq2SeqDataset:
         """The dataset of pairs of texts."""
-        return Seq2SeqDataset(pairs, self.indexer)
+        return Seq2SeqDataset.of(pairs, self.indexer, with_texts=with_texts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from zoo.batches.indexers import FormIndexer
-from zoo.batches.tagging import TaggingDataset
+from zoo.batches.ragged import Ragged
+from zoo.batches.tagging import Sentences, TaggingDataset
 from zoo.codecs.base import Codec
 from zoo.errors import unknown_name
 from zoo.text import TOKENIZERS, Inventory, Vocabulary
@@ -72,6 +73,6 @@ class TaggingCodec(Codec):
         """The id of each tag; K for a tag that is not one of this codec's."""
         return [self.tags.get(tag, len(self.tags)) for tag in tags]
 
-    def dataset(self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str]]) -> TaggingDataset:
+    def dataset(self, sentences: Iterable[Sequence[str]], tags: Iterable[Sequence[str]]) -> TaggingDataset:
         """The dataset of sentences, given as tokens, and of their tags."""
-        return TaggingDataset(sentences, self.indexer, [self.tag_ids(one) for one in tags])
+        return TaggingDataset(Sentences.of(sentences, self.indexer), Ragged.of(map(self.tag_ids, tags)))

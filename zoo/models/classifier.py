@@ -259,7 +259,7 @@ class TextClassifier(ZooModule):
     @torch.inference_mode()
     def _classify(self, texts: Sequence[str], max_tokens: int) -> list[_Classified]:
         tokens = [self.codec.preprocessor(text) for text in check_texts(texts)]
-        encoded = Texts(tokens, self.codec.indexer)
+        encoded = Texts.of(tokens, self.codec.indexer)
         model = self.in_evaluation()
 
         def classify(rows: list[int]) -> list[_Classified]:

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from zoo.batches.bucketing import group_by_length
+from zoo.batches.bucketing import Lengths, group_by_length
 from zoo.generation import Hypothesis, Source, State, Step, beam_search, greedy, sample
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
@@ -28,7 +28,7 @@ class Readable(Protocol):
     """Texts as tensors, such as `zoo.batches.seq2seq.Sources`."""
 
     @property
-    def lengths(self) -> Sequence[int]:
+    def lengths(self) -> Lengths:
         """The number of pieces of each text."""
 
     def inputs(self, rows: Sequence[int]) -> Any:

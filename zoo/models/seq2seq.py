@@ -287,6 +287,11 @@ class Seq2Seq(TextGenerator):
         return Attended(pieces, [*written, END], decoded.weights[0].cpu())
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
+        if batch.pairs is None:
+            raise ZooError(
+                "expected batches with their texts, to score what is written, got those of a split to train on: score "
+                "on another one, or give the file of this one as dev"
+            )
         # Greedy search is good enough to choose a checkpoint, and it is faster.
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         search = replace(self.search, beam=1) if fitting else self.search

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from zoo.batches.bucketing import group_by_length, group_for_prediction
 from zoo.batches.tagging import TaggingBatch, TaggingInputs, place_forms
@@ -260,7 +259,7 @@ class SequenceTagger(ZooModule):
         table = model._embed(list(forms))  # (U, X)
 
         def tag(rows: list[int]) -> None:
-            tokens = pad_sequence([positions[row] for row in rows], batch_first=True).to(model.device)  # (B, T)
+            tokens = positions.padded(rows).to(model.device)  # (B, T)
             on_device = torch.tensor([lengths[row] for row in rows], device=model.device)  # (B,)
             best = model.decode(model.score(table, tokens, on_device), on_device).tolist()
             for row, ids in zip(rows, best, strict=True):

@@ -41,7 +41,11 @@ class Inventory(Sequence[str]):
 
     @classmethod
     def fit(cls, names: Iterable[str]) -> Self:
-        """The names of a training split, the most frequent first and ties in alphabetical order."""
+        """The names of a training split, the most frequent first and ties in alphabetical order.
+
+        Args:
+            names: every occurrence in the training split, or their counts as a `Counter`.
+        """
         return cls(by_frequency(Counter(names)))
 
     def ids(self, names: Iterable[str]) -> list[int]:

@@ -56,7 +56,7 @@ class Vocabulary(Inventory):
         """The tokens of a training split, the most frequent first and ties in alphabetical order.
 
         Args:
-            tokens: every occurrence in the training split.
+            tokens: every occurrence in the training split, or their counts as a `Counter`.
             min_count: tokens that occur less often are left out.
             size: the largest number of tokens without the specials; by default all are kept.
             specials: entries before all others, whether or not they occur.
