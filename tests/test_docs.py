@@ -39,7 +39,7 @@ def test_commands_of_the_readme_print_the_shown_output(block, tmp_path):
 def test_python_of_a_page_prints_what_its_comments_say(page, tmp_path, monkeypatch):
     """The blocks of a page run one after the other, as a reader would type them."""
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": page.stem}
+    namespace: dict[str, object] = {"__name__": "__main__"}
     # Each page has registries of its own.
     with settings_kept(), patch.dict(pretrained.MODELS), patch.dict(zoo.CELLS), patch.dict(CATALOG):
         for block in blocks(page, "python"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, get_args, get_type_hints
 
 import pytorch_lightning as pl
 import torch
+from docstring_parser import parse_from_object
 from jsonargparse import Namespace
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -97,6 +99,8 @@ class TrainingCLI(LightningCLI):
         parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="The name of the W&B project.")
         for name in self.recipe.links:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
+        # Linking removes --model.codec, but jsonargparse keeps the flag that lists its arguments.
+        parser._option_string_actions["--model.codec.help"].help = SUPPRESS
         parser.link_arguments("seed_everything", "data.seed")
         parser.set_defaults(dict(self.recipe.defaults))
 
@@ -213,11 +217,13 @@ class TrainingCLI(LightningCLI):
 
 
 def add_search_flags(parser: Parser, search: type[Any]) -> None:
-    """Adds a flag for each field of a model's search; a flag that is not given leaves the model's own value."""
+    """Adds a flag for each field of a model's search. Without the flag, the model's own value applies."""
+    descriptions = {field.arg_name: field.description for field in parse_from_object(search).params}
     for name, kind in get_type_hints(search).items():
-        # Of the type `int | None` only int: None stands for a flag that is not given.
+        # None means that the flag is not given, so the type of an `int | None` field is int.
         kind = next(iter(get_args(kind)), kind)
-        parser.add_argument(f"--{name}", type=kind, default=None, help=f"see {search.__module__}.{search.__name__}")
+        description = f"{descriptions[name]} Default: the model's own."
+        parser.add_argument(f"--{name}", type=kind, default=None, help=description)
 
 
 def changed_search(search: SearchOptions, options: Namespace) -> SearchOptions:

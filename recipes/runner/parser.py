@@ -9,12 +9,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 import pytorch_lightning as pl
-from jsonargparse import Namespace
+from jsonargparse import Namespace, set_parsing_settings
 from pytorch_lightning.cli import LightningArgumentParser
 
 from recipes.runner.permissions import refuse_permissions
 from recipes.runner.trust import distrusted, trust_only
 from zoo.errors import ZooError
+
+# Options are documented by a docstring under each field.
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 # The largest number of characters in a message. jsonargparse lists every type that a value may have.
 LONGEST = 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import io
 import json
 import shlex
@@ -13,13 +14,16 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from command_line import run_python
+from command_line import run, run_python
+from docstring_parser import parse_from_object
 
 import datamodules
 import zoo
 from recipes import __main__ as commands
 from recipes.runner.recipe import python_here
 from zoo import __main__ as models
+from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions, SearchOptions
+from zoo.nn.cells import RecurrentOptions
 from zoo.packages import check_package
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +44,30 @@ def test_a_recipe_runs_by_its_name(capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"I saw her duck .\n")))
     commands.main(["pos_tagging", "predict", "--format=jsonl"])
     assert json.loads(capsys.readouterr().out)["tags"] == ["PRON", "VERB", "PRON", "NOUN", "PUNCT"]
+
+
+def test_help_describes_every_option(tmp_path):
+    """The docstring of each field is the help of its flag."""
+    for command, groups in {
+        ("pos_tagging",): (RecurrentOptions, RegularizationOptions, CharacterOptions, OptimizerOptions),
+        ("translation", "validate"): (SearchOptions,),
+        ("translation", "predict"): (SearchOptions,),
+    }.items():
+        text = " ".join(run(*command, "--help", cwd=tmp_path).stdout.split())
+        assert "--model.codec" not in text
+        for group in groups:
+            fields = [item for item in parse_from_object(group).params if item.args[0] == "attribute"]
+            assert len(fields) == len(dataclasses.fields(group))
+            for field in fields:
+                assert " ".join(field.description.split()) in text
+
+
+def test_a_module_without_a_command_says_where_the_recipes_are():
+    done = subprocess.run(
+        [sys.executable, "-m", "recipes.runner.cli"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "error: recipes.runner.cli is not a recipe: python -m recipes lists the recipes\n"
 
 
 def test_an_unknown_recipe_is_named(capsys):

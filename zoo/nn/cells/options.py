@@ -18,37 +18,33 @@ STEP_REGULARISERS = ("hidden_dropout", "zoneout")
 class RecurrentOptions(Options):
     """Options of recurrent layers. An option that a cell does not support is an error.
 
-    Attributes:
-        input_dropout: probability that a row loses a feature of the first layer's input at all its steps (Gal &
-            Ghahramani 2016).
-        hidden_dropout: the same for the hidden state on its way to the next step.
-        weight_drop: probability of zeroing a weight from state to gates, drawn once a pass (Merity et al. 2018).
-        zoneout: probability that a unit keeps its state for a step (Krueger et al. 2017, eq. 2); of an slstm's state
-            only the hidden part. In evaluation every unit changes, so that the fast kernels can be used; the paper
-            takes the expectation instead.
-        skip: how a layer above the first carries its input past itself: "none", "residual" (He et al. 2016, added) or
-            "highway" (Srivastava et al. 2015, mixed by a gate that starts near the input).
-        forget_bias: the initial bias of the forget gate; None for 1 (Jozefowicz et al. 2015).
-        projection_size: O, outputs of a projected cell, at most H; None for half its units.
-        output_gate: the cell state that a peephole's output gate sees: "current" (Gers & Schmidhuber 2000, the default
-            when None) or "previous".
-        kernel: how a cell goes through a sequence. "auto" takes the fastest known; the others are there to compare:
-            "fused" (torch's own kernel over the padded batch), "packed" (the same without the padding), "steps" (a
-            loop), "by_hand" (a loop with a backward pass of its own) or "parallel" (a scan).
-
     Raises:
-        ZooError: a value outside its range.
+        ZooError: an option is out of its range.
     """
 
     input_dropout: float = 0.0
+    """Probability that a feature of the first layer's input is zero at all steps of a row (Gal & Ghahramani 2016)."""
     hidden_dropout: float = 0.0
+    """Probability that a feature of the hidden state is zero at all steps of a row (Gal & Ghahramani 2016)."""
     weight_drop: float = 0.0
+    """Probability that a recurrent weight is zero for a whole forward pass (Merity et al. 2018)."""
     zoneout: float = 0.0
+    """Probability that a unit keeps its state for a step (Krueger et al. 2017, eq. 2); an slstm keeps only its hidden
+    state. In evaluation every unit is updated, so that fast kernels can be used; the paper uses the expectation."""
     skip: str = "none"
+    """The skip connection around every layer above the first: "none", "residual" (He et al. 2016) or "highway"
+    (Srivastava et al. 2015), a gate that starts near the input."""
     forget_bias: float | None = None
+    """Initial bias of the forget gate; None means 1 (Jozefowicz et al. 2015)."""
     projection_size: int | None = None
+    """Output features O of a projected cell, at most the hidden size; None means half of the hidden size."""
     output_gate: str | None = None
+    """The cell state that the output gate of a peephole cell reads: "current" (Gers & Schmidhuber 2000) or "previous".
+    None means "current"."""
     kernel: str = "auto"
+    """The implementation of the recurrence. "auto" chooses the fastest one; the others are for comparisons: "fused"
+    (torch's kernel on the padded batch), "packed" (torch's kernel without the padding), "steps" (a loop), "by_hand" (a
+    loop with its own backward pass) or "parallel" (a scan)."""
 
     def __post_init__(self) -> None:
         for name in REGULARISERS:
