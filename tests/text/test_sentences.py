@@ -37,6 +37,8 @@ SENTENCES = [
     "هل أنت هنا؟|نعم.",
     "A title without a stop\n\n|Its first line\ngoes on here.\n|And the second.",
     "no mark at all",
+    "It was great. :)|I agree! ;-)|we left.|they stayed, e.g. at home (approx. two).|Wait . . .|Ok",
+    "Ok ^_^Now we go.|So nice :)|See http://zoo.org/a|It is ... good.|Ann 11/28/2000 07:35 PM|Bob, hello.",
     "Ends in space.  |Twice.\t",
 ]
 

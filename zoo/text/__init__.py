@@ -1,5 +1,6 @@
 """Strings and tokens: tokenizers, vocabularies, tag schemes, sentences and languages. Nothing here needs a tensor."""
 
+from zoo.text.documents import Token, read_document
 from zoo.text.inventory import Inventory
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
 from zoo.text.sentences import split_sentences
@@ -15,6 +16,7 @@ from zoo.text.tokenizers import (
     split_words,
 )
 from zoo.text.vocabulary import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, Vocabulary
+from zoo.text.words import split_treebank
 
 __all__ = [
     "FILLING",
@@ -28,13 +30,16 @@ __all__ = [
     "Preprocessor",
     "SentencePieceModel",
     "TextCounts",
+    "Token",
     "Vocabulary",
     "make_splitter",
+    "read_document",
     "require_words",
     "split_characters",
     "split_jieba",
     "split_keras",
     "split_sentences",
+    "split_treebank",
     "split_whitespace",
     "split_words",
 ]

@@ -1,15 +1,18 @@
 """Splits texts into sentences, by rules like those of Unicode (UAX 29) with English and German abbreviations.
 
-A sentence ends with a mark such as `.`, `?` or `。` and the closing quotes and brackets behind it. A mark without a
-space behind it, as in 3.5 or example.com, ends a sentence only in Chinese and Japanese. A full stop may also belong to
-an abbreviation, an initial or a number.
+A sentence ends with a mark such as `.`, `?` or `。` and the closing quotes, brackets and emoticons behind it. A mark
+without a space behind it, as in 3.5 or example.com, ends a sentence only in Chinese and Japanese. A full stop may also
+belong to an abbreviation, an initial or a number. Before a capital letter, an emoticon or the address of a web page
+ends a sentence too.
 """
 
 from __future__ import annotations
 
 import re
 
+from zoo.text.abbreviations import BEFORE_NUMBERS, NEVER_LAST
 from zoo.text.characters import CHINESE_OR_JAPANESE
+from zoo.text.patterns import EMOTICON, WEB_PAGE
 
 # These may belong to a word instead.
 FULL_STOPS = ".…"
@@ -23,31 +26,26 @@ CLOSING = "\"'”’“‘»«›‹)]}」』》）】"
 WIDE_CLOSING = "\"'”’」』》）】"
 
 END = re.compile(
-    rf"(?P<mark>[{MARKS}]+)(?P<closing>[{re.escape(CLOSING)}]*)(?P<space>\s*)"
+    rf"(?P<mark>[{MARKS}]+(?:[ ][.?!]+(?!\S)){{0,9}})(?P<closing>[{re.escape(CLOSING)}]*)"
+    rf"(?P<emoticon>[ ]?(?:{EMOTICON})(?!\S))?(?P<space>\s*)"
     rf"|(?P<wide>[{MARKS}]*[{WIDE_MARKS}][{MARKS}{WIDE_MARKS}]*)[{re.escape(WIDE_CLOSING)}]*\s*"
 )
+# The date and time that end the header of an e-mail.
+HEADER_TIME = r"\d/\d{1,2}/\d{2,4}[ ]\d{1,2}:\d\d(?::\d\d)?[ ][AP]M"
+# A new sentence begins with a capital letter behind these.
+UNMARKED_END = re.compile(rf"(?:(?<!\S)(?:{EMOTICON})|{HEADER_TIME}|{WEB_PAGE})(?P<space>\s*)")
 EMPTY_LINE = re.compile(r"\n\s*\n\s*")
 ASIAN = re.compile(rf"[{CHINESE_OR_JAPANESE}]")
 LETTER = re.compile(r"[^\W\d_]")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 # Single letters with a full stop each: initials, U.S., e.g., z.B.
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")
+# Not an abbreviation, unless it is listed as one.
+LONG_WORD = re.compile(r"(?=[a-z]*[aeiouy])[a-z]{4,}")
 SHORT_NUMBER = re.compile(r"\d{1,2}\.")
 # Characters before and after a mark that decide whether it ends a sentence.
 CONTEXT = 40
 
-# A name, a number or a noun follows these abbreviations: they do not end a sentence.
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr drs prof rev gen col capt lt sgt sen rep gov st mt messrs hon "
-    "vs cf al eg ie viz approx dept est ed eds inc ltd "
-    "hr hrn fr frl ca bzw evtl ggf bspw vgl sog zzt inkl exkl zzgl abzgl geb gest gem lt mind max min "
-    "dipl ing med phil jur mag hl bd hrsg str abk".split()
-)
-# These abbreviations do not end a sentence if a number follows.
-BEFORE_NUMBERS = frozenset(
-    "no nos nr nrn s p pp vol vols fig figs abb tab art abs kap ch sec sect eq bd jg ziff anm tel "
-    "jan feb mar apr jun jul aug sep sept oct okt nov dec dez".split()
-)
 # In German a number with a full stop before these words is an ordinal: "am 3. Oktober", "im 19. Jahrhundert".
 AFTER_ORDINALS = frozenset(
     "januar jänner februar märz april mai juni juli august september oktober november dezember "
@@ -70,10 +68,13 @@ def split_sentences(text: str) -> list[str]:
     """
     sentences = []
     start = 0
+    first_letter = LETTER.search(text)
+    last_letter = next((place for place in reversed(range(len(text))) if LETTER.match(text, place)), -1)
     for end in sorted(_ends(text)):
-        if LETTER.search(text, start, end) and LETTER.search(text, end):
+        if first_letter and first_letter.start() < end <= last_letter:
             sentences.append(text[start:end])
             start = end
+            first_letter = LETTER.search(text, start)
     if start < len(text):
         sentences.append(text[start:])
     return sentences
@@ -87,8 +88,13 @@ def _ends(text: str) -> set[int]:
         for match in END.finditer(text)
         if match["wide"] or _ends_sentence(text, match, has_capitals=has_capitals)
     }
+    unmarked = {
+        match.end()
+        for match in UNMARKED_END.finditer(text)
+        if match["space"] and text[match.end() : match.end() + 1].isupper()
+    }
     empty_lines = {match.end() for match in EMPTY_LINE.finditer(text)}
-    return marks | empty_lines
+    return marks | unmarked | empty_lines
 
 
 def _ends_sentence(text: str, match: re.Match[str], *, has_capitals: bool) -> bool:
@@ -99,12 +105,12 @@ def _ends_sentence(text: str, match: re.Match[str], *, has_capitals: bool) -> bo
         before = text[match.start() - 1 : match.start()]
         between_asian = ASIAN.match(before) and ASIAN.match(following)
         return bool(between_asian and mark[-1] != "…")
-    only_full_stops = set(mark) <= set(FULL_STOPS)
+    word = _word_before(text, match.start())
+    is_plain = mark == "." and not match["closing"]
+    only_full_stops = set(mark) <= {*FULL_STOPS, " "}
     if has_capitals and following[:1].islower() and (match["closing"] or only_full_stops):
-        return False
-    if mark != "." or match["closing"]:
-        return True
-    return not _belongs_to_word(_word_before(text, match.start()) + ".", following)
+        return is_plain and LONG_WORD.fullmatch(word) is not None and word not in NEVER_LAST | BEFORE_NUMBERS
+    return not is_plain or not _belongs_to_word(word + ".", following)
 
 
 def _word_before(text: str, end: int) -> str:
@@ -124,4 +130,4 @@ def _belongs_to_word(word: str, following: str) -> bool:
     abbreviation = word[:-1].lower()
     if abbreviation in BEFORE_NUMBERS and following[:1].isdigit():
         return True
-    return abbreviation in ABBREVIATIONS
+    return abbreviation in NEVER_LAST
