@@ -66,8 +66,7 @@ class TextClassifier(ZooModule):
         optimizer: AdamW and its schedule.
 
     Raises:
-        ZooError: an unknown cell or pooling (the known ones are listed), a negative head_size, or class weights other
-            than one number above 0 for each label.
+        ZooError: an unknown cell or pooling (the known ones are listed), a negative head_size, or wrong class weights.
     """
 
     REGULARIZATION = RegularizationOptions(token_dropout=0.1)

@@ -25,7 +25,6 @@ from zoo.codecs import Seq2SeqCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.generation import Step
 from zoo.masks import padding_mask
-from zoo.memory import require_memory
 from zoo.metrics.generation import MONITORS, SCORES, TextMetrics, Written
 from zoo.models.generator import Beginning, TextGenerator
 from zoo.models.inputs import check_text
@@ -34,7 +33,7 @@ from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.decoder import AttentionDecoder, Decoded, DecoderState, Memory, log_coverage
 from zoo.nn.dropout import LockedDropout
-from zoo.nn.embeddings import ImportedVectors, import_table
+from zoo.nn.embeddings import ImportedVectors, import_table, new_embeddings
 from zoo.nn.losses import token_log_probability
 from zoo.nn.pointer import Pointer
 from zoo.text import PAD_ID, UNKNOWN, UNKNOWN_ID
@@ -66,12 +65,10 @@ class Seq2Seq(TextGenerator):
     >>> translator.predict(["A dog runs on the beach."], beam=5)
     ['Ein Hund rennt am Strand.']
 
-    To change one option and keep the other defaults of this model, replace it in the default options:
-    `dataclasses.replace(Seq2Seq.OPTIMIZER, learning_rate=1e-3)`.
+    `dataclasses.replace(Seq2Seq.OPTIMIZER, learning_rate=1e-3)` changes one option and keeps the other defaults.
 
     Args:
-        codec: turns texts into ids, and ids into texts. A datamodule fits it (`Seq2SeqDataModule(...).codec`). Its
-            `unit` says whether the model reads a text sentence by sentence or as a whole.
+        codec: turns texts into ids, and ids into texts. A datamodule fits it (`Seq2SeqDataModule(...).codec`).
         cell: the cell of encoder and decoder, a key of `zoo.CELLS`.
         encoder_size: the units of the encoder per layer and direction.
         encoder_layers: the number of recurrent layers of the encoder.
@@ -133,12 +130,8 @@ class Seq2Seq(TextGenerator):
             raise ZooError("a coverage_penalty needs attention: leave it out, or use another attention than 'none'")
         vocabularies = [codec.target_words, codec.source_words] if codec.target_words else [codec.source_words]
         sizes = [len(vocabulary) for vocabulary in vocabularies]
-        require_memory(sum(sizes) * embedding_size, f"embeddings of {embedding_size:,} features")
-        embeddings = [nn.Embedding(size, embedding_size, padding_idx=PAD_ID) for size in sizes]
         # torch does not type the entries of a ModuleList.
-        self.embeddings = nn.ModuleList(embeddings)  # type: ignore[assignment]
-        for embedding in self.embeddings:
-            nn.init.normal_(embedding.weight[1:].data, std=embedding_size**-0.5)
+        self.embeddings = nn.ModuleList(new_embeddings(sizes, embedding_size))  # type: ignore[assignment]
         self.vectors = None
         if codec.vector_words:
             self.vectors = ImportedVectors(len(codec.vector_words), codec.vector_size, tune=tune_vectors)
@@ -226,13 +219,14 @@ class Seq2Seq(TextGenerator):
         decoded, x, memory = self.follow(batch)
         real = padding_mask(batch.target_lengths, batch.target_ids.shape[1])  # (B, T)
         target = batch.target_ids[real]  # (N,)
-        # Tokens outside the vocabulary can only be copied.
-        outside = target >= len(self.output_bias)  # (N,)
+        is_outside = target >= len(self.output_bias)  # (N,)
         # This is the largest product of a step, so padding is left out.
         scores = self.project(decoded.output[real])  # (N, V)
-        log_probability, mean_of_words = token_log_probability(scores, target.masked_fill(outside, UNKNOWN_ID))  # (N,)
+        known = target.masked_fill(is_outside, UNKNOWN_ID)  # (N,)
+        log_probability, mean_of_words = token_log_probability(scores, known)  # (N,)
         if self.pointer is not None:
-            generated = log_probability.masked_fill(outside, torch.finfo(torch.float32).min / 2)
+            # A token outside the vocabulary can only be copied.
+            generated = log_probability.masked_fill(is_outside, torch.finfo(torch.float32).min / 2)
             generated = generated.new_zeros(real.shape).masked_scatter(real, generated)  # (B, T)
             log_probability = self.pointer(decoded, x, generated, memory.copies, batch.target_ids)[real]  # (N,)
         nll = -log_probability.mean()

@@ -1,9 +1,11 @@
-"""From word forms to vectors: a trained embedding, composed characters, and imported vectors, side by side.
+"""The embedding of word forms: a trained embedding, a character encoding and imported vectors, concatenated.
 
 Shapes: U distinct forms, E features of a part, X features of all parts together.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +20,29 @@ from zoo.nn.dropout import check_probability
 from zoo.text import PAD_ID, UNKNOWN_ID
 
 
+def new_embeddings(sizes: Sequence[int], features: int) -> list[nn.Embedding]:
+    """Embeddings of `sizes` words each, normally distributed with variance 1 / `features`, and zero at padding.
+
+    Raises:
+        ZooError: there is less than 1 feature, or the embeddings are larger than this machine's memory.
+    """
+    if features < 1:
+        raise ZooError(f"expected an embedding of at least 1 feature, got {features}")
+    words = sum(sizes)
+    require_memory(words * features, f"an embedding of {words:,} words and {features:,} features")
+    embeddings = [nn.Embedding(size, features, padding_idx=PAD_ID) for size in sizes]
+    for embedding in embeddings:
+        nn.init.normal_(embedding.weight[1:].data, std=features**-0.5)
+    return embeddings
+
+
 class ImportedVectors(nn.Embedding):
-    """A table of imported word vectors: row 0 is padding, row 1 the unknown word. All are zero until `import_table`.
+    """A table of imported word vectors, which are zero until `import_table`. Row 0 is padding, row 1 the unknown word.
 
     Args:
-        num_vectors: its rows, these two included.
-        vector_size: features of a vector.
-        tune: whether training may change them.
+        num_vectors: the number of rows, including these two.
+        vector_size: the features of a vector.
+        tune: whether training changes the vectors.
 
     Raises:
         ZooError: `vector_size` is below 1.
@@ -42,18 +60,18 @@ def import_table(vectors: ImportedVectors | None, table: Tensor) -> None:
     """Copies vectors into a table, scaled to unit variance; the unknown word gets their mean.
 
     Args:
-        vectors: of a model, None where it has none.
+        vectors: the table of a model; None if it has none.
         table: `(num_vectors - 2, vector_size)`, the vectors of the known words.
 
     Raises:
-        ZooError: the model has no vectors, or a table of another shape.
+        ZooError: the model has no imported vectors, or its table has another shape.
     """
     if vectors is None:
         raise ZooError("this model has no imported vectors: make it with vector_words=... and vector_size=...")
     weight = vectors.weight.data
     if table.shape != (len(weight) - 2, weight.shape[1]):
         raise ZooError(f"expected vectors of shape {(len(weight) - 2, weight.shape[1])}, got {tuple(table.shape)}")
-    # The deviation of a single number is NaN.
+    # The standard deviation of a single number is NaN.
     deviation = table.std()
     weight[2:] = table / deviation if deviation > 0 else table
     weight[UNKNOWN_ID] = weight[2:].mean(0)
@@ -63,12 +81,12 @@ class WordTables(nn.Module):
     """The tables in which a word is looked up: a trained embedding and, if there are any, imported vectors.
 
     Args:
-        num_words: size of the word vocabulary (0 is padding, 1 the unknown word).
-        num_vectors: rows of imported vectors; 0 for none.
-        word_size: features of the trained embedding.
-        vector_size: features of an imported vector.
-        tune_vectors: whether training may change them.
-        word_dropout: probability that a word is read as an unknown one (Gal & Ghahramani 2016), in both tables.
+        num_words: the size of the word vocabulary (0 is padding, 1 the unknown word).
+        num_vectors: the rows of imported vectors; 0 for no imported vectors.
+        word_size: the features of the trained embedding.
+        vector_size: the features of an imported vector.
+        tune_vectors: whether training changes the imported vectors.
+        word_dropout: probability that a word is replaced by the unknown one in both tables (Gal & Ghahramani 2016).
 
     Raises:
         ZooError: a size below 1, an embedding larger than this machine's memory, or a probability outside [0, 1).
@@ -86,11 +104,7 @@ class WordTables(nn.Module):
     ):
         super().__init__()
         check_probability("word_dropout", word_dropout)
-        if word_size < 1:
-            raise ZooError(f"expected an embedding of at least 1 feature, got {word_size}")
-        require_memory(num_words * word_size, f"an embedding of {num_words:,} words and {word_size:,} features")
-        self.words = nn.Embedding(num_words, word_size, padding_idx=PAD_ID)
-        nn.init.normal_(self.words.weight[1:].data, std=word_size**-0.5)
+        (self.words,) = new_embeddings([num_words], word_size)
         self.vectors: ImportedVectors | None = None
         self.output_size = word_size
         if num_vectors:
@@ -107,7 +121,7 @@ class WordTables(nn.Module):
 
         Args:
             word_ids: `(*)`, in the word vocabulary.
-            vector_ids: `(*)`, rows of the imported vectors.
+            vector_ids: `(*)`, positions in the table of imported vectors.
 
         Returns:
             `(*, E)` from each table.
@@ -126,31 +140,31 @@ class WordTables(nn.Module):
 
 
 class WordEmbedding(WordTables):
-    """From words to vectors: a trained embedding and, if there are any, imported vectors, side by side."""
+    """The embedding of words: a trained embedding and, if there are any, imported vectors, concatenated."""
 
     def forward(self, word_ids: Tensor, vector_ids: Tensor) -> Tensor:
-        """Ids `(*)` in the word vocabulary and rows `(*)` of the imported vectors -> `(*, X)`."""
+        """Ids `(*)` in the word vocabulary and `(*)` in the table of imported vectors -> `(*, X)`."""
         parts = self.look_up(word_ids, vector_ids)
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
 class FormEmbedding(WordTables):
-    """From forms to vectors: all that is known of each distinct spelling, side by side. Characters are never dropped.
+    """The embedding of distinct forms: word embedding, character encoding and imported vectors, concatenated.
 
     Args:
-        num_words: size of the word vocabulary (0 is padding, 1 the unknown word).
-        num_characters: size of the character vocabulary.
-        num_vectors: rows of imported vectors; 0 for none.
-        word_size: features of the trained word embedding.
-        character_size: features of a character's embedding.
-        character_output: features composed from characters; 0 leaves characters out.
+        num_words: the size of the word vocabulary (0 is padding, 1 the unknown word).
+        num_characters: the size of the character vocabulary.
+        num_vectors: the rows of imported vectors; 0 for no imported vectors.
+        word_size: the features of the trained word embedding.
+        character_size: the features of a character embedding.
+        character_output: the features that are computed from the characters; 0 leaves the character encoder out.
         character_encoder: a key of `zoo.CELLS`, or "cnn".
-        vector_size: features of an imported vector.
-        tune_vectors: whether training may change them.
-        word_dropout: probability that a batch reads the word of a form as an unknown one.
+        vector_size: the features of an imported vector.
+        tune_vectors: whether training changes the imported vectors.
+        word_dropout: probability that the word of a form is replaced by the unknown one; its characters are kept.
 
     Raises:
-        ZooError: as `WordTables`, or an unknown character encoder (the known ones are listed).
+        ZooError: as in `WordTables`, or an unknown character encoder (the known ones are listed).
     """
 
     def __init__(
@@ -187,19 +201,19 @@ class FormEmbedding(WordTables):
         self.output_size += self.characters.output_size
 
     def forward(self, forms: Forms) -> Tensor:
-        """U forms -> `(U, X)`."""
+        """The embeddings of U forms, `(U, X)`."""
         composed = None
         if self.characters is not None:
             composed = self.characters(forms.character_ids, forms.lengths)  # (U, E)
         return self.join(forms.word_ids, forms.vector_ids, composed)
 
     def join(self, word_ids: Tensor, vector_ids: Tensor, composed: Tensor | None) -> Tensor:
-        """All parts side by side.
+        """Concatenates all parts.
 
         Args:
             word_ids: `(U,)`, in the word vocabulary.
-            vector_ids: `(U,)`, rows of the imported vectors.
-            composed: `(U, E)`, composed from characters; None where characters are left out.
+            vector_ids: `(U,)`, positions in the table of imported vectors.
+            composed: the character encoding, `(U, E)`; None without a character encoder.
 
         Returns:
             `(U, X)`.
@@ -212,5 +226,5 @@ class FormEmbedding(WordTables):
 
 
 def gather_forms(form_vectors: Tensor, form_ids: Tensor) -> Tensor:
-    """Puts the vector of each token's form in its place: `(U, X)` and `form_ids (B, T)` -> `(B, T, X)`."""
+    """Looks up the embedding of each token's form: `(U, X)` and `form_ids (B, T)` -> `(B, T, X)`."""
     return F.embedding(form_ids, form_vectors)
