@@ -13,6 +13,7 @@ from torch import nn
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
 from zoo.autograd.gru import span_length
 from zoo.nn.cells import choose_kernel
+from zoo.nn.cells.kernels.torch_rnn import in_one_type
 
 
 @EVERY_SHAPE
@@ -99,15 +100,66 @@ def test_gradients_of_a_long_handwritten_gru_equal_those_of_the_loop():
 
 
 @pytest.mark.parametrize("lengths, kernel", [([9, 3, 0, 4], "packed"), ([9, 8, 9, 7], "by_hand")])
-def test_a_gru_packs_a_batch_with_much_padding_in_inference(lengths, kernel):
+def test_a_gru_packs_a_batch_with_much_padding_in_inference(lengths, kernel, monkeypatch):
     backbone = trained(RecurrentBackbone(INPUTS, UNITS, cell="gru"))
     x, lengths = batch(lengths)
     cell = backbone.cells[0]
+    # Constants of one class of processors, whatever runs the tests.
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     learning = backbone(x, lengths)
     assert choose_kernel(cell, lengths, x.shape[1]).name == "by_hand"
     with torch.no_grad():
         assert choose_kernel(cell, lengths, x.shape[1]).name == kernel
         torch.testing.assert_close(backbone(x, lengths), learning, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell, padded", [("lstm", "fused"), ("gru", "by_hand")])
+def test_without_avx512_a_batch_with_much_padding_is_packed(cell, padded, monkeypatch):
+    layer = RecurrentBackbone(4, 512, cell=cell).cells[0]
+
+    def chosen(fraction: float, rows: int = 32, steps: int = 20) -> str:
+        lengths = torch.full((rows,), round(fraction * steps))
+        return choose_kernel(layer, lengths, steps).name
+
+    with torch.no_grad():
+        padded_before = chosen(0.8)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert chosen(0.5) == "packed"
+    # Too full, too little to multiply, and too many steps.
+    assert chosen(0.7) == chosen(0.5, rows=8) == chosen(0.5, steps=100) == padded_before == padded
+    with torch.no_grad():
+        assert chosen(0.8) == chosen(0.5, rows=8) == chosen(0.5, steps=100) == "packed"
+        assert chosen(1.0) == padded
+        with torch.autocast("cpu", torch.bfloat16):
+            assert chosen(0.5) == padded
+    x = torch.randn(32, 20, 4)
+    lengths = torch.full((32,), 5)
+    named = dict(layer.named_parameters())
+
+    def score(given: dict[str, torch.Tensor]) -> torch.Tensor:
+        state = layer.initial_state(32)
+        return torch.func.functional_call(_Scan(layer), {f"cell.{k}": v for k, v in given.items()}, (x, lengths, state))
+
+    # torch.func finds no packed kernel in its way.
+    torch.func.grad(score)(named)
+
+
+class _Scan(nn.Module):
+    def __init__(self, cell: nn.Module):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor, state: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        return self.cell.scan(x, lengths, state)[0].sum()
+
+
+def test_cudnn_gets_input_and_weights_in_one_type():
+    weights = [torch.ones(2), torch.ones(2, dtype=torch.bfloat16)]
+    with torch.autocast("cpu", torch.bfloat16):
+        x, cast = in_one_type(torch.ones(2), weights)
+    assert {tensor.dtype for tensor in (x, *cast)} == {torch.bfloat16}
+    x, cast = in_one_type(torch.ones(2, dtype=torch.float64), weights)
+    assert {tensor.dtype for tensor in (x, *cast)} == {torch.float64}
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -26,7 +26,7 @@ class TorchCell(Cell):
         function: torch's own, over a padded or a packed batch.
     """
 
-    kernels: ClassVar[Kernels] = (Fused(), Packed(), Steps())
+    kernels: ClassVar[Kernels] = (Packed("rnn"), Fused(), Steps())
     function: ClassVar[Callable[..., tuple[Tensor, ...]]]
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):
@@ -56,7 +56,7 @@ class LSTM(TorchCell):
     num_gates = 4
     num_states = 2
     free_states = 2
-    kernels: ClassVar[Kernels] = (FusedLSTM(), Packed(), Steps())
+    kernels: ClassVar[Kernels] = (Packed("lstm"), FusedLSTM(), Steps())
     supported_options = TorchCell.supported_options | {"forget_bias"}
     function = staticmethod(torch.lstm)
 
@@ -78,7 +78,7 @@ class GRU(TorchCell):
 
     # Reset, update, new.
     num_gates = 3
-    kernels: ClassVar[Kernels] = (GRUByHand(), Packed(), Fused(), Steps())
+    kernels: ClassVar[Kernels] = (Packed("gru"), GRUByHand(), Fused(), Steps())
     function = staticmethod(torch.gru)
 
     def update(self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters) -> State:

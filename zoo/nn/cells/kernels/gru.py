@@ -15,7 +15,6 @@ from torch import Tensor
 from zoo.autograd import GRUScan, gru_scan
 from zoo.masks import is_traced, known_complete, padding_mask
 from zoo.nn.cells.kernels.base import SATURATION, Kernel, State, first_states
-from zoo.nn.cells.kernels.torch_rnn import inference_is_faster_packed
 from zoo.nn.cells.precision import autocast_dtype
 from zoo.nn.dropout import dropout
 
@@ -29,9 +28,7 @@ class GRUByHand(Kernel["GRU"]):
     name = "by_hand"
 
     def suits(self, cell: GRU, lengths: Tensor | None, steps: int) -> bool:
-        if is_traced() or cell.weight_ih.device.type != "cpu":
-            return False
-        return not inference_is_faster_packed(cell, lengths, steps)
+        return not is_traced() and cell.weight_ih.device.type == "cpu"
 
     def run(
         self, cells: Sequence[GRU], x: Tensor, lengths: Tensor, states: Sequence[State] | None

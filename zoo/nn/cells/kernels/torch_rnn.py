@@ -5,7 +5,9 @@ Shapes: D directions, B rows, T time steps, I inputs, H hidden units.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from zoo.errors import ZooError
-from zoo.masks import is_traced, known_complete, padding_mask
+from zoo.masks import known_complete, padding_mask
 from zoo.nn.cells.kernels.base import (
     SATURATION,
     Kernel,
@@ -24,14 +26,16 @@ from zoo.nn.cells.kernels.base import (
     split_directions,
     stack_states,
 )
-from zoo.nn.cells.precision import in_half_precision
+from zoo.nn.cells.kernels.speeds import packing_pays_off
+from zoo.nn.cells.precision import autocast_dtype
 from zoo.nn.dropout import dropout
 
 if TYPE_CHECKING:
     from zoo.nn.cells.classic import TorchCell
 
-# Below this fraction of unpadded steps, inference of a GRU is faster on a packed batch.
-FULL = 0.75
+# Our weights are parameters of their own, as dropout and pruning need them. cuDNN copies them into one block at each
+# call, which takes microseconds, and torch warns of it.
+warnings.filterwarnings("ignore", message="RNN module weights are not part of single", module=__name__)
 
 
 class Fused(Kernel["TorchCell"]):
@@ -72,12 +76,19 @@ class FusedLSTM(Fused):
 
 
 class Packed(Kernel["TorchCell"]):
-    """The batch without its padding: `torch.nn.utils.rnn.pack_padded_sequence`."""
+    """The batch without its padding: `torch.nn.utils.rnn.pack_padded_sequence`.
+
+    Args:
+        kind: the name of the cell among the measured speeds (`zoo.nn.cells.kernels.speeds`).
+    """
 
     name = "packed"
 
+    def __init__(self, kind: str):
+        self.kind = kind
+
     def suits(self, cell: TorchCell, lengths: Tensor | None, steps: int) -> bool:
-        return inference_is_faster_packed(cell, lengths, steps)
+        return lengths is not None and packing_pays_off(self.kind, cell, lengths, steps)
 
     def run(
         self, cells: Sequence[TorchCell], x: Tensor, lengths: Tensor, states: Sequence[State] | None
@@ -99,18 +110,6 @@ class Packed(Kernel["TorchCell"]):
         rows = packed.unsorted_indices
         ends = [torch.where(has_steps, end[:, rows], part) for end, part in zip(ends, start, strict=True)]
         return outputs, list(zip(*(end.unbind(0) for end in ends), strict=True))
-
-
-def inference_is_faster_packed(cell: TorchCell, lengths: Tensor | None, steps: int) -> bool:
-    """Whether a batch of `lengths (B,)` and T `steps` has enough padding for packing to pay off, on a CPU.
-
-    It is never true in half precision: there, torch's kernel keeps the state in half precision, and a row's result
-    would depend on the other rows.
-    """
-    if lengths is None or torch.is_grad_enabled() or is_traced() or cell.weight_ih.device.type != "cpu":
-        return False
-    much_padding = int(lengths.sum()) < FULL * len(lengths) * steps
-    return much_padding and not in_half_precision(cell.weight_ih)
 
 
 def _run(
@@ -138,16 +137,30 @@ def _run(
     for one, weight_ih in zip(cells, weights_ih, strict=True):
         weight_hh = dropout(one.weight_hh, cell.options.weight_drop, one.training)
         weights += [weight_ih, weight_hh, one.bias_ih, one.bias_hh]
+    training = cell.training
+    on_cpu = x.device.type == "cpu"
+    if not on_cpu:
+        # On a GPU, autocast refuses weights of several types, and computes in fp16 where bf16 is asked for.
+        x, weights = in_one_type(x, weights)
+        # cuDNN keeps what a backward pass needs in training only, but gradients may be asked for in evaluation too.
+        training = training or torch.is_grad_enabled()
     hx = tuple(part.to(x.dtype) for part in start)
     state = hx if len(hx) > 1 else hx[0]
     # Of torch's function: with biases, one layer, no dropout between layers, training or not, bidirectional or not.
-    settings = (weights, True, 1, 0.0, cell.training, len(cells) == 2)
-    if batch_sizes is None:
-        batch_first = True
-        outputs, *ends = cell.function(x, state, *settings, batch_first)
-    else:
-        outputs, *ends = cell.function(x, batch_sizes, state, *settings)
+    settings = (weights, True, 1, 0.0, training, len(cells) == 2)
+    with nullcontext() if on_cpu else torch.autocast(x.device.type, enabled=False):
+        if batch_sizes is None:
+            batch_first = True
+            outputs, *ends = cell.function(x, state, *settings, batch_first)
+        else:
+            outputs, *ends = cell.function(x, batch_sizes, state, *settings)
     return outputs, [end.to(part.dtype) for end, part in zip(ends, start, strict=True)]
+
+
+def in_one_type(x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """The input and the weights, all in the type in which autocast multiplies the input."""
+    dtype = autocast_dtype(x)
+    return x.to(dtype), [weight.to(dtype) for weight in weights]
 
 
 def _run_frozen(
