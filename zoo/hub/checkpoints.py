@@ -1,4 +1,4 @@
-"""Reads checkpoints of trainings. Only tensors and plain values are unpickled."""
+"""Reads checkpoints of training. Only tensors and plain values are unpickled."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ PARTS = {"model_class": str, "hyper_parameters": dict, "state_dict": dict}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint of a model of the zoo. It has at least "model_class", "hyper_parameters" and "state_dict".
+    """Reads a checkpoint with at least the entries "model_class", "hyper_parameters" and "state_dict".
 
     Raises:
         ZooError: the file cannot be read, or is not such a checkpoint.
     """
     expected = "expected a checkpoint of a run"
-    # Opening a pipe would wait for ever.
+    # To open a pipe would wait forever.
     if path.exists() and not path.is_file():
         raise ZooError(f"{path}: {expected}, got something that is not a file")
     try:
@@ -28,7 +28,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ZooError(f"{path}: {expected}, got: {error.strerror}") from error
     except Exception as error:
-        # A damaged file can raise anything. Torch's own message advises to run the code of the file.
+        # A damaged file can raise any error. Torch's own message advises the user to run the code in the file.
         raise ZooError(f"{path}: {expected}, got a damaged file or one of another kind") from error
     found: dict[str, Any] = checkpoint if isinstance(checkpoint, dict) else {}
     if not all(isinstance(found.get(name), kind) for name, kind in PARTS.items()):

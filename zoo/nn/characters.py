@@ -1,4 +1,4 @@
-"""Composes the vector of a word from its characters.
+"""Character encoders: they compute features of a word from its characters.
 
 Shapes: U distinct forms, L characters of the longest, E features of a word.
 """
@@ -13,7 +13,7 @@ from zoo.masks import max_over_time, padding_mask, zero_padding
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.text import PAD_ID
 
-# In how many groups the forms of a batch are composed.
+# The number of groups of similar lengths in which the forms of a batch are encoded.
 GROUPS = 4
 # The widths of the convolutions, in characters.
 WIDTHS = (2, 3, 4, 5)
@@ -23,9 +23,9 @@ class RecurrentCharacters(nn.Module):
     """The final states of a bidirectional recurrent layer over the characters of a word (Ling et al. 2015).
 
     Args:
-        num_characters: size of the character vocabulary.
-        embedding_size: features of a character's embedding.
-        output_size: E, an even number; half of it for each direction.
+        num_characters: the size of the character vocabulary.
+        embedding_size: the features of a character embedding.
+        output_size: E, an even number. Each direction has half of the features.
         cell: a key of `zoo.CELLS`.
     """
 
@@ -37,7 +37,7 @@ class RecurrentCharacters(nn.Module):
 
     def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
         """Character ids `(U, L)` and `lengths (U,)` in characters -> `(U, E)`."""
-        # Most words are short: in groups of similar lengths, little is padding.
+        # Most words are short, so groups of similar lengths have less padding.
         order = lengths.argsort()
         finals = []
         for rows in order.chunk(GROUPS):
@@ -51,9 +51,9 @@ class ConvolutionalCharacters(nn.Module):
     """The maximum over time of convolutions of several widths over the characters of a word (Kim et al. 2016).
 
     Args:
-        num_characters: size of the character vocabulary.
-        embedding_size: features of a character's embedding.
-        output_size: E, shared by the convolutions as evenly as possible.
+        num_characters: the size of the character vocabulary.
+        embedding_size: the features of a character embedding.
+        output_size: E. The convolutions have about the same number of features each.
     """
 
     def __init__(self, num_characters: int, embedding_size: int, output_size: int):

@@ -19,7 +19,7 @@ from zoo.nn.backbone import BackboneOutput, RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions, State
 
 ATTENTIONS = ("additive", "multiplicative", "none")
-# A source position with less attention than this adds no more to a coverage penalty.
+# The lower clamp of attention before the logarithm in a coverage penalty.
 LEAST_ATTENTION = 1e-4
 
 
@@ -33,7 +33,7 @@ class Memory(NamedTuple):
 
 
 class DecoderState(NamedTuple):
-    """What one step of a decoder hands to the next."""
+    """The state of a decoder between two steps."""
 
     cells: tuple[State, ...]
     output: Tensor  # (R, E), the previous output, for input feeding
@@ -41,12 +41,12 @@ class DecoderState(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What a decoder computes at each target position; of a single step it has R rows and no T."""
+    """The results of a decoder at each target position; those of a single step are `(R, *)`, without T."""
 
     output: Tensor  # (B, T, E)
-    weights: Tensor  # (B, T, S), of the attention
+    weights: Tensor  # (B, T, S), the attention weights
     coverage: Tensor  # (B, T, S), the sum of the earlier weights
-    features: Tensor  # (B, T, F), what the output is made of: hidden state and attended source
+    features: Tensor  # (B, T, F), the input of the output layer: hidden state and attended source
 
 
 class Bridge(nn.ModuleList):
@@ -61,8 +61,8 @@ class Bridge(nn.ModuleList):
         super().__init__(nn.Linear(memory_size, part.shape[-1]) for part in free)
 
     def forward(self, final: Tensor, initial: State) -> State:
-        """`(B, M)` and the layer's initial state, tensors `(B, *)` -> the first state, likewise."""
-        # Not in the precision of these linear layers, which they do not tell when they are quantized.
+        """The encoder's final state `(B, M)` and the layer's initial state `(B, *)` -> the layer's first state."""
+        # The precision is that of the initial state, because quantized linear layers have no weights to ask.
         final = final.to(initial[0].dtype)
         free = [torch.tanh(linear(final)) for linear in self]
         return (*free, *initial[len(free) :])

@@ -1,6 +1,6 @@
-"""Character features of word forms, kept between predictions: each form is encoded once.
+"""A cache of the character features of word forms: predictions encode each form once.
 
-Shapes: U distinct forms, E features composed from characters.
+Shapes: U distinct forms, E character features.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# In forms. With 200 features in fp32 they take 26 MB.
+# The largest number of forms. With 200 features in fp32, they take 26 MB.
 CAPACITY = 32_768
 
 # An encoder and forms -> their vectors (U, E).
@@ -23,14 +23,14 @@ Compose = Callable[[nn.Module, list[str]], Tensor]
 
 
 class FormCache:
-    """The vectors that an encoder composes from the characters of forms, valid whatever happens to the encoder.
+    """The character features of forms, which stay right if the weights of the encoder change.
 
-    The vectors come from a private copy of the encoder. Before each use, the weights of the copy are compared with
-    those of the encoder, number by number: that takes microseconds, and no change goes unnoticed, as it could with a
-    counter or a hook. Where they differ, a new copy without vectors replaces the old one, in one assignment.
+    The vectors are those of a private copy of the encoder. Before each use, all weights of the copy are compared with
+    those of the encoder. This takes microseconds and detects every change, which a counter or a hook would not. If a
+    weight differs, a new copy without vectors replaces the old one in one assignment.
 
-    Several threads may use it at once: a stored vector never changes, and its place becomes known after it is written.
-    For the same reason, an exception or an interrupt at any point loses some work, but leaves no wrong vector.
+    Several threads may use the cache at once: a stored vector never changes, and its position is published after it is
+    written. An exception or an interrupt at any point therefore loses some work, but leaves no wrong vector.
     """
 
     def __init__(self) -> None:

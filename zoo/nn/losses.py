@@ -1,4 +1,4 @@
-"""Losses beyond torch's own: of tokens in a large vocabulary, of a second task, and against an adversary.
+"""Losses that torch does not have: tokens of a large vocabulary, language modeling and adversarial training.
 
 Shapes: B rows, T tokens, N tokens that are predicted, V words, S sampled words, E features of a word embedding, H
 hidden units, D directions.
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from zoo.autograd import TokenLogProbability
 from zoo.masks import padding_mask
 
-# Vocabularies up to this size are scored in full; of larger ones, each batch scores a sample.
+# Vocabularies up to this size are scored in full. For a larger one, each batch scores a sample of it.
 FULL_SOFTMAX_WORDS = 4000
-# So many of the most frequent words are in every sample.
+# Every sample contains this many of the most frequent words.
 ALWAYS_SAMPLED_WORDS = 500
 
 
@@ -100,28 +100,29 @@ class LanguageModelingLoss(nn.Module):
 
 
 def ensure_gradient(embedded: Tensor) -> Tensor:
-    """Embeddings that have a gradient, as `adversarial_perturbation` needs it, even where none of them is trained."""
+    """Embeddings that require a gradient, which `adversarial_perturbation` needs, even if they are not trained."""
     return embedded if embedded.requires_grad else embedded.detach().requires_grad_()
 
 
 def adversarial_perturbation(loss: Tensor, embedded: Tensor, epsilon: float, *, per_row: bool = False) -> Tensor:
-    """What an adversary adds to embeddings to raise a loss (adversarial training, Miyato et al. 2017, eq. 5 and 6).
+    """The perturbation of embeddings that increases a loss most (Miyato et al. 2017, eq. 5 and 6).
 
-    It is `epsilon * |embedded| * gradient / |gradient|`: the paper's step, relative to the length of the embeddings.
+    It is `epsilon * |embedded| * gradient / |gradient|`, the paper's perturbation relative to the embeddings' norm.
 
     Args:
         loss: a scalar computed from `embedded`; its graph is kept for the backward pass.
         embedded: embeddings `(*, E)` that require a gradient; see `ensure_gradient`.
-        epsilon: the length of the step as a fraction of the embeddings' length.
-        per_row: whether each entry of the first dimension is a text of its own, perturbed by its own length.
+        epsilon: the norm of the perturbation as a fraction of the embeddings' norm.
+        per_row: whether the norms are computed for each row of the first dimension, which is then a text.
 
     Returns:
-        The step, of the shape and type of `embedded`, without gradient; zeros where the loss does not depend on it.
+        The perturbation without gradient, in the shape and type of `embedded`. It is zero where the loss does not
+        depend on the embeddings.
     """
     (gradient,) = torch.autograd.grad(loss, embedded, retain_graph=True)
     dims = tuple(range(1, embedded.ndim)) if per_row else None
     length = embedded.detach().norm(dim=dims, keepdim=True)
-    # In fp16 the norm of a small gradient would be 0.
+    # In fp16, the norm of a small gradient would be 0.
     gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
     direction = gradient / gradient.norm(dim=dims, keepdim=True).clamp(min=1e-12)
     perturbation: Tensor = epsilon * (direction * length).to(embedded.dtype).detach()

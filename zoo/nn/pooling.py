@@ -18,20 +18,20 @@ POOLINGS = ("last", "mean", "max", "attention")
 
 
 class Pooled(NamedTuple):
-    """What a pooling returns."""
+    """The result of a pooling."""
 
     vectors: Tensor  # (B, P * D * H)
-    weights: Tensor | None  # (B, T) of the attention, zeros at padding; None without attention
+    weights: Tensor | None  # (B, T) attention weights, zeros at padding; None without attention
 
 
 class Pooling(nn.Module):
-    """One or several poolings over the real positions of a text, side by side.
+    """One or several poolings over the unpadded positions of a text, concatenated.
 
     Args:
         names: one or several of these, joined by "+" as in "mean+max":
-            "last": the top layer's output where each direction ends, having read the whole text;
-            "mean" and "max": of the outputs, feature by feature;
-            "attention": their mean with learned weights, one per position (Lin et al. 2017, eq. 5 and 6).
+            "last": the last output of each direction of the top layer, after it has read the whole text;
+            "mean" and "max": the mean and the maximum of each feature of the outputs;
+            "attention": the mean of the outputs with a learned weight for each position (Lin et al. 2017, eq. 5 and 6).
         size: D * H.
 
     Raises:
@@ -50,7 +50,7 @@ class Pooling(nn.Module):
             self.attention = nn.Sequential(nn.Linear(size, size), nn.Tanh(), nn.Linear(size, 1, bias=False))
 
     def forward(self, encoded: BackboneOutput, lengths: Tensor) -> Pooled:
-        """Pools what a backbone returned for a batch of `lengths (B,)`."""
+        """Pools the output of a backbone for a batch of `lengths (B,)`."""
         x = encoded.sequence  # (B, T, D * H)
         weights = None
         parts = []  # (B, D * H) each

@@ -1,4 +1,4 @@
-"""How a recurrent layer above the first carries its input past itself.
+"""Skip connections around the recurrent layers above the first.
 
 Shapes: B rows, T time steps, H features of a layer's input and output.
 """
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class NoSkip(nn.Module):
-    """The output of a layer is all that reaches the next one: y.
+    """No skip connection: the input of the next layer is the output y.
 
     Args:
         size: H.
@@ -37,7 +37,7 @@ class Residual(NoSkip):
 class Highway(NoSkip):
     """A gate mixes the input and the output of a layer (Srivastava et al. 2015, eq. 3).
 
-    The bias of the gate starts at -1, so that at first it lets little of the output through.
+    The bias of the gate starts at -1, so a new layer passes mostly its input on.
     """
 
     def __init__(self, size: int):

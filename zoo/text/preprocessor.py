@@ -1,4 +1,4 @@
-"""Texts to the tokens that a classifier reads."""
+"""Turns texts into the tokens that a classifier reads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from zoo.errors import ZooError, unknown_name
 from zoo.text.tokenizers import make_splitter, require_words
 from zoo.text.vocabulary import UNKNOWN
 
-# Tokens that stand for no text: no tokenizer makes a token with a space in it.
+# Tokens that no text contains, because no tokenizer makes a token with a space in it.
 START, FILLING = "< start >", "< filling >"
 
 
 class TextCounts(NamedTuple):
-    """How many texts were read, how many of them have no token, and how many have more than are read."""
+    """The numbers of all texts, of texts without tokens, and of truncated texts."""
 
     texts: int = 0
     empty: int = 0
@@ -22,7 +22,7 @@ class TextCounts(NamedTuple):
 
 
 class Preprocessor:
-    """Texts to the tokens that a classifier reads.
+    """Turns texts into the tokens that a classifier reads.
 
     >>> read = Preprocessor("words", stop_words=["a"], max_length=3)
     >>> read("A good, but long film.")
@@ -30,16 +30,15 @@ class Preprocessor:
 
     Args:
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece".
-        sentencepiece_model: the serialized model, for that tokenizer.
-        stop_words: tokens that are left out, in lower case.
-        is_known: tells whether a token is read at all; None if all are.
-        max_length: tokens of a text that are read at most.
-        truncate: which part of a longer text is read: its "head", its "tail", or "both" ends, half of each.
-        start: whether a text begins with the token `START`.
-        fill: where tokens `FILLING` make a shorter text `max_length` tokens long: "before" it, "after" it, or
+        sentencepiece_model: the serialized model, if that is the tokenizer.
+        stop_words: tokens to leave out, in lower case.
+        is_known: whether a token is read; None reads all tokens.
+        max_length: the largest number of tokens of a text that are read.
+        truncate: the part of a longer text that is read: its "head", its "tail", or "both" ends, half of each.
+        start: whether the token `START` is put before each text.
+        fill: where a shorter text is filled up to `max_length` tokens with `FILLING`: "before" it, "after" it, or
             "nowhere".
-        empty: what a text without a token is read as, if nothing fills it: one "unknown" token, so that there is
-            something to be pooled, or "nothing".
+        empty: how a text without tokens is read if it is not filled up: as one "unknown" token or as "nothing".
 
     Raises:
         ZooError: an unknown name (the known ones are listed), a sentencepiece model that is missing or that the
@@ -79,7 +78,7 @@ class Preprocessor:
         self._instead_of_nothing = EMPTIES[empty]
 
     def split(self, text: str) -> list[str]:
-        """The tokens of a text without those that are left out, however many there are."""
+        """All tokens of a text but those that are left out."""
         tokens = self._split(text)
         if self._stop_words:
             tokens = [token for token in tokens if token.lower() not in self._stop_words]
@@ -88,7 +87,7 @@ class Preprocessor:
         return tokens
 
     def cut(self, tokens: list[str]) -> list[str]:
-        """What is read of a text that `split` has split: `max_length` tokens at most."""
+        """The tokens that are read, at most `max_length`, from the result of `split`."""
         tokens = self._beginning + tokens
         missing = self._max_length - len(tokens)
         if missing < 0:
@@ -103,24 +102,24 @@ class Preprocessor:
         return self.cut(self.split(text))
 
     def count(self, texts: Iterable[Sequence[str]]) -> TextCounts:
-        """The counts of texts that `split` has split."""
+        """Counts texts, given as results of `split`."""
         lengths = [len(tokens) for tokens in texts]
         longest = self._max_length - len(self._beginning)
         truncated = sum(length > longest for length in lengths)
         return TextCounts(texts=len(lengths), empty=lengths.count(0), truncated=truncated)
 
 
-# How many tokens of a text that is too long are kept at its beginning and at its end.
+# The numbers of tokens that are kept at the beginning and at the end of a longer text, by `max_length`.
 TRUNCATIONS: dict[str, Callable[[int], tuple[int, int]]] = {
     "head": lambda length: (length, 0),
     "tail": lambda length: (0, length),
     "both": lambda length: (length - length // 2, length // 2),
 }
-# How many tokens stand before and after a text that lacks so many.
+# The numbers of tokens that are filled in before and after a shorter text, by the number of missing tokens.
 FILLS: dict[str, Callable[[int], tuple[int, int]]] = {
     "nowhere": lambda missing: (0, 0),
     "before": lambda missing: (missing, 0),
     "after": lambda missing: (0, missing),
 }
-# What a text without a token is read as.
+# The tokens that are read in place of an empty text.
 EMPTIES: dict[str, tuple[str, ...]] = {"unknown": (UNKNOWN,), "nothing": ()}
