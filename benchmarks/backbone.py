@@ -24,6 +24,7 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import matplotlib
 import pytorch_lightning as pl
@@ -121,7 +122,7 @@ class Bench:
             torch.cuda.synchronize()
         return perf_counter() - start
 
-    def memory(self, run: Callable, x: Tensor, lengths: Tensor, precision: str) -> float:
+    def memory(self, run: Callable[..., Any], x: Tensor, lengths: Tensor, precision: str) -> float:
         """Megabytes by which a training pass makes the process grow at its peak."""
         one = self.layers(run, x, lengths, precision, train=True)
         if self.device.type == "cuda":
@@ -135,7 +136,9 @@ class Bench:
         one()
         return (_status("VmHWM") - before) / 1024
 
-    def layers(self, run: Callable, x: Tensor, lengths: Tensor, precision: str, train: bool) -> Callable[[], None]:
+    def layers(
+        self, run: Callable[..., Any], x: Tensor, lengths: Tensor, precision: str, train: bool
+    ) -> Callable[[], None]:
         """A pass of recurrent layers: forward, and in training backward."""
         dtype = PRECISIONS[precision]
 
@@ -278,22 +281,22 @@ def growth(bench: Bench, picture: str) -> None:
     """Microseconds a token of a training pass against T and against H."""
     precision = bench.precisions[0]
     systems = {"lstm": bench.ours, "gru": bench.ours, "min_gru": bench.ours, "cifg_lstm": bench.ours}
-    by_steps = {"rows": 16, "sizes": [128], "steps": [20, 50, 100, 200, 500, 1000, 2000]}
-    by_size = {"rows": 32, "sizes": [64, 128, 256, 512, 1024], "steps": [50]}
+    by_steps = {"sizes": [128], "steps": [20, 50, 100, 200, 500, 1000, 2000]}
+    by_size = {"sizes": [64, 128, 256, 512, 1024], "steps": [50]}
     matplotlib.use("agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
     print(f"\nMicroseconds a token of a training pass in {precision}, bidirectional, one layer.")
-    for axis, plan, name in ((axes[0], by_steps, "steps"), (axes[1], by_size, "sizes")):
-        fixed = f"{plan['rows']} rows, " + (f"H = {plan['sizes'][0]}" if name == "steps" else f"T = {plan['steps'][0]}")
+    for axis, plan, name, rows in ((axes[0], by_steps, "steps", 16), (axes[1], by_size, "sizes", 32)):
+        fixed = f"{rows} rows, " + (f"H = {plan['sizes'][0]}" if name == "steps" else f"T = {plan['steps'][0]}")
         label = "T" if name == "steps" else "H"
         print(f"\n| {fixed}; {label} = |" + "".join(f" {value:,} |" for value in plan[name]))
         print("|---|" + "---:|" * len(plan[name]))
         lines: dict[str, list[float]] = {cell: [] for cell in [*systems, "packed lstm"]}
         for size in plan["sizes"]:
             for steps in track(plan["steps"], f"growth with {label}", console=STATUS):
-                x, lengths = bench.batch(plan["rows"], steps, size)
+                x, lengths = bench.batch(rows, steps, size)
                 runs = [make(cell, size) for cell, make in systems.items()] + [bench.packed("lstm", size)]
                 took = bench.times([bench.layers(run, x, lengths, precision, train=True) for run in runs])
                 for seconds, values in zip(took, lines.values(), strict=True):

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
     wanted = parameters("lstm", 256)
-    runs = [(cell, cell, hidden_size(cell, wanted), []) for cell in CELLS]
+    runs: list[tuple[str, str, int, list[str]]] = [(cell, cell, hidden_size(cell, wanted), []) for cell in CELLS]
     runs += [(f"{cell}, packed", cell, size, ["--model.recurrent.kernel", "packed"]) for _, cell, size, _ in runs[:2]]
     print("| cell | H | parameters, backbone | dev accuracy | unknown words | training tokens/s | seconds |")
     print("|---|---:|---:|---:|---:|---:|---:|")
@@ -66,15 +67,16 @@ def main() -> None:
     )
 
 
-def train(args: list[str], cell: str, size: int, more: list[str]) -> dict:
-    """Runs the recipe as a user would; its `metrics.json`."""
+def train(args: list[str], cell: str, size: int, more: list[str]) -> dict[str, Any]:
+    """Runs the recipe as a user would, and returns the content of `metrics.json`."""
     with tempfile.TemporaryDirectory() as folder:
         sizes = ["--model.cell", cell, "--model.hidden_size", str(size), *more]
         command = [sys.executable, "-m", "recipes.pos_tagging", *args, *sizes, "--out", f"{folder}/run"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stderr[-2000:]}")
-        return json.loads((Path(folder) / "run" / "metrics.json").read_text("utf-8"))
+        metrics: dict[str, Any] = json.loads((Path(folder) / "run" / "metrics.json").read_text("utf-8"))
+        return metrics
 
 
 if __name__ == "__main__":

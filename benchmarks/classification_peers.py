@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train_in_turn
 from peers.turns import Worker
@@ -64,10 +65,11 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Worker], dict]:
-    """A worker for each run of training, by name, and what there is to know about them before they start."""
+def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Worker], dict[str, Any]]:
+    """The worker of each training run, by name, and facts about the runs before they start."""
     common = {"epochs": arguments.epochs, "rounds": arguments.rounds}
-    workers, facts = {}, {}
+    workers: dict[str, Worker] = {}
+    facts: dict[str, Any] = {}
     data = {"dataset": arguments.dataset, "root": arguments.data_root, "limit": arguments.limit}
     data |= {"tokenizer": TOKENIZERS[arguments.dataset], "max_length": arguments.max_length}
     ours = {"data": data, "threads": arguments.threads}
@@ -149,12 +151,12 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
 
     best = [max(job.rows.values(), key=lambda row: median(row.inference)) for job in jobs]
     loops = [Row(f"lstm-zoo in a plain loop, {name}", epochs, speeds[f"plain loop {name}"]) for name in PRECISIONS]
-    rows = [*best[: len(PRECISIONS)], *loops, *best[len(PRECISIONS) :]]
+    lines = [*best[: len(PRECISIONS)], *loops, *best[len(PRECISIONS) :]]
     sizes = f"embedding {SIZES['embedding_size']}, bidirectional LSTM {SIZES['num_layers']} x {SIZES['hidden_size']}"
     texts = f"{len(facts['corpus']['train']['texts']):,} training texts"
     versions = f"{facts['lstm_zoo']}, {facts['torch']}, {facts['keras']}"
     circumstances = f"{versions}; {arguments.dataset}, {texts}, {round(facts['texts_per_step'])} a step; {sizes}"
-    return f"{circumstances}\n\n{table(rows, *rows[-2:])}"
+    return f"{circumstances}\n\n{table(lines, *lines[-2:])}"
 
 
 if __name__ == "__main__":

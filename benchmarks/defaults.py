@@ -21,6 +21,7 @@ import tempfile
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -38,14 +39,14 @@ class Corpus:
     """A corpus of texts with labels.
 
     Attributes:
-        recipe: the one that is for it.
-        source: arguments of a datamodule that reads all of it; of "train" and "dev" the file below the root.
-        texts: how many of train and of dev are read at most.
-        chinese: whether it is.
+        recipe: the recipe for the corpus.
+        source: arguments of a datamodule that reads the whole corpus. "train" and "dev" are files below the root.
+        texts: the largest number of texts to read from train and from dev.
+        chinese: whether the texts are Chinese.
     """
 
     recipe: str
-    source: dict = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
     texts: tuple[int, int] = (100_000, 100_000)
     chinese: bool = False
 
@@ -73,8 +74,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def write_parts(corpus: Corpus, root: Path, folder: Path) -> dict[str, Path]:
-    """Writes what is read of a corpus as JSON Lines into `folder`; a file for each part."""
-    source = {name: str(root / value) if name in PARTS else value for name, value in corpus.source.items()}
+    """Writes the texts to read as JSON Lines into `folder`, with one file for each part."""
+    source: dict[str, Any] = {}
+    for name, value in corpus.source.items():
+        source[name] = str(root / value) if name in PARTS else value
     data = ClassificationDataModule(root=str(root), **source)
     paths = {}
     for part, most in zip(PARTS, corpus.texts, strict=True):
@@ -100,12 +103,13 @@ def linear_model(paths: dict[str, Path], *, chinese: bool) -> tuple[float, float
     return accuracy_score(gold, predicted), f1_score(gold, predicted, average="macro")
 
 
-def recipe(name: str, paths: dict[str, Path], run: Path, flags: list[str]) -> dict:
-    """What a recipe's run wrote down."""
+def recipe(name: str, paths: dict[str, Path], run: Path, flags: list[str]) -> dict[str, Any]:
+    """The metrics that a run of a recipe has written."""
     files = [f"--data.{part}={path}" for part, path in paths.items()]
     command = [sys.executable, "-m", f"recipes.{name}", "fit", "--wandb=disabled", f"--out={run}", *files, *flags]
     subprocess.run(command, check=True, stdout=sys.stderr)
-    return json.loads((run / "metrics.json").read_text("utf-8"))
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text("utf-8"))
+    return metrics
 
 
 def main() -> None:

@@ -17,9 +17,11 @@ import logging
 import shlex
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from time import perf_counter
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -33,19 +35,21 @@ from zoo.metrics.generation import repetition, rouge
 from zoo.models.options import POINTER_GENERATOR
 from zoo.models.summarizer import Seq2SeqSummarizer
 
-PARTS = {
+PARTS: dict[str, dict[str, Any]] = {
     "no attention": {"kind": "none", "copy": False, "coverage": False},
     "attention": {"copy": False, "coverage": False},
     "+ pointer": {"coverage": False},
     "+ coverage": {},
 }
 BEAMS = (1, 5)
-CLIP = 5.0  # the norm of the gradients
-WITHOUT_COVERAGE = 0.7  # share of the steps before coverage is switched on
+# The largest norm of the gradients.
+CLIP = 5.0
+# The fraction of steps before coverage starts.
+WITHOUT_COVERAGE = 0.7
 
 
 class Advance(pl.Callback):
-    """Moves a bar on with each step, and takes the time."""
+    """Advances a progress bar after each step, and measures the time."""
 
     def __init__(self, progress: Progress, bar: TaskID):
         self.progress, self.bar = progress, bar
@@ -53,7 +57,7 @@ class Advance(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.started = perf_counter()
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
+    def on_train_batch_end(self, *_: object) -> None:
         self.progress.advance(self.bar)
         self.minutes = (perf_counter() - self.started) / 60
 
@@ -68,8 +72,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(parts: dict, data: FirstPairs, advance: Advance, steps: int, precision: str) -> Seq2SeqSummarizer:
-    """A summarizer of those parts."""
+def train(
+    parts: Mapping[str, Any], data: FirstPairs, advance: Advance, steps: int, precision: str
+) -> Seq2SeqSummarizer:
+    """Trains a summarizer with these options of its attention."""
     pl.seed_everything(0, verbose=False)
     attention = replace(POINTER_GENERATOR, coverage_after=int(WITHOUT_COVERAGE * steps), **parts)
     model = Seq2SeqSummarizer(data.codec, attention=attention)

@@ -31,6 +31,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train_in_turn
 from peers.turns import Worker
@@ -78,8 +79,8 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Worker], dict[str, dict]]:
-    """A worker for each run of training, by name, and what each says of itself."""
+def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Worker], dict[str, dict[str, Any]]]:
+    """The worker of each training run and the facts that it reports, by name."""
     common = {"epochs": arguments.epochs, "rounds": arguments.rounds}
     sizes = SIZES | {"embedding_size": arguments.embedding_size}
     same = {"pieces": str(scratch), "threads": arguments.threads}
@@ -96,7 +97,7 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     return workers, facts
 
 
-def decode_in_turn(jobs: list[Job], corpus: dict, rounds: int, progress: Progress) -> None:
+def decode_in_turn(jobs: list[Job], corpus: dict[str, Any], rounds: int, progress: Progress) -> None:
     """Fills in the decodings, after a round that does not count; `corpus` has references and how pieces are joined."""
     coder = ReversibleTokenizer("sentencepiece", corpus["source_pieces"])
     references = corpus["references"]
@@ -120,8 +121,8 @@ def table(rows: list[Row], joey: Row) -> str:
     lines = []
     for row in rows:
         line = [row.system, f"{row.parameters:,}", speed(row.training), ratio(row.training, joey.training)]
-        for beam, decoding in row.decoding.items():
-            line += [speed(decoding.speeds), ratio(decoding.speeds, joey.decoding[beam].speeds)]
+        for name, decoding in row.decoding.items():
+            line += [speed(decoding.speeds), ratio(decoding.speeds, joey.decoding[name].speeds)]
             line += [f"{100 * decoding.bleu:.2f}"]
         lines.append(line)
     return markdown(head, 1, lines)
@@ -134,7 +135,7 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     speeds = train_in_turn(workers, arguments.rounds, "target tokens", progress)
 
     rows = {name: Row(name, facts[name]["parameters"], speeds[name]) for name in workers}
-    commands = {
+    commands: dict[str, dict[str, Any]] = {
         f"lstm-zoo, {name}": {"folder": str(scratch / name), "precision": precision}
         for name, precision in PRECISIONS.items()
     }

@@ -28,15 +28,21 @@ import torch
 
 import zoo
 from datamodules import TaggingDataModule
+from recipes.runner.recipe import instance
 
-THREADS, ROWS, REQUEST = 4, 10, 20  # threads that ask, rows of the table, sentences of a long request
-LEARNING = {"max_epochs": 1_000_000, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+# The number of threads that send requests.
+THREADS = 4
+# The number of rows in the table.
+ROWS = 10
+# The number of sentences in a long request.
+REQUEST = 20
 
 
 def requests(sentences: Sequence[Sequence[str]], number: int) -> list[list[list[str]]]:
-    """Requests of one sentence and, each fifth, of many: `number` sentences together, in each a new word."""
+    """Requests with `number` sentences in total. Every fifth request is long. Each sentence has a new word."""
     dice = random.Random(0)
-    made, left = [], number
+    made: list[list[list[str]]] = []
+    left = number
     while left > 0:
         size = min(left, REQUEST if len(made) % 5 == 4 else 1)
         made.append([_with_new_word(dice, dice.choice(sentences)) for _ in range(size)])
@@ -59,26 +65,38 @@ def resident() -> float:
 
 
 def train_until(stop: threading.Event, steps: list[int]) -> Callable[[], None]:
-    """What trains a tagger on the bundled sample until it is told to stop, and predicts with it now and then."""
+    """A function that trains a tagger on the bundled sample until `stop` is set. Every 50 steps, it predicts."""
+
+    data = TaggingDataModule("sample-en")
+    tagger = zoo.SequenceTagger(data.codec, hidden_size=64)
 
     class Watch(pl.Callback):
-        def on_train_batch_end(self, trainer: pl.Trainer, module: zoo.SequenceTagger, *_) -> None:
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
             steps[0] += 1
             if steps[0] % 50 == 0:
-                module.predict([["A", "sentence", "beside", "its", "training"]])
+                tagger.predict([["A", "sentence", "beside", "its", "training"]])
             trainer.should_stop = stop.is_set()
 
     def train() -> None:
-        data = TaggingDataModule("sample-en")
-        tagger = zoo.SequenceTagger(data.codec, hidden_size=64)
-        pl.Trainer(**LEARNING, enable_model_summary=False, callbacks=[Watch()], accelerator="cpu").fit(tagger, data)
+        trainer = pl.Trainer(
+            max_epochs=1_000_000,
+            accelerator="cpu",
+            logger=False,
+            callbacks=[Watch()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(tagger, data)
 
     return train
 
 
 def soak(asked: list[list[list[str]]], lone: list[list[list[str]]], model: str) -> int:
-    """Asks for all requests in threads beside a training, prints a row for each tenth; how many answers differ."""
-    tagger, stop, steps = zoo.from_pretrained(model), threading.Event(), [0]
+    """Answers all requests in threads during a training, prints a table, and returns the number of wrong answers."""
+    tagger = instance(zoo.from_pretrained(model), zoo.SequenceTagger)
+    stop = threading.Event()
+    steps = [0]
     learner = threading.Thread(target=train_until(stop, steps))
 
     def ask(number: int) -> tuple[bool, float]:
@@ -117,7 +135,7 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     sentences = [sentence.tokens for sentence in TaggingDataModule(options.data).sentences("train")]
     asked = requests(sentences, options.sentences)
-    reference = zoo.from_pretrained(options.model)
+    reference = instance(zoo.from_pretrained(options.model), zoo.SequenceTagger)
     lone = [reference.predict(request) for request in asked]
     print(f"{options.model}, torch {torch.__version__}, {torch.get_num_threads()} threads of torch\n")
     sys.exit(1 if soak(asked, lone, options.model) else 0)

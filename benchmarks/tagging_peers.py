@@ -22,10 +22,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train_in_turn
 from peers.turns import Worker
@@ -84,7 +86,7 @@ def accuracy(found: list[list[str]], gold: list[list[str]]) -> float:
     return sum(a == b for a, b in pairs) / len(pairs)
 
 
-def describe(sizes: dict) -> str:
+def describe(sizes: Mapping[str, Any]) -> str:
     """The sizes of one of our taggers in words."""
     return (
         f"words {sizes['word_size']}, characters {sizes['character_size']} to {sizes['character_output']} "
@@ -115,11 +117,12 @@ def table(rows: list[Row], flair: Row, spacy: Row) -> str:
 
 
 def start_workers(
-    arguments: argparse.Namespace, corpus: dict[str, list], scratch: Path
-) -> tuple[dict[str, Worker], dict]:
-    """A worker for each run of training, by name, and what there is to know about them before they start."""
+    arguments: argparse.Namespace, corpus: Mapping[str, object], scratch: Path
+) -> tuple[dict[str, Worker], dict[str, Any]]:
+    """The worker of each training run, by name, and facts about the runs before they start."""
     common = {"epochs": arguments.flair_epochs, "rounds": arguments.rounds}
-    workers, facts = {}, {}
+    workers: dict[str, Worker] = {}
+    facts: dict[str, Any] = {}
     for name, precision in PRECISIONS.items():
         workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_tagger.py")
         facts |= workers[f"lstm-zoo {name}"].turn(
@@ -160,7 +163,7 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     flair = Job(workers["flair"], {"batches": FLAIR_BATCHES}, flair_rows)
     spacy_row = Row("spaCy, 1 thread", "tok2vec, efficiency", f"{arguments.spacy_seconds:g} s", speeds["spaCy"])
     spacy = Job(workers["spaCy"], {}, {"pipe": spacy_row})
-    gold = [tags for _, tags in corpus["test"]]
+    gold = [list(tags) for _, tags in corpus["test"]]
     tag_in_turn([*same_sizes, flair, *pretrained, spacy], gold, arguments.rounds, progress)
 
     best_flair = max(flair_rows.values(), key=lambda row: median(row.tagging))

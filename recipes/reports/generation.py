@@ -165,8 +165,7 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     def outputs(texts: Sequence[str]) -> list[list[Output]]:
         nonlocal number
         if not options.sample:
-            found = model.predict(texts, n_best=options.n_best or 1)
-            return [instance(best, list) for best in found]
+            return model.predict(texts, n_best=options.n_best or 1)
         # Each chunk has a seed of its own, or the first lines of all chunks would draw the same.
         seed = options.seed + 1_000_003 * number
         number += 1

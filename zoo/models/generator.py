@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Generic, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, overload
 
 import torch
 from lightning_fabric.utilities import move_data_to_device
@@ -81,6 +81,36 @@ class TextGenerator(ZooModule):
         search.limits(max_length)
         self.search = search
         self.max_length = max_length
+
+    @overload
+    def predict(
+        self,
+        inputs: Sequence[str],
+        *,
+        beam: int | None = None,
+        n_best: None = None,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        block_ngrams: int | None = None,
+        length_penalty: float | None = None,
+        coverage_penalty: float | None = None,
+        max_tokens: int = 4096,
+    ) -> list[str]: ...
+
+    @overload
+    def predict(
+        self,
+        inputs: Sequence[str],
+        *,
+        beam: int | None = None,
+        n_best: int,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        block_ngrams: int | None = None,
+        length_penalty: float | None = None,
+        coverage_penalty: float | None = None,
+        max_tokens: int = 4096,
+    ) -> list[list[Output]]: ...
 
     # In inference mode, autocast would copy all weights at each step.
     @torch.no_grad()
