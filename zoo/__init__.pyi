@@ -1,5 +1,6 @@
 from .batches.predictions import in_order
 from .codecs import ClassificationCodec, Codec, Seq2SeqCodec, TaggingCodec
+from .hub.batch_predictor import BatchPredictor
 from .hub.pretrained import from_pretrained, list_pretrained, register
 from .interop import import_keras, import_state_dict
 from .models.classifier import TextClassifier
@@ -25,6 +26,7 @@ __all__ = [
     "POINTER_GENERATOR",
     "AttentionOptions",
     "BackboneOutput",
+    "BatchPredictor",
     "CharacterOptions",
     "ClassificationCodec",
     "Codec",
