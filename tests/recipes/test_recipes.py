@@ -645,7 +645,7 @@ def test_a_model_is_told_all_that_its_data_knows(reads_words, tmp_path):
         ("--trainer.max_epochs=-3", "`max_epochs` must be a non-negative integer or -1"),
         ("--model.optimizer.learning_rate=-1", "expected a learning_rate above 0, got -1"),
         ("--model.optimizer.weight_decay=-1", "expected a weight_decay of at least 0, got -1"),
-        ("--model.optimizer.warmup=2", "as warmup, got 2"),
+        ("--model.optimizer.warmup=2", r"expected warmup, a fraction of all steps, in \[0, 1\], got 2"),
         ("--wandb=on", "online, offline, disabled"),
     ],
 )
