@@ -1,9 +1,9 @@
 """All recipes under one command: `lstm-zoo`, or `python -m recipes`.
 
 lstm-zoo                            lists the recipes
-lstm-zoo RECIPE [...]               as python -m recipes.RECIPE [...]
+lstm-zoo RECIPE [...]               runs python -m recipes.RECIPE [...]
 lstm-zoo models                     lists the bundled models
-lstm-zoo show NAME                  prints the card of one
+lstm-zoo show NAME                  prints the card of a bundled model
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def show_models(args: Sequence[str]) -> None:
 
 
 def known_recipes() -> dict[str, str]:
-    """The first sentence of each recipe's docstring, by name. It is read from the file: an import takes seconds."""
+    """The first sentence of each recipe's docstring, by name. It is read from the file, as an import takes seconds."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
@@ -60,7 +60,7 @@ def usage(recipes: dict[str, str]) -> str:
             *lines,
             "",
             "lstm-zoo models        lists the models that come with this package",
-            "lstm-zoo show NAME     prints the card of one",
+            "lstm-zoo show NAME     prints the card of such a model",
         ]
     )
 

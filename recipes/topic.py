@@ -1,4 +1,4 @@
-"""Topics of texts, one each or several (`--data.multi_label true`).
+"""Topics of texts, with one or several topics for each text (`--data.multi_label true`).
 
 python -m recipes.topic                                         on the bundled sample
 python -m recipes.topic --data.dataset shopping-zh --data.label_column cat

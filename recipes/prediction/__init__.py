@@ -1,1 +1,1 @@
-"""`predict` on the command line: what it reads and what it writes."""
+"""The command `predict`: its input and its output."""

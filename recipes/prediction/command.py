@@ -1,4 +1,4 @@
-"""What all `predict` commands share: their flags, their input, and where the model computes."""
+"""The common parts of all `predict` commands: their flags, their input, and the device of the model."""
 
 from __future__ import annotations
 
@@ -38,26 +38,31 @@ def prediction_parser(
     """The flags of every `predict`: input, model, output, and where to compute.
 
     Args:
-        recipe: whose command it is.
-        description: what it does.
+        recipe: the recipe of the command.
+        description: the description in `--help`.
         pretrained: the default model.
-        formats: formats of the output, the default first.
-        inputs: formats of the input beside text and tables.
+        formats: the formats of the output. The first one is the default.
+        inputs: formats of the input in addition to text and tables.
     """
     kinds = ("text", *inputs, *(table for table in FORMATS if table not in inputs))
     parser = Parser(prog=f"python -m recipes.{recipe.name} predict", description=description, allow_abbrev=False)
     add = parser.add_argument
-    add("input", nargs="?", type=str, default="-", help="A file, or - for standard input.")
-    add("--model", type=str, default=pretrained, help="A bundled model's name, a model or run folder, or a checkpoint.")
-    add("--input_format", type=one_of(kinds) | None, help="Default: by the file's ending; without one, a text a line.")
-    add("--text_column", type=str | None, help="The column of a table with the texts: its name, or its number from 0.")
+    add("input", nargs="?", type=str, default="-", help="The input file, or - for standard input.")
+    add("--model", type=str, default=pretrained, help="A bundled model, a model or run folder, or a checkpoint.")
+    add("--input_format", type=one_of(kinds) | None, help="Default: by the file's ending, or else one text per line.")
+    add("--text_column", type=str | None, help="The column of the texts in a table: a name, or a number from 0.")
     add("--header", type=bool | None, help="Whether the first line of a CSV or TSV file names the columns.")
-    add("--format", type=one_of(formats) | None, help=f"The format of the output; {formats[0]} for texts.")
-    add("--output", type=str, default="-", help="A new file, or - for standard output.")
-    add("--overwrite", action="store_true", help="Let the output replace a file.")
-    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, ...; auto for a GPU if there is one.")
-    add("--precision", type=one_of(PRECISIONS), default="32-true", help="Half precision is faster and less exact.")
-    add("--batch_size", type=int, default=CHUNK, help="Items that are read and answered at a time.")
+    add("--format", type=one_of(formats) | None, help=f"The format of the output; by default {formats[0]} for texts.")
+    add("--output", type=str, default="-", help="The output file, or - for standard output.")
+    add("--overwrite", action="store_true", help="Let the output replace an existing file.")
+    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, ...; auto uses a GPU if there is one.")
+    add(
+        "--precision",
+        type=one_of(PRECISIONS),
+        default="32-true",
+        help="The precision. 16 bits are faster and less exact.",
+    )
+    add("--batch_size", type=int, default=CHUNK, help="The number of items to read and answer at a time.")
     return parser
 
 
@@ -65,8 +70,8 @@ def source_of(options: Namespace, *, tokens: bool = False) -> Source:
     """The input that the flags name.
 
     Args:
-        options: those of a `prediction_parser`.
-        tokens: whether the model reads tokens, so that files of tokens are input too.
+        options: the flags of a `prediction_parser`.
+        tokens: whether the model reads tokens, so that the input may be a file of tokens.
     """
     format = options.input_format or format_by_ending(options.input, TAGGED if tokens else ENDINGS)
     columns, header = _text_columns(options, tokens)
@@ -77,7 +82,7 @@ def source_of(options: Namespace, *, tokens: bool = False) -> Source:
 
 
 def _text_columns(options: Namespace, tokens: bool) -> tuple[list[str], bool | None]:
-    """The columns that may have the texts, and whether there is a header: as asked for, else as in the training."""
+    """The columns that may have the texts, and whether there is a header: from the flags, or else from the training."""
     if options.text_column is not None:
         return [options.text_column], None
     if tokens:
@@ -89,7 +94,7 @@ def _text_columns(options: Namespace, tokens: bool) -> tuple[list[str], bool | N
         return [str(trained), "text"], None if header is None else bool(header)
     corpus = CATALOG.get(str(origin.data.get("dataset")))
     known = [trained, corpus.text_column if corpus else None, "text", "source"]
-    # The number of a column holds for the files of that corpus only.
+    # The number of a column applies only to the files of that corpus.
     return [name for name in known if isinstance(name, str) and not is_number(name)], None
 
 
@@ -97,12 +102,12 @@ def load_predictor(options: Namespace, recipe: Recipe, kind: type[M]) -> M:
     """Loads the model that the flags name onto their device.
 
     Args:
-        options: those of a `prediction_parser`.
-        recipe: whose command it is.
-        kind: the class of its models.
+        options: the flags of a `prediction_parser`.
+        recipe: the recipe of the command.
+        kind: the class of the model.
 
     Raises:
-        ZooError: there is no such model, it is damaged, or it is of another task; or there is no such device.
+        ZooError: there is no such model or device, or the model is damaged or is for another task.
     """
     if options.batch_size < 1:
         raise ZooError(f"expected a --batch_size of at least 1, got {options.batch_size}")
@@ -118,7 +123,7 @@ def load_predictor(options: Namespace, recipe: Recipe, kind: type[M]) -> M:
 
 
 def warn_of_language(reference: str, chunk: Sequence[Item]) -> None:
-    """Warns of texts in another script than a bundled model was trained on, as far as their letters show it."""
+    """Warns if the letters of the texts show another script than that of a bundled model."""
     card = list_pretrained().get(reference)
     texts = [item.content if isinstance(item.content, str) else " ".join(item.content) for item in chunk]
     has_letters = any(character.isalpha() for text in texts for character in text)
@@ -127,7 +132,7 @@ def warn_of_language(reference: str, chunk: Sequence[Item]) -> None:
     found = guess_language(texts)
     if is_unspaced(card["language"]) != is_unspaced(found):
         warnings.warn(
-            f"{reference} is for texts like those of {card['data']['dataset']}, language {card['language']}, and these "
+            f"{reference} was trained on {card['data']['dataset']}, language {card['language']}, but these texts "
             f"look like language {found}: its answers are meaningless here. Choose another model with --model"
         )
 

@@ -1,4 +1,7 @@
-"""CoNLL-U made of text: what https://universaldependencies.org/format.html asks of a file at its first two levels."""
+"""Makes CoNLL-U from text. The output passes validation levels 1 and 2 of Universal Dependencies.
+
+See https://universaldependencies.org/format.html.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,15 @@ SPACE_AFTER = "SpaceAfter=No"
 
 
 def conllu_of(content: str | Sequence[str], words: Sequence[str], number: int) -> ConlluSentence:
-    """A sentence of at least one word, whose tags are still to be filled in.
+    """A sentence of at least one word, without its tags.
 
-    Nobody has parsed it, but the format wants a part of speech and a tree: each word is an `X` and hangs on the first
-    one as `dep`, which both say that nothing more is known.
+    The sentence has no parse, but the format requires a part of speech and a tree. Therefore every word has the tag `X`
+    and depends on the first word as `dep`; both stand for unspecified values.
 
     Args:
-        content: the text, or words with a space after each.
-        words: those of the text, in its order.
-        number: its place among the sentences, from 1.
+        content: the text, or a list of words that are joined with spaces.
+        words: the words of the text, in order.
+        number: the number of the sentence, from 1.
     """
     spaces = _spaces_after(content, words)
     text = "".join(word + " " * space for word, space in zip(words, spaces, strict=True)).rstrip(" ")
@@ -31,7 +34,7 @@ def conllu_of(content: str | Sequence[str], words: Sequence[str], number: int) -
 
 
 def _spaces_after(content: str | Sequence[str], words: Sequence[str]) -> list[bool]:
-    """Whether white space follows each word in its text; it does the last one."""
+    """Whether white space follows each word in the text. For the last word this is always true."""
     if not isinstance(content, str):
         return [True] * len(words)
     spaces, end = [], 0

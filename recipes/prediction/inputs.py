@@ -1,4 +1,4 @@
-"""What `predict` reads: one text a line, or the files that training reads, with all of their columns."""
+"""The input of `predict`: one text per line, or a file in a training format, with all of its columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from datamodules.readers.text_files import LINE_END, numbered, open_text
 from zoo.errors import ZooError
 
 STANDARD = "standard input"
-# A tagger takes TSV for columns: a word and its tag a line.
+# A tagger reads TSV as a column file: a word and its tag per line.
 COLUMNS = (".tsv", ".conll", ".col", ".bio", ".iob", ".iob2", ".bioes", ".bilou", ".bmes")
 TAGGED = {**ENDINGS, **TAGGED_ENDINGS, **dict.fromkeys(COLUMNS, "columns")}
 CONLLU_LINE = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b|1(-\d+)?\t([^\t]+\t){8}[^\t]+$")
@@ -29,7 +29,7 @@ CONLLU_LINE = re.compile(r"# (sent_id|text|newdoc|newpar|global\.columns)\b|1(-\
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text or the tokens of a sentence; of a table also the columns of its row, of CoNLL-U also its lines."""
+    """A text or the tokens of a sentence. An item of a table has its row too, and an item of CoNLL-U its lines."""
 
     content: str | Sequence[str]
     fields: Mapping[str, object] | None = None
@@ -40,17 +40,17 @@ class Item:
 
     @property
     def text(self) -> str:
-        """The content of an item that is a text, as all are that a classifier or translator reads.
+        """The content of an item that is a text. All items of classifiers and translators are texts.
 
         Raises:
-            TypeError: it is a list of tokens.
+            TypeError: the content is a list of tokens.
         """
         if not isinstance(self.content, str):
             raise TypeError(f"expected a text, got tokens: {self.content}")
         return self.content
 
     def beside(self, answer: Mapping[str, object]) -> dict[str, object]:
-        """The columns of its row, then the answer's; a name that is taken gets the prefix "predicted_"."""
+        """The columns of the row and then those of the answer. A name that is taken gets the prefix "predicted_"."""
         row = dict(self.fields or {})
         for name, value in answer.items():
             row[free_name(name, row)] = value
@@ -62,13 +62,13 @@ class Source:
     """Where items come from.
 
     Attributes:
-        name: of a file, "-" for standard input.
+        name: the name of a file, or "-" for standard input.
         format: "text", "conllu", "columns" or one of the `FORMATS` of tables.
-        guessed: whether nothing but the lack of another ending says that it is text.
-        columns: those that may have the texts of a table, the first that there is.
-        header: whether the first line of CSV and TSV names the columns; by default it does, unless the texts are in a
-            column that is given by its number.
-        tokens: whether what a table has may be a list of tokens.
+        guessed: whether the format is "text" only because the ending names no other format.
+        columns: the columns that may have the texts of a table. The first one that exists is used.
+        header: whether the first line of a CSV or TSV file names the columns; by default true, unless the column of the
+            texts is given as a number.
+        tokens: whether a table may have lists of tokens instead of texts.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Source:
 
     @property
     def typed(self) -> bool:
-        """Whether somebody types it, and waits for an answer to each line."""
+        """Whether the input is interactive, so that every line needs an immediate answer."""
         return self.name == "-" and sys.stdin is not None and sys.stdin.isatty()
 
     @property
@@ -88,10 +88,10 @@ class Source:
         return self.format in FORMATS
 
     def items(self) -> Iterator[Item]:
-        """Reads one after the other; column files alone are read as a whole, as in training.
+        """Yields the items one by one. Only column files are read as a whole, as in training.
 
         Raises:
-            DataError: it cannot be read, is not in its format, or is in another one; with its line.
+            DataError: the input cannot be read, is malformed or is in another format. The message names the line.
         """
         if self.is_table:
             return self._rows()
@@ -108,7 +108,7 @@ class Source:
         if self.name != "-":
             return self.name
         if not Path("/dev/stdin").exists():
-            raise ZooError(f"{self.format} is read from a file here: give its name instead of {STANDARD}")
+            raise ZooError(f"{self.format} cannot be read from {STANDARD} on this system: give the name of a file")
         return "/dev/stdin"
 
     def _lines(self) -> Iterator[Item]:
@@ -122,7 +122,7 @@ class Source:
                 yield Item(text)
 
     def _check(self, text: str, number: int) -> None:
-        """Refuses a first line that is no text."""
+        """Refuses a first line that looks like another format."""
         found = ""
         if text.startswith("{") and _is_object(text):
             found = "jsonl"
@@ -145,7 +145,7 @@ class Source:
     def _rows(self) -> Iterator[Item]:
         column = None
         header = not is_number(self.columns[0]) if self.header is None else self.header
-        # Where the ending says the format, the reader may look for quotes in TSV, as in training.
+        # If the format follows from the ending, the reader may look for quotes in TSV, as in training.
         told = None if format_by_ending(str(self._path), ENDINGS) == self.format else self.format
         for record in read_records(self._path, format=told, header=header):
             here = f"{self.name}:{record.line}"
@@ -162,7 +162,7 @@ class Source:
             yield Item(content, record.fields)
 
     def _column(self, names: Sequence[str], here: str) -> str:
-        """Of the columns that there are the one with the texts."""
+        """The first of `columns` that exists among the names."""
         for column in self.columns:
             if column in names:
                 return column
@@ -179,21 +179,21 @@ class Source:
 
 
 def free_name(name: str, taken: Mapping[str, object] | Sequence[str]) -> str:
-    """A name that no column of the input has."""
+    """The name, with a prefix if a column of the input has it."""
     while name in taken:
         name = f"predicted_{name}"
     return name
 
 
 def format_by_ending(name: str, endings: Mapping[str, str]) -> str | None:
-    """The format that a file's ending tells, if it tells one."""
+    """The format that belongs to the ending of a file, or None."""
     name = name.lower().removesuffix(".gz")
     return next((format for ending, format in endings.items() if name.endswith(ending)), None)
 
 
 @contextmanager
 def open_input(name: str) -> Iterator[TextIO]:
-    """A file, or standard input as `-`."""
+    """Opens a file, or standard input if the name is "-"."""
     if name != "-":
         with open_text(name) as stream:
             yield stream

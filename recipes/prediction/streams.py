@@ -1,4 +1,4 @@
-"""Reads items and writes predictions, from and to files or standard streams, in order and in bounded memory."""
+"""Streams items from a file or standard input to predictions, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from recipes.prediction.inputs import Item, Source, free_name
 from recipes.reports.json_text import json_text
 from zoo.errors import ZooError
 
-# A chunk of the input ends after so many items, or after so many characters or tokens: memory stays bounded.
+# The largest number of items in a chunk of the input.
 CHUNK = 1000
+# A chunk ends after this number of characters or tokens, so that memory stays bounded.
 LONG = 1_000_000
 
 
@@ -36,10 +37,10 @@ def stream(
     """Reads items and writes their predictions, a chunk at a time.
 
     Args:
-        source: where the items come from.
-        write: the lines of output for a chunk of items.
-        unit: what the items are called on the progress bar.
-        output: a new file, "-" for standard output.
+        source: the input.
+        write: returns the lines of output for a chunk of items.
+        unit: the name of the items on the progress bar.
+        output: the name of a new file, or "-" for standard output.
         overwrite: whether the output may replace a file.
         chunk_size: the number of items in a chunk; interactive input is answered item by item.
         header: the first line of the output.
@@ -74,10 +75,11 @@ class TsvRows:
 
     def __init__(self, answers: Sequence[str]):
         self.answers = answers
-        self.inputs: list[str] | None = None  # the input's columns; None until the header is written
+        # The columns of the input. None until the header is written.
+        self.inputs: list[str] | None = None
 
     def header(self, inputs: Sequence[str] = ()) -> str:
-        """The line that names the columns, of which `inputs` are the input's."""
+        """The line that names the columns: the columns of the input, `inputs`, and those of the answer."""
         self.inputs = list(inputs)
         names = [_flat(name) for name in inputs]
         for name in self.answers:
@@ -85,10 +87,10 @@ class TsvRows:
         return "\t".join(names) + "\n"
 
     def row(self, item: Item, answer: Sequence[str]) -> str:
-        """The line of an item, after the header if it is the first.
+        """The line of an item, with the header before the first one.
 
         Raises:
-            DataError: it has a column that the first row lacks.
+            DataError: the item has a column that the first row does not have.
         """
         fields = item.fields or {}
         header = ""
@@ -113,7 +115,7 @@ def _flat(value: object) -> str:
 
 
 def _chunks(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
-    """Lists of at most so many items; of long items, fewer."""
+    """Yields lists of at most `most` items. Lists of long items are shorter."""
     chunk: list[Item] = []
     size = 0
     for item in items:
@@ -129,7 +131,7 @@ def _chunks(items: Iterable[Item], most: int) -> Iterator[list[Item]]:
 
 @contextmanager
 def _open_output(name: str, overwrite: bool) -> Iterator[TextIO]:
-    """Opens the output. A file gets its name when it is complete: it may be the input's, and an error loses nothing."""
+    """Opens the output. A file gets its name when it is complete, so an error never destroys an older file."""
     if name == "-":
         if sys.stdout is None:
             raise ZooError("standard output is closed: give a file to write with --output")

@@ -1,4 +1,4 @@
-"""What the classification recipes share: their report and the command `predict`."""
+"""The report and the command `predict` of the classification recipes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from zoo.text import TextCounts
 
 # Properties of the data that are arguments of the model.
 LINKS = ("codec", "class_weights")
-# What was best on dev of six small corpora together (benchmarks/RESULTS.md, "Defaults and corpus size").
+# These values have the best average dev score on six small corpora (benchmarks/RESULTS.md, "Defaults and corpus size").
 SMALL_CORPUS = {"model.dropout": 0.3, "model.regularization.adversarial": 0.1}
 SPLITS = {"val": "dev", "test": "test"}
 MISTAKES = 30
@@ -130,14 +130,16 @@ def _curve(ranking: Tensor, has_label: Tensor) -> tuple[Tensor, Tensor, float]:
     return precision, recall, float(binary_average_precision(ranking, has_label))
 
 
-PREDICT = """Classifies the texts of a file, one a line, or of a table (CSV, TSV, JSON Lines, Parquet).
-The answers keep the order of the texts; those of a table stand beside its columns. An empty line is a text."""
+PREDICT = """Classifies the texts of a file with one text per line, or of a table (CSV, TSV, JSON Lines, Parquet).
+The answers are in the order of the texts. Answers to a table also have its columns. An empty line is a text."""
 
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """The command `predict` of a classifier, with its arguments; `pretrained` is the default model."""
+    """Runs the command `predict` of a classifier. `pretrained` is the default model."""
     parser = prediction_parser(recipe, PREDICT, pretrained, formats=("tsv", "jsonl"))
-    parser.add_argument("--explain", action="store_true", help="Add tokens and their attention weights, in JSON Lines.")
+    parser.add_argument(
+        "--explain", action="store_true", help="Add the tokens and their attention weights (JSON Lines)."
+    )
     options = parser.parse_args(args)
     format = options.format or "tsv"
     if options.explain and format != "jsonl":

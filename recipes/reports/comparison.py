@@ -1,4 +1,4 @@
-"""Compares what two models wrote, by paired bootstrap resampling (Koehn 2004)."""
+"""Compares the outputs of two models by paired bootstrap resampling (Koehn 2004)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def compare(metrics: TextMetrics, others: TextMetrics) -> Mapping[str, object]:
     """Compares two models that were scored on the same pairs.
 
     Args:
-        metrics: those of the one model's last evaluation.
-        others: those of the other's.
+        metrics: the metrics of the last evaluation of one model.
+        others: the metrics of the last evaluation of the other model.
 
     Returns:
-        For each score the difference, and as "p" the fraction of resamplings whose difference has another sign.
+        The difference of each score, and as "p" the fraction of resamplings whose difference has another sign.
 
     Raises:
         ZooError: the pairs are not the same.
@@ -32,7 +32,7 @@ def compare(metrics: TextMetrics, others: TextMetrics) -> Mapping[str, object]:
     ours = metrics.written()
     theirs = others.written()
     if [w.pair for w in ours] != [w.pair for w in theirs]:
-        raise ZooError("two models can be compared only on the same pairs: give them the same data")
+        raise ZooError("two models can be compared only on the same pairs: use the same data for both")
     references = [w.pair.target for w in ours]
     our_outputs = [w.output for w in ours]
     their_outputs = [w.output for w in theirs]
@@ -100,6 +100,6 @@ def _compare_rouge(
 
 
 def _difference(difference: float, resampled: Sequence[float]) -> dict[str, float | None]:
-    """A difference, with the fraction of the resampled ones that have another sign, counting this one as one."""
+    """A difference and the fraction of resampled differences with another sign; the difference itself counts as one."""
     other_sign = sum(value * difference <= 0 for value in resampled)
     return {"difference": difference, "p": (other_sign + 1) / (len(resampled) + 1)}

@@ -19,9 +19,12 @@ from matplotlib.ticker import MaxNLocator
 
 from zoo.metrics.display import score_format
 
-ATTENDED = 60  # most columns of a picture of attention
-CONFUSED = 60  # most labels of a confusion matrix; more would take minutes and gigabytes
-CURVES = 20  # most curves of precision and recall
+# The largest number of columns in a picture of attention.
+ATTENDED = 60
+# The largest number of labels in a confusion matrix. More labels would take minutes and gigabytes.
+CONFUSED = 60
+# The largest number of curves of precision and recall.
+CURVES = 20
 DARK, LIGHT = "#1f4e79", "#c0504d"
 CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
 INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
@@ -60,7 +63,7 @@ def confusion_matrix(
 ) -> Path:
     """Draws how often each gold label (row) was predicted as each label (column), in per cent of the row.
 
-    Of more than `CONFUSED` labels it shows those with the most mistakes.
+    If there are more than `CONFUSED` labels, it shows those with the most mistakes.
     """
     title = "per cent of each gold label"
     shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
@@ -139,7 +142,7 @@ def reliability(confidence: Tensor, right: Tensor, bins: int, path: Path) -> Pat
 def precision_recall(curves: Mapping[str, tuple[Tensor, Tensor, float]], path: Path) -> Path:
     """Draws precision by recall, a curve for each label: its precisions, its recalls and its average precision.
 
-    Of more than `CURVES` labels it shows those with the lowest average precision.
+    If there are more than `CURVES` labels, it shows those with the lowest average precision.
     """
     figure, axes = plt.subplots(figsize=(6.4, 4.6), layout="constrained")
     total = len(curves)
@@ -175,12 +178,12 @@ def attention(weights: Tensor, source: Sequence[str], target: Sequence[str], pat
 
 
 def _literal(names: Sequence[str]) -> list[str]:
-    """Names without special meaning: a dollar begins a formula, and a legend omits names that begin with `_`."""
+    """Names for matplotlib, where a dollar begins a formula and a legend omits names that begin with `_`."""
     return [" " * name.startswith("_") + name.replace("$", r"\$") for name in names]
 
 
 def drawable(names: Sequence[str]) -> list[str]:
-    """Labels that a picture can show: #1, #2, ... in their order if no installed font has their characters."""
+    """Labels that a picture can show. If no installed font has their characters, these are #1, #2, ... in order."""
     fonts = [font_manager.get_font(font_manager.findfont(family)) for family in plt.rcParams["font.family"]]
     known = all(any(font.get_char_index(ord(c)) for font in fonts) for name in names for c in name)
     return list(names) if known else [f"#{number}" for number in range(1, len(names) + 1)]

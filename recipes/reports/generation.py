@@ -1,4 +1,4 @@
-"""What the sequence-to-sequence recipes share: their report and the command `predict`."""
+"""The report and the command `predict` of the sequence-to-sequence recipes."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ from zoo.text.units import Output
 
 LINKS = ("codec",)
 SAMPLES, PICTURES = 20, 3
-LEADS = (3, 5, 8, 10, 15, 20, 30, 45)  # lengths of the lead baseline; the best one on dev is used
+# Lengths of the lead baseline. The length with the best dev score is used.
+LEADS = (3, 5, 8, 10, 15, 20, 30, 45)
 
 
 @dataclass(frozen=True)
 class WritingReport(Report):
-    """The outputs, their scores, and what they consist of."""
+    """The outputs, their scores, and statistics of repeated and copied n-grams."""
 
     metrics: TextMetrics
     written: list[Written]
@@ -114,7 +115,7 @@ class WritingReport(Report):
 def _described(
     metric: str, outputs: Sequence[str], references: Sequence[str], *, sources: Sequence[str], language: str
 ) -> dict[str, float]:
-    """Scores of outputs, and statistics of what they consist of."""
+    """Scores of the outputs, and statistics of repeated and copied n-grams."""
     scores = dict(SCORES[metric](outputs, references, language))
     if metric == "rouge":
         novel = {n: novel_ngrams(outputs, sources, language, n) for n in (1, 2, 3)}
@@ -135,18 +136,18 @@ def _best_lead(pairs: Sequence[Pair], language: str) -> int:
     return max(LEADS, key=score)
 
 
-PREDICT = """Writes an output for each text of a file, one a line, or of a table (CSV, TSV, JSON Lines, Parquet).
-The outputs keep the order of the texts; those of a table stand beside its columns, in JSON Lines. An empty line stays
-empty."""
+PREDICT = """Writes an output for each text of a file with one text per line, or of a table (CSV, TSV, JSON Lines,
+Parquet). The outputs are in the order of the texts. Outputs for a table also have its columns, in JSON Lines. The
+output for an empty line is empty."""
 
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """The command `predict` of a model that writes text, with its arguments; `pretrained` is the default model."""
+    """Runs the command `predict` of a model that writes text. `pretrained` is the default model."""
     parser = prediction_parser(recipe, PREDICT, pretrained, formats=("text", "jsonl"))
     add_search_flags(parser, SearchOptions)
     add = parser.add_argument
-    add("--n_best", type=int | None, help="Outputs for each text, with their scores, in JSON Lines.")
-    add("--sample", action="store_true", help="Draw outputs instead of searching for the best.")
+    add("--n_best", type=int | None, help="The number of outputs for each text, with scores (JSON Lines).")
+    add("--sample", action="store_true", help="Draw random outputs instead of searching for the best ones.")
     add("--temperature", type=float, default=1.0, help="With --sample: below 1, probable tokens are drawn more often.")
     add("--top_k", type=int, default=0, help="With --sample: draw from the k most probable tokens; 0 for all.")
     add("--top_p", type=float, default=1.0, help="With --sample: draw from the smallest set of this probability.")

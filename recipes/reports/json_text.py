@@ -1,4 +1,4 @@
-"""JSON text that every JSON parser reads."""
+"""Standard JSON text, without NaN and infinity."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """A value as JSON text. NaN and infinity become `null`, as JSON has no word for them.
+    """A value as JSON text. NaN and infinity become `null`, because JSON does not have them.
 
-    A value without a form in JSON, such as a date of a Parquet file, becomes its text.
+    A value of another type, such as a date from a Parquet file, becomes its text.
     """
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent, default=str)
 

@@ -15,7 +15,7 @@ from zoo.metrics.tagging import LabelScore
 def print_scores(
     title: str, scores: Mapping[str, float], facts: Mapping[str, Any] | None = None, *, file: TextIO
 ) -> None:
-    """Prints scores, each in its own format, and what the training cost."""
+    """Prints scores, each in its own format, and the time and memory of the training."""
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")

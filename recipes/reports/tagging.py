@@ -1,4 +1,4 @@
-"""What the tagging recipes share: their report and the command `predict`."""
+"""The report and the command `predict` of the tagging recipes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from zoo.errors import ZooError
 from zoo.metrics.tagging import UNSEEN, LabelScore, TaggingMetrics
 from zoo.models.tagger import SequenceTagger
 
-LINES = 50  # first lines of a file of unknown format that are checked for tags
+# The number of lines of a file of unknown format that are checked for tags.
+LINES = 50
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,16 @@ class TaggingReport(Report):
         return pictures
 
 
-PREDICT = """Tags the sentences of a text file, one a line, of a CoNLL-U or column file, or of a table (JSON Lines, CSV,
-Parquet) of tokens or texts. The answers keep the order of the sentences; those of a table stand beside its columns, in
-JSON Lines. An empty line stays empty."""
+PREDICT = """Tags the sentences of a text file with one sentence per line, of a CoNLL-U or column file, or of a table
+(JSON Lines, CSV, Parquet) of tokens or texts. The answers are in the order of the sentences. Answers to a table also
+have its columns, in JSON Lines. The answer to an empty line is empty."""
 
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
-    """The command `predict` of a tagger, with its arguments; `pretrained` is the default model."""
+    """Runs the command `predict` of a tagger. `pretrained` is the default model."""
     formats = ("tsv", "jsonl", "conllu")
     parser = prediction_parser(recipe, PREDICT, pretrained, formats, inputs=("conllu", "columns"))
-    parser.add_argument("--column", type=str, default="upos", help="The column of CoNLL-U output for the tags.")
+    parser.add_argument("--column", type=str, default="upos", help="The column of the tags in CoNLL-U output.")
     options = parser.parse_args(args)
     parse_column(options.column)
     source = source_of(options, tokens=True)
@@ -111,10 +112,10 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
 
 
 def refuse_columns(chunk: Sequence[Item], tags: Container[str]) -> None:
-    """Refuses a column file that was read as texts: every line has a word and ends in a tag that the model knows.
+    """Refuses a column file that was read as texts.
 
     Raises:
-        ZooError: the lines look like that.
+        ZooError: every line has a word and ends in a tag of the model.
     """
     lines = [item.content for item in list(chunk)[:LINES] if isinstance(item.content, str)]
     fields = [line.split() for line in lines if line.strip()]

@@ -254,7 +254,7 @@ def test_a_bundled_model_says_what_it_is_for_where_the_text_is_of_another_script
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         predict(recipe, capsys, tmp_path / "a.txt")
-    said = [str(one.message) for one in caught if "is for texts like" in str(one.message)]
+    said = [str(one.message) for one in caught if "was trained on" in str(one.message)]
     assert len(said) == strange and all(said_of.startswith(model) for said_of in said)
 
 
