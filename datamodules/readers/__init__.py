@@ -1,1 +1,1 @@
-"""One reader for each format of file: from a file to plain examples."""
+"""One reader for each file format. A reader turns a file into examples."""

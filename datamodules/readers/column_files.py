@@ -1,7 +1,7 @@
 """Column files: a line for each word with its tags, and a blank line after each sentence, as in CoNLL-2003.
 
-* The first line that is certainly a word decides what separates columns in the whole file. If it has a tab, only tabs
-  do, and words may have spaces inside. Otherwise spaces and tabs do.
+* The first line that is certainly a word determines the separator of the whole file. If it has a tab, columns are
+  separated by tabs only, and words may contain spaces. Otherwise columns are separated by spaces and tabs.
 * A line that begins with `-DOCSTART-` (CoNLL-2003) is not a word and ends a sentence.
 * A line that begins with `#` and a space, before the first certain word of a sentence, may be a comment. It is a word
   if it has as many columns as other lines and shares a value with them: `# SYM O` is a word among words with the tag
@@ -25,7 +25,8 @@ from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 DOCUMENT_START = re.compile(r"-DOCSTART-([ \t]|$)")
 POSSIBLE_COMMENT = re.compile(r"[ \t]*#([ \t]|$)|#(begin|end) document\b")
 CERTAIN_COMMENTS = ("#begin document", "#end document")
-COLUMNS_SHOWN = 12  # in a message
+# The largest number of columns in a message.
+COLUMNS_SHOWN = 12
 # In a file with fewer words, it may be an accident that all of them have a space inside.
 MIN_WORDS_TO_REFUSE_SPACES = 10
 
@@ -260,7 +261,7 @@ def _is_count(fields: Sequence[str]) -> bool:
 
 
 def _refuse_spaces_for_tabs(sentences: Sequence[TaggedSentence], layout: Layout) -> None:
-    """Refuses a file with a tab before its tags, and a space between each word and the column after it."""
+    """Refuses a file with a tab before the tags but a space between every word and the next column."""
     words = [word for sentence in sentences for word in sentence.tokens]
     if len(words) >= MIN_WORDS_TO_REFUSE_SPACES and all(" " in word for word in words):
         raise DataError(

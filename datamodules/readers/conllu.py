@@ -1,8 +1,8 @@
-"""CoNLL-U: sentences with one tag for each word, and writing one column back without changing any other byte.
+"""Reads CoNLL-U, and writes one column back without a change of any other byte.
 
 CoNLL-U (https://universaldependencies.org/format.html) has a line for each word with ten columns separated by tabs,
-and a blank line after each sentence. Multi-word tokens (`8-9`) and empty nodes (`8.1`) are not words: a tagger never
-sees them. CoNLL-U Plus (https://universaldependencies.org/ext-format.html) names its own columns in a first line such
+and a blank line after each sentence. Multi-word tokens (`8-9`) and empty nodes (`8.1`) are not words: a tagger does not
+read them. CoNLL-U Plus (https://universaldependencies.org/ext-format.html) names its own columns in a first line such
 as `# global.columns = ID FORM UPOS NER`.
 
 A line ends at a line feed only; a carriage return before it is dropped. A field ends at a tab only. No-break spaces,
@@ -23,8 +23,9 @@ from datamodules.examples import TaggedSentence
 from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
-KEYED_COLUMNS = ("feats", "misc")  # their values are lists such as Number=Sing|Person=3
-# "_" is no value in these columns. In the others it is a value like any other.
+# Their values are lists such as Number=Sing|Person=3.
+KEYED_COLUMNS = ("feats", "misc")
+# In these columns "_" means that there is no value. In other columns it is an ordinary value.
 FILLED_COLUMNS = ("upos", "xpos", "head", "deprel")
 
 NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # an id such as 8-9 or 8.1
@@ -150,7 +151,7 @@ def parse_conllu(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
     first_line = 1
     lines: list[str] = []
     words: list[int] = []
-    # How many of `lines` belong to the sentence. None until its blank line has come.
+    # The number of `lines` that belong to the sentence; None before its blank line.
     length = None
     for number, line in numbered(stream, name):
         content = line.removeprefix(MARK)

@@ -12,7 +12,8 @@ from datamodules.examples import LabelledText
 from datamodules.readers.tables import SEPARATED_FORMATS, format_of, has_header, read_rows, require_text
 from zoo.errors import cut, shown
 
-SEPARATOR = "|"  # between the labels of a text that has several
+# Separates several labels of a text.
+SEPARATOR = "|"
 # In a table with fewer rows, a label that occurs only in the first row does not make that row a header.
 MIN_ROWS_TO_GUESS_HEADER = 10
 
@@ -26,7 +27,7 @@ def read_labelled_texts(
     header: bool | None = None,
     multi_label: bool = False,
 ) -> list[LabelledText]:
-    """Reads the texts and labels of a table. A row without a text is an empty text.
+    """Reads the texts and labels of a table. Empty texts are kept.
 
     >>> from datamodules import locate
     >>> texts = read_labelled_texts(locate("sample-reviews-en")["dev"])
@@ -91,7 +92,7 @@ def _labels(value: object, column: str | int, here: str, *, multi_label: bool) -
 
 
 def _label(value: object) -> str:
-    """A label as text; empty where the value is no label."""
+    """A label as text. It is empty if the value is not a label."""
     if isinstance(value, str):
         return value.strip()
     # Whole numbers are labels too. True and False are instances of int, and are written as JSON writes them.

@@ -1,4 +1,4 @@
-"""Pairs of texts: line by line from two parallel files, or from two columns of a table."""
+"""Reads pairs of texts from the lines of two parallel files, or from two columns of a table."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def read_pairs(
     Args:
         path, format, header: as in `datamodules.readers.tables.read_rows`.
         source: the column of the sources: a name, or a number, 0 the first and -1 the last.
-        target: likewise the column of the targets.
+        target: the column of the targets, given in the same way.
 
     Raises:
         DataError: as in `datamodules.readers.tables.read_rows`; or there is no row, a text is not a string, or empty.

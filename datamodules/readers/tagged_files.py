@@ -1,10 +1,10 @@
-"""Files of sentences with a tag for each word: CoNLL-U, columns or JSON Lines, whichever the file is.
+"""Reads sentences with a tag for each word from CoNLL-U, column files or JSON Lines.
 
-The file's ending tells the format. Where it does not, the first line that is not a comment does: a line that begins
-with `{` is JSON Lines; ten columns separated by tabs, the first of them the number of a word, are CoNLL-U; everything
-else is columns.
+The format follows from the ending of the file, or else from the first line that is not a comment: a line that begins
+with `{` is JSON Lines; ten columns separated by tabs, of which the first counts the words, are CoNLL-U; everything else
+is a column file.
 
-JSON Lines have an object for each sentence, as `predict --format jsonl` writes them:
+JSON Lines has an object for each sentence, as `predict --format jsonl` writes it:
 `{"tokens": ["Go", "!"], "tags": ["VERB", "PUNCT"]}`.
 """
 
@@ -34,7 +34,8 @@ OTHER_ENDINGS = (".ann", ".csv", ".json", ".parquet", ".xml")  # files with thes
 DEFAULT_COLUMNS = {"conllu": "upos", "columns": "-1", "jsonl": "tags"}
 FIRST_ID = re.compile(r"1(-\d+)?|0\.1")
 STANDOFF = re.compile(r"T\d+\t\S+ \d+ \d+[\t;]")  # a line of annotations by brat
-JOINTS = "/_|"  # between a word and its tag, where both are one string
+# Characters that may join a word and its tag to one string.
+JOINTS = "/_|"
 # In a file with fewer words, it may be an accident that all of them look like a word joined with its tag.
 MIN_WORDS_TO_REFUSE_JOINED = 2
 
@@ -165,7 +166,7 @@ def _refuse_joined(sentences: Sequence[TaggedSentence], path: str | Path) -> Non
 
 
 def _refuse_withheld(sentences: Sequence[TaggedSentence], path: str | Path) -> None:
-    """Refuses a treebank whose text may not be passed on: each word is replaced by `_`."""
+    """Refuses a treebank without its text: for legal reasons, each word is replaced by `_`."""
     for sentence in sentences:
         if len(sentence.tokens) > 1 and all(token == "_" for token in sentence.tokens):
             raise DataError(

@@ -1,4 +1,4 @@
-"""From a file to numbered lines of text, for all readers: UTF-8 or UTF-16, plain or compressed with gzip."""
+"""Reads numbered lines of text from a file in UTF-8 or UTF-16, plain or compressed with gzip. All readers use it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from typing import TextIO
 
 from datamodules.errors import DataError
 
-LINE_END = "\r\n"  # characters to strip; lines end at a line feed only
-# The byte-order mark. `open_text` drops the first one. One at the start of a later line remains from files that were
-# joined.
+# Characters to strip from the end of a line. A line ends at a line feed only.
+LINE_END = "\r\n"
+# The byte-order mark. `open_text` drops the first one. Joined files may have more of them at the start of later lines.
 MARK = "\ufeff"
-MAX_LINE = 1 << 28  # bytes; a gzip file of a few kilobytes can hold a line that fills the memory
+# In bytes. Without a limit, a line in a gzip file of a few kilobytes could fill the memory.
+MAX_LINE = 1 << 28
 GZIP = b"\x1f\x8b"
-DAMAGED = (OSError, EOFError, zlib.error)  # what gzip raises for a file that was cut or changed
-SAMPLE = 4096  # bytes that show the encoding
-MIN_ZEROS = 16  # zero bytes in every other place that cannot be an accident: the text is UTF-16
+# The exceptions of gzip for an incomplete or changed file.
+DAMAGED = (OSError, EOFError, zlib.error)
+# The number of bytes that determine the encoding.
+SAMPLE = 4096
+# A text with at least so many zero bytes in every other place is UTF-16.
+MIN_ZEROS = 16
 
 
 @contextmanager
@@ -34,7 +38,7 @@ def open_text(path: str | Path, *, errors: str = "strict") -> Iterator[TextIO]:
 
     Args:
         path: the file.
-        errors: what becomes of a byte that does not fit the encoding, by a name that Python's `open` knows.
+        errors: how to treat bytes that do not fit the encoding, as in Python's `open`.
 
     Raises:
         DataError: the file cannot be opened, is not a complete gzip file, or is in UTF-32, or in UTF-16 without the
@@ -46,7 +50,7 @@ def open_text(path: str | Path, *, errors: str = "strict") -> Iterator[TextIO]:
             is_gzip = plain.peek(len(GZIP)).startswith(GZIP)
             file = stack.enter_context(gzip.open(plain)) if is_gzip else plain
             start = file.peek(SAMPLE)[:SAMPLE]
-            # A line is no longer than its file, if that is plain. The size of a pipe is 0.
+            # A line of a plain file is at most as long as the file. The size of a pipe is 0.
             is_limited = not is_gzip and 0 < os.fstat(plain.fileno()).st_size <= MAX_LINE
         except DAMAGED as error:
             reason = getattr(error, "strerror", None) or error
@@ -71,7 +75,7 @@ def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
     try:
         for number, line in enumerate(stream, 1):
             yield number, line
-    # A stream reads and decodes its next block only when all lines of the last one have been handed out.
+    # A stream decodes its next block only after it has returned all lines of the last block.
     except UnicodeDecodeError as error:
         bad_line = number + 1 + error.object[: error.start].count(b"\n")
         if error.encoding.startswith("utf-16"):
@@ -85,7 +89,8 @@ def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
         ) from error
     except DAMAGED as error:
         raise DataError(
-            f"{name}:{number + 1}: expected a whole file, got: {error}. It was cut or changed: copy or download it anew"
+            f"{name}:{number + 1}: expected a whole file, got: {error}. It is incomplete or was changed: copy or "
+            "download it again"
         ) from error
     except _LineTooLongError as error:
         raise DataError(
@@ -99,18 +104,19 @@ class _LineTooLongError(Exception):
 
 
 class _LimitedLines(io.BufferedIOBase):
-    """The bytes of a file, block by block, as long as its lines are not too long.
+    """The bytes of a file, block by block, with an error for a line that is too long.
 
-    In UTF-16 the byte that is counted as a line feed may be half of another character. The limit then comes late.
+    In UTF-16, a byte that is counted as a line feed may be half of another character. The error is then raised later.
     """
 
-    # A text stream asks for this before each line; an attribute of the class answers fastest.
+    # A text stream reads this attribute before each line. A class attribute is the fastest.
     closed = False
 
     def __init__(self, file: io.BufferedReader | gzip.GzipFile):
         self.name: object = file.name
         self._file = file
-        self._length = 0  # bytes of the current line
+        # The number of bytes of the current line.
+        self._length = 0
 
     def readable(self) -> bool:
         return True

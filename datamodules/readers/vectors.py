@@ -16,17 +16,17 @@ from datamodules.readers.text_files import numbered, open_text
 from zoo.batches.indexers import vector_rows
 from zoo.text import PAD, UNKNOWN, UNKNOWN_ID, Vocabulary
 
-# With a larger fraction of undecodable rows, the file is in another encoding.
+# If a larger fraction of rows cannot be decoded, the file is in another encoding.
 MAX_BROKEN_FRACTION = 0.01
 
 
 def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], Tensor]:
-    """Reads a file with a line for each word: the word, then its numbers, separated by spaces or tabs.
+    """Reads a file with one line for each word: the word and its numbers, separated by spaces or tabs.
 
     The number of features comes from a first line of two whole numbers (rows and features: word2vec and fastText), or
-    else from the first row. Words may contain spaces, as in some GloVe files. The first of two rows with the same word
-    counts. Rows named `<pad>` and `<unk>` are skipped: a model has its own. Published files have a few words that are
-    not UTF-8: these rows are left out, and a warning counts them.
+    else from the first row. Words may contain spaces, as in some GloVe files. Of several rows with the same word, the
+    first is used. Rows for `<pad>` and `<unk>` are skipped, because a model has its own. Published files have a few
+    words that are not UTF-8. These rows are skipped, and a warning counts them.
 
     >>> from pathlib import Path
     >>> _ = Path("small.vec").write_text("2 3\\nthe 0.5 0 1\\ncat 2 1 0\\n")
@@ -36,14 +36,14 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
 
     Args:
         path: a text file, plain or compressed with gzip.
-        limit: the number of rows to read, from the top; such files are sorted by frequency.
+        limit: the number of rows to read from the top. Such files are sorted by frequency.
 
     Returns:
         The words, and their vectors `(words, features)`.
 
     Raises:
-        DataError: the file is missing, not UTF-8 or without vectors; or a line has another number of features than the
-            first, or NaN or inf.
+        DataError: the file is missing, not UTF-8 or without vectors; or a line has NaN, inf, or a different number of
+            features than the first line.
     """
     vectors: dict[str, Tensor] = {}
     broken_lines: list[int] = []
@@ -76,7 +76,7 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
 
 
 def coverage(vectors: Vocabulary, tokens: Iterable[str], *, fold: bool) -> str:
-    """A line that says how many words and tokens of a text have a vector.
+    """A message with the number of words and tokens that have a vector.
 
     >>> coverage(Vocabulary(["<pad>", "<unk>", "the", "cat"]), ["The", "the", "dog"], fold=True)
     '2 of 3 (66.7 %) words and 2 of 3 (66.7 %) tokens of train have a vector'
@@ -106,10 +106,10 @@ def _fraction(part: int, whole: int) -> str:
 
 
 def _count_features(fields: Sequence[str], announced: int | None, here: str) -> int:
-    """The number of features, by the fields of the first row and by what the line before it announces.
+    """The number of features, from the fields of the first row and the number that a line before it announces.
 
     Raises:
-        DataError: they disagree.
+        DataError: the two numbers differ.
     """
     numbers = 0
     for field in reversed(fields[1:]):
@@ -118,7 +118,7 @@ def _count_features(fields: Sequence[str], announced: int | None, here: str) -> 
         numbers += 1
     if announced is None:
         return numbers or len(fields) - 1
-    # A word with spaces inside may end in a number. But a row of one field and too many numbers is not such a word.
+    # A word with spaces may end in a number. But a row with one field and too many numbers has no such word.
     if numbers > announced and numbers == len(fields) - 1:
         raise DataError(
             f"{here}: expected a word and {announced} numbers, as the first line says, got {numbers} numbers. Correct "
@@ -128,7 +128,7 @@ def _count_features(fields: Sequence[str], announced: int | None, here: str) -> 
 
 
 def _finite_numbers(fields: Sequence[str]) -> list[float]:
-    """The fields as numbers; none where one of them is no number, NaN or inf."""
+    """The fields as numbers. The list is empty if a field is not a finite number."""
     try:
         numbers = [float(field) for field in fields]
     except ValueError:
@@ -166,15 +166,15 @@ def _no_vector(here: str, line: str, size: int) -> DataError:
 
 
 def _warn_of_broken_rows(lines: Sequence[int], rows: int, path: str | Path) -> None:
-    """Warns of rows that were left out.
+    """Warns of skipped rows.
 
     Args:
-        lines: their line numbers.
-        rows: how many rows were read.
+        lines: the line numbers of the skipped rows.
+        rows: the number of rows that were read.
         path: the file.
 
     Raises:
-        DataError: there are too many of them.
+        DataError: too many rows were skipped.
     """
     if not lines:
         return
@@ -184,4 +184,4 @@ def _warn_of_broken_rows(lines: Sequence[int], rows: int, path: str | Path) -> N
             f"{rows + len(lines)} rows. Convert the file: iconv -f ENCODING -t UTF-8 OLD > NEW, where ENCODING is the "
             "old one, such as LATIN1 or GB18030"
         )
-    warnings.warn(f"{path}: {len(lines)} rows are left out, as their words are not UTF-8: the first is line {lines[0]}")
+    warnings.warn(f"{path}: {len(lines)} rows are skipped, as their words are not UTF-8: the first is line {lines[0]}")

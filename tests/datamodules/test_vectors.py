@@ -81,7 +81,7 @@ def test_random_bytes_are_vectors_or_raise_a_data_error(write, content):
 
 
 def test_rows_with_undecodable_words_are_left_out_and_counted(write):
-    with pytest.warns(UserWarning, match="1 rows are left out.*the first is line 2"):
+    with pytest.warns(UserWarning, match="1 rows are skipped.*the first is line 2"):
         assert read_vectors(write(b"the 0.1 0.2\nb\xc3 0.3 0.4\na 1 2\n"))[0] == ["the", "a"]
     with pytest.raises(DataError, match=r"v.vec:1: expected UTF-8 text.*2 of 3 rows.*iconv"):
         read_vectors(write("für 0.1 0.2\ndie 0.3 0.4\nTür 1 2\n".encode("latin1")))

@@ -1,4 +1,4 @@
-"""Which columns of a table are meant, and what a row has in them."""
+"""The columns of a table: how they are chosen, and the values of a row in them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datamodules.errors import DataError
 from zoo.errors import cut, shown
 
-HEADER_SHOWN = 300  # characters of a header in a message
+# The largest number of characters of a header in a message.
+HEADER_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The values of the chosen columns, in the order of the choice, and the line (in Parquet the row) they are in."""
+    """The values of the chosen columns, in the chosen order, and their line number (in Parquet the row number)."""
 
     line: int
     values: tuple[object, ...]
@@ -22,7 +23,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All columns by name and the line they are in. Where no header names them, they are "0", "1" and so on."""
+    """All columns by name, and their line number. Without a header, the names are "0", "1" and so on."""
 
     line: int
     fields: dict[str, object]
@@ -39,8 +40,8 @@ def place_of(column: str | int, header: Sequence[str], here: str, *, named: bool
     Args:
         column: the name or number.
         header: the first row.
-        here: its file and line, for messages.
-        named: whether the header has names.
+        here: the file and line, for messages.
+        named: whether the first row has the names of the columns.
 
     Raises:
         DataError: there is no such column, or there are two of that name.
@@ -55,7 +56,7 @@ def place_of(column: str | int, header: Sequence[str], here: str, *, named: bool
 
 
 def check_names(header: Sequence[str], here: str) -> None:
-    """Checks that every column has a name of its own.
+    """Checks that all names of columns differ.
 
     Raises:
         DataError: two columns have the same name.
@@ -66,12 +67,12 @@ def check_names(header: Sequence[str], here: str) -> None:
 
 
 def require_text(value: object, column: str | int, here: str) -> str:
-    """The value of a column, if it is a text.
+    """Returns the value of a column, which must be a text.
 
     Args:
-        value: what stands in the column.
-        column: its name or number, for the message.
-        here: its file and line, for the message.
+        value: the value.
+        column: the name or number of the column, for the message.
+        here: the file and line, for the message.
 
     Raises:
         DataError: the value is not a string.
@@ -87,7 +88,7 @@ def require_text(value: object, column: str | int, here: str) -> str:
 
 
 def no_column(column: str | int, header: Sequence[str], here: str) -> DataError:
-    """The error for a column that is not in the header, which it shows."""
+    """The error for a column that is not in the header. It shows the header."""
     return DataError(
         f"{here}: expected a column {column}, got {_listed(header)}. Choose with --data.text_column and "
         "--data.label_column, --data.source and --data.target, or --data.word_column and --data.column: names, or "
@@ -101,5 +102,5 @@ def _repeated(name: str, header: Sequence[str], here: str) -> DataError:
 
 
 def _listed(header: Sequence[str]) -> str:
-    """The header as a message shows it. Without names it may be a row of long texts, so each is cut."""
+    """The header for a message. Each field is cut, because without names the header may be a row of long texts."""
     return cut(", ".join(map(cut, header)), HEADER_SHOWN)

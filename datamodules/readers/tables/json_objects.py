@@ -123,7 +123,7 @@ def _refuse_repeated_names(pairs: list[tuple[str, object]]) -> dict[str, object]
 
 
 def _check_characters(value: object, column: str, here: str) -> None:
-    """Refuses half a character (a surrogate), which JSON can spell and no file can hold."""
+    """Refuses half a character (a surrogate), which can be written in JSON but not encoded in UTF-8."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
