@@ -226,10 +226,10 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         """
         if not several_processes():
             return {}
-        files = {self.described(split): self._files(split) for split in splits}
+        # The files may have other names on another machine.
+        sums = {f"the files of {split}": digest_of_files(self._files(split)) for split in splits}
         if self.vectors_file is not None:
-            files[self.vectors_file] = [self.vectors_file]
-        sums = {name: digest_of_files(paths) for name, paths in files.items()}
+            sums["the file of --data.vectors"] = digest_of_files([self.vectors_file])
         sums["what is learned from the training split"] = digest_of_state(self.codec.state)
         if "train" in splits:
             sums["--data.max_tokens or seed"] = f"{self.budget} {self.seed}"

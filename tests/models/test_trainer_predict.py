@@ -1,4 +1,7 @@
-"""`Trainer.predict` answers as a model's own `predict`, in the order of the split, in one process or two."""
+"""A bare Trainer predicts and scores on two processes what it does on one, each row once and in the order of the split.
+
+A Trainer has `use_distributed_sampler=True` by default. It must not replace the sampler of a datamodule.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 
 SIZES = dict(embedding_size=8, hidden_size=8)
+QUIET = dict(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
 BUDGET = 60  # tokens of a batch: several batches, which hold the rows in another order than the split
 
 
@@ -56,10 +60,9 @@ def predictions(task: str, **flags) -> tuple[list, list]:
     torch.manual_seed(0)
     model, data, inputs = TASKS[task]()
     data.evaluation_budget = BUDGET
-    quiet = dict(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        batches = pl.Trainer(callbacks=[Rows("batch_and_epoch")], **quiet, **flags).predict(model, datamodule=data)
+        batches = pl.Trainer(callbacks=[Rows("batch_and_epoch")], **QUIET, **flags).predict(model, datamodule=data)
     assert not [warning.message for warning in caught if "sampler" in str(warning.message)]
     assert [row for batch in batches for row in batch.rows] != list(range(len(inputs)))
     return zoo.in_order(batches), model.predict(inputs)
@@ -79,20 +82,76 @@ def test_trainer_predict_equals_the_models_predict(task):
     assert_same(*predictions(task))
 
 
+def scores(task: str, **flags) -> dict[str, float]:
+    """The scores on dev and test of a model with the same weights in each call."""
+    torch.manual_seed(0)
+    model, data, _ = TASKS[task]()
+    data.evaluation_budget = BUDGET
+    trainer = pl.Trainer(**QUIET, **flags)
+    (dev,) = trainer.validate(model, data, verbose=False)
+    (test,) = trainer.test(model, data, verbose=False)
+    return {name: value for name, value in (dev | test).items() if not name.endswith("/loss")}
+
+
+def answers_for_few_rows(rows: int, folder: Path, **flags) -> tuple[list, list]:
+    """What a Trainer answers for a file of a few rows, and what the model does."""
+    texts = ["see you", "free prize", "call me now please", "ok", "win a free phone today"][:rows]
+    file = folder / f"{rows}.tsv"
+    file.write_text(
+        "label\ttext\n" + "".join(f"{('ham', 'spam')[row % 2]}\t{text}\n" for row, text in enumerate(texts))
+    )
+    torch.manual_seed(0)
+    model = zoo.TextClassifier(ClassificationDataModule("sample-spam").codec, **SIZES)
+    data = ClassificationDataModule(test=str(file), codec=model.codec)
+    batches = pl.Trainer(**QUIET, **flags).predict(model, datamodule=data)
+    return zoo.in_order(batches), model.predict(texts)
+
+
 def one_process(rank: int, port: int, folder: Path) -> None:
     os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    answers = {task: predictions(task, devices=2, strategy="ddp") for task in TASKS}
-    (folder / f"{rank}.json").write_text(json.dumps(answers))
+    own = folder / str(rank)
+    own.mkdir()
+    two = dict(devices=2, strategy="ddp")
+    found = {
+        "answers": {task: predictions(task, **two) for task in TASKS},
+        "few": {rows: answers_for_few_rows(rows, own, **two) for rows in (2, 3, 5)},
+        "scores": {task: scores(task, **two) for task in TASKS},
+    }
+    (folder / f"{rank}.json").write_text(json.dumps(found))
 
 
-def test_trainer_predict_on_two_processes_equals_the_models_predict(tmp_path):
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory) -> list[dict]:
+    """What each of two processes predicts and scores."""
+    folder = tmp_path_factory.mktemp("two")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    multiprocessing.start_processes(one_process, (port, tmp_path), nprocs=2, start_method="fork")
-    for rank in range(2):
-        for answers, expected in json.loads((tmp_path / f"{rank}.json").read_text()).values():
-            assert_same(answers, expected)
+    multiprocessing.start_processes(one_process, (port, folder), nprocs=2, start_method="fork")
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.xdist_group("two_processes_that_predict")
+@pytest.mark.parametrize("task", TASKS)
+def test_trainer_predict_on_two_processes_equals_the_models_predict(two_processes, task):
+    for of_rank in two_processes:
+        assert_same(*of_rank["answers"][task])
+
+
+@pytest.mark.xdist_group("two_processes_that_predict")
+@pytest.mark.parametrize("rows", ["2", "3", "5"])
+def test_few_rows_are_predicted_once_each_on_two_processes(two_processes, rows):
+    for of_rank in two_processes:
+        assert_same(*of_rank["few"][rows])
+
+
+@pytest.mark.xdist_group("two_processes_that_predict")
+@pytest.mark.parametrize("task", TASKS)
+def test_scores_on_two_processes_equal_those_on_one(two_processes, task):
+    expected = scores(task)
+    assert expected
+    for of_rank in two_processes:
+        assert of_rank["scores"][task] == pytest.approx(expected, abs=1e-6)
 
 
 def test_answers_are_in_order_with_limit_predict_batches():

@@ -124,7 +124,7 @@ def test_other_files_on_another_machine_are_refused_on_both(machines, split):
     file.write_text(file.read_text("utf-8").replace("ham\t", "spam\t", 1))
     for code, errors in ended(begun(machines, *OWN)):
         assert code == 2 and f"process 1 on {socket.gethostname()} and process 0 " in errors, errors
-        assert f"differ in {split}.tsv: give all processes the same files" in errors
+        assert f"differ in the files of {split}: give all processes the same files" in errors
     assert not (machines[0] / "runs").exists()
 
 
@@ -144,7 +144,7 @@ def test_a_trained_model_is_scored_on_equal_files_that_all_machines_have(machine
     file = machines[1] / "test.tsv"
     file.write_text(file.read_text("utf-8").replace("ham\t", "spam\t", 1))
     for code, errors in ended(begun(machines, *flags, command=("test",))):
-        assert code == 2 and "differ in test.tsv" in errors, errors
+        assert code == 2 and "differ in the files of test: " in errors, errors
     file.unlink()
     for code, errors in ended(begun(machines, *flags, command=("test",))):
         assert code == 2 and "test.tsv: expected a file to read" in errors, errors
