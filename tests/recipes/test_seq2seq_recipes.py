@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import run, run_alone, start_python
-from test_recipes import interrupt, last_checkpoint
+from small_runs import interrupt, last_checkpoint
 
 from recipes.runner import run_folder as folder
 

@@ -1,0 +1,31 @@
+"""Trained runs that the tests of recipes share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import run
+from small_runs import SMALL, TINY
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=folder)
+    assert "predict --model run/model" in done.stdout
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def classified(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("classified")
+    args = [
+        "--out=run",
+        "--trainer.max_epochs=3",
+        "--model.pooling=max+attention",
+        "--model.optimizer.learning_rate=0.01",
+    ]
+    done = run("sentiment", *args, *SMALL, cwd=folder)
+    assert "recipes.sentiment predict --model run/model" in done.stdout
+    return folder / "run"

@@ -1,0 +1,54 @@
+"""Flags, files and helpers for tests that train small models."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from pathlib import Path
+
+import torch
+from command_line import Process
+
+TINY = [
+    "--model.hidden_size=16", "--model.embedding_size=16", "--model.characters.output_size=8", "--model.num_layers=1",
+    "--trainer.precision=32-true", "--trainer.accelerator=cpu",
+]  # fmt: skip
+
+
+FAST = [*TINY, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+
+
+def last_checkpoint(folder: Path) -> dict:
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def interrupt(process: Process, cwd: Path) -> list[str]:
+    """Sends Ctrl-C to a run in the folder `stopped` of `cwd`, in the middle of its second epoch.
+
+    Returns:
+        The arguments that, as the run says, resume it.
+    """
+    while not (cwd / "stopped/checkpoints/last.ckpt").exists() and process.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.3)  # into the next epoch
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors[-2000:]
+    epoch = last_checkpoint(cwd / "stopped")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+    assert epoch["current"]["completed"] > 0
+    _, *arguments = shlex.split(errors.strip().splitlines()[-1])
+    assert arguments[0] == "-m" and arguments[2:] == ["--out", "stopped", "--resume"]
+    return arguments[2:]
+
+
+def own_files(folder: Path, positive: str = "good") -> list[str]:
+    """Flags that name files of one's own for all three splits."""
+    rows = [(positive, "a fine film"), ("bad", "a dull film"), (positive, "fine"), ("bad", "so dull")] * 5
+    content = "label\ttext\n" + "".join(f"{label}\t{text}\n" for label, text in rows)
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.tsv").write_text(content, encoding="utf-8")
+    return [f"--data.{split}={folder / split}.tsv" for split in ("train", "dev", "test")]
+
+
+SMALL = ["--model.hidden_size=16", "--model.embedding_size=16", *TINY[-2:]]
