@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable
+from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -16,7 +17,9 @@ from datamodules.agreement import agreeing, digest_of_files, digest_of_state, se
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.download import known_corpus, locate
+from datamodules.encoding import Encoder, StoreBuilder
 from datamodules.errors import DataError
+from datamodules.large_corpora import digest, is_large, store_key, stores_folder
 from datamodules.planning import check_rows
 from datamodules.readers.vectors import coverage, read_vectors
 from datamodules.sampler import (
@@ -28,6 +31,7 @@ from datamodules.sampler import (
     batch_loader,
     next_position,
 )
+from datamodules.store import Store, open_store
 from zoo.batches.bucketing import check_budget
 from zoo.codecs import Codec
 from zoo.errors import ZooError
@@ -61,6 +65,8 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         seed: seeds the order of the batches.
         codec: the codec of a trained model, to evaluate or fine-tune that model; by default a new codec is fitted on
             the training split.
+        store: whether the training split is encoded on disk, once, and read from there; by default if its files have
+            more than 256 MiB. Needs pyarrow.
 
     Attributes:
         task: the task that a corpus of the catalog must be for.
@@ -91,6 +97,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         max_tokens: int | None,
         seed: int,
         codec: CodecT | None,
+        store: bool | None = None,
     ):
         super().__init__()
         if max_tokens is not None:
@@ -102,6 +109,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
         self.vectors_file, self.max_vectors = vectors, max_vectors
         self.max_tokens, self.seed = max_tokens, seed
+        self.store = store
         self._codec = codec
         self._encoded: dict[str, BatchDataset[object]] = {}
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
@@ -136,6 +144,41 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
     def _encode(self, split: str) -> BatchDataset[object]:
         """Encodes a split as tensors."""
 
+    @cached_property
+    def _store(self) -> Store | None:
+        """The training split on disk, if it is large; no earlier run need have encoded it."""
+        settings = self._store_settings
+        if settings is None or "train" not in self.splits:
+            return None
+        files = self._files("train")
+        if not is_large(files, self.store):
+            return None
+        settings |= {"task": self.task, "codec": self._codec and digest_of_state(self._codec.state)}
+        if self._codec is None and self.vectors_file is not None:
+            settings |= {"vectors": digest(self.vectors_file), "max_vectors": self.max_vectors}
+        build = StoreBuilder(self._encoder(), self.described("train"))
+        return open_store(stores_folder(), store_key(files, settings), build)
+
+    def _coverage(self) -> str:
+        """How much of the training split has imported vectors."""
+        if self._store is not None:
+            return str(self._store.facts["coverage"])
+        return coverage(self.codec.vector_words, self._training_words(), fold=self.folds_vectors)
+
+    @property
+    def _store_settings(self) -> dict[str, object] | None:
+        """All arguments that the columns of a store depend on; None for a task that is always kept in memory."""
+        return None
+
+    def _encoder(self) -> Encoder[Any, Any]:
+        """What encodes the training split into a store."""
+        raise NotImplementedError
+
+    @property
+    def _training_rows(self) -> int:
+        """The number of training examples, if they are encoded; otherwise 0."""
+        return len(self._encoded["train"].lengths) if "train" in self._encoded else 0
+
     @property
     def folds_vectors(self) -> bool:
         """Whether a word without a vector gets the vector of its lower-case form."""
@@ -161,7 +204,11 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
     @property
     def budget(self) -> int:
         """The largest number of tokens in a training batch, padding included."""
-        return self.max_tokens or max(SMALLEST_BUDGET, min(self.largest_budget, self.training_tokens // STEPS))
+        return self.budget_of(self.training_tokens)
+
+    def budget_of(self, tokens: int) -> int:
+        """The budget of a training split with so many tokens."""
+        return self.max_tokens or max(SMALLEST_BUDGET, min(self.largest_budget, tokens // STEPS))
 
     def check_model(self, model: pl.LightningModule) -> None:
         """Refuses a model of the zoo whose codec differs from that of the data.
@@ -194,8 +241,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         if self.trainer:
             self.check_model(self.trainer.lightning_module)
         if stage == "fit" and self.trainer and self.trainer.is_global_zero and self.vector_table is not None:
-            known = coverage(self.codec.vector_words, self._training_words(), fold=self.folds_vectors)
-            print(f"{self.vectors_file}: {known}", file=sys.stderr)
+            print(f"{self.vectors_file}: {self._coverage()}", file=sys.stderr)
         splits = SPLITS_OF_STAGES[stage]
         if self.trainer is None:
             self._set_up(splits)

@@ -215,13 +215,15 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             corpus = self._corpus
             text_column = corpus.text_column if corpus else "text"
             label_column = corpus.column if corpus else "label"
-            texts = read_labelled_texts(
-                self._locate(split),
-                text_column if self.text_column is None else self.text_column,
-                label_column if self.label_column is None else self.label_column,
-                format=corpus.format if corpus else self.format,
-                header=self.header,
-                multi_label=self.multi_label,
+            texts = list(
+                read_labelled_texts(
+                    self._locate(split),
+                    text_column if self.text_column is None else self.text_column,
+                    label_column if self.label_column is None else self.label_column,
+                    format=corpus.format if corpus else self.format,
+                    header=self.header,
+                    multi_label=self.multi_label,
+                )
             )
             if corpus and corpus.label_names:
                 texts = _named(texts, corpus.label_names)

@@ -50,6 +50,15 @@ def default_root() -> Path:
     """
     if os.environ.get("ZOO_DATA"):
         return _expanded(os.environ["ZOO_DATA"])
+    return cache_folder()
+
+
+def cache_folder() -> Path:
+    """The folder `lstm-zoo` in the user's cache folder.
+
+    Raises:
+        DataError: the user has no home folder.
+    """
     try:
         cache = user_cache_path("lstm-zoo", appauthor=False, opinion=False)
     except RuntimeError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -171,7 +171,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
     def pairs(self, split: str) -> list[Pair]:
         """The pairs of "train", "dev" or "test". They are read again each time, as soon as the split is encoded."""
         if split not in self._read:
-            pairs = self._read_pairs(split)
+            pairs = list(self._read_pairs(split))
             if split in self._encoded:
                 return pairs
             self._read[split] = pairs
@@ -208,7 +208,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
                 raise DataError(f"{self.dataset} has no {ending}: known are {', '.join(endings)}")
         return [self._locate(f"{split}/{ending}") for ending in asked]
 
-    def _read_pairs(self, split: str) -> list[Pair]:
+    def _read_pairs(self, split: str) -> Iterator[Pair]:
         files = self._files(split)
         if len(files) == 2:
             return read_parallel(*files)

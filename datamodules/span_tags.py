@@ -66,11 +66,11 @@ def convert_all(
         DataError: the tags of a sentence are illegal in the source scheme. The message names its first line.
     """
     converted = []
-    for number, sentence in enumerate(sentences, 1):
+    for sentence in sentences:
         try:
             tags = convert(sentence.tags, source, target)
         except ZooError as error:
-            raise DataError(f"{path}:{sentence.lines[0]}: sentence {number}: {error}") from error
+            raise DataError(f"{path}:{sentence.lines[0]}: {error}") from error
         converted.append(replace(sentence, tags=tuple(tags)))
     return converted
 

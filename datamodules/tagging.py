@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,11 @@ import numpy as np
 from datamodules.base import CorpusDataModule
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
+from datamodules.readers.column_files import HEAD
 from datamodules.readers.tagged_files import FORMATS, read_tagged
+from datamodules.readers.vectors import coverage
 from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
+from datamodules.tagging_encoder import TaggingCounts, TaggingEncoder, stored_sentences
 from zoo.batches.tagging import TaggingDataset
 from zoo.codecs import TaggingCodec
 from zoo.text import Inventory, Vocabulary
@@ -60,6 +63,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         min_count: words that occur less often in the training split are unknown words.
         lowercase: whether words are looked up in lower case.
         seed: seeds the order of the batches.
+        store: whether the training split is encoded on disk, once, and read from there; by default if its files have
+            more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and
             `vectors`, `max_vectors`, `min_count`, `lowercase` and `convert_to` are ignored. Span tags are converted to
             the model's scheme; a model without a scheme reads them as plain tags.
@@ -92,6 +97,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         min_count: int = 1,
         lowercase: bool = True,
         seed: int = 0,
+        store: bool | None = None,
         codec: TaggingCodec | None = None,
     ):
         super().__init__(
@@ -104,11 +110,13 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
+            store=store,
             codec=codec,
         )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.column, self.word_column, self.format = column, word_column, format
+        self._given_scheme = scheme
         self._source_scheme = scheme
         self.convert_to = convert_to
         if codec is not None:
@@ -122,49 +130,59 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
 
     @property
     def training_examples(self) -> int:
-        return len(self._encoded["train"].lengths if "train" in self._encoded else self.sentences("train"))
+        return self._training_rows or len(self.sentences("train"))
 
     @property
     def training_tokens(self) -> int:
-        """Tokens of the training split."""
-        if "train" in self._encoded:
-            return int(np.sum(self._encoded["train"].lengths))
-        return sum(len(sentence.tokens) for sentence in self.sentences("train"))
+        """The number of tokens in the training split."""
+        if "train" not in self._encoded:
+            self._encoded["train"] = self._encode("train")
+        return int(np.sum(self._encoded["train"].lengths))
 
     def sentences(self, split: str) -> list[TaggedSentence]:
         """The sentences of "train", "dev" or "test", with their tags in the scheme `convert_to` if there is one.
 
         They are read again each time, as soon as the split is encoded.
         """
-        if split not in self._read:
-            if split != "train" and "train" in self.splits and self._codec is None:
-                # The tags of the training split determine the scheme of all splits.
+        if split in self._read:
+            return self._read[split]
+        if split != "train" and "train" in self.splits and self._codec is None:
+            # The tags of the training split determine the scheme of all splits.
+            if self._store is None:
                 self.sentences("train")
-            path = self._locate(split)
-            corpus = self._corpus
-            column = self.column
-            format = self.format
-            scheme = None
-            if corpus is not None:
-                column = column or str(corpus.column)
-                format = corpus.format
-                scheme = corpus.scheme if column == str(corpus.column) else None
-            read = read_tagged(path, column, format=format, word_column=self.word_column)
-            sentences = self._converted(read, scheme, path)
-            if split in self._encoded:
-                return sentences
+            else:
+                self._source_scheme = self._store.facts["source_scheme"]
+        path = self._locate(split)
+        sentences = self._converted(list(self._read_sentences(path)), path)
+        if split not in self._encoded:
             self._read[split] = sentences
-        return self._read[split]
+        return sentences
 
-    def _converted(self, sentences: list[TaggedSentence], known: str | None, path: str | Path) -> list[TaggedSentence]:
+    def _read_sentences(self, path: str | Path) -> Iterator[TaggedSentence]:
+        """The sentences of a file, with their tags as they are there."""
+        column, _ = self._column_and_scheme
+        format = self._corpus.format if self._corpus else self.format
+        return read_tagged(path, column, format=format, word_column=self.word_column)
+
+    @property
+    def _column_and_scheme(self) -> tuple[str | None, str | None]:
+        """The column of the tags, and the scheme that the catalog knows of it."""
+        corpus = self._corpus
+        if corpus is None:
+            return self.column, None
+        own = str(corpus.column)
+        column = self.column or own
+        return column, corpus.scheme if column == own else None
+
+    def _converted(self, sentences: list[TaggedSentence], path: str | Path) -> list[TaggedSentence]:
         """The sentences, with their tags in the scheme `convert_to` if there is one.
 
         Args:
             sentences: the sentences as the file has them.
-            known: the scheme in the catalog, if there is one.
             path: the file, for messages.
         """
         if self._source_scheme is None:
+            _, known = self._column_and_scheme
             self._source_scheme = known or scheme_of(sentences, self.convert_to) or NO_SCHEME
         scheme = None if self._source_scheme == NO_SCHEME else self._source_scheme
         target = self.convert_to or scheme
@@ -184,9 +202,15 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         return self.column is not None and ":" in self.column
 
     def _fit_codec(self) -> TaggingCodec:
-        sentences = self.sentences("train")
-        forms = Counter(chain.from_iterable(sentence.tokens for sentence in sentences))
-        tags = Inventory.fit(chain.from_iterable(sentence.tags for sentence in sentences))
+        if self._store is not None:
+            self._source_scheme = self._store.facts["source_scheme"]
+            return TaggingCodec.of(self._store.facts["codec"])
+        counts = TaggingCounts()
+        counts.add(self.sentences("train"), scheme=None)
+        return self._codec_of(counts)
+
+    def _codec_of(self, counts: TaggingCounts) -> TaggingCodec:
+        tags = Inventory.fit(counts.tags)
         if len(tags) < 2:
             raise DataError(
                 f"{self._locate('train')}: expected at least two different tags, got only {tags[0][:40]!r}. "
@@ -195,11 +219,11 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         words: Counter[str] = Counter()
         characters: Counter[str] = Counter()
         # A form is taken apart once, however often it occurs.
-        for form, count in forms.items():
+        for form, count in counts.forms.items():
             words[form.lower() if self.lowercase else form] += count
             for character in form:
                 characters[character] += count
-        single = all(len(form) == 1 for form in forms)
+        single = all(len(form) == 1 for form in counts.forms)
         return TaggingCodec(
             Vocabulary.fit(words, min_count=self.min_count),
             Vocabulary.fit(characters, min_count=RARE_CHARACTER),
@@ -214,10 +238,64 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
     def _training_words(self) -> Iterable[str]:
         return (token for sentence in self.sentences("train") for token in sentence.tokens)
 
+    @property
+    def _store_settings(self) -> dict[str, object]:
+        names = ("column", "word_column", "format", "convert_to", "min_count", "lowercase", "dataset", "own_files")
+        settings: dict[str, object] = {name: getattr(self, name) for name in names}
+        # The names of files do not matter, and neither does that of a corpus that is not read.
+        settings["own_files"] = bool(self.own_files)
+        settings["dataset"] = None if self.own_files else self.dataset
+        return {**settings, "scheme": self._given_scheme}
+
+    def _encoder(self) -> TaggingEncoder:
+        path = self._locate("train")
+        # The first sentences decide what scheme the tags are in.
+        self._converted(list(islice(self._read_sentences(path), HEAD)), path)
+        return TaggingEncoder(
+            lambda: self._read_sentences(path),
+            lambda sentences: self._converted(sentences, path),
+            scheme=self._scheme,
+            codec_of=lambda counts: self._codec or self._codec_of(counts),
+            facts_of=lambda codec, counts: {
+                "source_scheme": self._source_scheme,
+                "coverage": coverage(codec.vector_words, counts.forms, fold=self.folds_vectors),
+            },
+        )
+
     def _encode(self, split: str) -> TaggingDataset:
-        sentences = self.sentences(split)
-        tags, scheme = self.codec.tags, self.codec.scheme
-        counts = Counter(chain.from_iterable(sentence.tags for sentence in sentences))
+        if split == "train" and self._store is not None:
+            facts = self._store.facts
+            self._check_tags(split, Counter(facts["tags"]), facts["broken"])
+            data = stored_sentences(self._store)
+        else:
+            sentences = self.sentences(split)
+            counts = Counter(chain.from_iterable(sentence.tags for sentence in sentences))
+            scheme = self.codec.scheme
+            broken = 0 if scheme is None else sum(not is_legal(s.tags, scheme) for s in sentences)
+            self._check_tags(split, counts, broken)
+            data = self.codec.dataset((s.tokens for s in sentences), (s.tags for s in sentences))
+            # The strings are not needed again.
+            self._read.pop(split, None)
+        if split == "train":
+            # Training tokens cannot be asked for here: they would encode this split.
+            budget = self.budget_of(int(data.lengths.sum()))
+            long = int((data.lengths > budget).sum())
+            if long:
+                warnings.warn(f"{long} sentences are longer than max_tokens={budget}: each one becomes a batch")
+        return data
+
+    def _check_tags(self, split: str, counts: Counter[str], broken: int) -> None:
+        """Compares the tags of a split with those of the codec.
+
+        Args:
+            split: its name.
+            counts: how often each tag occurs.
+            broken: the number of sentences whose tags break their scheme.
+
+        Raises:
+            DataError: most of the tags are not those of the codec.
+        """
+        tags = self.codec.tags
         unseen = sorted(tag for tag in counts if tag not in tags)
         # Every set of span tags has "O", so "O" does not show that the model was trained on these tags.
         telling = counts.total() - (counts["O"] if "O" in tags else 0)
@@ -228,22 +306,9 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             )
         if unseen:
             warnings.warn(f"{split} has tags that are not in train and count as wrong: {', '.join(unseen)}")
-        broken = 0 if scheme is None else sum(not is_legal(s.tags, scheme) for s in sentences)
         if broken:
+            scheme = self.codec.scheme
             warnings.warn(f"{broken} sentences of {split} break the scheme {scheme}: a CRF does not learn from them")
-        if split == "train":
-            self._warn_of_long(sentences)
-        data = self.codec.dataset((s.tokens for s in sentences), (s.tags for s in sentences))
-        # The strings are not needed again.
-        self._read.pop(split, None)
-        return data
-
-    def _warn_of_long(self, sentences: Sequence[TaggedSentence]) -> None:
-        # The budget depends on the number of tokens in the corpus, so it is computed only once.
-        budget = self.budget
-        long = sum(len(sentence.tokens) > budget for sentence in sentences)
-        if long:
-            warnings.warn(f"{long} sentences are longer than max_tokens={budget}: each one becomes a batch")
 
 
 def _listed(tags: Sequence[str], shown: int = 5) -> str:

@@ -14,7 +14,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 DOCUMENT_START = re.compile(r"-DOCSTART-([ \t]|$)")
 POSSIBLE_COMMENT = re.compile(r"[ \t]*#([ \t]|$)|#(begin|end) document\b")
 CERTAIN_COMMENTS = ("#begin document", "#end document")
+# Sentences that decide how a file is read.
+HEAD = 20_000
 # The largest number of columns in a message.
 COLUMNS_SHOWN = 12
 # In a file with fewer words, it may be an accident that all of them have a space inside.
@@ -40,14 +43,16 @@ class Block(NamedTuple):
 
 def read_columns(
     path: str | Path, word_column: str | int | None = None, tag_column: str | int = -1
-) -> list[TaggedSentence]:
-    """Reads the sentences of a column file. Columns count from 0, or with -1, -2, ... from the last one.
+) -> Iterator[TaggedSentence]:
+    """Yields the sentences of a column file. Columns count from 0, or with -1, -2, ... from the last one.
+
+    The first `HEAD` sentences decide what is a comment and where the words are.
 
     >>> from pathlib import Path
     >>> _ = Path("names.txt").write_text("Lena PROPN B-PER\\nsings VERB O\\n")
-    >>> read_columns("names.txt")
+    >>> list(read_columns("names.txt"))
     [TaggedSentence(tokens=('Lena', 'sings'), tags=('B-PER', 'O'), lines=(1, 2))]
-    >>> read_columns("names.txt", tag_column=1)[0].tags
+    >>> next(read_columns("names.txt", tag_column=1)).tags
     ('PROPN', 'VERB')
 
     Args:
@@ -60,31 +65,30 @@ def read_columns(
             columns than the first; or the words would all be numbers.
     """
     blocks = _read_blocks(path)
-    if not blocks:
+    head = list(islice(blocks, HEAD))
+    if not head:
         raise DataError(f"{path}: expected lines of a word and its tag, got a file without a word")
-    layout = Layout(path, blocks)
-    blocks = [block for block in map(layout.without_comments, blocks) if block.lines]
-    if not blocks:
+    layout = Layout(path, head)
+    head = [block for block in map(layout.without_comments, head) if block.lines]
+    if not head:
         raise DataError(f"{path}: expected lines of a word and its tag, got comments alone")
     tag_place = layout.place(tag_column, flag="--data.column")
     if word_column is None:
-        word_place = _guess_word_place(blocks, layout)
+        word_place = _guess_word_place(head, layout)
     else:
         word_place = layout.place(word_column, flag="--data.word_column")
-    sentences = []
-    for block in blocks:
-        rows = layout.rows(block)
-        tokens = tuple(row[word_place] for row in rows)
-        tags = tuple(row[tag_place] for row in rows)
-        sentences.append(TaggedSentence(tokens, tags, lines=tuple(block.numbers)))
     if layout.separated_by_tabs:
-        _refuse_spaces_for_tabs(sentences, layout)
-    return sentences
+        _refuse_spaces_for_tabs(head, layout, word_place)
+    for block in chain(head, map(layout.without_comments, blocks)):
+        if block.lines:
+            rows = layout.rows(block)
+            tokens = tuple(row[word_place] for row in rows)
+            tags = tuple(row[tag_place] for row in rows)
+            yield TaggedSentence(tokens, tags, lines=tuple(block.numbers))
 
 
-def _read_blocks(path: str | Path) -> list[Block]:
+def _read_blocks(path: str | Path) -> Iterator[Block]:
     """The lines of each sentence, comments included."""
-    blocks = []
     block = Block([], [])
     with open_text(path) as stream:
         for number, line in numbered(stream, str(path)):
@@ -93,11 +97,10 @@ def _read_blocks(path: str | Path) -> list[Block]:
                 block.lines.append(text)
                 block.numbers.append(number)
             elif block.lines:
-                blocks.append(block)
+                yield block
                 block = Block([], [])
     if block.lines:
-        blocks.append(block)
-    return blocks
+        yield block
 
 
 class Layout:
@@ -260,9 +263,9 @@ def _is_count(fields: Sequence[str]) -> bool:
     return all(field == str(number) for number, field in enumerate(fields, int(fields[0])))
 
 
-def _refuse_spaces_for_tabs(sentences: Sequence[TaggedSentence], layout: Layout) -> None:
+def _refuse_spaces_for_tabs(blocks: Sequence[Block], layout: Layout, word_place: int) -> None:
     """Refuses a file with a tab before the tags but a space between every word and the next column."""
-    words = [word for sentence in sentences for word in sentence.tokens]
+    words = [row[word_place] for block in blocks for row in layout.rows(block)]
     if len(words) >= MIN_WORDS_TO_REFUSE_SPACES and all(" " in word for word in words):
         raise DataError(
             f"{layout}: expected columns with tabs between them all, as there is a tab in this line, got a space in "

@@ -15,6 +15,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -104,14 +105,14 @@ class ConlluSentence:
         return "".join(lines)
 
 
-def read_conllu(path: str | Path, column: str = "upos", word_column: str = "form") -> list[TaggedSentence]:
-    """Reads the sentences of a CoNLL-U file with the tags in `column`: a column's name, `feats:KEY` or `misc:KEY`.
+def read_conllu(path: str | Path, column: str = "upos", word_column: str = "form") -> Iterator[TaggedSentence]:
+    """Yields the sentences of a CoNLL-U file with the tags in `column`: a column's name, `feats:KEY` or `misc:KEY`.
 
     A word without the key has the tag `_`.
 
     >>> from datamodules import locate
     >>> dev = locate("sample-en")["dev"]
-    >>> sentence = read_conllu(dev, "misc:NER")[3]
+    >>> sentence = list(read_conllu(dev, "misc:NER"))[3]
     >>> list(zip(sentence.tokens, sentence.tags))[:4]
     [('The', 'O'), ('World', 'B-ORG'), ('Bank', 'I-ORG'), ('will', 'O')]
 
@@ -119,18 +120,19 @@ def read_conllu(path: str | Path, column: str = "upos", word_column: str = "form
         DataError: as in `parse_conllu`; or the file is missing, the column is unknown, or no word has the key.
     """
     key = ""
-    sentences = []
+    has_key = False
     with open_text(path) as stream:
         for sentence in parse_conllu(stream, str(path)):
             _, key = parse_column(column, sentence.columns)
             words = sentence.column(word_column)
-            sentences.append(TaggedSentence(words, sentence.column(column), lines=sentence.line_numbers))
-    if key and all(tag == "_" for sentence in sentences for tag in sentence.tags):
+            tags = sentence.column(column)
+            has_key = has_key or any(tag != "_" for tag in tags)
+            yield TaggedSentence(words, tags, lines=sentence.line_numbers)
+    if key and not has_key:
         raise DataError(
             f"{path}: expected {key}=... at some word, got none: column {column} is empty. This treebank may not have "
             "it; mind capitals and small letters"
         )
-    return sentences
 
 
 def parse_conllu(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
@@ -185,7 +187,8 @@ def parse_conllu(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
     yield ConlluSentence(lines, words, name, first_line, columns)
 
 
-def parse_column(column: str, columns: Sequence[str] = CONLLU_COLUMNS) -> tuple[int, str]:
+@cache
+def parse_column(column: str, columns: tuple[str, ...] = CONLLU_COLUMNS) -> tuple[int, str]:
     """The index of a column and the key inside it.
 
     >>> parse_column("upos"), parse_column("misc:NER")

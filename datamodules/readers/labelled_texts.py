@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from datamodules.errors import DataError
@@ -16,6 +17,8 @@ from zoo.errors import cut, shown
 SEPARATOR = "|"
 # In a table with fewer rows, a label that occurs only in the first row does not make that row a header.
 MIN_ROWS_TO_GUESS_HEADER = 10
+# Rows whose labels are compared with that of the first row.
+HEAD = 20_000
 
 
 def read_labelled_texts(
@@ -26,11 +29,11 @@ def read_labelled_texts(
     format: str | None = None,
     header: bool | None = None,
     multi_label: bool = False,
-) -> list[LabelledText]:
-    """Reads the texts and labels of a table. Empty texts are kept.
+) -> Iterator[LabelledText]:
+    """Yields the texts and labels of a table. Empty texts are kept.
 
     >>> from datamodules import locate
-    >>> texts = read_labelled_texts(locate("sample-reviews-en")["dev"])
+    >>> texts = list(read_labelled_texts(locate("sample-reviews-en")["dev"]))
     >>> texts[1]
     LabelledText(text="After one evening on these chairs everyone's back hurt.", labels=('negative',), line=3)
 
@@ -44,18 +47,30 @@ def read_labelled_texts(
         DataError: as in `datamodules.readers.tables.read_rows`; or there is no row; a text is not a string; a label is
             missing, or has a tab or line end inside; or the first row's label looks like the name of a column.
     """
-    texts = []
+    texts = _read_texts(path, text_column, label_column, format=format, header=header, multi_label=multi_label)
+    head = list(islice(texts, HEAD))
+    if not head:
+        raise DataError(f"{path}: expected texts with a label each, got none")
+    header_is_guessed = header is None and (format or format_of(path)) in SEPARATED_FORMATS
+    if header_is_guessed and not has_header((text_column, label_column)):
+        _refuse_header(head, path)
+    yield from chain(head, texts)
+
+
+def _read_texts(
+    path: str | Path,
+    text_column: str | int,
+    label_column: str | int,
+    *,
+    format: str | None,
+    header: bool | None,
+    multi_label: bool,
+) -> Iterator[LabelledText]:
     for row in read_rows(path, (text_column, label_column), format=format, header=header):
         here = f"{path}:{row.line}"
         text = require_text(row.values[0], text_column, here)
         labels = _labels(row.values[1], label_column, here, multi_label=multi_label)
-        texts.append(LabelledText(text, labels, row.line))
-    if not texts:
-        raise DataError(f"{path}: expected texts with a label each, got none")
-    header_is_guessed = header is None and (format or format_of(path)) in SEPARATED_FORMATS
-    if header_is_guessed and not has_header((text_column, label_column)):
-        _refuse_header(texts, path)
-    return texts
+        yield LabelledText(text, labels, row.line)
 
 
 def _refuse_header(texts: Sequence[LabelledText], path: str | Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from datamodules.errors import DataError
@@ -10,32 +12,34 @@ from datamodules.readers.text_files import LINE_END, numbered, open_text
 from zoo.batches.seq2seq import Pair
 
 
-def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
-    """Reads two parallel files, plain or gzipped: line n of one belongs to line n of the other.
+def read_parallel(source: str | Path, target: str | Path) -> Iterator[Pair]:
+    """Yields the pairs of two parallel files, plain or gzipped: line n of one belongs to line n of the other.
 
     >>> from datamodules import locate
     >>> files = locate("sample-phrases")
-    >>> read_parallel(files["dev/en"], files["dev/de"])[1]
+    >>> list(read_parallel(files["dev/en"], files["dev/de"]))[1]
     Pair(source='Please close the window.', target='Bitte schließen Sie das Fenster.')
 
     Raises:
         DataError: a file is missing or not UTF-8, the files differ in length, or a line is empty.
     """
-    sources = _lines(source)
-    targets = _lines(target)
-    if len(sources) != len(targets):
-        first = min(len(sources), len(targets)) + 1
-        longer = source if len(sources) > len(targets) else target
-        raise DataError(
-            f"expected as many lines in {source} as in {target}, got {len(sources)} and {len(targets)}: line {first} "
-            f"of {longer} has no partner. Check with `diff` whether a line before it is missing in the other file"
-        )
-    pairs = []
-    for number, pair in enumerate(zip(sources, targets, strict=True), 1):
-        _refuse_empty(pair[0], f"{source}:{number}")
-        _refuse_empty(pair[1], f"{target}:{number}")
-        pairs.append(Pair(*pair))
-    return pairs
+    texts = zip_longest(_lines(source), _lines(target))
+    for number, (source_text, target_text) in enumerate(texts, 1):
+        if source_text is None or target_text is None:
+            raise _no_partner(source, target, number)
+        _refuse_empty(source_text, f"{source}:{number}")
+        _refuse_empty(target_text, f"{target}:{number}")
+        yield Pair(source_text, target_text)
+
+
+def _no_partner(source: str | Path, target: str | Path, line: int) -> DataError:
+    """The error for two files the shorter of which ends before a line."""
+    sources, targets = sum(1 for _ in _lines(source)), sum(1 for _ in _lines(target))
+    longer = source if sources > targets else target
+    return DataError(
+        f"expected as many lines in {source} as in {target}, got {sources} and {targets}: line {line} of {longer} has "
+        "no partner. Check with `diff` whether a line before it is missing in the other file"
+    )
 
 
 def parallel_file(path: str | Path, side: str | int) -> str:
@@ -66,11 +70,11 @@ def parallel_file(path: str | Path, side: str | int) -> str:
 
 def read_pairs(
     path: str | Path, source: str | int, target: str | int, *, format: str | None = None, header: bool | None = None
-) -> list[Pair]:
-    """Reads pairs from two columns of a table.
+) -> Iterator[Pair]:
+    """Yields pairs from two columns of a table.
 
     >>> from datamodules import locate
-    >>> read_pairs(locate("sample-headlines")["dev"], "text", "headline")[1].target
+    >>> list(read_pairs(locate("sample-headlines")["dev"], "text", "headline"))[1].target
     'Lost dog walks home from holiday'
 
     Args:
@@ -81,7 +85,7 @@ def read_pairs(
     Raises:
         DataError: as in `datamodules.readers.tables.read_rows`; or there is no row, a text is not a string, or empty.
     """
-    pairs = []
+    is_empty = True
     for row in read_rows(path, (source, target), format=format, header=header):
         here = f"{path}:{row.line}"
         texts = []
@@ -89,10 +93,10 @@ def read_pairs(
             text = require_text(value, column, here)
             _refuse_empty(text, f"{here}, column {column}")
             texts.append(text)
-        pairs.append(Pair(*texts))
-    if not pairs:
+        is_empty = False
+        yield Pair(*texts)
+    if is_empty:
         raise DataError(f"{path}: expected pairs of texts, got none")
-    return pairs
 
 
 def _refuse_empty(text: str, place: str) -> None:
@@ -101,6 +105,7 @@ def _refuse_empty(text: str, place: str) -> None:
         raise DataError(f"{place}: expected a text, got an empty one. Remove the pair, on both sides")
 
 
-def _lines(path: str | Path) -> list[str]:
+def _lines(path: str | Path) -> Iterator[str]:
     with open_text(path) as stream:
-        return [line.rstrip(LINE_END) for _, line in numbered(stream, str(path))]
+        for _, line in numbered(stream, str(path)):
+            yield line.rstrip(LINE_END)

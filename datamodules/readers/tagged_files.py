@@ -11,12 +11,13 @@ JSON Lines has an object for each sentence, as `predict --format jsonl` writes i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
-from datamodules.readers.column_files import POSSIBLE_COMMENT, read_columns
+from datamodules.readers.column_files import HEAD, POSSIBLE_COMMENT, read_columns
 from datamodules.readers.conllu import GLOBAL_COLUMNS, read_conllu
 from datamodules.readers.tables import read_rows
 from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
@@ -42,11 +43,11 @@ MIN_WORDS_TO_REFUSE_JOINED = 2
 
 def read_tagged(
     path: str | Path, column: str | None = None, *, format: str | None = None, word_column: str | None = None
-) -> list[TaggedSentence]:
-    """Reads the sentences of a file with their tags and line numbers.
+) -> Iterator[TaggedSentence]:
+    """Yields the sentences of a file with their tags and line numbers.
 
     >>> from datamodules import locate
-    >>> sentences = read_tagged(locate("sample-en")["dev"], "xpos")
+    >>> sentences = list(read_tagged(locate("sample-en")["dev"], "xpos"))
     >>> len(sentences), sentences[4].tags
     (50, ('WDT', 'JJ', 'NN', '.'))
 
@@ -65,6 +66,7 @@ def read_tagged(
     guessed = format is None
     format = format or format_of(path)
     column = column or DEFAULT_COLUMNS[format]
+    sentences: Iterable[TaggedSentence]
     if format == "conllu":
         sentences = read_conllu(path, column, word_column or "form")
     elif format == "jsonl":
@@ -72,9 +74,12 @@ def read_tagged(
     else:
         sentences = read_columns(path, word_column, column)
         if guessed and word_column is None:
-            _refuse_joined(sentences, path)
-    _refuse_withheld(sentences, path)
-    return sentences
+            head = list(islice(sentences, HEAD))
+            _refuse_joined(head, path)
+            sentences = chain(head, sentences)
+    for sentence in sentences:
+        _refuse_withheld(sentence, path)
+        yield sentence
 
 
 def format_of(path: str | Path) -> str:
@@ -105,14 +110,14 @@ def format_of(path: str | Path) -> str:
     return "columns"
 
 
-def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = "tags") -> list[TaggedSentence]:
-    """Reads the sentences of a JSON Lines file. A sentence without a word is left out.
+def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = "tags") -> Iterator[TaggedSentence]:
+    """Yields the sentences of a JSON Lines file. A sentence without a word is left out.
 
     Raises:
         DataError: the file is missing or not in its format; or a sentence has more or fewer tags than words, or some
             that are empty or not strings.
     """
-    sentences = []
+    is_empty = True
     for row in read_rows(path, (word_key, tag_key), format="jsonl"):
         here = f"{path}:{row.line}"
         words = _strings(row.values[0], word_key, here)
@@ -120,10 +125,10 @@ def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = 
         if len(words) != len(tags):
             raise DataError(f"{here}: expected a tag for each of {len(words)} words, got {len(tags)} tags")
         if words:
-            sentences.append(TaggedSentence(words, tags, lines=(row.line,) * len(words)))
-    if not sentences:
+            is_empty = False
+            yield TaggedSentence(words, tags, lines=(row.line,) * len(words))
+    if is_empty:
         raise DataError(f"{path}: expected sentences of words and their tags, got a file without a word")
-    return sentences
 
 
 def _strings(value: object, key: str, here: str) -> tuple[str, ...]:
@@ -165,11 +170,10 @@ def _refuse_joined(sentences: Sequence[TaggedSentence], path: str | Path) -> Non
             )
 
 
-def _refuse_withheld(sentences: Sequence[TaggedSentence], path: str | Path) -> None:
-    """Refuses a treebank without its text: for legal reasons, each word is replaced by `_`."""
-    for sentence in sentences:
-        if len(sentence.tokens) > 1 and all(token == "_" for token in sentence.tokens):
-            raise DataError(
-                f"{path}:{sentence.lines[0]}: expected words, got _ for each of a sentence: its text is withheld. Get "
-                "the text from where the corpus comes from and merge it in, or leave such sentences out"
-            )
+def _refuse_withheld(sentence: TaggedSentence, path: str | Path) -> None:
+    """Refuses a sentence without its text: for legal reasons, each word is replaced by `_`."""
+    if len(sentence.tokens) > 1 and all(token == "_" for token in sentence.tokens):
+        raise DataError(
+            f"{path}:{sentence.lines[0]}: expected words, got _ for each of a sentence: its text is withheld. Get "
+            "the text from where the corpus comes from and merge it in, or leave such sentences out"
+        )

@@ -357,7 +357,7 @@ def test_entries_are_complete(name):
 
 def test_the_bundled_corpus_is_complete():
     for path in locate("sample-en").values():
-        tagged, named = read_conllu(path, CATALOG["sample-en"].column), read_conllu(path, "misc:NER")
+        tagged, named = list(read_conllu(path, CATALOG["sample-en"].column)), list(read_conllu(path, "misc:NER"))
         assert [sentence.tokens for sentence in tagged] == [sentence.tokens for sentence in named]
         assert {tag[:2] for sentence in named for tag in sentence.tags} == {"B-", "I-", "O"}
 
@@ -376,7 +376,9 @@ def test_the_real_corpora(name, sentences, words, tags):
         pytest.skip(f"set ZOO_DATA to a folder that has {name}")
     assert all(path.is_file() for path in paths.values())
     assert locate(name) == paths
-    examples = {split: read_tagged(path, str(corpus.column), format=corpus.format) for split, path in paths.items()}
+    examples = {
+        split: list(read_tagged(path, str(corpus.column), format=corpus.format)) for split, path in paths.items()
+    }
     assert [len(examples[split]) for split in examples] == sentences
     assert [sum(len(sentence.tokens) for sentence in split) for split in examples.values()] == words
     assert len({tag for sentence in examples["train"] for tag in sentence.tags}) == tags

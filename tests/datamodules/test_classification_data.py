@@ -116,7 +116,7 @@ def test_halves_of_characters_elsewhere_do_no_harm(tmp_path):
 def test_a_carriage_return_within_a_line_of_csv(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"label,text\ngood,x\ngood,a\rb\n")
     with pytest.raises(DataError, match=r"a.csv:3: expected CSV, got a carriage return inside a line. Quote the field"):
-        read_labelled_texts(tmp_path / "a.csv")
+        list(read_labelled_texts(tmp_path / "a.csv"))
     (tmp_path / "a.csv").write_bytes(b'label,text\ngood,"a\rb"\n')
     assert read(tmp_path / "a.csv") == [("good", "a\rb")]
 
@@ -127,7 +127,7 @@ def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_no_rows(tmp_path
         ("a.tsv", "label\ttext\r\n  \r\ngood\tx\r\n\r\n"),
     ]:
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
-        assert read_labelled_texts(tmp_path / name) == [LabelledText("x", ("good",), 3)]
+        assert list(read_labelled_texts(tmp_path / name)) == [LabelledText("x", ("good",), 3)]
 
 
 def test_parquet(tmp_path):

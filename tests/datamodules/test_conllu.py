@@ -108,7 +108,7 @@ def test_conllu_is_read_as_written(write, sentences, layout, column):
             fields[place] = tag
             lines.append("\t".join(fields))
         blocks.append(lines)
-    assert read_conllu(write(arrange(blocks, layout)), column) == sentences
+    assert list(read_conllu(write(arrange(blocks, layout)), column)) == sentences
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_conllu_is_read_as_written(write, sentences, layout, column):
     ],
 )
 def test_conllu_columns_and_keys(write, column, values):
-    assert read_conllu(write(SENTENCE), column) == [TaggedSentence(TOKENS, values)]
+    assert list(read_conllu(write(SENTENCE), column)) == [TaggedSentence(TOKENS, values)]
 
 
 @settings(deadline=None)
@@ -183,8 +183,8 @@ def test_with_column_refuses_values_that_would_break_the_file(values, column):
 
 def test_only_a_line_feed_ends_a_line(write):
     """A carriage return elsewhere belongs to its word, as U+2028 does."""
-    assert read_conllu(write(WORD.replace("a", "a\rb\u2028c"))) == [TaggedSentence(("a\rb\u2028c",), ("X",))]
-    assert read_columns(write("a\rb\u2028c O\r\n")) == [TaggedSentence(("a\rb\u2028c",), ("O",))]
+    assert list(read_conllu(write(WORD.replace("a", "a\rb\u2028c")))) == [TaggedSentence(("a\rb\u2028c",), ("X",))]
+    assert list(read_columns(write("a\rb\u2028c O\r\n"))) == [TaggedSentence(("a\rb\u2028c",), ("O",))]
 
 
 def test_lines_between_sentences_belong_to_the_next_sentence():
@@ -213,16 +213,16 @@ def test_columns_are_read_as_written(write, sentences, layout, separator, tag_fi
         # The extra column keeps tokens away from the start of the line, where -DOCSTART- and the mark are recognised.
         blocks.append([separator.join(["x", *(pair if tag_first else pair[::-1])]) for pair in pairs])
     path = write(arrange(blocks, layout))
-    assert read_columns(path, *((2, 1) if tag_first else (-2, -1))) == sentences
+    assert list(read_columns(path, *((2, 1) if tag_first else (-2, -1)))) == sentences
 
 
 def test_the_columns_of_conll_2003(write):
     path = write("-DOCSTART- -X- O\n\nEU NNP B-ORG\n# SYM O\n-DOCSTART- -X-\nof IN O")
-    assert read_columns(path) == [
+    assert list(read_columns(path)) == [
         TaggedSentence(("EU", "#"), ("B-ORG", "O")),
         TaggedSentence(("of",), ("O",)),
     ]
-    assert read_columns(path, tag_column=1)[0].tags == ("NNP", "SYM")
+    assert next(read_columns(path, tag_column=1)).tags == ("NNP", "SYM")
 
 
 # ---------------------------------------------------------------------------------------------- errors
@@ -250,7 +250,7 @@ def test_the_columns_of_conll_2003(write):
 def test_conllu_errors_say_where_and_what(write, content, column, line, said):
     path = write(content)
     with pytest.raises(DataError) as error:
-        read_conllu(path, column)
+        list(read_conllu(path, column))
     message = str(error.value)
     assert message.startswith(f"{path}:{line}: expected" if line else f"{path}: expected")
     assert all(part in message for part in said), message
@@ -263,7 +263,7 @@ def test_conllu_errors_say_where_and_what(write, content, column, line, said):
 )
 def test_the_error_for_an_unknown_column_lists_the_known_ones(write, column, close):
     with pytest.raises(DataError) as error:
-        read_conllu(write(WORD), column)
+        list(read_conllu(write(WORD), column))
     message = str(error.value)
     assert f"unknown column {column!r}" in message
     assert all(name in message for name in ("form", "upos", "misc", "feats:KEY", "misc:KEY"))
@@ -287,7 +287,7 @@ def test_the_error_for_an_unknown_column_lists_the_known_ones(write, column, clo
 def test_column_errors_say_where_and_what(write, content, columns, line, said):
     path = write(content)
     with pytest.raises(DataError) as error:
-        read_columns(path, *columns)
+        list(read_columns(path, *columns))
     message = str(error.value)
     assert message.startswith(f"{path}:{line}: expected" if line else f"{path}: expected")
     assert all(part in message for part in said), message
@@ -302,7 +302,7 @@ def test_the_error_for_other_encodings_names_the_line_of_the_byte(write, read, l
     lines[line - 1] += b"# M\xfcller"
     path = write(mark + b"\n".join(lines))
     with pytest.raises(DataError) as error:
-        read(path)
+        list(read(path))
     assert str(error.value).startswith(f"{path}:{line}: expected UTF-8 text, got the byte 0xfc")
     assert "iconv" in str(error.value)
 
@@ -311,5 +311,5 @@ def test_the_error_for_other_encodings_names_the_line_of_the_byte(write, read, l
 def test_a_file_that_cannot_be_opened_is_named(tmp_path, read):
     for path in (tmp_path / "absent.conllu", tmp_path):
         with pytest.raises(DataError) as error:
-            read(path)
+            list(read(path))
         assert str(error.value).startswith(f"{path}: expected a file to read, got")

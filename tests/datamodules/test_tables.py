@@ -63,7 +63,7 @@ def test_a_comma_outside_quotes_is_the_separator_even_beside_semicolons(tmp_path
     (tmp_path / "a.csv").write_text("good,I like; it; really\nbad,no\n")
     assert read(tmp_path / "a.csv", text_column=1, label_column=0) == [("good", "I like; it; really"), ("bad", "no")]
     (tmp_path / "a.csv").write_text('"sep=;"\nlabel;text\ngood;a, b\n')
-    assert read_labelled_texts(tmp_path / "a.csv")[0].line == 3
+    assert next(read_labelled_texts(tmp_path / "a.csv")).line == 3
 
 
 # The first line of a text over two lines may look like a complete row with a quote inside. Such a table is refused.

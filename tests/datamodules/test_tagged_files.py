@@ -71,13 +71,13 @@ def test_the_ending_or_the_first_line_tells_the_format(write, name, content, for
 def test_other_formats_are_refused_unless_asked_for(write, name, content, got):
     path = write(content, name)
     with pytest.raises(DataError, match=got):
-        read_tagged(path)
+        list(read_tagged(path))
     if "\t" in content or "/" in content:
-        assert read_tagged(path, format="columns")
+        assert list(read_tagged(path, format="columns"))
 
 
 def test_a_slash_inside_some_words_does_not_join_word_and_tag(write):
-    assert read_tagged(write("km/h N/A\n/ /\nand/or CC/X\n"))
+    assert list(read_tagged(write("km/h N/A\n/ /\nand/or CC/X\n")))
 
 
 # ------------------------------------------------------------------------------------------- column files
@@ -99,7 +99,7 @@ def test_a_slash_inside_some_words_does_not_join_word_and_tag(write):
 )
 def test_comments_and_counts_are_not_read_as_words(write, content):
     column = "2" if "archiv" in content else None
-    assert read_tagged(write(content), column) == LENA
+    assert list(read_tagged(write(content), column)) == LENA
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_comments_and_counts_are_not_read_as_words(write, content):
     ],
 )
 def test_words_that_look_like_comments_or_counts_are_read(write, content, tokens):
-    (sentence,) = read_tagged(write(content))
+    (sentence,) = list(read_tagged(write(content)))
     assert sentence.tokens == tokens
 
 
@@ -143,15 +143,15 @@ def test_the_line_of_each_word_is_kept(write):
 )
 def test_columns_without_words_and_tags_are_explained(write, content, options, said):
     with pytest.raises(DataError, match=said):
-        read_tagged(write(content), **options)
+        list(read_tagged(write(content), **options))
 
 
 def test_the_column_of_the_words_can_be_chosen(write):
     path = write("7 a X\n7 b Y\n")
-    assert read_tagged(path, word_column="1") == [TaggedSentence(("a", "b"), ("X", "Y"))]
-    assert read_tagged(path, word_column="0")[0].tokens == ("7", "7")
-    assert read_tagged(write("1 a X\n2 b Y\n"), "1", word_column="0")[0] == TaggedSentence(("1", "2"), ("a", "b"))
-    assert read_tagged(write(CONLLU, "a.conllu"), word_column="lemma")[0].tokens == ("go", "!")
+    assert list(read_tagged(path, word_column="1")) == [TaggedSentence(("a", "b"), ("X", "Y"))]
+    assert next(read_tagged(path, word_column="0")).tokens == ("7", "7")
+    assert next(read_tagged(write("1 a X\n2 b Y\n"), "1", word_column="0")) == TaggedSentence(("1", "2"), ("a", "b"))
+    assert next(read_tagged(write(CONLLU, "a.conllu"), word_column="lemma")).tokens == ("go", "!")
 
 
 # ------------------------------------------------------------------------------------------------ CoNLL-U
@@ -168,7 +168,7 @@ PLUS = (
     [("upos", ("VERB", "PUNCT")), ("NER", ("B-X", "O")), ("ner", ("B-X", "O")), ("parseme:mwe", ("1:VID", "*"))],
 )
 def test_conllu_plus_is_read_by_the_names_of_its_columns(write, column, tags):
-    first, second = read_tagged(write(PLUS, "a.conllup"), column)
+    first, second = list(read_tagged(write(PLUS, "a.conllup"), column))
     assert first == TaggedSentence(("Go", "!"), tags)
     assert second.lines == (7,)
 
@@ -193,7 +193,7 @@ def test_conllu_plus_is_written_back_as_it_was(write):
 )
 def test_conllu_plus_errors_say_where_and_what(write, content, column, said):
     with pytest.raises(DataError, match=said):
-        read_tagged(write(content, "a.conllup"), column)
+        list(read_tagged(write(content, "a.conllup"), column))
 
 
 def test_a_word_without_the_key_is_outside_of_spans(write):
@@ -273,7 +273,7 @@ def test_files_that_predict_wrote_are_restored(write, sentences):
         json.dumps({"tokens": s.tokens, "tags": s.tags}, ensure_ascii=False) + "\n" for s in [*sentences, *sentences]
     ]
     lines.insert(1, '{"tokens": [], "tags": []}\n')
-    assert read_tagged(write("".join(lines), "a.jsonl")) == [*sentences, *sentences]
+    assert list(read_tagged(write("".join(lines), "a.jsonl"))) == [*sentences, *sentences]
     words = [token for s in sentences for token in s.tokens]
     # A first word that may be a comment follows a rule of its own, as does a mark at the start of a line.
     if any(token.startswith(("# ", "#begin doc", "#end doc", "\ufeff", "-DOCSTART-")) for token in words):
@@ -282,7 +282,7 @@ def test_files_that_predict_wrote_are_restored(write, sentences):
         return
     pairs = [zip(s.tokens, s.tags, strict=True) for s in sentences]
     text = "\n".join("".join(f"{word}\t{tag}\n" for word, tag in pair) for pair in pairs)
-    assert read_columns(write(text, "a.tsv"), 0) == sentences
+    assert list(read_columns(write(text, "a.tsv"), 0)) == sentences
 
 
 @settings(deadline=None, max_examples=300)
@@ -295,7 +295,7 @@ def test_random_bytes_are_read_or_raise_a_data_error(write, content):
     path = write(content, "random.txt")
     for format in (None, *FORMATS):
         try:
-            sentences = read_tagged(path, format=format)
+            sentences = list(read_tagged(path, format=format))
         except DataError as error:
             assert str(error)
         else:
@@ -318,9 +318,9 @@ def test_random_bytes_are_read_or_raise_a_data_error(write, content):
 )
 def test_json_lines_without_sentences_are_explained(write, content, said):
     with pytest.raises(DataError, match=said):
-        read_token_lists(write(content + "\n", "a.jsonl"))
+        list(read_token_lists(write(content + "\n", "a.jsonl")))
 
 
 def test_the_keys_of_json_lines_can_be_chosen(write):
     path = write('{"id": 1, "words": ["a"], "ner": ["B-X"]}\n', "a.jsonl")
-    assert read_tagged(path, "ner", word_column="words") == [TaggedSentence(("a",), ("B-X",))]
+    assert list(read_tagged(path, "ner", word_column="words")) == [TaggedSentence(("a",), ("B-X",))]

@@ -85,8 +85,8 @@ CORPORA = {
     "a.csv": ('text,label\n"a, b",x\nc,y\n' * 3, read_labelled_texts),
     "a.tsv": ("text\tlabel\na\tx\nc\ty\n" * 3, read_labelled_texts),
     "a.jsonl": ('{"text": "a", "label": "x"}\n' * 3, read_labelled_texts),
-    "a.pairs.csv": ("text,label\na,x\nc,y\n" * 3, lambda path: read_pairs(path, "text", "label", format="csv")),
-    "a.en": ("a dog\na cat\n" * 3, lambda path: read_parallel(path, path)),
+    "a.pairs.csv": ("text,label\na,x\nc,y\n" * 3, lambda path: list(read_pairs(path, "text", "label", format="csv"))),
+    "a.en": ("a dog\na cat\n" * 3, lambda path: list(read_parallel(path, path))),
 }
 
 
@@ -113,11 +113,11 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, name):
     plain, packed = content.encode(), gzip.compress(content.encode() * 20)
     path, source, refused = tmp_path / name, random.Random(name), 0
     path.write_bytes(packed)
-    read(path)
+    list(read(path))
     for _ in range(150):
         path.write_bytes(mutated(source.choice([plain, packed]), source))
         try:
-            read(path)
+            list(read(path))
         except DataError as error:
             refused += 1
             assert str(path) in str(error)

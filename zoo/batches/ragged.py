@@ -52,7 +52,7 @@ class Ragged:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Integers:
         """The length of each sequence `(N,)`."""
         return np.diff(self.offsets)
 
@@ -70,6 +70,40 @@ class Ragged:
         """The sequences at `rows`, in that order, right-padded with 0 `(B, T)`; T is at least `min_steps`."""
         taken = self.take(rows)
         return pad(taken.values, taken.lengths, min_steps=min_steps)
+
+
+class ShardedRagged(Ragged):
+    """Sequences in several parts, such as the memory-mapped shards of a store.
+
+    Args:
+        parts: the parts.
+        rows: the number of sequences in every part but the last.
+        lengths: the length of each sequence of all parts `(N,)`.
+    """
+
+    def __init__(self, parts: Sequence[Ragged], rows: int, lengths: Integers):
+        self._parts = [(part.values, part.offsets) for part in parts]
+        self._rows = rows
+        self._lengths = lengths
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __getitem__(self, row: int) -> Integers:
+        values, offsets = self._parts[row // self._rows]
+        place = row % self._rows
+        return values[offsets[place] : offsets[place + 1]]
+
+    @property
+    def lengths(self) -> Integers:
+        """The length of each sequence `(N,)`."""
+        return self._lengths
+
+    def take(self, rows: Rows) -> Ragged:
+        """The sequences at `rows`, in that order."""
+        taken = [self[row] for row in np.asarray(rows).tolist()]
+        lengths = np.fromiter(map(len, taken), dtype=np.int64, count=len(taken))
+        return Ragged(np.concatenate(taken), offsets_of(lengths))
 
 
 class StringLists:

@@ -106,10 +106,11 @@ class Sources:
 
     def inputs(self, rows: Rows) -> Seq2SeqInputs:
         """The texts at `rows`, in that order, padded to the longest of them."""
-        source_ids = self.ids.padded(rows)
+        taken = self.ids.take(rows)
+        source_ids = pad(taken.values, taken.lengths)
         return Seq2SeqInputs(
             source_ids=source_ids,
-            source_lengths=torch.from_numpy(self.lengths[rows]),
+            source_lengths=torch.from_numpy(taken.lengths),
             vector_ids=torch.zeros_like(source_ids) if self.vector_ids is None else self.vector_ids.padded(rows),
             copy_ids=self.copy_ids.padded(rows),
             unknown=self.unknown.take(rows),

@@ -3,7 +3,7 @@
 * CSV: fields separated by commas, semicolons or tabs, and quoted where necessary (`separated`).
 * TSV: fields separated by tabs. A quote is a character like any other, except in files that pandas has quoted.
 * JSON: an object a line (JSON Lines), or an array of objects (`json_objects`).
-* Parquet: needs the package pyarrow, `pip install lstm-zoo[parquet]`.
+* Parquet: needs the package pyarrow, `pip install lstm-zoo[arrow]`.
 
 All but Parquet may be compressed with gzip, as `.csv.gz` for example.
 """

@@ -38,7 +38,7 @@ def _parquet_file(path: str | Path) -> Iterator[ParquetFile]:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise DataError(f"{path}: Parquet needs a package: pip install lstm-zoo[parquet]") from error
+        raise DataError(f"{path}: Parquet needs a package: pip install lstm-zoo[arrow]") from error
     try:
         with ParquetFile(path) as file:
             yield file
