@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 
 import wandb
 from pytorch_lightning.loggers import WandbLogger
+from wandb.env import get_cache_dir
 
 from zoo.errors import ZooError
 
@@ -70,6 +71,7 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
     for attempt in attempts:
         try:
             (folder / "wandb").mkdir(parents=True, exist_ok=True)
+            _find_cache(folder / "wandb")
             run = wandb.init(
                 project=project,
                 dir=folder,
@@ -102,6 +104,14 @@ def finish(logger: WandbLogger | None, summary: Mapping[str, float]) -> None:
     if logger is not None:
         logger.experiment.summary.update(summary)
         logger.experiment.finish()
+
+
+def _find_cache(folder: Path) -> None:
+    """Lets W&B keep its cache in a folder of the run if the user's home is missing or read-only."""
+    try:
+        get_cache_dir().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        os.environ["WANDB_CACHE_DIR"] = str((folder / "cache").resolve())
 
 
 def _has_key() -> bool:
