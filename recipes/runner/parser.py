@@ -56,7 +56,11 @@ class Parser(LightningArgumentParser):
 
     def parse_string(self, content: str, path: str = "", *options: Any, **more: Any) -> Namespace:
         """Parses the content of a config file, which must not contain a permission."""
-        settings: Namespace = super().parse_string(content, path, *options, **more)
+        try:
+            settings: Namespace = super().parse_string(content, path, *options, **more)
+        # A group of options, such as the optimizer's, names a class.
+        except ImportError as error:
+            self.error(str(error), error)
         refuse_permissions(settings, path)
         return settings
 

@@ -187,12 +187,32 @@ def test_a_config_runs_no_code_of_others(evil, trainer):
     assert not list(evil.glob("*.ran")) and not (evil / "run").exists()
 
 
-@pytest.mark.parametrize("part", ["data", "model"])
+@pytest.mark.parametrize("part", ["data", "model", "model.optimizer", "model.recurrent", "data.dataset"])
 def test_a_config_replaces_neither_model_nor_data(evil, part):
-    path = config_of(evil / "config.yaml", {part: {"class_path": "evil_module.Evil"}})
+    content: object = {"class_path": "evil_module.Evil"}
+    for name in reversed(part.split(".")):
+        content = {name: content}
+    path = config_of(evil / "config.yaml", content)
     with pytest.raises(ZooError):
         fit(evil / "run", "--config", path)
     assert not list(evil.glob("*.ran"))
+
+
+CALL = "!!python/object/apply:evil_module.Evil []"
+
+
+@pytest.mark.parametrize("content", [CALL, f"trainer:\n  callbacks: {CALL}", "model: !!python/name:evil_module.Evil"])
+def test_a_tag_of_yaml_makes_no_object(evil, content):
+    (evil / "config.yaml").write_text(content)
+    with pytest.raises(ZooError, match="could not determine a constructor for the tag"):
+        fit(evil / "run", "--config=config.yaml")
+    assert not list(evil.glob("*.ran"))
+
+
+@pytest.mark.parametrize("path", [".", "/dev/null", "missing.yaml"])
+def test_a_config_that_is_no_file_is_refused(evil, path):
+    with pytest.raises(ZooError, match="--config: Path is not a file|--config: File does not exist"):
+        fit(evil / "run", f"--config={path}")
 
 
 def test_a_class_that_is_not_trusted_is_named_with_the_way_out(evil):
