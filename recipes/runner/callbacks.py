@@ -17,9 +17,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from recipes.runner.recipe import instance
 from recipes.runner.run_folder import RunFolder
 from zoo.metrics.display import higher_is_better, score_format
-from zoo.models.base import batch_loss
+from zoo.models.base import ZooModule
+from zoo.models.trained import batch_loss
+from zoo.models.union import LossAverage
 
 # SIGINT comes from Ctrl-C. SIGTERM comes from `kill`, a scheduler or a shutdown, before the process is killed.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -54,7 +57,7 @@ class Recorder(Callback):
         # The handlers to restore, by signal.
         self._previous: dict[int, Any] = {}
         self._tokens: Tensor | int
-        self._losses: Tensor | float
+        self._loss = LossAverage()
         self._reset()
 
     @property
@@ -90,8 +93,7 @@ class Recorder(Callback):
         # A batch without a loss was skipped.
         if loss is not None:
             self._tokens += batch.num_tokens
-            self._losses += loss
-            self._batches += 1
+            instance(pl_module, ZooModule).add_to_average(self._loss, loss)
         self._epochs = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
         if self._signal is not None:
             self._seconds += time.perf_counter() - self._since
@@ -106,7 +108,7 @@ class Recorder(Callback):
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        scores["train/loss"] = float(self._losses) / max(1, self._batches)
+        scores["train/loss"] = float(self._loss.compute(pl_module.device))
         tokens = int(trainer.strategy.reduce(torch.as_tensor(self._tokens), reduce_op="sum"))
         row = {"epochs": self._epochs, **scores, "seconds": self._seconds, "tokens": tokens}
         self.rows.append(row)
@@ -121,22 +123,20 @@ class Recorder(Callback):
         self._reset()
 
     def state_dict(self) -> dict[str, Any]:
-        since = {"tokens": int(self._tokens), "losses": float(self._losses), "batches": self._batches}
+        since = {"tokens": int(self._tokens), "loss": self._loss.state_dict()}
         return {"rows": self.rows, **since, "seconds": self._seconds, "epochs": self._epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
         self._tokens = state_dict["tokens"]
-        self._losses = state_dict["losses"]
-        self._batches = state_dict["batches"]
+        self._loss.load_state_dict(state_dict["loss"])
         self._seconds = state_dict["seconds"]
         self._epochs = state_dict["epochs"]
 
     def _reset(self) -> None:
         """Resets the counts after a validation."""
         self._tokens = 0
-        self._losses = 0.0
-        self._batches = 0
+        self._loss.reset()
         self._seconds = 0.0
         self._since = time.perf_counter()
 

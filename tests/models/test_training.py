@@ -42,11 +42,12 @@ def test_gradient_clipping_equals_that_of_torch(share):
 
 
 class Remembers(TextClassifier):
-    """A classifier that keeps the loss of every batch."""
+    """A classifier that keeps the loss and the number of texts of every batch."""
 
     def training_step(self, batch, batch_idx):
         loss = super().training_step(batch, batch_idx)
         self.losses.append(float(loss))
+        self.texts.append(len(batch.rows))
         return loss
 
 
@@ -56,6 +57,7 @@ def test_the_loss_is_logged_at_the_steps_of_log_every_n_steps(tmp_path, capsys, 
     data = ClassificationDataModule("sample-spam", min_count=1, max_tokens=200)
     model = Remembers(data.codec, embedding_size=4, hidden_size=4)
     model.losses = []
+    model.texts = []
     recorder = Recorder(RunFolder(tmp_path), model.monitor)
     trainer = pl.Trainer(
         max_steps=8, accelerator="cpu", logger=CSVLogger(tmp_path), log_every_n_steps=every, callbacks=[recorder],
@@ -68,8 +70,9 @@ def test_the_loss_is_logged_at_the_steps_of_log_every_n_steps(tmp_path, capsys, 
     recorded = {int(row["step"]): float(row["train/loss"]) for row in rows}
     steps = range(every - 1, 8, every) if every else []
     assert recorded == pytest.approx({step: model.losses[(step + 1) * accumulated - 1] for step in steps})
-    first = model.losses[: 3 * accumulated]
-    assert recorder.rows[0]["train/loss"] == pytest.approx(sum(first) / len(first))
+    first = slice(3 * accumulated)
+    total = sum(loss * texts for loss, texts in zip(model.losses[first], model.texts[first], strict=True))
+    assert recorder.rows[0]["train/loss"] == pytest.approx(total / sum(model.texts[first]))
     # The output names no number of epochs, because there is no limit.
     assert "-1" not in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The base of all models: training hooks, metrics, hyperparameters, saving and exact resumption."""
+"""The base of all models: metrics, hyperparameters, saving and exact resumption."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.trainer.states import TrainerFn
-from pytorch_lightning.utilities.types import STEP_OUTPUT, OptimizerLRSchedulerConfig
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
 from zoo.batches.predictions import Predictions
 from zoo.codecs import Codec
 from zoo.errors import ZooError
+from zoo.metrics.loss import MeanLoss
 from zoo.model_folder import write_model
 from zoo.models.advertisements import silence_advertisements
 from zoo.models.arguments import plain, remembering
 from zoo.models.evaluation import in_evaluation
-from zoo.models.optim import adamw, clip_grad_norm, learning_rate_factor
+from zoo.models.optim import adamw, learning_rate_factor
 from zoo.models.options import OptimizerOptions
+from zoo.models.trained import TrainedModule
 from zoo.nn.embeddings import ImportedVectors
 
 silence_advertisements()
 
+STAGES = ("val", "test")
 
-class ZooModule(pl.LightningModule):
+
+class ZooModule(TrainedModule):
     """A LightningModule that trains with AdamW, a linear warm-up and a cosine to zero.
 
     The constructor of a subclass calls `save_arguments`, `use_optimizer` and `use_metrics`, and sets `codec` and
     `monitor`. A subclass defines `training_step`, `_evaluate` and `_answers`.
-
-    The loss that `training_step` returns is logged as "train/loss" at the steps that the Trainer records
-    (`log_every_n_steps`). After each validation and at the end of an epoch, callbacks see the mean loss of the epoch
-    so far.
 
     A training without a last step (`max_epochs=-1`) warms up in the given fraction of one epoch, and then keeps its
     learning rate.
@@ -58,8 +55,7 @@ class ZooModule(pl.LightningModule):
     unit: str
     metrics: Mapping[str, Metric | MetricCollection]
     codec: Codec
-    # The sum and the number of this epoch's losses.
-    _losses_so_far: tuple[Tensor | float, int] = (0.0, 0)
+    _mean_losses: Mapping[str, MeanLoss]
     # The state of torch's generator in the checkpoint that a training resumes from.
     _random_state: Tensor | None = None
 
@@ -90,7 +86,8 @@ class ZooModule(pl.LightningModule):
             new: makes a metric; it is called once for each stage.
         """
         # torch does not type the values of a ModuleDict.
-        self.metrics = torch.nn.ModuleDict({stage: new() for stage in ("val", "test")})  # type: ignore[assignment]
+        self.metrics = torch.nn.ModuleDict({stage: new() for stage in STAGES})  # type: ignore[assignment]
+        self._mean_losses = torch.nn.ModuleDict({stage: MeanLoss() for stage in STAGES})  # type: ignore[assignment]
 
     def __dir__(self) -> list[str]:
         # torch.jit.trace reads every listed attribute, and the property `trainer` raises an error without a Trainer.
@@ -108,27 +105,9 @@ class ZooModule(pl.LightningModule):
         """The answers to a batch of inputs, each as `predict` returns it."""
         raise NotImplementedError
 
-    def on_train_batch_end(self, outputs: STEP_OUTPUT, batch: Any, batch_idx: int) -> None:
-        loss = batch_loss(outputs, self.trainer)
-        if loss is None:
-            return
-        total, batches = self._losses_so_far
-        self._losses_so_far = (total + loss, batches + 1)
-        # Lightning's `log` takes about 2 % of a step, so only the steps that the Trainer records are logged.
-        # Lightning sets this attribute where type checkers do not see it.
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and self.global_step % every == 0:
-            self.log("train/loss", loss, prog_bar=True)
-
-    def on_train_epoch_end(self) -> None:
-        self._report_training()
-        self._losses_so_far = (0.0, 0)
-
-    def _report_training(self) -> None:
-        total, batches = self._losses_so_far
-        if batches and self.trainer.state.fn == TrainerFn.FITTING:
-            # Loggers get the losses of single steps; this mean is for callbacks only.
-            self.log("train/loss", total / batches, prog_bar=True, logger=False, on_epoch=True, sync_dist=True)
+    def record_loss(self, stage: str, loss: Tensor, batch: Any) -> None:
+        """Adds the mean loss of a batch, `()`, to the "loss" that is logged after all batches of "val" or "test"."""
+        self._mean_losses[stage].update(loss, self.loss_count(batch))
 
     def validation_step(self, batch: Any, _: int) -> None:
         self._evaluate("val", batch)
@@ -140,10 +119,15 @@ class ZooModule(pl.LightningModule):
         return Predictions(batch.rows.tolist(), self._answers(batch.inputs))
 
     def on_validation_epoch_start(self) -> None:
-        self.metrics["val"].reset()
+        super().on_validation_epoch_start()
+        self._reset_metrics("val")
 
     def on_test_epoch_start(self) -> None:
-        self.metrics["test"].reset()
+        self._reset_metrics("test")
+
+    def _reset_metrics(self, stage: str) -> None:
+        self.metrics[stage].reset()
+        self._mean_losses[stage].reset()
 
     def on_validation_epoch_end(self) -> None:
         self._report("val")
@@ -154,6 +138,8 @@ class ZooModule(pl.LightningModule):
 
     def _report(self, stage: str) -> None:
         scores = self.metrics[stage].compute()
+        if self._mean_losses[stage].update_called:
+            scores = {"loss": self._mean_losses[stage].compute(), **scores}
         # The metrics have already gathered all processes. Without `sync_dist`, Lightning would warn about each score.
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
 
@@ -184,23 +170,6 @@ class ZooModule(pl.LightningModule):
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.trainer, options.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _is_fused(self) -> bool:
-        # With a gradient scaler, a fused optimizer unscales the gradients itself, but only after they are clipped.
-        # This is no property: torch.jit.trace reads all properties, and a model need not have a Trainer.
-        return self.trainer.precision != "16-mixed"
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        # Lightning refuses to clip for every fused optimizer, although clipping is only wrong with a gradient scaler.
-        if self._is_fused() and gradient_clip_val and gradient_clip_algorithm in (None, "norm"):
-            clip_grad_norm(self.parameters(), gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     @property
     def has_vectors(self) -> bool:
@@ -258,24 +227,17 @@ class ZooModule(pl.LightningModule):
         return folder
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         checkpoint["model_class"] = type(self).__name__
         checkpoint["hyper_parameters"] = self.arguments
         # Lightning does not save the random state, but a resumed training is only exact with it.
         checkpoint["random_state"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         self._random_state = checkpoint.get("random_state")
 
     def on_train_start(self) -> None:
         if self._random_state is not None:
             torch.set_rng_state(self._random_state.cpu())
             self._random_state = None
-
-
-def batch_loss(outputs: object, trainer: pl.Trainer) -> Tensor | None:
-    """The loss that `training_step` returned, from the outputs that a callback gets; None for a skipped batch."""
-    if not isinstance(outputs, Mapping):
-        return None
-    loss: Tensor | None = outputs.get("loss")
-    # Lightning has already divided the loss by the number of accumulated batches.
-    return None if loss is None else loss * trainer.accumulate_grad_batches

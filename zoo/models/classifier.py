@@ -24,6 +24,7 @@ from zoo.models.inputs import check_texts
 from zoo.models.options import OptimizerOptions, RegularizationOptions
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
+from zoo.nn.cells.precision import at_least_fp32
 from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import WordEmbedding
 from zoo.nn.losses import adversarial_perturbation, ensure_gradient
@@ -170,19 +171,25 @@ class TextClassifier(ZooModule):
             scores: `(B, K)`.
             gold: as in a `ClassificationBatch`.
         """
-        scores = scores.float()
+        scores = at_least_fp32(scores)
         smoothing = self.regularization.label_smoothing
         # A Trainer with true half or double precision converts these weights and the gold labels too.
-        weights = None if self.class_weights is None else self.class_weights.float()  # (K,)
+        weights = None if self.class_weights is None else self.class_weights.to(scores.dtype)  # (K,)
         if not self.codec.multi_label:
             return F.cross_entropy(scores, gold, weights, label_smoothing=smoothing)
-        gold = gold.float()  # (B, K)
+        gold = gold.to(scores.dtype)  # (B, K)
         gold = gold.lerp(torch.full_like(gold, 0.5), smoothing)
         return F.binary_cross_entropy_with_logits(scores, gold, pos_weight=weights)
 
+    def loss_count(self, batch: ClassificationBatch) -> Tensor:
+        """The number of texts, or the sum of the weights of their labels, `()`."""
+        if self.class_weights is None or self.codec.multi_label:
+            return super().loss_count(batch)
+        return at_least_fp32(self.class_weights)[batch.gold].sum()
+
     def probabilities(self, scores: Tensor) -> Tensor:
         """Scores to probabilities, both `(B, K)`, at the temperature fitted on dev (Guo et al. 2017)."""
-        scores = scores.float() / self.temperature
+        scores = at_least_fp32(scores) / self.temperature
         return scores.sigmoid() if self.codec.multi_label else scores.softmax(-1)
 
     def training_step(self, batch: ClassificationBatch, _: int) -> Tensor:
@@ -201,8 +208,7 @@ class TextClassifier(ZooModule):
     def _evaluate(self, stage: str, batch: ClassificationBatch) -> None:
         scores = self(batch.inputs)
         self.metrics[stage].update(scores, batch.gold, batch.rows)
-        loss = self.loss(scores, batch.gold)
-        self.log(f"{stage}/loss", loss, batch_size=len(batch.rows), on_epoch=True, sync_dist=True)
+        self.record_loss(stage, self.loss(scores, batch.gold), batch)
 
     def on_validation_epoch_end(self) -> None:
         # The temperature is fitted here so that each checkpoint contains the one of its own weights.

@@ -60,11 +60,16 @@ def warmup_then_constant(step: int, warmup: int) -> float:
     return min(1.0, (step + 1) / (warmup + 1))
 
 
-def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> None:
-    """Scales all gradients by one factor so that their norm is at most `limit` (Pascanu et al. 2013)."""
+def clip_grad_norm(parameters: Iterable[Tensor], limit: float) -> Tensor:
+    """Scales all gradients by one factor so that their norm is at most `limit` (Pascanu et al. 2013).
+
+    Returns:
+        The norm before, `()`.
+    """
     trained = [p for p in parameters if p.grad is not None]
     norm = get_total_norm([p.grad for p in trained if p.grad is not None])
     # torch always multiplies the gradients, by 1 where they are small enough, because reading the norm would make the
     # host wait for a GPU. On a CPU the norm is known at once, and most multiplications are saved.
     if norm.device.type != "cpu" or not norm <= limit:
         clip_grads_with_norm_(trained, limit, norm)
+    return norm

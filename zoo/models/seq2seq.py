@@ -235,6 +235,10 @@ class Seq2Seq(TextGenerator):
         overlap = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
         return Losses(nll, smoothed, overlap.mean())
 
+    def loss_count(self, batch: Seq2SeqBatch) -> Tensor:
+        """The target tokens, `()`."""
+        return batch.num_tokens
+
     def training_step(self, batch: Seq2SeqBatch, _: int) -> Tensor:
         losses = self.losses(batch)
         loss = losses.smoothed

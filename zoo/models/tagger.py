@@ -18,14 +18,16 @@ from zoo.batches.bucketing import group_by_length, group_for_prediction
 from zoo.batches.tagging import TaggingBatch, TaggingInputs, place_forms
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError, unknown_name
-from zoo.masks import padding_mask
+from zoo.masks import padding_mask, zero_padding
 from zoo.metrics.tagging import TaggingMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_sentences
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
+from zoo.models.union import divisor
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
-from zoo.nn.crf import FORBIDDEN, LinearChainCRF
+from zoo.nn.cells.precision import at_least_fp32
+from zoo.nn.crf import LinearChainCRF
 from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import FormEmbedding, gather_forms
 from zoo.nn.form_cache import FormCache
@@ -175,8 +177,11 @@ class SequenceTagger(ZooModule):
 
     def encode(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
         """The outputs of the backbone, which the head reads: the arguments of `score` -> `(B, T, D * H)`."""
-        x = self.dropout(gather_forms(forms, form_ids))  # (B, T, X)
-        sequence: Tensor = self.dropout(self.backbone(x, lengths).sequence)
+        return self.read(gather_forms(forms, form_ids), lengths)
+
+    def read(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Embedded tokens `x (B, T, X)` of sentences of `lengths (B,)` -> what `encode` returns."""
+        sequence: Tensor = self.dropout(self.backbone(self.dropout(x), lengths).sequence)
         return sequence
 
     def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
@@ -186,14 +191,32 @@ class SequenceTagger(ZooModule):
         whose gold tags break the scheme.
         """
         if self.crf is not None:
-            log_likelihood: Tensor = self.crf(scores, tags.clamp(max=len(self.codec.tags) - 1), lengths)  # (B,)
+            log_likelihood: Tensor = self.crf(scores, self._known(tags), lengths)  # (B,)
             # A CRF gives gold tags that break the scheme probability 0, so nothing can be learned from them.
-            legal = log_likelihood > FORBIDDEN / 2  # (B,)
+            legal = self.crf.allows(self._known(tags), lengths)  # (B,)
             return -log_likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
-        counted = padding_mask(lengths, tags.shape[1]) & (tags < len(self.codec.tags))  # (B, T)
+        counted = self._is_counted(tags, lengths)
         targets = tags.masked_fill(~counted, -100)
         smoothing = self.regularization.label_smoothing
-        return F.cross_entropy(scores.float().flatten(0, 1), targets.flatten(), label_smoothing=smoothing)
+        scores = at_least_fp32(scores).flatten(0, 1)
+        loss = F.cross_entropy(scores, targets.flatten(), label_smoothing=smoothing)
+        # The mean over no tokens is NaN.
+        return torch.where(counted.any(), loss, 0.0)
+
+    def loss_count(self, batch: TaggingBatch) -> Tensor:
+        """The tokens whose gold tags count in the loss, `()`."""
+        tags, lengths = batch.tag_ids, batch.inputs.lengths
+        if self.crf is not None:
+            return (lengths * self.crf.allows(self._known(tags), lengths)).sum()
+        return self._is_counted(tags, lengths).sum()
+
+    def _known(self, tags: Tensor) -> Tensor:
+        """Gold tags for the CRF, which has no id for tags that are not in the training data."""
+        return tags.clamp(max=len(self.codec.tags) - 1)
+
+    def _is_counted(self, tags: Tensor, lengths: Tensor) -> Tensor:
+        """Whether a token counts in the loss of the softmax head, `(B, T)`."""
+        return padding_mask(lengths, tags.shape[1]) & (tags < len(self.codec.tags))
 
     def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The ids of the best tags: scores `(B, T, K)` -> `(B, T)`."""
@@ -201,20 +224,21 @@ class SequenceTagger(ZooModule):
 
     def training_step(self, batch: TaggingBatch, _: int) -> Tensor:
         inputs, tag_ids = batch.inputs, batch.tag_ids
-        forms = self.embedding(inputs.forms)  # (U, X)
+        x = gather_forms(self.embedding(inputs.forms), inputs.form_ids)  # (B, T, X)
         distance = self.regularization.adversarial
         if distance:
-            forms = ensure_gradient(forms)
-        sequence = self.encode(forms, inputs.form_ids, inputs.lengths)  # (B, T, D * H)
+            # Padding would change the length of a sentence's embeddings.
+            x = ensure_gradient(zero_padding(x, padding_mask(inputs.lengths, x.shape[1])))
+        sequence = self.read(x, inputs.lengths)  # (B, T, D * H)
         loss = self.loss(self.head(sequence), tag_ids, inputs.lengths)
         if distance:
-            worse = forms + adversarial_perturbation(loss, forms, distance)
-            worst = self.loss(self.score(worse, inputs.form_ids, inputs.lengths), tag_ids, inputs.lengths)
+            worse = x + adversarial_perturbation(loss, x, distance, per_row=True)
+            worst = self.loss(self.head(self.read(worse, inputs.lengths)), tag_ids, inputs.lengths)
             loss = (loss + worst) / 2
         if self.neighbours is not None:
             word_ids = inputs.forms.word_ids[inputs.form_ids]  # (B, T)
             second = self.neighbours(sequence, word_ids, inputs.lengths, self.embedding.words.weight)
-            loss = loss + self.language_model_weight * second
+            loss = loss + self.language_model_weight * second / divisor(self.loss_count(batch))
         return loss
 
     def _evaluate(self, stage: str, batch: TaggingBatch) -> None:
@@ -222,8 +246,7 @@ class SequenceTagger(ZooModule):
         scores = self(inputs)
         unknown = (inputs.forms.word_ids == UNKNOWN_ID)[inputs.form_ids]  # (B, T)
         self.metrics[stage].update(self.decode(scores, inputs.lengths), batch.tag_ids, inputs.lengths, unknown)
-        loss = self.loss(scores, batch.tag_ids, inputs.lengths)
-        self.log(f"{stage}/loss", loss, batch_size=int(inputs.lengths.sum()), on_epoch=True, sync_dist=True)
+        self.record_loss(stage, self.loss(scores, batch.tag_ids, inputs.lengths), batch)
 
     def _answers(self, inputs: TaggingInputs) -> list[list[str]]:
         best = self.decode(self(inputs), inputs.lengths).tolist()

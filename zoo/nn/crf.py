@@ -83,6 +83,14 @@ class LinearChainCRF(nn.Module):
         score = at_tags.sum(1) + between.sum(1)  # (B,)
         return score - _log_partition(unary, pairwise, lengths)
 
+    def allows(self, tags: Tensor, lengths: Tensor) -> Tensor:
+        """Whether all transitions of tags are legal: ids `(B, T)` and `lengths (B,)` -> `(B,)` bool."""
+        real = padding_mask(lengths, tags.shape[1])  # (B, T)
+        tags = tags.masked_fill(~real, 0)
+        pairs = self.legal_pairs[tags[:, :-1], tags[:, 1:]] | ~real[:, 1:]  # (B, T-1)
+        final_tags = tags.gather(1, lengths[:, None] - 1).squeeze(1)  # (B,)
+        return pairs.all(1) & self.legal_start[tags[:, 0]] & self.legal_end[final_tags]
+
     def log_partition(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """log Z: `emissions (B, T, K)` and `lengths (B,)` -> `(B,)`, in nats."""
         unary, pairwise = self._potentials(emissions, lengths)

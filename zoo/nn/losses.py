@@ -59,7 +59,10 @@ class LanguageModelingLoss(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_words))
 
     def forward(self, sequence: Tensor, word_ids: Tensor, lengths: Tensor, embedding: Tensor) -> Tensor:
-        """The mean negative log-likelihood of a neighbouring word in nats; 0 where every row has one token.
+        """The negative log-likelihood of all neighbouring words in nats, `()`, as the mean over the directions.
+
+        Like the losses of Rei's equation 6 it is a sum. A mean over the neighbours of a batch would not weight them as
+        a mean over all batches of an optimizer step does.
 
         Args:
             sequence: `(B, T, D * H)`, the outputs of one recurrent layer.
@@ -78,7 +81,7 @@ class LanguageModelingLoss(nn.Module):
             predicted.append(self.previous(backward[:, 1:][pairs]))
             target.append(word_ids[:, :-1][pairs])
         log_probability = self._log_probability(torch.cat(predicted).tanh(), torch.cat(target), embedding)  # (N,)
-        return -log_probability.sum() / max(1, len(log_probability))
+        return -log_probability.sum() / len(target)
 
     def _log_probability(self, predicted: Tensor, target: Tensor, embedding: Tensor) -> Tensor:
         """The log-probability of `target (N,)` under the predicted embeddings `(N, E)` -> `(N,)`."""
