@@ -158,7 +158,7 @@ def test_parquet(tmp_path):
 
 def test_parquet_is_optional(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"pip install lstm-zoo\[parquet\]"):
+    with pytest.raises(DataError, match=r"pip install lstm-zoo\[arrow\]"):
         read(tmp_path / "a.parquet")
 
 
