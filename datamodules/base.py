@@ -153,7 +153,9 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         files = self._files("train")
         if not is_large(files, self.store):
             return None
-        settings |= {"task": self.task, "codec": self._codec and digest_of_state(self._codec.state)}
+        # The names of files do not matter, and neither does that of a corpus that is not read.
+        settings |= {"task": self.task, "dataset": None if self.own_files else self.dataset}
+        settings |= {"codec": self._codec and digest_of_state(self._codec.state)}
         if self._codec is None and self.vectors_file is not None:
             settings |= {"vectors": digest(self.vectors_file), "max_vectors": self.max_vectors}
         build = StoreBuilder(self._encoder(), self.described("train"))
@@ -176,7 +178,9 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     @property
     def _training_rows(self) -> int:
-        """The number of training examples, if they are encoded; otherwise 0."""
+        """The number of training examples, if they are encoded or large; otherwise 0."""
+        if "train" not in self._encoded and self._store is not None:
+            self._encoded["train"] = self._encode("train")
         return len(self._encoded["train"].lengths) if "train" in self._encoded else 0
 
     @property

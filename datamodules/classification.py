@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 
 from datamodules.base import CorpusDataModule
+from datamodules.classification_encoder import (
+    ClassificationCounts,
+    ClassificationEncoder,
+    LabelCount,
+    LabelCounts,
+    count_labels,
+    stored_texts,
+)
+from datamodules.encoding import sampled
 from datamodules.errors import DataError
 from datamodules.examples import LabelledText
 from datamodules.readers.labelled_texts import SEPARATOR, read_labelled_texts
 from datamodules.readers.tables import FORMATS
+from datamodules.readers.vectors import coverage
 from zoo.batches.classification import ClassificationDataset
 from zoo.codecs import ClassificationCodec
-from zoo.text import PAD, UNKNOWN, Inventory, Preprocessor, SentencePieceModel, TextCounts, Vocabulary, require_words
+from zoo.text import Inventory, Preprocessor, SentencePieceModel, TextCounts, Vocabulary, require_words
 from zoo.text.stop_words import read_stop_words
 
 # The number of pieces that sentencepiece learns by default.
@@ -66,6 +76,8 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         class_weights: the weight of each label in the loss, with the labels in alphabetical order. With `multi_label`,
             the weight of having the label relative to not having it. If empty, all weights are equal.
         seed: seeds the order of the batches.
+        store: whether the training split is encoded on disk, once, and read from there; by default if its files have
+            more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting`, which define the labels and the preprocessing, are ignored.
 
@@ -108,6 +120,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         balance: bool = False,
         class_weights: Sequence[float] = (),
         seed: int = 0,
+        store: bool | None = None,
         codec: ClassificationCodec | None = None,
     ):
         super().__init__(
@@ -120,6 +133,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
+            store=store,
             codec=codec,
         )
         if format not in (None, *FORMATS):
@@ -145,14 +159,27 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         self._counts: dict[str, TextCounts] = {}
 
     def _fit_codec(self) -> ClassificationCodec:
-        # The tokens of a text do not depend on the vocabulary, so a codec with an empty vocabulary splits the texts.
-        codec = ClassificationCodec(
-            Vocabulary((PAD, UNKNOWN)),
-            self._fit_labels(),
+        if self._store is not None:
+            return ClassificationCodec.of(self._store.facts["codec"])
+        texts = self.texts("train")
+        model = self._fit_sentencepiece(text.text for text in texts)
+        tokens = self._tokens_of("train", self._preprocessor(model))
+        return self._codec_of(Counter(chain.from_iterable(tokens)), count_labels(texts), model)
+
+    def _codec_of(self, tokens: Counter[str], labels: LabelCounts, model: Sequence[str]) -> ClassificationCodec:
+        """The codec for the counts of the training split, and the sentencepiece model that has split it."""
+        words = tokens
+        if self.lowercase:
+            words = Counter()
+            for token, count in tokens.items():
+                words[token.lower()] += count
+        return ClassificationCodec(
+            Vocabulary.fit(words, min_count=self.min_count, size=self.vocabulary_size),
+            self._fit_labels(labels, self._counts["train"].texts),
             multi_label=self.multi_label,
             positive=self.positive,
             tokenizer=self.tokenizer,
-            sentencepiece_model=tuple(self._fit_sentencepiece()),
+            sentencepiece_model=tuple(model),
             stop_words=tuple(self.stop_words),
             lowercase=self.lowercase,
             max_length=self.max_length,
@@ -160,27 +187,33 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             vector_words=self._vector_words,
             vector_size=self._vector_size,
         )
-        tokens = chain.from_iterable(self._tokens_of("train", codec.preprocessor))
-        keys = (token.lower() for token in tokens) if self.lowercase else tokens
-        return replace(codec, vocabulary=Vocabulary.fit(keys, min_count=self.min_count, size=self.vocabulary_size))
 
-    def _fit_labels(self) -> Inventory:
-        """The labels of the training split, in alphabetical order."""
-        labels = sorted({label for text in self.texts("train") for label in text.labels})
+    def _preprocessor(self, model: Sequence[str]) -> Preprocessor:
+        """What splits texts, before there is a codec. The tokens of a text do not depend on the vocabulary."""
+        return Preprocessor(
+            self.tokenizer,
+            sentencepiece_model=model,
+            stop_words=self.stop_words,
+            max_length=self.max_length,
+            truncate=self.truncate,
+        )
+
+    def _fit_labels(self, counts: LabelCounts, texts: int) -> Inventory:
+        """The labels of the training split, which has so many texts, in alphabetical order."""
+        labels = sorted(counts)
         if len(labels) < (1 if self.multi_label else 2):
             raise DataError(
                 f"{self._locate('train')}: expected at least two different labels, got "
                 f"{'only ' + labels[0] if labels else 'none'}. Is this the right column, and has train all labels?"
             )
         if not self.multi_label:
-            self._hint_at_several(labels)
+            self._hint_at_several(counts, texts)
         return Inventory(labels)
 
-    def _fit_sentencepiece(self) -> list[str]:
-        """The sentencepiece model that is trained on the training split; empty with other tokenizers."""
+    def _fit_sentencepiece(self, texts: Iterable[str]) -> list[str]:
+        """The sentencepiece model that is trained on these texts; empty with other tokenizers."""
         if self.tokenizer != "sentencepiece":
             return []
-        texts = (text.text for text in self.texts("train"))
         size = PIECES if self.vocabulary_size is None else self.vocabulary_size
         return SentencePieceModel.fit(texts, size, lowercase=self.lowercase).serialized
 
@@ -189,15 +222,21 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         """The weight of a text of each label in the loss; empty if all weights are equal."""
         if not self.balance:
             return self._class_weights
-        texts, labels = self.texts("train"), self.codec.labels
-        counts = Counter(label for text in texts for label in text.labels)
+        texts, counts = self.training_examples, self._training_labels
+        having = [counts[label].texts if label in counts else 0 for label in self.codec.labels]
         if self.multi_label:
-            return [max(1, len(texts) - counts[label]) / max(1, counts[label]) for label in labels]
-        return [len(texts) / (len(labels) * max(1, counts[label])) for label in labels]
+            return [max(1, texts - count) / max(1, count) for count in having]
+        return [texts / (len(having) * max(1, count)) for count in having]
+
+    @property
+    def _training_labels(self) -> LabelCounts:
+        if self._store is not None:
+            return {label: LabelCount(*count) for label, count in self._store.facts["labels"].items()}
+        return count_labels(self.texts("train"))
 
     @property
     def training_examples(self) -> int:
-        return len(self._encoded["train"].lengths if "train" in self._encoded else self.texts("train"))
+        return self._training_rows or len(self.texts("train"))
 
     @property
     def training_tokens(self) -> int:
@@ -211,43 +250,46 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
 
         They are read again each time, as soon as the split is encoded.
         """
-        if split not in self._read:
-            corpus = self._corpus
-            text_column = corpus.text_column if corpus else "text"
-            label_column = corpus.column if corpus else "label"
-            texts = list(
-                read_labelled_texts(
-                    self._locate(split),
-                    text_column if self.text_column is None else self.text_column,
-                    label_column if self.label_column is None else self.label_column,
-                    format=corpus.format if corpus else self.format,
-                    header=self.header,
-                    multi_label=self.multi_label,
-                )
-            )
-            if corpus and corpus.label_names:
-                texts = _named(texts, corpus.label_names)
-            if split in self._encoded:
-                return texts
+        if split in self._read:
+            return self._read[split]
+        texts = list(self._read_texts(split))
+        if split not in self._encoded:
             self._read[split] = texts
-        return self._read[split]
+        return texts
+
+    def _read_texts(self, split: str) -> Iterator[LabelledText]:
+        corpus = self._corpus
+        text_column = corpus.text_column if corpus else "text"
+        label_column = corpus.column if corpus else "label"
+        texts = read_labelled_texts(
+            self._locate(split),
+            text_column if self.text_column is None else self.text_column,
+            label_column if self.label_column is None else self.label_column,
+            format=corpus.format if corpus else self.format,
+            header=self.header,
+            multi_label=self.multi_label,
+        )
+        return _named(texts, corpus.label_names) if corpus and corpus.label_names else texts
 
     def counts(self, split: str) -> TextCounts:
         """The number of texts of a split, and how many of them are empty or truncated."""
+        if split == "train" and self._store is not None:
+            return TextCounts(*self._store.facts["texts"])
         if split not in self._counts:
             self._read_tokens(split)
         return self._counts[split]
 
-    def _hint_at_several(self, labels: Sequence[str]) -> None:
+    def _hint_at_several(self, counts: LabelCounts, texts: int) -> None:
         """Warns of labels that look like several joined ones: two of them share a part between separators."""
-        parts = {label: {part.strip() for part in label.split(SEPARATOR)} - {""} for label in labels}
+        parts = {label: {part.strip() for part in label.split(SEPARATOR)} - {""} for label in counts}
         common = {part for part, count in Counter(chain.from_iterable(parts.values())).items() if count > 1}
-        joined = [text for text in self.texts("train") if parts[text.labels[0]] & common - set(text.labels)]
+        joined = [label for label in counts if parts[label] & common - {label}]
         if joined:
+            first = min(joined, key=lambda label: counts[label].first_line)
             warnings.warn(
-                f"{self._locate('train')}:{joined[0].line}: {joined[0].labels[0]} is read as one label. This "
-                f"concerns {len(joined)} of {len(self.texts('train'))} texts. If {SEPARATOR} separates several labels "
-                "of a text, add --data.multi_label true"
+                f"{self._locate('train')}:{counts[first].first_line}: {first} is read as one label. This concerns "
+                f"{sum(counts[label].texts for label in joined)} of {texts} texts. If {SEPARATOR} separates several "
+                "labels of a text, add --data.multi_label true"
             )
 
     def _training_words(self) -> Iterable[str]:
@@ -267,27 +309,74 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             self._tokens[split] = tokens
         return self._tokens[split]
 
+    @property
+    def _store_settings(self) -> dict[str, object]:
+        names = (
+            "text_column", "label_column", "format", "header", "multi_label", "positive", "tokenizer",
+            "vocabulary_size", "stop_words", "lowercase", "max_length", "truncate", "min_count",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def _encoder(self) -> ClassificationEncoder:
+        if self._codec is None:
+            model = self._fit_sentencepiece(sampled(text.text for text in self._read_texts("train")))
+            preprocessor = self._preprocessor(model)
+        else:
+            model = []
+            preprocessor = self._codec.preprocessor
+
+        def codec_of(counts: ClassificationCounts) -> ClassificationCodec:
+            self._counts["train"] = counts.texts
+            return self._codec or self._codec_of(counts.tokens, counts.labels, model)
+
+        return ClassificationEncoder(
+            lambda: self._read_texts("train"),
+            lambda texts: self._check_labels("train", texts),
+            preprocessor,
+            codec_of=codec_of,
+            facts_of=lambda codec, counts: {
+                "coverage": coverage(codec.vector_words, counts.tokens, fold=self.folds_vectors)
+            },
+        )
+
     def _encode(self, split: str) -> ClassificationDataset:
-        texts = self.texts(split)
+        if split == "train" and self._store is not None:
+            data = stored_texts(self._store)
+        else:
+            texts = self.texts(split)
+            codec = self.codec
+            self._check_labels(split, texts, codec)
+            data = codec.dataset(self._read_tokens(split), [text.labels for text in texts])
+            # The strings are not needed again.
+            self._read.pop(split, None)
+            self._tokens.pop(split, None)
+        empty = self.counts(split).empty
+        if empty:
+            warnings.warn(f"{empty} texts of {split} are empty: the model still reads and scores them")
+        return data
+
+    def _check_labels(
+        self, split: str, texts: Iterable[LabelledText], codec: ClassificationCodec | None = None
+    ) -> None:
+        """Refuses labels that the codec lacks. A codec that is not yet fitted lacks none.
+
+        Raises:
+            DataError: there is one.
+        """
+        codec = codec or self._codec
+        if codec is None:
+            return
         path = self._locate(split)
         for text in texts:
             for label in text.labels:
-                if label not in self.codec.labels:
-                    known = ", ".join(self.codec.labels)
+                if label not in codec.labels:
+                    known = ", ".join(codec.labels)
                     raise DataError(
                         f"{path}:{text.line}: expected one of the labels {known}, got {label}. The expected labels are "
                         "those of train or of the model. Choose other data with --data.dataset or --data.test"
                     )
-        tokens, counts = self._read_tokens(split), self.counts(split)
-        if counts.empty:
-            warnings.warn(f"{counts.empty} texts of {split} are empty: the model still reads and scores them")
-        data = self.codec.dataset(tokens, [text.labels for text in texts])
-        # The strings are not needed again.
-        self._read.pop(split, None)
-        self._tokens.pop(split, None)
-        return data
 
 
-def _named(texts: Sequence[LabelledText], names: Mapping[str, str]) -> list[LabelledText]:
+def _named(texts: Iterable[LabelledText], names: Mapping[str, str]) -> Iterator[LabelledText]:
     """The texts with the names of labels that the catalog gives."""
-    return [replace(text, labels=tuple(names.get(label, label) for label in text.labels)) for text in texts]
+    return (replace(text, labels=tuple(names.get(label, label) for label in text.labels)) for text in texts)

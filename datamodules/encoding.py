@@ -9,6 +9,7 @@ from __future__ import annotations
 import marshal
 import multiprocessing
 import os
+import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,6 +25,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from datamodules.errors import DataError
 from datamodules.store import SHARD_ROWS, Columns, StoreWriter
 from zoo.batches.ragged import Integers
+
+# Texts of a large corpus that a sentencepiece model is trained on.
+SAMPLE = 500_000
 
 Example = TypeVar("Example")
 Counts = TypeVar("Counts")
@@ -140,6 +144,18 @@ def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def sampled(items: Iterable[Item], size: int = SAMPLE) -> list[Item]:
+    """So many of the items, or all if they are fewer, each with the same probability; the same ones each time."""
+    generator = random.Random(0)
+    sample: list[Item] = []
+    for seen, item in enumerate(items):
+        if seen < size:
+            sample.append(item)
+        elif (place := generator.randrange(seen + 1)) < size:
+            sample[place] = item
+    return sample
 
 
 def in_processes(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -240,12 +240,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
 
     @property
     def _store_settings(self) -> dict[str, object]:
-        names = ("column", "word_column", "format", "convert_to", "min_count", "lowercase", "dataset", "own_files")
-        settings: dict[str, object] = {name: getattr(self, name) for name in names}
-        # The names of files do not matter, and neither does that of a corpus that is not read.
-        settings["own_files"] = bool(self.own_files)
-        settings["dataset"] = None if self.own_files else self.dataset
-        return {**settings, "scheme": self._given_scheme}
+        names = ("column", "word_column", "format", "convert_to", "min_count", "lowercase")
+        return {"scheme": self._given_scheme, **{name: getattr(self, name) for name in names}}
 
     def _encoder(self) -> TaggingEncoder:
         path = self._locate("train")

@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datamodules import TaggingDataModule, encoding, large_corpora
+from datamodules import ClassificationDataModule, TaggingDataModule, encoding, large_corpora
 from datamodules import store as stores
 from datamodules.errors import DataError
 from datamodules.store import StoreWriter, open_store
@@ -45,6 +45,11 @@ def values(batch):
 
 DATA = {
     "tagging": lambda **options: TaggingDataModule("sample-en", column="misc:NER", convert_to="BIOES", **options),
+    "labels": lambda **options: ClassificationDataModule("sample-topics", **options),
+    "several labels": lambda **options: ClassificationDataModule("sample-topics", multi_label=True, **options),
+    "pieces": lambda **options: ClassificationDataModule(
+        "sample-reviews-en", tokenizer="sentencepiece", vocabulary_size=200, balance=True, **options
+    ),
 }
 
 
@@ -56,6 +61,9 @@ def test_a_store_is_the_split_in_memory(task, recwarn):
     assert stored.codec == held.codec
     assert stored.budget == held.budget
     assert stored.training_examples == held.training_examples
+    if isinstance(stored, ClassificationDataModule):
+        assert stored.class_weights == held.class_weights
+        assert stored.counts("train") == held.counts("train")
     one, other = stored._encoded["train"], held._encoded["train"]
     assert np.array_equal(one.lengths, other.lengths)
     pairs = zip(stored.train_dataloader(), held.train_dataloader(), strict=True)
