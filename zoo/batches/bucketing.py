@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from math import inf
+from math import inf, prod
 from numbers import Integral
 from typing import Any
 
@@ -19,6 +19,9 @@ Lengths = Sequence[int] | Sequence[tuple[int, ...]] | NDArray[np.integer[Any]]
 
 # If the padding of a batch takes more rows than these, two batches take less time on a CPU (benchmarks/NOTES.md).
 SPARE_ROWS = 8
+# Attention has a number for each pair of positions of two sides. A batch has at most so many for each token of its
+# budget: more than a source of 400 and a target of 100 pieces need.
+PAIRS_PER_TOKEN = 100
 # Lengths of sources that share a bucket; they may share a batch at almost no cost.
 BUCKET_WIDTH = 2
 
@@ -45,7 +48,8 @@ def group_by_length(
         lengths: the lengths of N rows in tokens. If a row has several sides, such as a source and its target, it has a
             tuple with the length of each.
         max_tokens: the largest size of a batch, padding included: its number of rows times its longest row, summed
-            over the sides. A row that exceeds it makes a batch of its own.
+            over the sides. A row that exceeds it makes a batch of its own. With two sides, the pairs of positions that
+            attention compares are bounded too, by `PAIRS_PER_TOKEN`.
         order: the rows to group; rows of equal lengths keep this order. By default, these are all rows in ascending
             order.
         max_padding: the largest padding of a batch, in units of its longest row.
@@ -142,7 +146,10 @@ class _Batch:
 
     def room(self, lengths: list[int]) -> int:
         """How many more rows of these lengths fit; below 1 if none does."""
-        size = max(1, sum(self._longest_with(lengths)))
+        longest = self._longest_with(lengths)
+        size = max(1, sum(longest))
+        if len(longest) > 1:
+            size = max(size, prod(longest) // PAIRS_PER_TOKEN)
         room = self.max_tokens // size - self.rows
         if self.max_padding < inf:
             # The padding that may still be added, and that of each row.

@@ -24,6 +24,13 @@ class ClassificationInputs(NamedTuple):
     vector_ids: Tensor  # (B, T) rows in the table of imported vectors
     lengths: Tensor  # (B,) in tokens; 0 for an empty text
 
+    @property
+    def num_rows(self) -> int:
+        return len(self.lengths)
+
+    def part(self, rows: slice) -> Self:
+        return type(self)(self.word_ids[rows], self.vector_ids[rows], self.lengths[rows])
+
 
 class ClassificationBatch(NamedTuple):
     """Right-padded texts and their labels."""
@@ -36,6 +43,13 @@ class ClassificationBatch(NamedTuple):
     def num_tokens(self) -> Tensor:
         """The number of tokens as a tensor: to read its value would make the host wait for a GPU."""
         return self.inputs.lengths.sum()
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.rows)
+
+    def part(self, rows: slice) -> Self:
+        return self._replace(inputs=self.inputs.part(rows), gold=self.gold[rows], rows=self.rows[rows])
 
 
 class Texts:

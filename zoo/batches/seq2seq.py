@@ -40,6 +40,19 @@ class Seq2SeqInputs(NamedTuple):
         """The number of ids that the extended vocabulary adds to the target vocabulary."""
         return max(len(pieces) for pieces in self.unknown)
 
+    @property
+    def num_rows(self) -> int:
+        return len(self.source_lengths)
+
+    def part(self, rows: slice) -> Self:
+        return self._replace(
+            source_ids=self.source_ids[rows],
+            source_lengths=self.source_lengths[rows],
+            vector_ids=self.vector_ids[rows],
+            copy_ids=self.copy_ids[rows],
+            unknown=self.unknown[rows],
+        )
+
 
 class Seq2SeqBatch(NamedTuple):
     """Right-padded pairs."""
@@ -54,6 +67,19 @@ class Seq2SeqBatch(NamedTuple):
     def num_tokens(self) -> Tensor:
         """The number of target tokens as a tensor: to read its value would make the host wait for a GPU."""
         return self.target_lengths.sum()
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.rows)
+
+    def part(self, rows: slice) -> Self:
+        return self._replace(
+            inputs=self.inputs.part(rows),
+            target_ids=self.target_ids[rows],
+            target_lengths=self.target_lengths[rows],
+            rows=self.rows[rows],
+            pairs=None if self.pairs is None else self.pairs[rows],
+        )
 
 
 class Sources:

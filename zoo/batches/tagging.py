@@ -26,6 +26,15 @@ class TaggingInputs(NamedTuple):
     lengths: Tensor  # (B,) in tokens
     forms: Forms
 
+    @property
+    def num_rows(self) -> int:
+        return len(self.lengths)
+
+    def part(self, rows: slice) -> Self:
+        used, form_ids = self.form_ids[rows].unique(return_inverse=True)
+        forms = Forms(*(of_forms[used] for of_forms in self.forms))
+        return self._replace(form_ids=form_ids, lengths=self.lengths[rows], forms=forms)
+
 
 class TaggingBatch(NamedTuple):
     """Right-padded sentences and their tags."""
@@ -38,6 +47,13 @@ class TaggingBatch(NamedTuple):
     def num_tokens(self) -> Tensor:
         """The number of tokens as a tensor: to read its value would make the host wait for a GPU."""
         return self.inputs.lengths.sum()
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.rows)
+
+    def part(self, rows: slice) -> Self:
+        return self._replace(inputs=self.inputs.part(rows), tag_ids=self.tag_ids[rows], rows=self.rows[rows])
 
 
 def place_forms(sentences: Iterable[Sequence[str]], rows: dict[str, int]) -> Ragged:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +24,7 @@ from zoo.models.arguments import plain, remembering
 from zoo.models.evaluation import in_evaluation
 from zoo.models.optim import adamw, learning_rate_factor
 from zoo.models.options import OptimizerOptions
+from zoo.models.out_of_memory import in_parts
 from zoo.models.trained import TrainedModule
 from zoo.nn.embeddings import ImportedVectors
 
@@ -98,7 +101,7 @@ class ZooModule(TrainedModule):
     # The type of a batch depends on the task, so each model annotates its own.
 
     def _evaluate(self, stage: str, batch: Any) -> None:
-        """Updates the metrics of `stage` with a batch."""
+        """Updates the metrics of `stage` with a batch, after everything that may run out of memory."""
         raise NotImplementedError
 
     def _answers(self, inputs: Any) -> list[Any]:
@@ -110,13 +113,14 @@ class ZooModule(TrainedModule):
         self._mean_losses[stage].update(loss, self.loss_count(batch))
 
     def validation_step(self, batch: Any, _: int) -> None:
-        self._evaluate("val", batch)
+        in_parts(partial(self._evaluate, "val"), batch)
 
     def test_step(self, batch: Any, _: int) -> None:
-        self._evaluate("test", batch)
+        in_parts(partial(self._evaluate, "test"), batch)
 
     def predict_step(self, batch: Any, _: int) -> Predictions[Any]:
-        return Predictions(batch.rows.tolist(), self._answers(batch.inputs))
+        parts = in_parts(self._answers, batch.inputs)
+        return Predictions(batch.rows.tolist(), list(chain.from_iterable(parts)))
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()

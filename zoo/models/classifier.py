@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from zoo.metrics.classification import ClassificationMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
 from zoo.models.options import OptimizerOptions, RegularizationOptions
+from zoo.models.out_of_memory import splitting
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.cells.precision import at_least_fp32
@@ -207,8 +209,9 @@ class TextClassifier(ZooModule):
 
     def _evaluate(self, stage: str, batch: ClassificationBatch) -> None:
         scores = self(batch.inputs)
+        loss = self.loss(scores, batch.gold)
         self.metrics[stage].update(scores, batch.gold, batch.rows)
-        self.record_loss(stage, self.loss(scores, batch.gold), batch)
+        self.record_loss(stage, loss, batch)
 
     def on_validation_epoch_end(self) -> None:
         # The temperature is fitted here so that each checkpoint contains the one of its own weights.
@@ -278,8 +281,8 @@ class TextClassifier(ZooModule):
 
         batches = group_for_prediction(encoded.lengths, max_tokens, model.device)
         answers: dict[int, _Classified] = {}
-        for rows, classified in zip(batches, map_in_threads(classify, batches, model.device), strict=True):
-            answers.update(zip(rows, classified, strict=True))
+        for rows, parts in zip(batches, map_in_threads(splitting(classify), batches, model.device), strict=True):
+            answers.update(zip(rows, chain.from_iterable(parts), strict=True))
         return [answers[row] for row in range(len(tokens))]
 
     def _answer(self, probabilities: list[float]) -> dict[str, Any]:

@@ -16,12 +16,17 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from zoo.batches.bucketing import Lengths, group_by_length
+from zoo.batches.parts import parts_of
 from zoo.generation import Hypothesis, Source, State, Step, beam_search, greedy, sample
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
 from zoo.models.options import SearchOptions
+from zoo.models.out_of_memory import splitting
 from zoo.text.units import Output, join_outputs, split_units
 from zoo.threads import map_in_threads
+
+# So many hypotheses are searched at once at most, beams included: each takes a score for every word.
+HYPOTHESES = 2048
 
 
 class Readable(Protocol):
@@ -207,8 +212,12 @@ class TextGenerator(ZooModule):
 
     def generate(self, inputs: Any, search: SearchOptions, n_best: int | None = None) -> list[list[Hypothesis]]:
         """Searches outputs for one batch: the hypotheses of each row, best first."""
-        beginning = self.begin(inputs)
-        step, state, source, prompt, coverage = beginning
+        rows = max(1, HYPOTHESES // search.beam)
+        return [found for part in parts_of(inputs, rows) for found in self._search(part, search, n_best)]
+
+    def _search(self, inputs: Any, search: SearchOptions, n_best: int | None) -> list[list[Hypothesis]]:
+        """`generate`, for a batch whose hypotheses fit into memory together."""
+        step, state, source, prompt, coverage = self.begin(inputs)
         limits = search.limits(self.max_length)
         if search.beam == 1 and n_best is None:
             return [[hypothesis] for hypothesis in greedy(step, state, source, limits, prompt=prompt)]
@@ -258,6 +267,6 @@ class TextGenerator(ZooModule):
                     Output(self.text_of(h.tokens, batch, place), h.score, h.log_probability) for h in hypotheses
                 ]
 
-        map_in_threads(work, group_by_length(units.lengths, max_tokens), self.device)
+        map_in_threads(splitting(work), group_by_length(units.lengths, max_tokens), self.device)
         in_order = iter(outputs)
         return [join_outputs(units, list(islice(in_order, len(units))), n_best) for units in texts]

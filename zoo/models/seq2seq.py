@@ -298,7 +298,8 @@ class Seq2Seq(TextGenerator):
             found = self.generate(batch.inputs, search)
         outputs = [self.text_of(best[0].tokens, batch.inputs, row) for row, best in enumerate(found)]
         written = [Written(*one) for one in zip(batch.rows.tolist(), batch.pairs, outputs, strict=True)]
-        self.metrics[stage].update(written, self.losses(batch).nll, batch.target_lengths)
+        nll = self.losses(batch).nll
+        self.metrics[stage].update(written, nll, batch.target_lengths)
 
     @torch.no_grad()
     def _guessed(self, tokens: Tensor, lengths: Tensor, memory: Memory, state: DecoderState) -> Tensor:

@@ -8,6 +8,7 @@ Shapes: B sentences, T tokens, U distinct forms, X embedding features, D * H bac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from zoo.metrics.tagging import TaggingMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_sentences
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
+from zoo.models.out_of_memory import splitting
 from zoo.models.union import divisor
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
@@ -245,8 +247,10 @@ class SequenceTagger(ZooModule):
         inputs = batch.inputs
         scores = self(inputs)
         unknown = (inputs.forms.word_ids == UNKNOWN_ID)[inputs.form_ids]  # (B, T)
-        self.metrics[stage].update(self.decode(scores, inputs.lengths), batch.tag_ids, inputs.lengths, unknown)
-        self.record_loss(stage, self.loss(scores, batch.tag_ids, inputs.lengths), batch)
+        best = self.decode(scores, inputs.lengths)
+        loss = self.loss(scores, batch.tag_ids, inputs.lengths)
+        self.metrics[stage].update(best, batch.tag_ids, inputs.lengths, unknown)
+        self.record_loss(stage, loss, batch)
 
     def _answers(self, inputs: TaggingInputs) -> list[list[str]]:
         best = self.decode(self(inputs), inputs.lengths).tolist()
@@ -288,7 +292,7 @@ class SequenceTagger(ZooModule):
             for row, ids in zip(rows, best, strict=True):
                 tags[row] = [tags_of_ids[i] for i in ids[: lengths[row]]]
 
-        map_in_threads(tag, group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
+        map_in_threads(splitting(tag), group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
         return tags
 
     def _embed(self, forms: list[str]) -> Tensor:
@@ -308,6 +312,6 @@ class SequenceTagger(ZooModule):
             composed: Tensor = encoder(characters.to(self.device), lengths.to(self.device))
             return composed
 
-        parts = map_in_threads(compose, batches, self.device)
+        parts = chain.from_iterable(map_in_threads(splitting(compose), batches, self.device))
         order = torch.tensor([row for rows in batches for row in rows], device=self.device)  # (U,)
-        return torch.cat(parts)[order.argsort()]
+        return torch.cat(list(parts))[order.argsort()]
