@@ -1,15 +1,12 @@
-"""Records the learning curve of a run, and ends the run on a signal."""
+"""Records the learning curve of a run."""
 
 from __future__ import annotations
 
 import csv
 import math
-import signal
 import sys
 import time
 from collections.abc import Sequence
-from threading import current_thread, main_thread
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -21,11 +18,9 @@ from recipes.runner.recipe import instance
 from recipes.runner.run_folder import RunFolder
 from zoo.metrics.display import higher_is_better, score_format
 from zoo.models.base import ZooModule
+from zoo.models.processes import of_all_processes
 from zoo.models.trained import batch_loss
 from zoo.models.union import LossAverage
-
-# SIGINT comes from Ctrl-C. SIGTERM comes from `kill`, a scheduler or a shutdown, before the process is killed.
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def best_row(rows: Sequence[dict[str, float]], monitor: str) -> dict[str, float]:
@@ -38,12 +33,10 @@ def best_row(rows: Sequence[dict[str, float]], monitor: str) -> dict[str, float]
 class Recorder(Callback):
     """Keeps a row for each validation: epochs so far, dev metrics, and loss, tokens and seconds since the last one.
 
-    The rows are part of the checkpoint, so a resumed run has the whole learning curve. After the first Ctrl-C or
-    SIGTERM, the run finishes the current batch and writes `last.ckpt`, so that a resumed run loses and repeats nothing.
-    The process then exits with 130 or 143, as it would without this callback. A second signal ends it immediately.
+    The rows are part of the checkpoint, so a resumed run has the whole learning curve and no row twice.
 
     Args:
-        folder: the folder of the run. The table of rows and the checkpoint of an interrupted run are written there.
+        folder: the folder of the run, where the table of rows is written.
         monitor: the score that is printed after each validation.
     """
 
@@ -53,9 +46,7 @@ class Recorder(Callback):
         self.rows: list[dict[str, float]] = []
         # Finished epochs, with the finished fraction of the current epoch.
         self._epochs = 0.0
-        self._signal: int | None = None
-        # The handlers to restore, by signal.
-        self._previous: dict[int, Any] = {}
+        self._saved_by_ranks: list[dict[str, Any]] = []
         self._tokens: Tensor | int
         self._loss = LossAverage()
         self._reset()
@@ -73,18 +64,14 @@ class Recorder(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # A run that is resumed within an epoch gets no `on_train_epoch_start`, so the clock starts here.
         self._since = time.perf_counter()
-        # These handlers replace the ones of Lightning, which write no checkpoint and exit with 0. Several processes
-        # would not stop at the same batch, so their runs keep only the checkpoints of whole epochs.
-        if current_thread() is main_thread() and trainer.world_size == 1:
-            self._previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._restore_signals()
-        # The signal came after the last batch, so the checkpoint is already written.
-        self._end_on_signal()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._restore_signals()
+        if self._saved_by_ranks:
+            own = self._saved_by_ranks[trainer.global_rank % len(self._saved_by_ranks)]
+            self._tokens = own["tokens"]
+            self._loss.load_state_dict(own["loss"])
+            self._saved_by_ranks = []
+        # A run that was killed after its checkpoint may have written more rows.
+        if self.rows and trainer.is_global_zero:
+            self.write_rows()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -95,10 +82,6 @@ class Recorder(Callback):
             self._tokens += batch.num_tokens
             instance(pl_module, ZooModule).add_to_average(self._loss, loss)
         self._epochs = trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches
-        if self._signal is not None:
-            self._seconds += time.perf_counter() - self._since
-            trainer.save_checkpoint(self.folder.last)
-            self._end_on_signal()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._seconds += time.perf_counter() - self._since
@@ -122,16 +105,25 @@ class Recorder(Callback):
             print(f"{epochs}  train/loss {row['train/loss']:.4f}  {score}  {speed}", file=sys.stderr, flush=True)
         self._reset()
 
-    def state_dict(self) -> dict[str, Any]:
-        since = {"tokens": int(self._tokens), "loss": self._loss.state_dict()}
-        return {"rows": self.rows, **since, "seconds": self._seconds, "epochs": self._epochs}
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        own = {"tokens": int(self._tokens), "loss": self._loss.state_dict()}
+        seconds = self._seconds
+        if trainer.training:
+            seconds += time.perf_counter() - self._since
+        checkpoint["recorder"] = {
+            "rows": list(self.rows), "epochs": self._epochs, "seconds": seconds, "ranks": of_all_processes(own),
+        }  # fmt: skip
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
-        self._tokens = state_dict["tokens"]
-        self._loss.load_state_dict(state_dict["loss"])
-        self._seconds = state_dict["seconds"]
-        self._epochs = state_dict["epochs"]
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        saved = checkpoint["recorder"]
+        self.rows = list(saved["rows"])
+        self._epochs = saved["epochs"]
+        self._seconds = saved["seconds"]
+        self._saved_by_ranks = saved["ranks"]
 
     def _reset(self) -> None:
         """Resets the counts after a validation."""
@@ -146,17 +138,3 @@ class Recorder(Callback):
             table = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             table.writeheader()
             table.writerows(self.rows)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._signal = number
-        self._restore_signals()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def _end_on_signal(self) -> None:
-        if self._signal is not None:
-            raise SystemExit(128 + self._signal)
-
-    def _restore_signals(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}

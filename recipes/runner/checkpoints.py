@@ -1,9 +1,11 @@
-"""Writes checkpoints atomically, and checks whether a recipe can resume from one."""
+"""Writes checkpoints atomically, keeps the newest ones, and checks whether a recipe can resume from one."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from recipes.runner.processes import is_first
 from recipes.runner.recipe import Recipe
+from recipes.runner.run_folder import RunFolder, step_of
 from zoo.errors import ZooError
 from zoo.hub.checkpoints import read_checkpoint
-from zoo.models.base import ZooModule
+from zoo.models.base import CHECKPOINT_FORMAT, ZooModule
 
 # The ending of a checkpoint that is not yet complete.
 PART = ".part"
@@ -40,6 +44,7 @@ class WholeCheckpoints(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
+            sync_folder(path.parent)
         except OSError as error:
             # The error of a full disk names no file.
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -47,20 +52,112 @@ class WholeCheckpoints(TorchCheckpointIO):
             part.unlink(missing_ok=True)
 
 
-def check_resumable(path: Path, recipe: Recipe, model: ZooModule, max_epochs: int | None) -> None:
+def sync_folder(folder: Path) -> None:
+    """Writes the names in a folder to the disk, so that a renamed file survives a loss of power."""
+    # Windows opens no folder.
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class CheckpointFiles:
+    """The newest checkpoints of a run: `last.ckpt`, and the ones before it by their steps, `step-1200.ckpt`.
+
+    Args:
+        folder: the run's folder.
+        keep: how many checkpoints are kept.
+    """
+
+    def __init__(self, folder: RunFolder, keep: int):
+        self.folder = folder
+        self.keep = keep
+
+    def copy_best(self) -> None:
+        """Makes the best checkpoint, which has just been written, the new one too."""
+        self.folder.new.unlink(missing_ok=True)
+        try:
+            os.link(self.folder.best, self.folder.new)
+        # Some file systems have no links.
+        except OSError:
+            part = self.folder.new.with_name(self.folder.new.name + PART)
+            shutil.copyfile(self.folder.best, part)
+            os.replace(part, self.folder.new)
+
+    def commit(self, step: int) -> None:
+        """Makes the new checkpoint, which is complete, the last one, and deletes those that are too old.
+
+        Args:
+            step: the optimizer steps of the new checkpoint.
+        """
+        before = _step(self.folder.last)
+        if self.keep > 1 and before is not None and before < step:
+            os.replace(self.folder.last, self.folder.older(before))
+        os.replace(self.folder.new, self.folder.last)
+        # A run that has resumed from an older checkpoint has left the newer ones.
+        kept = [path for path in self.folder.older_checkpoints() if step_of(path) < step][: self.keep - 1]
+        for path in self.folder.older_checkpoints():
+            if path not in kept:
+                path.unlink(missing_ok=True)
+        sync_folder(self.folder.checkpoints)
+
+
+def _step(path: Path) -> int | None:
+    """The optimizer steps of a checkpoint; None if it is missing or damaged."""
+    try:
+        # The weights stay on the disk.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return int(checkpoint["global_step"])
+    # A damaged file can raise anything.
+    except Exception:
+        return None
+
+
+def newest_checkpoint(folder: RunFolder) -> tuple[Path, dict[str, Any]]:
+    """Reads the newest checkpoint of a run that is not damaged, and says which ones are.
+
+    Raises:
+        ZooError: all are damaged.
+    """
+    damaged: list[ZooError] = []
+    for path in folder.resumable():
+        try:
+            checkpoint = read_checkpoint(path)
+        except ZooError as error:
+            damaged.append(error)
+            continue
+        if is_first():
+            for problem in damaged:
+                print(f"{problem}. The run resumes from {path}, which is older", file=sys.stderr)
+        return path, checkpoint
+    raise damaged[0]
+
+
+def check_resumable(
+    path: Path, checkpoint: Mapping[str, Any], recipe: Recipe, model: ZooModule, max_epochs: int | None
+) -> None:
     """Refuses to resume a run with another model, or a run that is already past its last epoch.
 
     Args:
         path: the checkpoint to resume from.
+        checkpoint: what it contains.
         recipe: the recipe of the run.
         model: the model that the current flags describe.
         max_epochs: the last epoch of the training; None or -1 for no limit.
 
     Raises:
-        ZooError: the file is not a checkpoint, or belongs to another model; hyperparameters differ, so that the weights
-            would not fit or would have another meaning; or more epochs than `max_epochs` are already done.
+        ZooError: the checkpoint belongs to another model or another version; hyperparameters differ, so that the
+            weights would not fit or would have another meaning; or more epochs than `max_epochs` are already done.
     """
-    checkpoint = read_checkpoint(path)
+    written = checkpoint.get("format", 0)
+    if written != CHECKPOINT_FORMAT:
+        newer = "a newer" if written > CHECKPOINT_FORMAT else "an older"
+        raise ZooError(
+            f"{path} was written by {newer} version of lstm-zoo: resume with that version, or start anew in another "
+            "folder with --out"
+        )
     if checkpoint["model_class"] != recipe.model.__name__:
         raise wrong_model(path, checkpoint["model_class"], recipe)
     before, now = _flat(checkpoint["hyper_parameters"]), _flat(model.hparams)
@@ -73,7 +170,7 @@ def check_resumable(path: Path, recipe: Recipe, model: ZooModule, max_epochs: in
             f"--resume continues with the model of {path}, which has other values of {', '.join(changed)}: {reason}. "
             "To start a new run, choose another folder with --out"
         )
-    done = checkpoint["callbacks"]["Recorder"]["epochs"]
+    done = checkpoint["recorder"]["epochs"]
     if max_epochs is not None and 0 <= max_epochs < done:
         raise ZooError(
             f"--trainer.max_epochs {max_epochs} is less than the {done:.3g} finished epochs of {path}: give a larger "

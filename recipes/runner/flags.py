@@ -7,6 +7,7 @@ import sys
 from argparse import SUPPRESS
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytorch_lightning as pl
@@ -22,13 +23,16 @@ from torch import Tensor
 
 from datamodules.agreement import agreeing, digest_of_state, of_first
 from recipes.runner.callbacks import Recorder
-from recipes.runner.checkpoints import WholeCheckpoints, check_resumable
+from recipes.runner.checkpoints import CheckpointFiles, WholeCheckpoints, check_resumable, newest_checkpoint
 from recipes.runner.claim import Claim
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
 from recipes.runner.processes import is_first, join, trainer_to_join_with
 from recipes.runner.recipe import SMALL_CORPUS, Recipe
 from recipes.runner.run_folder import RunFolder, run_folder
+from recipes.runner.saver import CheckpointOptions, Saver
+from recipes.runner.signals import EndOnSigterm
+from recipes.runner.slurm import check_root, restarted
 from recipes.runner.trainer import check_shares, check_trainer, fitting
 from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
 from zoo.errors import ZooError
@@ -97,6 +101,7 @@ class TrainingCLI(LightningCLI):
         mode = "The W&B mode: online, offline or disabled; by default $WANDB_MODE, else online if there is a W&B key."
         parser.add_argument("--wandb", type=str | None, default=None, help=mode)
         parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="The name of the W&B project.")
+        parser.add_class_arguments(CheckpointOptions, "checkpoints", instantiate=False)
         for name in self.recipe.links:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         # Linking removes --model.codec, but jsonargparse keeps the flag that lists its arguments.
@@ -106,11 +111,21 @@ class TrainingCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.config = parser.parse_args(self.args)
+        self._continue_if_restarted()
         if self.config.resume and not self.config.config:
             own = run_folder(self.config.out, self.recipe.name).config
             # If the file is missing, there is nothing to resume. The check of the folder reports that.
             if own.is_file():
                 self.config = parser.parse_args(["--config", str(own), *self.args])
+                self._continue_if_restarted()
+
+    def _continue_if_restarted(self) -> None:
+        """Resumes a run that the cluster has started again with the command of the beginning."""
+        if restarted() and self.config.out:
+            folder = run_folder(self.config.out, self.recipe.name)
+            self.config.resume = bool(folder.resumable())
+            # Of a run that was stopped before its first checkpoint, there is nothing to keep.
+            self.config.overwrite = not self.config.resume and folder.is_begun()
 
     def _follow_the_size_of_the_corpus(self) -> None:
         """Uses the recipe's defaults for small corpora if the training split is small. This reads the split."""
@@ -119,6 +134,7 @@ class TrainingCLI(LightningCLI):
         if self.recipe.data(**self.config.data).training_examples < SMALL_CORPUS:
             self.parser.set_defaults(dict(self.recipe.small_corpus))
             self.config = self.parser.parse_args(self.args)
+            self._continue_if_restarted()
             self.config.out = str(self.folder.path)
 
     @property
@@ -136,6 +152,7 @@ class TrainingCLI(LightningCLI):
         self.parser.save(settings, self.folder.config, overwrite=True, skip_validation=True)
 
     def before_instantiate_classes(self) -> None:
+        CheckpointOptions(**self.config.checkpoints)
         check_trainer(self.config.trainer, test=self.test)
         if not 0 <= self.config.ema < 1:
             raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
@@ -185,8 +202,13 @@ class TrainingCLI(LightningCLI):
             self.datamodule.setup(stage)
         self.datamodule.check_model(self.model)
         # This check comes before any file of the run is replaced.
+        self.resume_from: Path | None = None
         if self.config.resume:
-            check_resumable(self.folder.last, self.recipe, self.model, self.config.trainer.max_epochs)
+            self.resume_from, checkpoint = newest_checkpoint(self.folder)
+            check_resumable(
+                self.resume_from, checkpoint, recipe=self.recipe, model=self.model,
+                max_epochs=self.config.trainer.max_epochs,
+            )  # fmt: skip
         self.recorder = Recorder(self.folder, self.model.monitor)
         best = ModelCheckpoint(
             self.folder.checkpoints,
@@ -195,10 +217,9 @@ class TrainingCLI(LightningCLI):
             mode="max" if higher_is_better(self.model.monitor) else "min",
             enable_version_counter=False,
         )
-        # This callback saves every epoch. `save_last` above would save only the epochs that were the best so far.
-        last = ModelCheckpoint(self.folder.checkpoints, filename="last", enable_version_counter=False)
-        callbacks = [self.recorder, best, last]
-        # The average comes before the recorder, which may save a checkpoint at the end of a batch.
+        options = CheckpointOptions(**self.config.checkpoints)
+        saver = Saver(CheckpointFiles(self.folder, options.keep), best, options)
+        callbacks = [self.recorder, best, saver, EndOnSigterm()]
         if self.config.ema:
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()
@@ -210,6 +231,7 @@ class TrainingCLI(LightningCLI):
                 default_root_dir=self.config.trainer.default_root_dir or str(self.folder.path),
                 enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
             )
+        check_root(trainer.default_root_dir)
         check_shares(trainer, self.datamodule, test=self.test)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,15 +18,15 @@ CONFIG = "config.yaml"
 METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 MODEL = IN_RUN
-# All files that a run of any recipe may write. --overwrite deletes no other files.
+# All files that a run of any recipe may write. --overwrite deletes no other files. A * stands for a number.
 FILES = (
     CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",
     "learning-curve.csv", "learning-curve.png",
     "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
     "attention-1.png", "attention-2.png", "attention-3.png",
-    f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt",
+    f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/step-*.ckpt",
     # A run that was killed while writing leaves these files behind.
-    f"{CHECKPOINTS}/best.ckpt.part", f"{CHECKPOINTS}/last.ckpt.part",
+    f"{CHECKPOINTS}/new.ckpt", f"{CHECKPOINTS}/new.ckpt.part", f"{CHECKPOINTS}/best.ckpt.part",
     f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     "wandb/run-id",
 )  # fmt: skip
@@ -56,6 +57,27 @@ class RunFolder:
     @property
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def new(self) -> Path:
+        """The newest checkpoint before it replaces the last one."""
+        return self.checkpoints / "new.ckpt"
+
+    def older(self, step: int) -> Path:
+        """The checkpoint of an optimizer step after another one has replaced it as the last one."""
+        return self.checkpoints / f"step-{step}.ckpt"
+
+    def older_checkpoints(self) -> list[Path]:
+        """All checkpoints that others have replaced as the last one, the newest first."""
+        return sorted(self._matching(f"{CHECKPOINTS}/step-*.ckpt"), key=step_of, reverse=True)
+
+    def resumable(self) -> list[Path]:
+        """The checkpoints that a run can resume from, the newest first."""
+        return [path for path in (self.new, self.last, *self.older_checkpoints()) if path.is_file()]
+
+    def is_begun(self) -> bool:
+        """Whether the folder has only files that a run writes before its first checkpoint."""
+        return set(self._found()) <= {CONFIG, "wandb/run-id", f"{CHECKPOINTS}/new.ckpt.part"}
 
     @property
     def curve(self) -> Path:
@@ -110,8 +132,8 @@ class RunFolder:
 
     def _check_files(self, *, resume: bool, overwrite: bool) -> None:
         if resume and overwrite:
-            raise ZooError("--resume continues a run, but --overwrite deletes it: give only one of them")
-        if resume and not self.last.is_file():
+            raise ZooError("--resume continues a run and --overwrite deletes it: give one of them")
+        if resume and not self.resumable():
             raise ZooError(
                 f"nothing to resume: there is no {self.last}. Give the folder of a run with --out, or leave out "
                 "--resume to start a new run"
@@ -120,7 +142,7 @@ class RunFolder:
         if found and not resume and not overwrite:
             what = "has files that a run would replace"
             way = "move them, add --overwrite to delete them"
-            if self.last.is_file():
+            if self.resumable():
                 what = "holds another run"
                 way = "add --resume to continue it, --overwrite to delete its files"
             names = ", ".join(found)
@@ -137,7 +159,19 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
 
     def _found(self) -> list[str]:
-        return [name for name in FILES if os.path.lexists(self.path / name)]
+        return [path.relative_to(self.path).as_posix() for name in FILES for path in self._matching(name)]
+
+    def _matching(self, name: str) -> list[Path]:
+        """The files of a name, in which * stands for a number."""
+        if "*" not in name:
+            return [self.path / name] if os.path.lexists(self.path / name) else []
+        form = re.compile(re.escape(Path(name).name).replace(r"\*", r"\d+"))
+        return [path for path in (self.path / name).parent.glob("*") if form.fullmatch(path.name)]
+
+
+def step_of(path: Path) -> int:
+    """The optimizer step in the name of a checkpoint that another one has replaced as the last one."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def run_folder(out: str | None, recipe: str) -> RunFolder:

@@ -61,9 +61,9 @@ def _begin(cli: TrainingCLI, *, test: bool) -> None:
 
 
 def _fit(cli: TrainingCLI) -> None:
-    last = cli.folder.last if cli.config.resume else None
+    resumed = cli.resume_from
     with fitting("the training cannot start", MisconfigurationException):
-        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=last, weights_only=True if last else None)
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=resumed, weights_only=True if resumed else None)
 
 
 def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
@@ -127,8 +127,8 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
 
 def print_resume(folder: RunFolder, command: str) -> None:
     """Prints the command that resumes an interrupted run."""
-    if folder.last.is_file():
-        print(f"\ninterrupted. Resume from {folder.last} with:\n{command}", file=sys.stderr)
+    if resumable := folder.resumable():
+        print(f"\ninterrupted. Resume from {resumable[0]} with:\n{command}", file=sys.stderr)
     else:
         print("\ninterrupted before the first checkpoint", file=sys.stderr)
 

@@ -20,6 +20,7 @@ from recipes.runner.cli import main
 from recipes.runner.evaluation import evaluate, load_model
 from recipes.runner.training import train
 from zoo.errors import ZooError
+from zoo.hub.checkpoints import read_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_checkpoint_of_another_task_is_named(classified):
     path = classified / "checkpoints/best.ckpt"
     for read in (
         lambda: load_model(str(path), pos_tagging.RECIPE),
-        lambda: check_resumable(path, pos_tagging.RECIPE, None, None),
+        lambda: check_resumable(path, read_checkpoint(path), recipe=pos_tagging.RECIPE, model=None, max_epochs=None),
     ):
         with pytest.raises(ZooError, match=f"{path} holds a TextClassifier, and .*pos_tagging needs a SequenceTagger"):
             read()

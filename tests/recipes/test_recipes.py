@@ -74,7 +74,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     run_alone("pos_tagging", *resume, cwd=tmp_path)
     alone, resumed = (last_checkpoint(tmp_path / name) for name in ("run", "stopped"))
     assert all(torch.equal(weights, resumed["state_dict"][name]) for name, weights in alone["state_dict"].items())
-    assert [row["epochs"] for row in resumed["callbacks"]["Recorder"]["rows"]] == [1, 2, 3]
+    assert [row["epochs"] for row in resumed["recorder"]["rows"]] == [1, 2, 3]
 
 
 def test_ner_scores_spans(tmp_path):
@@ -122,8 +122,7 @@ def test_validations_within_an_epoch_and_after_several_are_counted_once(tmp_path
     }.items():
         train(sentiment.RECIPE, [f"--out={tmp_path / name}", *args, *flags], test=False)
         facts[name] = json.loads((tmp_path / name / "metrics.json").read_text())
-        callbacks = last_checkpoint(tmp_path / name)["callbacks"]
-        facts[name] |= {"rows": callbacks["Recorder"]["rows"]}
+        facts[name] |= {"rows": last_checkpoint(tmp_path / name)["recorder"]["rows"]}
     assert {name: facts[name]["epochs"] for name in facts} == {"plain": 4, "often": 4, "rarely": 4}
     assert {name: len(facts[name]["rows"]) for name in facts} == {"plain": 4, "often": 8, "rarely": 2}
     assert len({sum(row["tokens"] for row in found["rows"]) for found in facts.values()}) == 1

@@ -17,6 +17,8 @@ from zoo.errors import ZooError
 
 def test_a_run_leaves_exactly_its_files(trained):
     files = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    (before,) = (path for path in files if path.startswith("checkpoints/step-"))
+    files.remove(before)
     assert files == {
         "config.yaml", "metrics.json", "scores.txt", "learning-curve.csv", "learning-curve.png",
         "confusion.png", "mistakes.png",
@@ -37,7 +39,7 @@ def test_nothing_is_overwritten_unasked(trained):
     assert (trained / "metrics.json").read_text() == before
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name.replace("*", "12") for name in FILES])
 def test_a_file_that_a_run_would_replace_is_kept_unless_it_may_go(tmp_path, name):
     for mine in (name, "notes.txt", "checkpoints/mine.ckpt", "model/mine.txt"):
         (tmp_path / mine).parent.mkdir(exist_ok=True)
@@ -73,8 +75,9 @@ def test_what_overwrite_cannot_delete_is_named(tmp_path):
 
 def test_what_overwrite_leaves_empty_is_gone(tmp_path):
     for name in FILES:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+        path = tmp_path / name.replace("*", "12")
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     RunFolder(tmp_path).open(resume=False, overwrite=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["checkpoints"]
 

@@ -275,7 +275,7 @@ def test_a_run_that_is_killed_saves_and_says_how_to_go_on(tmp_path, capsys, monk
     command = shlex.split(errors.splitlines()[-1])
     assert command[1:] == "-m recipes.spam --out run --resume".split()
     monkeypatch.chdir(tmp_path)
-    done = torch.load("run/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["epochs"]
+    done = torch.load("run/checkpoints/last.ckpt", weights_only=True)["recorder"]["epochs"]
     before = files_of(tmp_path)
     with pytest.raises(ZooError, match=f"max_epochs 1 is less than the {done:.3g} finished epochs of"):
         train(spam.RECIPE, [*command[3:], "--trainer.max_epochs=1"], test=True)
@@ -346,7 +346,7 @@ def test_a_full_disk_is_said_in_a_line_and_keeps_the_checkpoint_of_before(tmp_pa
     resume = capsys.readouterr().err.splitlines()[-1]
     assert resume.endswith(f" -m recipes.spam --out {out} --resume")
     monkeypatch.undo()
-    assert torch.load(out / "checkpoints/last.ckpt", weights_only=True)["callbacks"]["Recorder"]["epochs"] == 1
+    assert torch.load(out / "checkpoints/last.ckpt", weights_only=True)["recorder"]["epochs"] == 1
     train(spam.RECIPE, shlex.split(resume)[3:], test=False)
     assert json.loads((out / "metrics.json").read_text())["epochs"] == 3
 
@@ -409,7 +409,7 @@ def test_a_score_that_is_better_when_lower_is_minimised_and_printed_as_a_plain_n
     train(spam.RECIPE, args, test=False)
     printed = capsys.readouterr()
     last = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
-    losses = [row["val/loss"] for row in last["callbacks"]["Recorder"]["rows"]]
+    losses = [row["val/loss"] for row in last["recorder"]["rows"]]
     assert min(losses) < max(losses)
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert facts["best_dev"] == {"val/loss": min(losses)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -24,6 +25,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if path.exists() and not path.is_file():
         raise ZooError(f"{path}: {expected}, got something that is not a file")
     try:
+        # torch compares no checksums.
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise BadZipFile(damaged)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ZooError(f"{path}: {expected}, got: {error.strerror}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,12 +25,15 @@ from zoo.models.evaluation import in_evaluation
 from zoo.models.optim import adamw, learning_rate_factor
 from zoo.models.options import OptimizerOptions
 from zoo.models.out_of_memory import in_parts
+from zoo.models.processes import of_all_processes, random_state, set_random_state
 from zoo.models.trained import TrainedModule
 from zoo.nn.embeddings import ImportedVectors
 
 silence_advertisements()
 
 STAGES = ("val", "test")
+# The number of what a checkpoint contains, and how. Another number means another version of this library.
+CHECKPOINT_FORMAT = 1
 
 
 class ZooModule(TrainedModule):
@@ -59,8 +62,8 @@ class ZooModule(TrainedModule):
     metrics: Mapping[str, Metric | MetricCollection]
     codec: Codec
     _mean_losses: Mapping[str, MeanLoss]
-    # The state of torch's generator in the checkpoint that a training resumes from.
-    _random_state: Tensor | None = None
+    # What each process has saved of itself in the checkpoint that a training resumes from, by rank.
+    _saved_by_ranks: Sequence[Mapping[str, Any]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -232,16 +235,22 @@ class ZooModule(TrainedModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
+        checkpoint["format"] = CHECKPOINT_FORMAT
         checkpoint["model_class"] = type(self).__name__
         checkpoint["hyper_parameters"] = self.arguments
         # Lightning does not save the random state, but a resumed training is only exact with it.
-        checkpoint["random_state"] = torch.get_rng_state()
+        own = {"random_state": random_state(self.device), "loss": self._epoch_loss.state_dict()}
+        checkpoint["ranks"] = of_all_processes(own)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
-        self._random_state = checkpoint.get("random_state")
+        self._saved_by_ranks = checkpoint.get("ranks", ())
 
     def on_train_start(self) -> None:
-        if self._random_state is not None:
-            torch.set_rng_state(self._random_state.cpu())
-            self._random_state = None
+        saved = self._saved_by_ranks
+        if saved:
+            # On another number of processes no state is exact. Then each process still has one of its own, if it can.
+            own = saved[self.global_rank % len(saved)]
+            set_random_state(own["random_state"], self.device)
+            self._epoch_loss.load_state_dict(own["loss"])
+            self._saved_by_ranks = ()
