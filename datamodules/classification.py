@@ -163,19 +163,19 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             return ClassificationCodec.of(self._store.facts["codec"])
         texts = self.texts("train")
         model = self._fit_sentencepiece(text.text for text in texts)
-        tokens = self._tokens_of("train", self._preprocessor(model))
-        return self._codec_of(Counter(chain.from_iterable(tokens)), count_labels(texts), model)
+        tokens = Counter(chain.from_iterable(self._tokens_of("train", self._preprocessor(model))))
+        return self._codec_of(ClassificationCounts(tokens, count_labels(texts), self._counts["train"]), model)
 
-    def _codec_of(self, tokens: Counter[str], labels: LabelCounts, model: Sequence[str]) -> ClassificationCodec:
+    def _codec_of(self, counts: ClassificationCounts, model: Sequence[str]) -> ClassificationCodec:
         """The codec for the counts of the training split, and the sentencepiece model that has split it."""
-        words = tokens
+        words = counts.tokens
         if self.lowercase:
             words = Counter()
-            for token, count in tokens.items():
+            for token, count in counts.tokens.items():
                 words[token.lower()] += count
         return ClassificationCodec(
             Vocabulary.fit(words, min_count=self.min_count, size=self.vocabulary_size),
-            self._fit_labels(labels, self._counts["train"].texts),
+            self._fit_labels(counts.labels, counts.texts.texts),
             multi_label=self.multi_label,
             positive=self.positive,
             tokenizer=self.tokenizer,
@@ -324,16 +324,11 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         else:
             model = []
             preprocessor = self._codec.preprocessor
-
-        def codec_of(counts: ClassificationCounts) -> ClassificationCodec:
-            self._counts["train"] = counts.texts
-            return self._codec or self._codec_of(counts.tokens, counts.labels, model)
-
         return ClassificationEncoder(
             lambda: self._read_texts("train"),
             lambda texts: self._check_labels("train", texts),
             preprocessor,
-            codec_of=codec_of,
+            codec_of=lambda counts: self._codec or self._codec_of(counts, model),
             facts_of=lambda codec, counts: {
                 "coverage": coverage(codec.vector_words, counts.tokens, fold=self.folds_vectors)
             },
@@ -345,7 +340,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         else:
             texts = self.texts(split)
             codec = self.codec
-            self._check_labels(split, texts, codec)
+            self._check_labels(split, texts)
             data = codec.dataset(self._read_tokens(split), [text.labels for text in texts])
             # The strings are not needed again.
             self._read.pop(split, None)
@@ -355,15 +350,13 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             warnings.warn(f"{empty} texts of {split} are empty: the model still reads and scores them")
         return data
 
-    def _check_labels(
-        self, split: str, texts: Iterable[LabelledText], codec: ClassificationCodec | None = None
-    ) -> None:
+    def _check_labels(self, split: str, texts: Iterable[LabelledText]) -> None:
         """Refuses labels that the codec lacks. A codec that is not yet fitted lacks none.
 
         Raises:
             DataError: there is one.
         """
-        codec = codec or self._codec
+        codec = self._codec
         if codec is None:
             return
         path = self._locate(split)

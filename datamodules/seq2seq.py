@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from datamodules.base import CorpusDataModule
 from datamodules.corpus import Corpus
+from datamodules.encoding import sampled
 from datamodules.errors import DataError
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
 from datamodules.readers.tables import ENDINGS, FORMATS
+from datamodules.readers.vectors import coverage
+from datamodules.seq2seq_encoder import Seq2SeqCounts, Seq2SeqEncoder, stored_pairs
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset
 from zoo.codecs import Seq2SeqCodec
 from zoo.errors import ZooError, unknown_name
@@ -25,6 +30,8 @@ from zoo.text.units import UNITS
 
 # The default size of a sentencepiece model. A short text may allow fewer pieces.
 PIECES = 8000
+# Pairs that tell the language of the targets of a large corpus.
+HEAD = 20_000
 # Languages with thousands of characters. By default, their rarest characters are spelled in bytes.
 THOUSANDS = ("zh", "ja")
 
@@ -81,6 +88,8 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         max_tokens: the largest number of tokens in a training batch of one process, with sources, targets and padding.
             By default it is between 100 and 4,000, so that an epoch has about 170 steps.
         seed: seeds the order of the batches.
+        store: whether the training split is encoded on disk, once, and read from there; by default if its files have
+            more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting` are ignored.
 
@@ -125,6 +134,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         max_target: int = 100,
         max_tokens: int | None = None,
         seed: int = 0,
+        store: bool | None = None,
         codec: Seq2SeqCodec | None = None,
     ):
         super().__init__(
@@ -137,6 +147,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
+            store=store,
             codec=codec,
         )
         formats = sorted(("parallel", *FORMATS))
@@ -159,7 +170,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     @property
     def training_examples(self) -> int:
-        return len(self._encoded["train"].lengths if "train" in self._encoded else self.pairs("train"))
+        return self._training_rows or len(self.pairs("train"))
 
     @property
     def training_tokens(self) -> int:
@@ -170,12 +181,12 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     def pairs(self, split: str) -> list[Pair]:
         """The pairs of "train", "dev" or "test". They are read again each time, as soon as the split is encoded."""
-        if split not in self._read:
-            pairs = list(self._read_pairs(split))
-            if split in self._encoded:
-                return pairs
+        if split in self._read:
+            return self._read[split]
+        pairs = list(self._read_pairs(split))
+        if split not in self._encoded:
             self._read[split] = pairs
-        return self._read[split]
+        return pairs
 
     @property
     def _sides(self) -> tuple[str | int, str | int]:
@@ -221,59 +232,69 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         return read_pairs(files[0], *columns, format=corpus.format)
 
     def _fit_codec(self) -> Seq2SeqCodec:
-        sources = [pair.source for pair in self.pairs("train")]
-        targets = [pair.target for pair in self.pairs("train")]
-        language = self._fit_language()
+        if self._store is not None:
+            return Seq2SeqCodec.of(self._store.facts["codec"])
+        pairs = self.pairs("train")
+        splitters = self._fit_tokenizers(pairs)
+        counts = Seq2SeqCounts(pairs=len(pairs))
+        if splitters.source.subwords is None:
+            counts.sources.update(chain.from_iterable(splitters.source.split(pair.source) for pair in pairs))
+            counts.targets.update(chain.from_iterable(splitters.target.split(pair.target) for pair in pairs))
+        if self.unit is None:
+            counts.several = sum(len(split_sentences(pair.source)) > 1 for pair in pairs)
+        return self._codec_of(counts, splitters)
+
+    def _fit_tokenizers(self, pairs: Sequence[Pair]) -> _Tokenizers:
+        """What splits sources and targets; sentencepiece models are trained on these pairs."""
+        language = self._fit_language(pairs)
+        sources = [pair.source for pair in pairs]
+        targets = [pair.target for pair in pairs]
         if self.joint:
             source_model = target_model = self._fit_sentencepiece([*sources, *targets], language)
         else:
             source_model = self._fit_sentencepiece(sources, language)
             target_model = self._fit_sentencepiece(targets, language)
-        source_tokenizer = ReversibleTokenizer(
-            self.tokenizer, source_model, stop_words=self.stop_words, lowercase=self.lowercase
+        return _Tokenizers(
+            ReversibleTokenizer(self.tokenizer, source_model, stop_words=self.stop_words, lowercase=self.lowercase),
+            ReversibleTokenizer(self.tokenizer, target_model, lowercase=self.lowercase),
+            source_model,
+            [] if self.joint else target_model,
+            language,
         )
-        target_tokenizer = ReversibleTokenizer(self.tokenizer, target_model, lowercase=self.lowercase)
-        source_pieces = chain.from_iterable(map(source_tokenizer.split, sources))
-        target_pieces = chain.from_iterable(map(target_tokenizer.split, targets))
+
+    def _codec_of(self, counts: Seq2SeqCounts, tokenizers: _Tokenizers) -> Seq2SeqCodec:
         if self.joint:
-            source_words = self._fit_vocabulary(source_tokenizer, chain(source_pieces, target_pieces))
+            source_words = self._fit_vocabulary(tokenizers.source, counts.sources + counts.targets)
             target_words = Vocabulary(())
-            target_model = []
         else:
-            source_words = self._fit_vocabulary(source_tokenizer, source_pieces)
-            target_words = self._fit_vocabulary(target_tokenizer, target_pieces)
+            source_words = self._fit_vocabulary(tokenizers.source, counts.sources)
+            target_words = self._fit_vocabulary(tokenizers.target, counts.targets)
+        # By default, a source is a text if more than a tenth of the sources have several sentences.
+        guess = "text" if counts.several > counts.pairs / 10 else "sentence"
         return Seq2SeqCodec(
             source_words,
             target_words,
             tokenizer=self.tokenizer,
-            source_sentencepiece_model=tuple(source_model),
-            target_sentencepiece_model=tuple(target_model),
+            source_sentencepiece_model=tuple(tokenizers.source_model),
+            target_sentencepiece_model=tuple(tokenizers.target_model),
             stop_words=tuple(self.stop_words),
             lowercase=self.lowercase,
-            language=language,
-            unit=self._fit_unit(),
+            language=tokenizers.language,
+            unit=self.unit or guess,
             max_source=self.max_source,
             max_target=self.max_target,
             vector_words=self._vector_words,
             vector_size=self._vector_size,
         )
 
-    def _fit_language(self) -> str:
+    def _fit_language(self, pairs: Iterable[Pair]) -> str:
         """The language of the targets: the given one, the one in the catalog, or a guess from own targets."""
         if self.language is not None:
             return self.language
         corpus = self._corpus
         if corpus is None:
-            return guess_language(pair.target for pair in self.pairs("train"))
+            return guess_language(pair.target for pair in pairs)
         return str(self._sides[1]) if corpus.format == "parallel" else corpus.language
-
-    def _fit_unit(self) -> str:
-        """The given unit, or else "text" if more than a tenth of the training sources have several sentences."""
-        if self.unit is not None:
-            return self.unit
-        pairs = self.pairs("train")
-        several = sum(len(split_sentences(pair.source)) > 1 for pair in pairs)
-        return "text" if several > len(pairs) / 10 else "sentence"
 
     def _fit_sentencepiece(self, texts: Sequence[str], language: str) -> list[str]:
         """The sentencepiece model that is trained on these texts; empty with other tokenizers."""
@@ -317,11 +338,46 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         split = self.codec.indexer.source_tokenizer.split
         return (bare(piece) for pair in self.pairs("train") for piece in split(pair.source))
 
+    @property
+    def _store_settings(self) -> dict[str, object]:
+        names = (
+            "source", "target", "format", "header", "language", "unit", "tokenizer", "stop_words", "lowercase",
+            "vocabulary_size", "algorithm", "joint", "character_coverage", "min_count", "max_source", "max_target",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def _encoder(self) -> Seq2SeqEncoder:
+        codec = self._codec
+        if codec is None:
+            tokenizers = self._fit_tokenizers(self._head_or_sample())
+            source, target = tokenizers.source, tokenizers.target
+        else:
+            source, target = codec.indexer.source_tokenizer, codec.indexer.target_tokenizer
+        return Seq2SeqEncoder(
+            lambda: self._read_pairs("train"),
+            source,
+            target,
+            max_source=codec.max_source if codec else self.max_source,
+            max_target=codec.max_target if codec else self.max_target,
+            codec_of=lambda counts: codec or self._codec_of(counts, tokenizers),
+            facts_of=lambda codec, counts: {
+                "coverage": coverage(codec.vector_words, _words(counts.sources), fold=self.folds_vectors)
+            },
+        )
+
+    def _head_or_sample(self) -> list[Pair]:
+        """Pairs that tell the language of the targets; with sentencepiece, those that its models are trained on."""
+        pairs = self._read_pairs("train")
+        return sampled(pairs) if self.tokenizer == "sentencepiece" else list(islice(pairs, HEAD))
+
     def _encode(self, split: str) -> Seq2SeqDataset:
         codec = self.codec
-        # Only what a model writes is compared with texts. In a training, nothing is.
-        data = codec.dataset(self.pairs(split), with_texts=split != "train")
-        self._read.pop(split, None)
+        if split == "train" and self._store is not None:
+            data = stored_pairs(self._store)
+        else:
+            # Only what a model writes is compared with texts. In a training, nothing is.
+            data = codec.dataset(self.pairs(split), with_texts=split != "train")
+            self._read.pop(split, None)
         if data.sources.cut:
             self._warn_of_cut(f"{data.sources.cut} sources of {split}", f"max_source={codec.max_source}")
         if data.cut:
@@ -334,6 +390,24 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     def _warn_of_cut(self, texts: str, longest: str) -> None:
         warnings.warn(f"{texts} have more than {longest} pieces and are truncated")
+
+
+class _Tokenizers(NamedTuple):
+    """What splits the two sides, and what a codec keeps of it."""
+
+    source: ReversibleTokenizer
+    target: ReversibleTokenizer
+    source_model: list[str]
+    target_model: list[str]
+    language: str
+
+
+def _words(pieces: Counter[str]) -> Counter[str]:
+    """How often each word occurs whose vector is looked up."""
+    words: Counter[str] = Counter()
+    for piece, count in pieces.items():
+        words[bare(piece)] += count
+    return words
 
 
 def _endings(corpus: Corpus) -> list[str]:

@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datamodules import ClassificationDataModule, TaggingDataModule, encoding, large_corpora
+from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule, encoding, large_corpora
 from datamodules import store as stores
 from datamodules.errors import DataError
 from datamodules.store import StoreWriter, open_store
@@ -45,6 +45,10 @@ def values(batch):
 
 DATA = {
     "tagging": lambda **options: TaggingDataModule("sample-en", column="misc:NER", convert_to="BIOES", **options),
+    "pairs": lambda **options: Seq2SeqDataModule("sample-phrases", **options),
+    "pairs of words": lambda **options: Seq2SeqDataModule(
+        "sample-headlines", tokenizer="words", joint=False, min_count=2, max_source=20, max_target=4, **options
+    ),
     "labels": lambda **options: ClassificationDataModule("sample-topics", **options),
     "several labels": lambda **options: ClassificationDataModule("sample-topics", multi_label=True, **options),
     "pieces": lambda **options: ClassificationDataModule(
@@ -70,6 +74,29 @@ def test_a_store_is_the_split_in_memory(task, recwarn):
     assert all(values(batch) == values(expected) for batch, expected in pairs)
     pairs = zip(stored.val_dataloader(), held.val_dataloader(), strict=True)
     assert all(values(batch) == values(expected) for batch, expected in pairs)
+
+
+WITH_VECTORS = {
+    "tagging": lambda **options: TaggingDataModule("sample-en", **options),
+    "classification": lambda **options: ClassificationDataModule("sample-topics", **options),
+    "pairs": lambda **options: Seq2SeqDataModule("sample-phrases", tokenizer="words", **options),
+}
+
+
+@pytest.mark.parametrize("task", WITH_VECTORS)
+def test_a_store_has_the_rows_of_imported_vectors(task, tmp_path):
+    file = tmp_path / "v.txt"
+    for words in (("the", "a"), ("a", "the", "is")):
+        file.write_text("".join(f"{word} 1 {place}\n" for place, word in enumerate(words)))
+        stored, held = (WITH_VECTORS[task](store=store, vectors=str(file)) for store in (True, False))
+        for data in (stored, held):
+            data.setup("fit")
+        assert stored.codec == held.codec
+        assert stored._coverage() == held._coverage()
+        rows = range(20)
+        one, other = (data._encoded["train"].batch(rows) for data in (stored, held))
+        assert values(one) == values(other)
+        assert "1" in str(values(one))
 
 
 @pytest.mark.parametrize("task", DATA)

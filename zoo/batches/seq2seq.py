@@ -116,15 +116,19 @@ class Sources:
     @classmethod
     def of(cls, texts: Iterable[str], indexer: PairIndexer) -> Self:
         """Encodes texts that are not empty."""
-        pieces = [indexer.source_tokenizer.split(text) for text in texts]
-        encoded = [indexer.source_ids(split[: indexer.max_source]) for split in pieces]
+        return cls.of_pieces(list(map(indexer.source_tokenizer.split, texts)), indexer)
+
+    @classmethod
+    def of_pieces(cls, pieces: Sequence[list[str]], indexer: PairIndexer) -> Self:
+        """Encodes the pieces of each text."""
+        encoded = [indexer.source_ids(of_text[: indexer.max_source]) for of_text in pieces]
         return cls(
             Ragged.of([source.ids for source in encoded]),
             Ragged.of([source.copy_ids for source in encoded]),
             Ragged.of([source.vector_ids for source in encoded]) if indexer.vectors else None,
             StringLists.of([source.unknown for source in encoded]),
-            cut=sum(len(split) > indexer.max_source for split in pieces),
-            empty=sum(not split for split in pieces),
+            cut=sum(len(of_text) > indexer.max_source for of_text in pieces),
+            empty=sum(not of_text for of_text in pieces),
         )
 
     def __len__(self) -> int:
@@ -166,15 +170,26 @@ class Seq2SeqDataset:
     @classmethod
     def of(cls, pairs: Sequence[Pair], indexer: PairIndexer, *, with_texts: bool) -> Self:
         """Encodes pairs of texts that are not empty; `with_texts` says whether the texts are kept too."""
-        sources = Sources.of([pair.source for pair in pairs], indexer)
-        unknown = sources.unknown.take(range(len(pairs)))
-        pieces = [indexer.target_tokenizer.split(pair.target) for pair in pairs]
+        sources = [indexer.source_tokenizer.split(pair.source) for pair in pairs]
+        targets = [indexer.target_tokenizer.split(pair.target) for pair in pairs]
+        return cls.of_pieces(sources, targets, indexer, pairs if with_texts else None)
+
+    @classmethod
+    def of_pieces(
+        cls,
+        sources: Sequence[list[str]],
+        targets: Sequence[list[str]],
+        indexer: PairIndexer,
+        pairs: Sequence[Pair] | None = None,
+    ) -> Self:
+        """Encodes the pieces of each source and target; `pairs` are the texts, if they are kept too."""
+        encoded = Sources.of_pieces(sources, indexer)
         target_ids = [
-            indexer.target_ids(split[: indexer.max_target], of_source)
-            for split, of_source in zip(pieces, unknown, strict=True)
+            indexer.target_ids(pieces[: indexer.max_target], unknown)
+            for pieces, unknown in zip(targets, encoded.unknown.take(range(len(targets))), strict=True)
         ]
-        cut = sum(len(split) > indexer.max_target for split in pieces)
-        return cls(sources, Ragged.of(target_ids), pairs if with_texts else None, cut=cut)
+        cut = sum(len(pieces) > indexer.max_target for pieces in targets)
+        return cls(encoded, Ragged.of(target_ids), pairs, cut=cut)
 
     def __len__(self) -> int:
         return len(self.lengths)
