@@ -158,7 +158,7 @@ class TrainingCLI(LightningCLI):
             raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
         self.wandb_mode = wandb_mode(self.config.wandb)
         with fitting("the flags of --trainer do not fit each other or this machine"):
-            trainer = trainer_to_join_with(self.parser, self.config.trainer)
+            trainer = trainer_to_join_with(self.config.trainer)
         with fitting("the flags of --trainer do not fit the processes that were started", ValueError):
             join(trainer)
         self.main_process = is_first()

@@ -30,13 +30,15 @@ def join(trainer: pl.Trainer) -> None:
         raise ZooError("this --trainer.strategy trains in copies of this process, which report nothing back: use ddp")
 
 
-def trainer_to_join_with(parser: LightningArgumentParser, options: Namespace) -> pl.Trainer:
+def trainer_to_join_with(options: Namespace) -> pl.Trainer:
     """A Trainer that knows the processes that the Trainer of the run will have.
 
     Args:
-        parser: makes objects of the classes that flags name.
         options: the Trainer's flags.
     """
+    # The parser of a recipe would make its data and its model too.
+    parser = LightningArgumentParser()
+    parser.add_class_arguments(pl.Trainer, "trainer", instantiate=False)
     # jsonargparse leaves the constructor without types.
     named = Namespace(trainer=Namespace({name: options[name] for name in FLAGS}))  # type: ignore[no-untyped-call]
     flags = parser.instantiate_classes(named).trainer
