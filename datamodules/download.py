@@ -15,31 +15,25 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import sys
 import uuid
 import zlib
 from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from tarfile import TarError
-from urllib.request import urlopen
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from platformdirs import user_cache_path
-from rich.console import Console
-from rich.progress import wrap_file
 
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus, RemoteFile
 from datamodules.errors import DataError
+from zoo.download import download
+from zoo.errors import ZooError
 
-# Seconds to wait for the next byte.
-TIMEOUT = 30.0
 # In bytes: several times the size of the largest corpus in the catalog.
 MAX_DOWNLOAD = 1 << 30
-# Bytes to read at a time.
-BLOCK = 1 << 16
 
 
 def default_root() -> Path:
@@ -139,6 +133,11 @@ def _download(remote: RemoteFile, target: Path) -> None:
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
+    except DataError:
+        raise
+    # The file is too large.
+    except ZooError as error:
+        raise DataError(str(error)) from error
     except (OSError, HTTPException) as error:
         raise DataError(
             f"{remote.url}: expected to download this file to {target}, got: {error}. Try again, or put the file there "
@@ -151,26 +150,7 @@ def _fetch(urls: Iterable[str], part: Path) -> None:
     room = MAX_DOWNLOAD
     with part.open("xb") as file:
         for url in urls:
-            with urlopen(url, timeout=TIMEOUT) as response:
-                size = int(response.headers.get("Content-Length", 0))
-                if size > room:
-                    raise _too_large(url, f"{size:,} bytes")
-                name = url.rpartition("/")[2]
-                quiet = not sys.stderr.isatty()
-                console = Console(stderr=True)
-                with wrap_file(response, size, description=name, console=console, disable=quiet) as stream:
-                    while block := stream.read(BLOCK):
-                        room -= len(block)
-                        if room < 0:
-                            raise _too_large(url, "more")
-                        file.write(block)
-
-
-def _too_large(url: str, size: str) -> DataError:
-    return DataError(
-        f"{url}: expected at most {MAX_DOWNLOAD:,} bytes, got {size}. This is not the corpus: try again later, or "
-        "get the file in another way"
-    )
+            room -= download(url, file, room)
 
 
 def _convert(part: Path, remote: RemoteFile) -> None:

@@ -12,7 +12,8 @@ ROOMS = ("zoo", "datamodules", "recipes")
 # The floors of `zoo`, lowest first: a module imports from its own folder and from lower floors alone.
 FLOORS = (
     ("errors",),
-    ("autograd", "memory", "options", "packages", "threads", "model_folder"),
+    ("autograd", "download", "memory", "model_folder", "options", "packages", "threads"),
+    ("hugging_face", "model_card"),
     ("masks",),
     ("text", "generation"),
     ("batches",),
@@ -23,7 +24,7 @@ FLOORS = (
 )
 FLOOR = {name: height for height, floor in enumerate(FLOORS) for name in floor}
 # What a datamodule may know of the models: text, ids and batches, no network.
-DATA_SIDE = ("batches", "codecs", "errors", "text")
+DATA_SIDE = ("batches", "codecs", "download", "errors", "text")
 
 # The one exception: a second name of the datamodules, for users alone.
 ALIAS = "zoo.data"
