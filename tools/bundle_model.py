@@ -18,9 +18,10 @@ import yaml
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from zoo.errors import ZooError
-from zoo.hub.pretrained import BUNDLED
+from zoo.hub.sources import BUNDLED
 from zoo.metrics.generation import MONITORS, SCORES
-from zoo.model_folder import CARD, read_json
+from zoo.model_card import model_card
+from zoo.model_folder import CARD, README, read_json
 from zoo.models.base import ZooModule
 
 # The argument of a task's datamodule that says where the tags, labels or targets are.
@@ -72,7 +73,8 @@ def main() -> None:
         facts["scores"] |= json.loads(options.test.read_text("utf-8"))
     data = yaml.safe_load((options.run / "config.yaml").read_text("utf-8"))["data"]
     corpus = CATALOG[data["dataset"]]
-    folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, half=True)
+    model = zoo.from_pretrained(options.run / "model")
+    folder = model.save_pretrained(BUNDLED / options.name, half=True)
 
     gold = GOLD[corpus.task]
     trained_on = {"dataset": corpus.name, gold: str(corpus.column if data.get(gold) is None else data[gold])}
@@ -96,6 +98,7 @@ def main() -> None:
         "versions": facts["versions"],
     }
     (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / README).write_text(model_card(card, type(model).__name__), encoding="utf-8")
     print(json.dumps(card, indent=2, ensure_ascii=False))
 
 

@@ -1,7 +1,7 @@
 from .batches.predictions import in_order
 from .codecs import ClassificationCodec, Codec, Seq2SeqCodec, TaggingCodec
 from .hub.batch_predictor import BatchPredictor
-from .hub.pretrained import from_pretrained, list_pretrained, register
+from .hub.pretrained import card, from_pretrained, list_pretrained, register
 from .interop import import_keras, import_state_dict
 from .models.classifier import TextClassifier
 from .models.options import (
@@ -43,6 +43,7 @@ __all__ = [
     "TaggingCodec",
     "TextClassifier",
     "Vocabulary",
+    "card",
     "from_pretrained",
     "import_keras",
     "import_state_dict",

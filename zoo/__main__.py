@@ -1,7 +1,12 @@
-"""The models that come with this package.
+"""The models that come with this package, and those that can be fetched.
 
-python -m zoo                       lists them
-python -m zoo show NAME             prints the card of one: its data with their licence, its scores, its command
+python -m zoo [list]                lists the bundled models
+python -m zoo show SOURCE           prints the card of a model: its data with their licence, its scores, its command
+python -m zoo verify [SOURCE]       compares the files of a model, or of all bundled ones, with the sums in its card
+python -m zoo fetch SOURCE          fetches a model into the cache, loads it once, and prints its folder
+python -m zoo push FOLDER REPO      publishes a model folder as owner/name on the Hugging Face hub
+
+SOURCE is what zoo.from_pretrained takes: a name, a folder, owner/name on the hub, an archive or an artifact.
 """
 
 from __future__ import annotations
@@ -9,17 +14,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError, unknown_name
-from zoo.hub.pretrained import list_pretrained
+from zoo.hub.pretrained import card, from_pretrained, list_pretrained
+from zoo.hub.sources import local_folder
+from zoo.hugging_face import push_folder
+from zoo.model_folder import ModelFolder
 
 HEAD = ("name", "task", "language", "corpus", "score on test")
-USAGE = "expected `python -m zoo` or `python -m zoo show NAME`"
+# The commands, and how many arguments each takes.
+COMMANDS = {"list": (0, 0), "show": (1, 1), "verify": (0, 1), "fetch": (1, 1), "push": (2, 2)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Lists the bundled models, or shows the card of one."""
+    """Runs a command of the usage above, and prints its answer."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         print(answer(args))
@@ -34,21 +44,38 @@ def answer(args: Sequence[str]) -> str:
     """Returns the text to print for these arguments.
 
     Raises:
-        ZooError: the arguments are not those of the usage above, or the model is unknown (the known ones are listed).
+        ZooError: the arguments are not those of the usage above, or the command fails.
     """
-    cards = list_pretrained()
     if args and args[0] in ("-h", "--help"):
-        return __doc__.strip()
-    if not args:
-        rows = [HEAD, *(_row(name, card) for name, card in cards.items())]
-        widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
-        lines = ["".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join(lines)
-    if args[0] != "show" or len(args) != 2:
-        raise ZooError(f"{USAGE}, got {' '.join(args)[:60]!r}")
-    if args[1] not in cards:
-        raise unknown_name("pretrained model", args[1], cards)
-    return json.dumps(cards[args[1]], ensure_ascii=False, indent=2)
+        return str(__doc__).strip()
+    command, *operands = args or ["list"]
+    if command not in COMMANDS:
+        raise unknown_name("command", command[:60], COMMANDS)
+    fewest, most = COMMANDS[command]
+    if not fewest <= len(operands) <= most:
+        usage = next(line for line in str(__doc__).splitlines() if f"zoo {command}" in line.replace("[list]", "list"))
+        raise ZooError(f"expected `{usage.split('  ')[0]}`, got {' '.join(operands)[:60]!r}")
+    if command == "list":
+        return _table(list_pretrained())
+    if command == "show":
+        return json.dumps(card(operands[0]), ensure_ascii=False, indent=2)
+    if command == "verify":
+        return "\n".join(_verified(source) for source in operands or list_pretrained())
+    if command == "fetch":
+        folder = local_folder(operands[0])
+        # To load it finds what sums cannot: arguments and weights that do not fit each other.
+        from_pretrained(folder)
+        return str(folder)
+    folder = Path(operands[0])
+    ModelFolder(folder).verify()
+    return push_folder(folder, operands[1])
+
+
+def _table(cards: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [HEAD, *(_row(name, card) for name, card in cards.items())]
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    lines = ["".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
 
 
 def _row(name: str, card: Mapping[str, Any]) -> tuple[str, ...]:
@@ -56,6 +83,17 @@ def _row(name: str, card: Mapping[str, Any]) -> tuple[str, ...]:
     score = next(iter(card["best_dev"])).removeprefix("val/")
     value = card["scores"][f"test/{score}"]
     return name, card["task"], card["language"], card["data"]["dataset"], f"{score} {100 * value:.2f} %"
+
+
+def _verified(source: str) -> str:
+    """Returns the line of a model whose files are those of its card.
+
+    Raises:
+        ZooError: they are not.
+    """
+    folder = local_folder(source)
+    ModelFolder(folder).verify()
+    return f"{source}: all files have the sums of the card"
 
 
 if __name__ == "__main__":

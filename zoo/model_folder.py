@@ -12,18 +12,23 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
-from torch import Tensor
 
 from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIG = "config.json"
 CODEC = "codec.json"
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+# For readers: people and the Hugging Face hub, where it may be edited.
+README = "README.md"
+# The version of the format that `write_model` writes. A reader refuses a newer one.
+FORMAT_VERSION = 1
 # The files that the predictions depend on.
 SUMMED = (CONFIG, CODEC, WEIGHTS)
 # The largest number of bytes of JSON that is read.
@@ -52,11 +57,37 @@ class ModelFolder:
             raise ZooError(f'{path / CARD}: expected the "sha256" of {", ".join(SUMMED)}: {_again(path)}')
         self._sums: dict[str, object] = sums
 
-    def json(self, name: str) -> dict[str, Any]:
-        """The content of `CONFIG` or of `CODEC`."""
+    def config(self) -> tuple[str, dict[str, Any]]:
+        """The name of the model's class, and the arguments of its constructor without the codec."""
+        path = self.path / CONFIG
+        config = self._json(CONFIG)
+        version = config.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ZooError(
+                f"{path}: expected at most version {FORMAT_VERSION} of the format, got {version}: the model was saved "
+                "by a newer lstm-zoo, upgrade this one"
+            )
+        name = config.get("class")
+        arguments = config.get("arguments")
+        if version != FORMAT_VERSION or not isinstance(name, str) or not isinstance(arguments, dict):
+            found = ", ".join(config) or "nothing"
+            raise ZooError(f'{path}: expected a "format_version", a "class" and its "arguments", got {found[:200]}')
+        return name, arguments
+
+    def codec(self) -> dict[str, Any]:
+        """The state of the codec. It is empty if a class of a user constructs its codec by itself."""
+        return self._json(CODEC)
+
+    def _json(self, name: str) -> dict[str, Any]:
         content = self._bytes(name)
         self._compare(name, hashlib.sha256(content).hexdigest())
         return _parse(self.path / name, content)
+
+    def verify(self) -> None:
+        """Compares all files with their sums in the card."""
+        self.config()
+        self.codec()
+        self._compare(WEIGHTS, self._sum_of_weights())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The name and shape of each tensor, from the header of the weights; no tensor is read."""
@@ -69,13 +100,19 @@ class ModelFolder:
 
     def weights(self) -> dict[str, Tensor]:
         """All tensors, after their file is compared with its sum in the card."""
+        # Models are listed and fetched without torch, which takes a second to import.
+        from safetensors.torch import load_file
+
         path = self._regular(WEIGHTS)
         try:
-            with open(path, "rb") as file:
-                self._compare(WEIGHTS, hashlib.file_digest(file, "sha256").hexdigest())
+            self._compare(WEIGHTS, self._sum_of_weights())
             return load_file(path)
         except (OSError, SafetensorError) as error:
             raise ZooError(f"{path}: expected weights, got: {error}") from error
+
+    def _sum_of_weights(self) -> str:
+        with open(self._regular(WEIGHTS), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _regular(self, name: str) -> Path:
         path = self.path / name
@@ -105,20 +142,38 @@ class ModelFolder:
 
 
 def write_model(
-    folder: Path, config: Mapping[str, object], codec: Mapping[str, object], weights: Mapping[str, Tensor]
+    folder: Path,
+    model_class: str,
+    arguments: Mapping[str, object],
+    *,
+    codec: Mapping[str, object],
+    weights: Mapping[str, Tensor],
+    readme: str,
 ) -> None:
     """Writes a model folder, which is created if it does not exist.
 
     All contents are encoded before any file is written, and all files are written before any is replaced. If a content
     cannot be encoded, or the disk is full, the folder stays as it was. While files are replaced there is no card, so
     `ModelFolder` refuses the folder.
+
+    Args:
+        folder: where to write.
+        model_class: the name of the class.
+        arguments: of its constructor, in plain types, without the codec.
+        codec: the state of the codec.
+        weights: the tensors of the model.
+        readme: the text of README.md, unless there is one.
     """
+    from safetensors.torch import save
+
     contents = {
-        CONFIG: _encode(config, indent=2),
+        CONFIG: _encode({"format_version": FORMAT_VERSION, "class": model_class, "arguments": arguments}, indent=2),
         CODEC: _encode(codec, indent=0),
         WEIGHTS: save(dict(weights)),
     }
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    if not (folder / README).exists():
+        contents[README] = readme.encode()
     contents[CARD] = _encode({"sha256": sums}, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
     parts = {name: folder / f".{name}.{os.getpid()}.part" for name in contents}

@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 
 from recipes.runner.claim import Claim
 from zoo.errors import ZooError
-from zoo.hub.pretrained import IN_RUN
+from zoo.hub.sources import IN_RUN
 
 CONFIG = "config.yaml"
 METRICS = "metrics.json"

@@ -110,7 +110,7 @@ def test_a_damaged_folder_predicts_the_same_or_is_refused(make, tmp_path):
     torch.manual_seed(0)
     whole = make().save_pretrained(tmp_path / "whole")
     expected = zoo.from_pretrained(whole).predict(TEXTS)
-    dice = random.Random(make.__name__)
+    dice = random.Random(f"damaged {make.__name__}")
     outcomes = {"alike": 0, "refused": 0, "loaded": 0}
     for number in range(MUTANTS):
         folder = shutil.copytree(whole, tmp_path / "mutant")

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import run_python
+from huggingface_hub import ModelCard
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
-from zoo.hub.pretrained import BUNDLED
+from zoo.hub.sources import BUNDLED
+from zoo.model_card import model_card
 from zoo.models.options import CharacterOptions
 from zoo.text import Vocabulary
 
@@ -48,7 +51,7 @@ def sign(folder: Path) -> None:
 def test_reloaded_equals_saved(tmp_path, options):
     model = small(**options)
     model.save_pretrained(tmp_path / "m")
-    files = {"card.json", "codec.json", "config.json", "model.safetensors"}
+    files = {"README.md", "card.json", "codec.json", "config.json", "model.safetensors"}
     assert {path.name for path in (tmp_path / "m").iterdir()} == files
     again = zoo.from_pretrained(tmp_path / "m")
     for (name, value), (other, restored) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
@@ -114,7 +117,7 @@ def test_every_file_has_the_permissions_of_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == dict.fromkeys(
-        ["card.json", "config.json", "model.safetensors", "codec.json"], "0o640"
+        ["README.md", "card.json", "config.json", "model.safetensors", "codec.json"], "0o640"
     )
 
 
@@ -166,7 +169,17 @@ def test_a_model_saved_over_one_with_a_card_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["config.json", "codec.json", "card.json"])
-@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"class": [], "arguments": []}', '{"sha256": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        "null",
+        '{"class": [], "arguments": []}',
+        '{"format_version": 1, "class": [], "arguments": []}',
+        '{"sha256": 1}',
+    ],
+)
 def test_json_that_describes_no_model_is_refused(tmp_path, file, content):
     folder = small().save_pretrained(tmp_path)
     (folder / file).write_text(content)
@@ -229,7 +242,7 @@ def test_a_tagger_with_every_cell_and_option_is_loaded(tmp_path, cell, options):
 
 def test_a_folder_of_another_class_is_refused(tmp_path):
     folder = small().save_pretrained(tmp_path)
-    (folder / "config.json").write_text(json.dumps({"class": "Parser", "arguments": {}}))
+    (folder / "config.json").write_text(json.dumps({"format_version": 1, "class": "Parser", "arguments": {}}))
     sign(folder)
     with pytest.raises(ZooError, match="zoo.register.*known are .*SequenceTagger"):
         zoo.from_pretrained(folder)
@@ -276,9 +289,8 @@ class TestBundled:
         # All cards have the same fields.
         assert not wrong and set(card) == set().union(*zoo.list_pretrained().values())
         corpus = CATALOG[card["data"]["dataset"]]
-        assert card["name"] == name and card["sha256"].keys() == {path.name for path in folder.iterdir()} - {
-            "card.json"
-        }
+        assert card["name"] == name
+        assert {*card["sha256"], "card.json", "README.md"} == {path.name for path in folder.iterdir()}
         assert (card["task"], card["language"], card["licence"]) == (corpus.task, corpus.language, corpus.licence)
         assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
 
@@ -308,3 +320,53 @@ class TestBundled:
         text, expected = SHOWN[name]
         (found,) = zoo.from_pretrained(name).predict([text])
         assert (found["label"] if isinstance(found, dict) else found) == expected
+
+
+@pytest.mark.parametrize("name", zoo.list_pretrained())
+def test_the_readme_of_a_bundled_model_is_that_of_its_card(name):
+    config = json.loads((BUNDLED / name / "config.json").read_text("utf-8"))
+    assert (BUNDLED / name / "README.md").read_text("utf-8") == model_card(zoo.card(name), config["class"])
+
+
+def test_the_hub_understands_the_metadata_of_a_readme():
+    card = ModelCard.load(BUNDLED / "pos-en-ewt" / "README.md")
+    (result,) = [result for result in card.data.eval_results if result.metric_type == "accuracy"]
+    assert result.metric_value == 95.94
+    assert (card.data.license, card.data.pipeline_tag, card.data.language) == (
+        "cc-by-sa-4.0",
+        "token-classification",
+        "en",
+    )
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    folder = small().save_pretrained(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "format_version": 2}))
+    sign(folder)
+    with pytest.raises(ZooError, match="expected at most version 1 of the format, got 2: .*upgrade"):
+        zoo.from_pretrained(folder)
+
+
+def test_a_readme_of_the_user_is_kept(tmp_path):
+    (tmp_path / "README.md").write_text("My model.")
+    assert (small().save_pretrained(tmp_path) / "README.md").read_text() == "My model."
+
+
+def test_models_are_listed_by_task_and_language():
+    assert list(zoo.list_pretrained(task="tagging", language="zh")) == ["ner-zh-resume"]
+    assert {card["task"] for card in zoo.list_pretrained(task="seq2seq").values()} == {"seq2seq"}
+    assert zoo.list_pretrained(task="tagging", language="de") == {}
+    with pytest.raises(ZooError, match="unknown task 'tag': .*known are classification, seq2seq, tagging"):
+        zoo.list_pretrained(task="tag")
+    assert zoo.card("ner-zh-resume") == zoo.list_pretrained()["ner-zh-resume"]
+
+
+def test_torch_hub_loads_a_bundled_model(tmp_path):
+    """The repository is on the path during the call alone, so the model must need no import later."""
+    root = Path(zoo.__file__).parents[1]
+    code = (
+        f"import sys, torch; model = torch.hub.load({str(root)!r}, 'spam_en_sms', source='local'); "
+        "sys.path[:] = [path for path in sys.path if path]; print(model.predict(['free prize now'])[0]['label'])"
+    )
+    assert run_python("-c", code, cwd=tmp_path).stdout.strip() == "spam"

@@ -15,7 +15,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from zoo.errors import ZooError, unknown_name
 from zoo.hub.checkpoints import ENDING, read_checkpoint
-from zoo.model_folder import CARD, CODEC, CONFIG, ModelFolder, read_json
+from zoo.hub.sources import BUNDLED, bundled_names, local_folder
+from zoo.model_folder import CARD, ModelFolder, read_json
 from zoo.models.base import ZooModule
 from zoo.models.classifier import TextClassifier
 from zoo.models.seq2seq import Seq2Seq
@@ -24,9 +25,6 @@ from zoo.models.tagger import SequenceTagger
 
 OURS = (SequenceTagger, TextClassifier, Seq2Seq, Seq2SeqSummarizer)
 MODELS: dict[str, type[ZooModule]] = {model.__name__: model for model in OURS}
-BUNDLED = Path(__file__).parent / "bundled"
-# The folder of the model in the folder of a run.
-IN_RUN = "model"
 # The errors that a constructor raises for wrong arguments or weights.
 MISFITS = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
@@ -52,21 +50,71 @@ def register(model: type[ZooModule]) -> type[ZooModule]:
     return model
 
 
-def list_pretrained() -> dict[str, dict[str, Any]]:
-    """The cards of the models that come with this package, by name."""
-    return {path.parent.name: read_json(path) for path in sorted(BUNDLED.glob(f"*/{CARD}"))}
-
-
-def from_pretrained(source: str | Path) -> ZooModule:
-    """Loads a model, ready to predict: the inverse of `module.save_pretrained(folder)`.
+def list_pretrained(task: str | None = None, language: str | None = None) -> dict[str, dict[str, Any]]:
+    """The cards of the models that come with this package, by name.
 
     Args:
-        source: a name in `list_pretrained()`, a folder that `save_pretrained` wrote, the folder of a run, or a
-            checkpoint of one (`.ckpt`).
+        task: only models of this task: "tagging", "classification" or "seq2seq".
+        language: only models of this language: "en", "zh" or another tag of BCP 47. Of a translator it is the language
+            of its outputs.
 
     Raises:
-        ZooError: the source is none of these (the known names are listed), its class is unknown (see `register`), or
-            one of its files is missing, is damaged, differs from the sum in the card, or does not fit the others.
+        ZooError: no model is of this task, or of this language.
+    """
+    cards = {name: read_json(BUNDLED / name / CARD) for name in bundled_names()}
+    for key, wanted in (("task", task), ("language", language)):
+        known = {card[key] for card in cards.values()}
+        if wanted is not None and wanted not in known:
+            raise unknown_name(key, wanted, known)
+    wanted_values = {"task": task, "language": language}
+    return {
+        name: card
+        for name, card in cards.items()
+        if all(wanted in (None, card[key]) for key, wanted in wanted_values.items())
+    }
+
+
+def card(source: str | Path) -> dict[str, Any]:
+    """The card of a model: the sums of its files and, if it was published, its data, scores, licence and command.
+
+    Args:
+        source: as `from_pretrained` takes it, except a checkpoint.
+
+    Raises:
+        ZooError: there is no such model, or it cannot be fetched.
+    """
+    return read_json(local_folder(source) / CARD)
+
+
+def from_pretrained(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+) -> ZooModule:
+    """Loads a model, ready to predict: the inverse of `module.save_pretrained(folder)`.
+
+    What is not on this machine is read from the cache, or else fetched. Every file is compared with the sha256 in the
+    card of the model, and one from the hub also with the sum that the hub has.
+
+    Args:
+        source: a name in `list_pretrained()`, a folder that `save_pretrained` wrote, the folder of a run, a checkpoint
+            of one (`.ckpt`), "owner/name" on the Hugging Face hub (also "hf:owner/name@revision"; extra `hub`),
+            "https://HOST/FILE#sha256=SUM" for an archive, or "wandb:entity/project/artifact:alias".
+        revision: a branch, a tag or a commit on the hub; by default "main".
+        token: of a user of the hub; by default the one that `hf auth login` has stored.
+        cache_dir: the folder of the cache; by default that of `huggingface_hub`, or the user's cache folder for
+            archives and artifacts.
+        local_files_only: whether nothing is fetched. `HF_HUB_OFFLINE=1` in the environment does this for the hub.
+        force_download: whether a model is fetched again that is in the cache.
+
+    Raises:
+        ZooError: the source is none of these (the known names are listed) or cannot be fetched, its class is unknown
+            (see `register`), or one of its files is missing, is damaged, differs from the sum in the card, or does not
+            fit the others.
     """
     path = Path(source)
     if path.suffix == ENDING and path.exists():
@@ -74,20 +122,17 @@ def from_pretrained(source: str | Path) -> ZooModule:
         weights = checkpoint["state_dict"]
         shapes = {name: tuple(value.shape) for name, value in weights.items()}
         return _restore(path, checkpoint["model_class"], checkpoint["hyper_parameters"], shapes, lambda: weights)
-    if (path / IN_RUN).is_dir() and not (path / CONFIG).exists():
-        path = path / IN_RUN
-    elif not path.is_dir():
-        if str(source) not in list_pretrained():
-            raise unknown_name("pretrained model, folder or checkpoint", str(source), list_pretrained())
-        path = BUNDLED / source
+    path = local_folder(
+        source,
+        revision=revision,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        force_download=force_download,
+    )
     folder = ModelFolder(path)
-    config = folder.json(CONFIG)
-    name, arguments = config.get("class"), config.get("arguments")
-    if not isinstance(name, str) or not isinstance(arguments, dict):
-        found = ", ".join(config) or "nothing"
-        raise ZooError(f'{path / CONFIG}: expected a "class" and its "arguments", got {found[:200]}')
-    codec = folder.json(CODEC)
-    # A class of a user may construct its codec by itself.
+    name, arguments = folder.config()
+    codec = folder.codec()
     if codec:
         arguments["codec"] = codec
     return _restore(path, name, arguments, folder.shapes(), folder.weights)

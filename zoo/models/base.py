@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -18,13 +16,13 @@ from zoo.batches.predictions import Predictions
 from zoo.codecs import Codec
 from zoo.errors import ZooError
 from zoo.metrics.loss import MeanLoss
-from zoo.model_folder import write_model
 from zoo.models.advertisements import silence_advertisements
 from zoo.models.arguments import plain, remembering
 from zoo.models.evaluation import in_evaluation
 from zoo.models.optim import adamw, learning_rate_factor
 from zoo.models.options import OptimizerOptions
 from zoo.models.out_of_memory import in_parts
+from zoo.models.pretrained import PretrainedModule
 from zoo.models.processes import of_all_processes, random_state, set_random_state
 from zoo.models.trained import TrainedModule
 from zoo.nn.embeddings import ImportedVectors
@@ -36,7 +34,7 @@ STAGES = ("val", "test")
 CHECKPOINT_FORMAT = 1
 
 
-class ZooModule(TrainedModule):
+class ZooModule(TrainedModule, PretrainedModule):
     """A LightningModule that trains with AdamW, a linear warm-up and a cosine to zero.
 
     The constructor of a subclass calls `save_arguments`, `use_optimizer` and `use_metrics`, and sets `codec` and
@@ -195,43 +193,6 @@ class ZooModule(TrainedModule):
     def settings(self) -> dict[str, Any]:
         """The hyperparameters without the codec, as a config file or an experiment tracker needs them."""
         return {name: value for name, value in self.hparams.items() if name != "codec"}
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments with which the model's class constructs it again, apart from the weights."""
-        return dict(vars(self).get("_own_arguments", self.hparams))
-
-    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
-        """Writes a folder of JSON and safetensors files that `zoo.from_pretrained` loads.
-
-        Args:
-            folder: it is created if it does not exist. The files of an older model in it are replaced after all new
-                files are written.
-            half: whether to store the weights in fp16, which takes half the space.
-
-        Raises:
-            ZooError: a weight is too large for fp16, or JSON cannot represent an argument of a user's class.
-        """
-        folder = Path(folder)
-        for name, value in self.arguments.items():
-            try:
-                json.dumps(value)
-            except (TypeError, ValueError) as error:
-                raise ZooError(
-                    f"the argument {name} of {type(self).__name__} cannot be saved: expected numbers, strings, lists "
-                    f"and dictionaries, got a {type(value).__name__} ({error})"
-                ) from error
-        arguments = self.arguments
-        # This codec is the constructor's argument. `self.codec` may differ where a user's class has replaced it.
-        codec = arguments.pop("codec", {})
-        config = {"class": type(self).__name__, "arguments": arguments}
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        if half:
-            weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-            if any(value.isinf().any() for value in weights.values()):
-                raise ZooError("a weight exceeds 65504, the largest number in fp16: save the model with half=False")
-        write_model(folder, config, codec, weights)
-        return folder
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
