@@ -229,7 +229,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             Vocabulary.fit(characters, min_count=RARE_CHARACTER),
             tags,
             scheme=self._scheme,
-            tokenizer="characters" if single else "whitespace",
+            tokenizer="characters" if single else "treebank",
             lowercase=self.lowercase,
             vector_words=self._vector_words,
             vector_size=self._vector_size,

@@ -63,7 +63,7 @@ class Source:
 
     Attributes:
         name: the name of a file, or "-" for standard input.
-        format: "text", "conllu", "columns" or one of the `FORMATS` of tables.
+        format: "text", "tokens" (a sentence per line), "conllu", "columns" or one of the `FORMATS` of tables.
         guessed: whether the format is "text" only because the ending names no other format.
         columns: the columns that may have the texts of a table. The first one that exists is used.
         header: whether the first line of a CSV or TSV file names the columns; by default true, unless the column of the
@@ -119,7 +119,7 @@ class Source:
                 if not begun and text.strip():
                     begun = True
                     self._check(text, number)
-                yield Item(text)
+                yield Item(tuple(text.split()) if self.format == "tokens" else text)
 
     def _check(self, text: str, number: int) -> None:
         """Refuses a first line that looks like another format."""

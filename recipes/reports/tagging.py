@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from datamodules.readers.conllu import parse_column
@@ -15,9 +16,12 @@ from recipes.reports.figures import confusion_matrix, worst_confusions
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import label_scores
 from recipes.runner.recipe import Recipe, Report, instance
+from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
 from zoo.metrics.tagging import UNSEEN, LabelScore, TaggingMetrics
 from zoo.models.tagger import SequenceTagger
+from zoo.models.text_tagger import tagged_spans
+from zoo.text import Token
 
 # The number of lines of a file of unknown format that are checked for tags.
 LINES = 50
@@ -75,20 +79,24 @@ class TaggingReport(Report):
         return pictures
 
 
-PREDICT = """Tags the sentences of a text file with one sentence per line, of a CoNLL-U or column file, or of a table
-(JSON Lines, CSV, Parquet) of tokens or texts. The answers are in the order of the sentences. Answers to a table also
-have its columns, in JSON Lines. The answer to an empty line is empty."""
+PREDICT = """Tags the sentences of a text file, of a CoNLL-U or column file, or of a table (JSON Lines, CSV, Parquet) of
+tokens or texts. A text, such as a line of a text file, is split into sentences and tokens by rules. If its tokens are
+separated by spaces already, add --input_format tokens. The answers are in the order of the sentences. Answers to a
+table also have its columns, in JSON Lines. The answer to an empty line is empty."""
 
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     """Runs the command `predict` of a tagger. `pretrained` is the default model."""
     formats = ("tsv", "jsonl", "conllu")
-    parser = prediction_parser(recipe, PREDICT, pretrained, formats, inputs=("conllu", "columns"))
+    parser = prediction_parser(recipe, PREDICT, pretrained, formats, inputs=("tokens", "conllu", "columns"))
     parser.add_argument("--column", type=str, default="upos", help="The column of the tags in CoNLL-U output.")
+    parser.add_argument("--offsets", action="store_true", help="Write places in the text, and spans, to JSON Lines.")
     options = parser.parse_args(args)
     parse_column(options.column)
     source = source_of(options, tokens=True)
-    format = options.format or ("jsonl" if source.is_table else "tsv")
+    format = options.format or ("jsonl" if source.is_table or options.offsets else "tsv")
+    if options.offsets and format != "jsonl":
+        raise ZooError(f"--offsets are written to JSON Lines alone: leave out --format {format}, or --offsets")
     model = load_predictor(options, recipe, SequenceTagger)
     begun = False
     sentences = 0
@@ -98,15 +106,18 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         if source.guessed and not begun:
             refuse_columns(chunk, model.codec.tags)
         begun = True
-        tokens = [
-            model.codec.tokenize(item.content) if isinstance(item.content, str) else item.content for item in chunk
-        ]
+        documents = [model.codec.read(item.content) for item in chunk]
         with computing(options, model):
-            found = model.predict(tokens)
-        for item, words, tags in zip(chunk, tokens, found, strict=True):
-            if words:
-                sentences += 1
-            yield _written(item, words, tags, format, options.column, sentences)
+            found = iter(model.predict([_words(sentence) for document in documents for sentence in document]))
+        for item, document in zip(chunk, documents, strict=True):
+            tags = list(islice(found, len(document)))
+            if format == "jsonl":
+                yield json_text(_row(item, document, tags, model.codec, offsets=options.offsets)) + "\n"
+            elif format == "tsv":
+                yield _table(document, tags)
+            else:
+                yield _conllu(item, document, tags, options.column, first_number=sentences + 1)
+            sentences += len(document)
 
     answer(options, source, tagged, "sentences")
 
@@ -126,14 +137,51 @@ def refuse_columns(chunk: Sequence[Item], tags: Container[str]) -> None:
         )
 
 
-def _written(item: Item, words: Sequence[str], tags: Sequence[str], format: str, column: str, number: int) -> str:
-    if format == "jsonl":
-        answer = {"tags": tags} if isinstance(item.content, tuple) and item.fields else {"tokens": words, "tags": tags}
-        return json_text(item.beside(answer)) + "\n"
-    if format == "tsv":
-        return "".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)) + "\n"
-    # CoNLL-U has no sentence without a word.
-    if item.sentence is None and not words:
-        return ""
-    sentence = item.sentence or conllu_of(item.content, words, number)
-    return sentence.with_column(column, tags)
+def _words(sentence: Sequence[Token]) -> list[str]:
+    return [token.text for token in sentence]
+
+
+def _row(
+    item: Item,
+    document: Sequence[Sequence[Token]],
+    tags: Sequence[Sequence[str]],
+    codec: TaggingCodec,
+    *,
+    offsets: bool,
+) -> dict[str, object]:
+    """The answer to an item beside the columns of its row."""
+    tokens = [token for sentence in document for token in sentence]
+    all_tags = list(chain.from_iterable(tags))
+    answer: dict[str, object] = {"tags": all_tags}
+    if isinstance(item.content, str) or not item.fields:
+        answer = {"tokens": _words(tokens), "tags": all_tags}
+    if offsets:
+        answer["offsets"] = [(token.start, token.end) for token in tokens]
+        if codec.scheme is not None:
+            found = tagged_spans(codec, item.content, all_tags, codec.scheme)
+            answer["spans"] = [span._asdict() for span in found]
+    return item.beside(answer)
+
+
+def _table(document: Sequence[Sequence[Token]], tags: Sequence[Sequence[str]]) -> str:
+    """One word and its tag per line. An empty line ends each sentence, and stands for a text without a word."""
+    sentences = [
+        "".join(f"{token.text}\t{tag}\n" for token, tag in zip(sentence, of_sentence, strict=True)) + "\n"
+        for sentence, of_sentence in zip(document, tags, strict=True)
+    ]
+    return "".join(sentences) or "\n"
+
+
+def _conllu(
+    item: Item, document: Sequence[Sequence[Token]], tags: Sequence[Sequence[str]], column: str, *, first_number: int
+) -> str:
+    """The sentences of an item as CoNLL-U, which has no sentence without a word."""
+    if item.sentence is not None:
+        return item.sentence.with_column(column, list(chain.from_iterable(tags)))
+    written = []
+    for number, (sentence, of_sentence) in enumerate(zip(document, tags, strict=True), first_number):
+        content = item.content
+        if isinstance(content, str):
+            content = content[sentence[0].start : sentence[-1].end]
+        written.append(conllu_of(content, _words(sentence), number).with_column(column, of_sentence))
+    return "".join(written)

@@ -346,7 +346,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
     [
         (dict(cell="ltsm"), f"known are {', '.join(sorted(CELLS))}"),
         (dict(pooling="mean+maximum"), "did you mean 'max'"),
-        (dict(tokenizer="word"), "sentencepiece, whitespace, words"),
+        (dict(tokenizer="word"), "sentencepiece, treebank, whitespace, words"),
         (dict(tokenizer="sentencepiece"), r"SentencePieceModel.fit"),
         (dict(truncate="end"), "both, head, tail"),
         (dict(max_length=1), "max_length=1"),

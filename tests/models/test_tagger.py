@@ -202,7 +202,7 @@ def test_imported_vectors_are_used_kept_and_frozen():
     [
         (dict(cell="ltsm"), f"known are {', '.join(sorted(CELLS))}"),
         (dict(head="sofmax"), "did you mean 'softmax'"),
-        (dict(tokenizer="word"), "characters, jieba, keras, whitespace, words"),
+        (dict(tokenizer="word"), "characters, jieba, keras, treebank, whitespace, words"),
         (dict(characters={"encoder": "conv"}), "cnn, gru, layer_norm_lstm, lstm"),
         (dict(head="crf", regularization={"label_smoothing": 0.1}), "softmax head"),
         (dict(language_model_weight=0.1, num_layers=2), "num_layers=1"),

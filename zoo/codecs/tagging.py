@@ -11,7 +11,7 @@ from zoo.batches.ragged import Ragged
 from zoo.batches.tagging import Sentences, TaggingDataset
 from zoo.codecs.base import Codec
 from zoo.errors import unknown_name
-from zoo.text import TOKENIZERS, Inventory, Vocabulary
+from zoo.text import TOKENIZERS, Inventory, Token, Vocabulary, place_tokens, read_document
 from zoo.text.tag_schemes import SCHEMES
 
 
@@ -36,8 +36,9 @@ class TaggingCodec(Codec):
     """The K tags; the id of a tag is its position."""
     scheme: str | None = None
     """How tags mark spans: "BIO", "IOB1", "BIOES", "BMES" or "BILOU"; None if they do not mark spans."""
-    tokenizer: str = "whitespace"
-    """How a string is split into tokens: a key of `zoo.text.TOKENIZERS`."""
+    tokenizer: str = "treebank"
+    """How a raw text is split into tokens: a key of `zoo.text.TOKENIZERS`. With "whitespace", a text is one sentence
+    whose tokens are separated already; otherwise a text may have several sentences."""
     lowercase: bool = True
     """Whether words are looked up in lower case. Characters keep their case."""
     max_characters: int = 24
@@ -65,9 +66,18 @@ class TaggingCodec(Codec):
             max_characters=self.max_characters,
         )
 
+    def read(self, item: str | Sequence[str]) -> list[list[Token]]:
+        """The sentences of a raw text, and their tokens with their places in the text.
+
+        A list of tokens is one sentence. Its tokens have the places that they would have with one space between them.
+        """
+        if isinstance(item, str):
+            return read_document(item, self.tokenizer)
+        return [place_tokens(item)] if item else []
+
     def tokenize(self, text: str) -> list[str]:
-        """The tokens of a text."""
-        return TOKENIZERS[self.tokenizer](text)
+        """The tokens of a raw text."""
+        return [token.text for sentence in self.read(text) for token in sentence]
 
     def tag_ids(self, tags: Sequence[str]) -> list[int]:
         """The id of each tag; K for a tag that is not one of this codec's."""

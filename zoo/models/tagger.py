@@ -21,10 +21,9 @@ from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
 from zoo.metrics.tagging import TaggingMetrics
-from zoo.models.base import ZooModule
-from zoo.models.inputs import check_sentences
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
 from zoo.models.out_of_memory import splitting
+from zoo.models.text_tagger import TextTagger
 from zoo.models.union import divisor
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
@@ -43,7 +42,7 @@ HEADS = ("softmax", "crf")
 CHARACTERS = 16_384
 
 
-class SequenceTagger(ZooModule):
+class SequenceTagger(TextTagger):
     """Predicts a tag for each token of a sentence.
 
     >>> tagger = zoo.from_pretrained("pos-en-ewt")
@@ -79,8 +78,6 @@ class SequenceTagger(ZooModule):
 
     REGULARIZATION = RegularizationOptions(token_dropout=0.2)
     OPTIMIZER = OptimizerOptions(learning_rate=3e-3)
-    unit = "sentence"
-    codec: TaggingCodec
     metrics: Mapping[str, TaggingMetrics]
 
     def __init__(
@@ -258,22 +255,8 @@ class SequenceTagger(ZooModule):
         return [[tags[i] for i in ids[:length]] for ids, length in zip(best, inputs.lengths.tolist(), strict=True)]
 
     @torch.inference_mode()
-    def predict(self, inputs: Sequence[str | Sequence[str]], *, max_tokens: int = 4096) -> list[list[str]]:
-        """Tags sentences on the model's device, under the autocast that is active.
-
-        Args:
-            inputs: sentences, each a string or a list of tokens. The tags of an empty sentence are an empty list. An
-                input of several sentences is tagged as one sentence, which is slightly less accurate.
-            max_tokens: the token budget of a batch, padding included. On a CPU, as many batches as torch has threads
-                are processed at once. A larger budget needs more memory and does not change the results.
-
-        Returns:
-            For each input, in the given order, the list of the tags of its tokens.
-
-        Raises:
-            ZooError: an input is not a sentence, or a token is empty.
-        """
-        sentences = [self.codec.tokenize(item) if isinstance(item, str) else item for item in check_sentences(inputs)]
+    def _tag(self, sentences: Sequence[Sequence[str]], max_tokens: int) -> list[list[str]]:
+        """The tags of the tokens of each sentence."""
         tags: list[list[str]] = [[] for _ in sentences]
         lengths = [len(sentence) for sentence in sentences]
         rows = [row for row, length in enumerate(lengths) if length]

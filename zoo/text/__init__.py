@@ -1,6 +1,6 @@
 """Strings and tokens: tokenizers, vocabularies, tag schemes, sentences and languages. Nothing here needs a tensor."""
 
-from zoo.text.documents import Token, read_document
+from zoo.text.documents import Token, place_tokens, read_document
 from zoo.text.inventory import Inventory
 from zoo.text.preprocessor import FILLING, START, Preprocessor, TextCounts
 from zoo.text.sentences import split_sentences
@@ -33,6 +33,7 @@ __all__ = [
     "Token",
     "Vocabulary",
     "make_splitter",
+    "place_tokens",
     "read_document",
     "require_words",
     "split_characters",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from zoo.errors import ZooError, unknown_name
 from zoo.text.characters import CHINESE_OR_JAPANESE, CLUSTER, EXTENDING
 from zoo.text.subwords import SentencePieceModel
+from zoo.text.words import split_treebank
 
 Splitter = Callable[[str], list[str]]
 
@@ -83,6 +84,7 @@ TOKENIZERS: dict[str, Splitter] = {
     "whitespace": split_whitespace,
     "characters": split_characters,
     "words": split_words,
+    "treebank": split_treebank,
     "keras": split_keras,
     "jieba": split_jieba,
 }
