@@ -13,8 +13,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -171,15 +173,19 @@ def _open_or_build(own: Path, key: str, build: Callable[[StoreWriter], None]) ->
     return Store(own, key)
 
 
-def _locked(path: Path) -> FileLock:
-    """The lock of a store, once it is free. The system frees it if its process is killed."""
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the lock of a store, once it is free. The system frees it if its process is killed."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"another process encodes {path.stem}: waiting for it", flush=True)
+        print("another process encodes this corpus: waiting for it", file=sys.stderr, flush=True)
         lock.acquire()
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _checked_manifest(folder: Path, key: str) -> dict[str, int]:

@@ -1,0 +1,207 @@
+"""Encodes synthetic corpora larger than memory into stores, and trains from them.
+
+    python benchmarks/large_corpus.py --task tagging --examples 5000000 --few 50000
+
+prints a table: the rate of encoding; the time from the construction of the data to the end of the first training step
+once the store exists; the memory after `--steps` steps for the many and for the few examples; and the time to plan an
+epoch. Tasks are tagging, classification and pairs. The words follow Zipf's law, and the few examples are the first of
+the many.
+
+Private memory is what the process has to keep. Resident memory has the pages of the store besides, which the system
+takes away as soon as it needs the room.
+
+Five million sentences of 20 words are a file of 0.9 GB; the store takes as much again, and twice that while it is
+built. Everything is removed at the end unless `--folder` names where to keep it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+LETTERS = np.array(list("etaoinshrdlcumwfgypbvk"))
+TAGS = 17
+LABELS = 5
+CHUNK = 20_000  # examples to draw at a time
+
+
+def words_of(size: int) -> np.ndarray:
+    """Distinct words, short ones first."""
+    words = []
+    for rank in range(size):
+        letters = []
+        number = rank + 1
+        while number:
+            number, letter = divmod(number, len(LETTERS))
+            letters.append(LETTERS[letter])
+        words.append("".join(letters))
+    return np.array(words)
+
+
+def draw(examples: int, words: np.ndarray, longest: int = 100) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The ids and the words of each example."""
+    generator = np.random.default_rng(0)
+    shares = 1 / (np.arange(len(words)) + 2.7)
+    ends = np.cumsum(shares / shares.sum())
+    for start in range(0, examples, CHUNK):
+        lengths = generator.lognormal(2.85, 0.55, min(CHUNK, examples - start)).astype(int).clip(1, longest)
+        ids = np.searchsorted(ends, generator.random(lengths.sum())).clip(0, len(words) - 1)
+        for of_example in np.split(ids, np.cumsum(lengths)[:-1]):
+            yield of_example, words[of_example]
+
+
+def write_corpus(task: str, path: Path, examples: int, vocabulary: int) -> None:
+    """Writes a corpus of a task."""
+    words = words_of(vocabulary)
+    with path.open("w", encoding="utf-8") as file:
+        if task == "classification":
+            file.write("label\ttext\n")
+        if task == "pairs":
+            file.write("source\ttarget\n")
+        for ids, text in draw(examples, words):
+            if task == "tagging":
+                lines = [f"{word}\tT{number % TAGS}\n" for number, word in zip(ids.tolist(), text, strict=True)]
+                file.write("".join(lines) + "\n")
+            elif task == "classification":
+                file.write(f"L{int(ids.max()) % LABELS}\t{' '.join(text)}\n")
+            else:
+                file.write(f"{' '.join(text)}\t{' '.join(text[::-1])}\n")
+
+
+def data_of(task: str, folder: Path, name: str):
+    """The data of a corpus, whose training split is in a store."""
+    from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+
+    ending = "txt" if task == "tagging" else "tsv"
+    options = dict(train=str(folder / f"{name}.{ending}"), dev=str(folder / f"dev.{ending}"), store=True)
+    if task == "tagging":
+        return TaggingDataModule(**options)
+    if task == "classification":
+        return ClassificationDataModule(**options)
+    return Seq2SeqDataModule(tokenizer="words", **options)
+
+
+def model_of(task: str, codec):
+    """A small model."""
+    import zoo
+
+    sizes = dict(embedding_size=16)
+    if task == "tagging":
+        return zoo.SequenceTagger(codec, hidden_size=16, **sizes)
+    if task == "classification":
+        return zoo.TextClassifier(codec, hidden_size=16, **sizes)
+    return zoo.Seq2Seq(codec, encoder_size=16, decoder_size=16, **sizes)
+
+
+def memory() -> dict[str, float]:
+    """The private and the resident memory of this process in MB."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    kilobytes = {name: int(status[name].split()[0]) for name in ("RssAnon", "VmRSS")}
+    return {"private": kilobytes["RssAnon"] / 1000, "resident": kilobytes["VmRSS"] / 1000}
+
+
+def encode(task: str, folder: Path, name: str) -> dict[str, float]:
+    """Encodes a corpus: the seconds that it takes."""
+    data = data_of(task, folder, name)
+    started = time.perf_counter()
+    examples = data.training_examples
+    seconds = time.perf_counter() - started
+    return {"encode_seconds": seconds, "examples": examples, "tokens": data.training_tokens}
+
+
+def train(task: str, folder: Path, name: str, steps: int) -> dict[str, float]:
+    """Trains from the store: seconds to the first step and to plan an epoch, and the memory at the end."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.callbacks import Callback
+
+    from datamodules.planning import EpochPlanner
+
+    warnings.simplefilter("ignore")
+    found: dict[str, float] = {}
+    started = time.perf_counter()
+
+    class FirstStep(Callback):
+        def on_train_batch_end(self, *_: object) -> None:
+            found.setdefault("first_step_seconds", time.perf_counter() - started)
+
+    data = data_of(task, folder, name)
+    model = model_of(task, data.codec)
+    trainer = pl.Trainer(
+        max_steps=steps, limit_val_batches=0, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[FirstStep()],
+    )  # fmt: skip
+    trainer.fit(model, data)
+    found |= memory()
+    lengths = data._encoded["train"].lengths
+    started = time.perf_counter()
+    planner = EpochPlanner(lengths, data.budget, seed=1)
+    found["prepare_plan_seconds"] = time.perf_counter() - started
+    started = time.perf_counter()
+    planner.batches(1)
+    return {**found, "plan_seconds": time.perf_counter() - started}
+
+
+def in_a_process(options: argparse.Namespace, folder: Path, stage: str, name: str) -> dict[str, float]:
+    """What this script finds as a process of its own."""
+    command = [sys.executable, __file__, "--task", options.task, "--folder", str(folder), "--steps", str(options.steps)]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    done = subprocess.run(
+        [*command, "--stage", stage, "--name", name], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=("tagging", "classification", "pairs"), default="tagging")
+    parser.add_argument("--examples", type=int, default=200_000)
+    parser.add_argument("--few", type=int, default=50_000)
+    parser.add_argument("--vocabulary", type=int, default=20_000)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--stage", choices=("encode", "train"))
+    parser.add_argument("--name")
+    options = parser.parse_args()
+    if options.stage is not None:
+        if options.stage == "encode":
+            found = encode(options.task, options.folder, options.name)
+        else:
+            found = train(options.task, options.folder, options.name, options.steps)
+        print(json.dumps(found))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        ending = "txt" if options.task == "tagging" else "tsv"
+        for name, examples in (("many", options.examples), ("few", options.few), ("dev", 200)):
+            write_corpus(options.task, folder / f"{name}.{ending}", examples, options.vocabulary)
+        rows = {}
+        for name in ("many", "few"):
+            rows[name] = in_a_process(options, folder, "encode", name) | in_a_process(options, folder, "train", name)
+        size = (folder / f"many.{ending}").stat().st_size
+        stored = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
+    print(f"\n{options.task}: {size / 1e6:,.0f} MB of text; both stores {stored / 1e6:,.0f} MB\n")
+    print("| examples | encoded in | examples/s | first step | plan an epoch | private memory | resident memory |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows.values():
+        print(
+            f"| {row['examples']:,} | {row['encode_seconds']:.0f} s | {row['examples'] / row['encode_seconds']:,.0f} "
+            f"| {row['first_step_seconds']:.1f} s | {row['plan_seconds']:.2f} s | {row['private']:.0f} MB "
+            f"| {row['resident']:.0f} MB |"
+        )
+    print(f"\nprivate memory, many / few: {rows['many']['private'] / rows['few']['private']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
