@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,6 +22,7 @@ from datamodules.errors import DataError
 from datamodules.large_corpora import digest, is_large, store_key, stores_folder
 from datamodules.planning import check_rows
 from datamodules.readers.vectors import coverage, read_vectors
+from datamodules.remainder import Part, Remainder
 from datamodules.sampler import (
     BatchDataset,
     Batches,
@@ -29,6 +30,7 @@ from datamodules.sampler import (
     Position,
     RepeatingSampler,
     batch_loader,
+    continue_from,
     next_position,
 )
 from datamodules.store import Store, open_store
@@ -114,6 +116,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         self._encoded: dict[str, BatchDataset[object]] = {}
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
         self._resume_from: Position | None = None
+        self._replanned = False
 
     @property
     @abstractmethod
@@ -242,6 +245,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         if stage == "fit":
             # If this training resumes another one, the Trainer restores the position later.
             self._resume_from = None
+            self._replanned = False
         if self.trainer:
             self.check_model(self.trainer.lightning_module)
         if stage == "fit" and self.trainer and self.trainer.is_global_zero and self.vector_table is not None:
@@ -302,13 +306,64 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         """Batches of the test split, for `zoo.in_order(trainer.predict(model, datamodule=data))`."""
         return self._loader("test", self.evaluation_budget, RepeatingSampler, predicts=True)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         # Lightning saves the state of a loader too. But it does not restore that state if a schedule asks for the
         # number of steps before the checkpoint is read (its issue 20550).
-        return next_position(self.trainer)._asdict() if self.trainer else {}
+        if self.trainer is None:
+            return {}
+        position = next_position(self.trainer)
+        resumed = self._resume_from
+        parts = resumed.parts if resumed and resumed.epoch == position.epoch else ()
+        return {
+            "epoch": position.epoch,
+            "done": position.done,
+            "parts": [list(part) for part in parts],
+            "processes": self.trainer.world_size,
+            "max_tokens": int(self.budget),
+        }
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self._resume_from = Position(**state_dict) if state_dict else None
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if not state_dict or self.trainer is None:
+            return
+        parts = [Part(*part) for part in state_dict["parts"]]
+        position = Position(state_dict["epoch"], state_dict["done"], tuple(parts))
+        plan = (self.trainer.world_size, self.budget)
+        before = (state_dict["processes"], state_dict["max_tokens"])
+        self._replanned = plan != before
+        if self._replanned:
+            position = self._replan(position, before=before, now=plan)
+            if self.trainer.is_global_zero:
+                print(
+                    f"resuming on {plan[0]} processes with at most {plan[1]} tokens a batch, after {before[0]} "
+                    f"with {before[1]}: each example of the epoch is trained once, but in other batches and with other "
+                    "random numbers, so the result is not that of the uninterrupted training",
+                    file=sys.stderr,
+                )
+        self._resume_from = position
+
+    def _replan(self, position: Position, *, before: tuple[int, int], now: tuple[int, int]) -> Position:
+        """A position after a change of the number of processes, or of the budget: what is left is planned anew."""
+        if position.done == 0:
+            return position._replace(parts=())
+        lengths = self._encoded["train"].lengths
+        epoch, done, parts = position
+
+        def batches_before(plan: tuple[int, int], parts: Sequence[Part]) -> int:
+            """How many batches of a whole epoch count as done when the rest begins."""
+            processes, max_tokens = plan
+            rest = Remainder(lengths, parts, epoch=epoch, seed=self.seed).num_steps(max_tokens, processes)
+            whole = Remainder(lengths, (), epoch=epoch, seed=self.seed).num_steps(max_tokens, processes)
+            return whole - rest
+
+        steps = done - batches_before(before, parts)
+        parts = (*parts, Part(*before, steps))
+        return Position(epoch, batches_before(now, parts), parts)
+
+    def continue_in_loops(self) -> None:
+        """Lets the Trainer count the batches of a changed plan. A model calls it in `on_train_start`."""
+        if self.trainer is not None and self._replanned and self._resume_from is not None:
+            continue_from(self.trainer, self._resume_from)
+            self._replanned = False
 
     def _loader(
         self,

@@ -6,6 +6,7 @@ operations, so the loader neither collates nor needs workers.
 
 from __future__ import annotations
 
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from lightning_fabric.utilities.warnings import PossibleUserWarning
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
 from datamodules.planning import EpochPlanner
+from datamodules.remainder import Part, Remainder
 from zoo.batches.bucketing import Lengths
 from zoo.batches.ragged import Ragged
 
@@ -44,10 +46,15 @@ class BatchDataset(Protocol[Batch_co]):
 
 
 class Position(NamedTuple):
-    """A position in a training: the epoch, from 0, and the number of finished batches of that epoch."""
+    """A position in a training: the epoch, from 0, and the number of finished batches of that epoch.
+
+    If an epoch was begun on another number of processes, the current plan is one of the rows that these `parts` have
+    left over. Its batches are the last ones of an epoch, and counted as such.
+    """
 
     epoch: int
     done: int
+    parts: tuple[Part, ...] = ()
 
 
 def next_position(trainer: pl.Trainer) -> Position:
@@ -68,6 +75,19 @@ def next_position(trainer: pl.Trainer) -> Position:
     if done >= trainer.num_training_batches or ended_early:
         return Position(epoch + 1, 0)
     return Position(epoch, done)
+
+
+def continue_from(trainer: pl.Trainer, position: Position) -> None:
+    """Sets the Trainer's count of batches, if an epoch has another number of batches than when it was begun.
+
+    Call it in `on_train_start`, before the Trainer counts on.
+    """
+    in_this_epoch = position.epoch == trainer.fit_loop.epoch_progress.current.completed
+    done = position.done if in_this_epoch else trainer.num_training_batches
+    counts = trainer.fit_loop.epoch_loop.batch_progress.current
+    # In a checkpoint that was written in `on_train_batch_end`, a batch is complete that is not counted yet.
+    uncounted = vars(counts)["processed"] - vars(counts)["completed"]
+    vars(counts).update(ready=done, started=done, processed=done, completed=done - uncounted)
 
 
 class Batches(Dataset[Batch_co]):
@@ -120,6 +140,8 @@ class EpochSampler(DistributedSampler[list[int]]):
     ):
         super().__init__(dataset, num_replicas=processes, rank=rank, shuffle=not self.repeats, seed=seed)
         self.start = start
+        self._lengths = dataset.data.lengths
+        self._max_tokens = max_tokens
         self._planner = EpochPlanner(dataset.data.lengths, max_tokens, processes=processes, seed=seed)
         self._planned: tuple[int, Ragged] | None = None
 
@@ -128,8 +150,13 @@ class EpochSampler(DistributedSampler[list[int]]):
         return self._planner.num_steps
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch, done = Position(self.epoch, 0) if self.start is None else self.start()
-        batches = self._batches(0 if self.repeats else epoch)
+        epoch, done, parts = Position(self.epoch, 0) if self.start is None else self.start()
+        if parts and not self.repeats:
+            rest = Remainder(self._lengths, parts, epoch=epoch, seed=self.seed)
+            batches = rest.batches(self._max_tokens, self.num_replicas, self.rank)
+            done -= len(self) - len(batches)
+        else:
+            batches = self._batches(0 if self.repeats else epoch)
         return (batches[batch].tolist() for batch in range(done, len(batches)))
 
     def _batches(self, epoch: int) -> Ragged:
@@ -182,7 +209,15 @@ def batch_loader(
         # By default, each pass draws a number from the global generator. A resumed training would then draw other
         # numbers than an uninterrupted one.
         generator=torch.Generator(),
+        worker_init_fn=_leave_signals_to_the_first_process,
     )
+
+
+def _leave_signals_to_the_first_process(worker: int) -> None:
+    """Lets Ctrl-C, and what a cluster sends to all processes, end no worker: the training ends them at its own end."""
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _unchanged(batch: Batch) -> Batch:

@@ -215,3 +215,7 @@ class ZooModule(TrainedModule, PretrainedModule):
             set_random_state(own["random_state"], self.device)
             self._epoch_loss.load_state_dict(own["loss"])
             self._saved_by_ranks = ()
+            # Lightning sets this attribute where type checkers do not see it. Not all data are the zoo's.
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if hasattr(data, "continue_in_loops"):
+                data.continue_in_loops()
