@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from string import Template
 
 import pytest
-from command_line import Process, run, start, start_python
+from command_line import SECONDS, Process, run, start
 from wandb_files import wandb_records
 
 from datamodules import ClassificationDataModule
@@ -26,10 +30,13 @@ TINY = [
     "--model.hidden_size=8", "--model.embedding_size=8", "--data.tokenizer=words", "--trainer.precision=32-true",
     "--trainer.max_epochs=1",
 ]  # fmt: skip
+TAGGER = [
+    "--model.hidden_size=8", "--model.embedding_size=8", "--model.num_layers=1", "--trainer.precision=32-true",
+    "--trainer.limit_train_batches=2", "--trainer.max_epochs=1",
+]  # fmt: skip
 CPU = ["--trainer.accelerator=cpu", "--trainer.strategy=ddp"]
 OWN = ["--data.train=train.tsv", "--data.dev=dev.tsv", "--data.test=test.tsv"]
 ROOT = Path(__file__).parents[2]
-SECONDS = 60  # a run that takes longer hangs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has imported torch")
 
@@ -86,21 +93,25 @@ def test_the_folder_of_a_run_is_that_of_the_first_process(tmp_path):
 
 
 def test_two_nodes_of_torchrun_share_a_folder_and_a_wandb_run(tmp_path):
-    port = free_port()
+    environment = {
+        "PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "NODES": "2", "MASTER_PORT": str(free_port()),
+    }  # fmt: skip
+    command = ["bash", ROOT / "docs/torchrun.sh", "--wandb=offline", CPU[0], *TAGGER]
     nodes = [
-        start_python(
-            [
-                *("-m", "torch.distributed.run", "--nnodes=2", f"--node_rank={node}", "--nproc_per_node=1"),
-                *("--master_addr=127.0.0.1", f"--master_port={port}", "-m", "recipes.spam", "--wandb=offline"),
-                *("--trainer.devices=1", "--trainer.num_nodes=2", *CPU, *TINY),
-            ],
-            cwd=tmp_path,
+        subprocess.Popen(
+            command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, **environment, "NODE_RANK": str(node)},
         )
         for node in range(2)
-    ]
-    for code, errors in ended(nodes):
-        assert code == 0, errors
-    (folder,) = (tmp_path / "runs/spam").iterdir()
+    ]  # fmt: skip
+    try:
+        for code, errors in ended(nodes):
+            assert code == 0, errors
+    finally:
+        for node in nodes:
+            node.kill()
+    (folder,) = (tmp_path / "runs/pos_tagging").iterdir()
     facts = json.loads((folder / "metrics.json").read_text())
     assert facts["processes"] == 2
     (records,) = tmp_path.rglob("*.wandb")
@@ -111,6 +122,34 @@ def test_two_nodes_of_torchrun_share_a_folder_and_a_wandb_run(tmp_path):
     }
     assert records.is_relative_to(folder / "wandb")
     assert summary["test/accuracy"] == pytest.approx(facts["scores"]["test/accuracy"])
+
+
+def slurm(rank: int, job: int, restarts: int) -> dict[str, str]:
+    """The environment that SLURM gives to one of two tasks on one machine."""
+    numbers = {
+        "SLURM_JOB_ID": job, "SLURM_JOBID": job, "SLURM_NTASKS": 2, "SLURM_NTASKS_PER_NODE": 2, "SLURM_NNODES": 1,
+        "SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NODEID": 0, "SLURM_RESTART_COUNT": restarts,
+    }  # fmt: skip
+    names = {"SLURM_JOB_NAME": "pos-tagging", "SLURM_NODELIST": "127.0.0.1", "SLURM_STEP_NODELIST": "127.0.0.1"}
+    return {name: str(value) for name, value in {**numbers, **names}.items()}
+
+
+def test_a_job_of_slurm_resumes_in_the_folder_of_its_number(tmp_path):
+    script = (ROOT / "docs/slurm.sbatch").read_text("utf-8")
+    command = script[script.index("srun ") :].replace("\\\n", "")
+    job = random.randrange(10_000, 60_000)
+    for restarts, epochs in ((0, 1), (1, 2)):
+        tasks = []
+        for rank in range(2):
+            environment = slurm(rank, job, restarts)
+            words = [Template(word).substitute(environment) for word in shlex.split(command)]
+            assert words[:5] == ["srun", "--kill-on-bad-exit=1", "python", "-m", "recipes.pos_tagging"]
+            flags = ["--data.dataset=sample-en", CPU[0], *TAGGER, f"--trainer.max_epochs={epochs}"]
+            tasks.append(start("pos_tagging", *words[5:], *flags, cwd=tmp_path, env=environment))
+        for code, errors in ended(tasks):
+            assert code == 0, errors
+        facts = json.loads((tmp_path / f"runs/pos_tagging/{job}/metrics.json").read_text())
+        assert facts["epochs"] == epochs and facts["processes"] == 2
 
 
 def test_equal_files_on_two_machines_are_the_same_data(machines):
