@@ -281,13 +281,19 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         if not several_processes():
             return {}
         # The files may have other names on another machine.
-        sums = {f"the files of {split}": digest_of_files(self._files(split)) for split in splits}
+        sums = {f"the files of {split}": self._sum_of_files(split) for split in splits}
         if self.vectors_file is not None:
             sums["the file of --data.vectors"] = digest_of_files([self.vectors_file])
         sums["what is learned from the training split"] = digest_of_state(self.codec.state)
         if "train" in splits:
             sums["--data.max_tokens or seed"] = f"{self.budget} {self.seed}"
         return sums
+
+    def _sum_of_files(self, split: str) -> str:
+        if split == "train" and self._store is not None:
+            # The key of a store has the sum in it. To read a large file on each process would take long.
+            return self._store.key
+        return digest_of_files(self._files(split))
 
     def train_dataloader(self) -> DataLoader[object]:
         # Lightning sets this attribute where type checkers do not see it.
