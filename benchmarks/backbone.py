@@ -29,7 +29,7 @@ from typing import Any
 import matplotlib
 import pytorch_lightning as pl
 import torch
-from peers.plain_trainer import plain_trainer
+from peers.plain_trainer import Precision, plain_trainer
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ from zoo.nn.cells.base import Cell
 
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-LIGHTNING = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+LIGHTNING: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 BATCHES = [(16, 24), (128, 24), (32, 100), (128, 100), (16, 400), (64, 400)]  # rows, steps
 SIZES = [(128, 1), (256, 1), (512, 1), (256, 2)]  # hidden units, layers
 SLOW = 8.0  # seconds of a pass

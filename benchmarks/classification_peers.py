@@ -96,7 +96,7 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     return workers, facts
 
 
-def classify_in_turn(jobs: list[Job], gold: list[int], rounds: int, progress: Progress) -> None:
+def classify_in_turn(jobs: list[Job[Row]], gold: list[int], rounds: int, progress: Progress) -> None:
     """Fills in `inference` and `accuracy` of the jobs' rows, after a round that does not count."""
     for number, job, reply in ask_in_turn(jobs, rounds, "inference", progress):
         for key, row in job.rows.items():

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import zoo
 from datamodules import locate
+from recipes.runner.recipe import instance
 from zoo.text.documents import read_document
 
 ROUNDS = 3
@@ -127,7 +128,7 @@ def main() -> None:
         ),
     }
     if not options.no_tags:
-        tagger = zoo.from_pretrained("pos-en-ewt")
+        tagger = instance(zoo.from_pretrained("pos-en-ewt"), zoo.SequenceTagger)
         flat = [[token.text for token in one] for sentences in found for one in sentences]
         tags = iter([tag for one in tagger.predict(flat) for tag in one])
         scores["UPOS"] = f1(

@@ -26,7 +26,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from peers.pairs import FirstPairs
-from peers.plain_trainer import plain_trainer
+from peers.plain_trainer import Precision, plain_trainer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -73,7 +73,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def train(
-    parts: Mapping[str, Any], data: FirstPairs, advance: Advance, steps: int, precision: str
+    parts: Mapping[str, Any], data: FirstPairs, advance: Advance, steps: int, precision: Precision
 ) -> Seq2SeqSummarizer:
     """Trains a summarizer with these options of its attention."""
     pl.seed_everything(0, verbose=False)

@@ -97,7 +97,7 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     return workers, facts
 
 
-def decode_in_turn(jobs: list[Job], corpus: dict[str, Any], rounds: int, progress: Progress) -> None:
+def decode_in_turn(jobs: list[Job[Row]], corpus: dict[str, Any], rounds: int, progress: Progress) -> None:
     """Fills in the decodings, after a round that does not count; `corpus` has references and how pieces are joined."""
     coder = ReversibleTokenizer("sentencepiece", corpus["source_pieces"])
     references = corpus["references"]

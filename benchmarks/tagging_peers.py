@@ -69,7 +69,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def tag_in_turn(jobs: list[Job], gold: list[list[str]], rounds: int, progress: Progress) -> None:
+def tag_in_turn(jobs: list[Job[Row]], gold: list[list[str]], rounds: int, progress: Progress) -> None:
     """Fills in `tagging` and `accuracy` of the jobs' rows, after a round that does not count."""
     tokens = sum(len(tags) for tags in gold)
     for number, job, reply in ask_in_turn(jobs, rounds, "tagging", progress):
@@ -151,7 +151,7 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     same, epochs = describe(SIZES), f"{arguments.flair_epochs} epochs"
     tagger = workers["lstm-zoo fp32"]  # any of ours can load any model
 
-    def job(precision: str, threads: int, folder: str, model: str, trained: str, training: list[float]) -> Job:
+    def job(precision: str, threads: int, folder: str, model: str, trained: str, training: list[float]) -> Job[Row]:
         title = f"lstm-zoo, {precision}{', 1 thread' if threads == 1 else ''}"
         rows = {words: Row(f"{title}, {words} words", model, trained, training) for words in ("new", "known")}
         return Job(tagger, {"folder": folder, "precision": PRECISIONS[precision], "threads": threads}, rows)

@@ -1,4 +1,4 @@
-"""What the benchmarks share at their end of the line: turns, ratios, a table, and its circumstances."""
+"""What the benchmarks share: rounds in which workers take turns, ratios, a table, and where and when it was made."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from statistics import median
+from typing import Generic, TypeVar
 
-from peers.turns import Worker
+from peers.turns import Message, Worker
 from rich.console import Console
 from rich.progress import Progress
 
+# A benchmark's own type of a line of its table.
+Row = TypeVar("Row")
+
 
 @dataclass
-class Job:
-    """What to ask a worker for in each round, and what is measured for each of the times that come back."""
+class Job(Generic[Row]):
+    """A command that a worker gets in each round.
+
+    Attributes:
+        worker: the process that gets it.
+        command: its arguments.
+        rows: by the name of a time in the reply, the line of the table that the time belongs to.
+    """
 
     worker: Worker
-    command: dict
-    rows: dict
+    command: Message
+    rows: dict[str, Row]
 
 
 def train_in_turn(workers: dict[str, Worker], rounds: int, unit: str, progress: Progress) -> dict[str, list[float]]:
-    """How many `unit` a second each system trains on, in each round."""
+    """The training speeds of each system, one for each round, in `unit` a second."""
     speeds: dict[str, list[float]] = {name: [] for name in workers}
     bar = progress.add_task("training", total=rounds * len(workers))
     for number in range(1, rounds + 1):
@@ -40,8 +50,10 @@ def train_in_turn(workers: dict[str, Worker], rounds: int, unit: str, progress: 
     return speeds
 
 
-def ask_in_turn(jobs: list[Job], rounds: int, title: str, progress: Progress) -> Iterator[tuple[int, Job, dict]]:
-    """The number of the round, the job and the worker's reply; round 0 does not count."""
+def ask_in_turn(
+    jobs: list[Job[Row]], rounds: int, title: str, progress: Progress
+) -> Iterator[tuple[int, Job[Row], Message]]:
+    """Yields the number of the round, the job and the worker's reply. Round 0 is a warm-up: do not measure it."""
     bar = progress.add_task(title, total=(rounds + 1) * len(jobs))
     for number in range(rounds + 1):
         for job in jobs:
@@ -50,28 +62,32 @@ def ask_in_turn(jobs: list[Job], rounds: int, title: str, progress: Progress) ->
 
 
 def speed(values: list[float]) -> str:
-    """The median of the rounds; nothing for a system that took no part."""
+    """The median over the rounds. An empty string if the system was not measured."""
     return f"{median(values):,.0f}" if values else ""
 
 
 def ratio(values: list[float], others: list[float]) -> str:
-    """The median over the rounds of the ratios within them."""
+    """The median over the rounds of the ratio within a round. An empty string if the system was not measured."""
     return f"{median(a / b for a, b in zip(values, others, strict=True)):.2f}" if values else ""
 
 
 def markdown(head: list[str], words: int, lines: list[list[str]]) -> str:
-    """A table whose first `words` columns are words and the others numbers."""
+    """A Markdown table. Its first `words` columns hold words, the others numbers."""
     rule = ["---"] * words + ["---:"] * (len(head) - words)
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
 
 
 def report(compare: Callable[[Path, Progress], str]) -> None:
-    """Prints what `compare` found, in a scratch folder and with a progress bar, below when and where it did."""
+    """Prints the date, the machine, the report of `compare`, and the command.
+
+    `compare` gets a temporary folder and a progress bar.
+    """
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as scratch, Progress(console=Console(stderr=True)) as progress:
         try:
             found = compare(Path(scratch), progress)
-        except (ValueError, OSError) as error:  # no such model, corpus, or Python
+        # The user named a model, a corpus or a Python that does not exist.
+        except (ValueError, OSError) as error:
             raise SystemExit(f"{error}") from error
     print(f"{date.today()}, {_processor()}, {os.cpu_count()} cores, load {load:.1f} at the start; ", end="")
     print(f"Python {platform.python_version()}, {found}\n\n`{shlex.join(['python', *sys.argv])}`")

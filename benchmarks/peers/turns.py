@@ -1,7 +1,7 @@
-"""How the systems of a benchmark take turns: one line of JSON in, one line of JSON out.
+"""How the systems of a benchmark take turns: a command and its reply are one line of JSON each.
 
-A worker computes only between a command and its reply: no system is measured while another one works. This
-file needs nothing but the standard library, for peers run in an environment of their own.
+A worker computes only between a command and its reply, so no system is measured while another one works. This file
+imports only the standard library, because the peers run in an environment of their own.
 """
 
 from __future__ import annotations
@@ -12,61 +12,82 @@ import subprocess
 import sys
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
-WARM_UP = 5  # the first training steps, which allocate memory and build kernels, do not count
+# What a line of JSON holds.
+Message = dict[str, Any]
+# The number of first training steps that are not measured. They allocate memory and build kernels.
+WARM_UP = 5
 
 
 class Worker:
-    """The benchmark's end of the line: a process that runs `script` in the environment of `python`."""
+    """The benchmark's side: a process that runs `script` with the interpreter `python`."""
 
     def __init__(self, python: str, script: Path):
         self.script = script
-        offline = os.environ | {"HF_HUB_OFFLINE": "1"}
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen([python, script], env=offline, stdin=pipe, stdout=pipe, text=True)
+        environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+        self._process = subprocess.Popen(
+            [python, script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
-    def turn(self, **command) -> dict:
-        """Sends a command and waits for the reply."""
+    def turn(self, **command: Any) -> Message:
+        """Sends a command and waits for the reply.
+
+        Raises:
+            SystemExit: the worker has ended.
+        """
+        commands = self._process.stdin
+        replies = self._process.stdout
+        if commands is None or replies is None:
+            raise SystemExit(f"{self.script} was started without pipes")
         try:
-            print(json.dumps(command), file=self._process.stdin, flush=True)
-            return json.loads(self._process.stdout.readline())
+            print(json.dumps(command), file=commands, flush=True)
+            reply: Message = json.loads(replies.readline())
         except (BrokenPipeError, json.JSONDecodeError):
             raise SystemExit(f"{self.script} has ended without a reply; its error is above") from None
+        return reply
 
 
 class Turns:
-    """A worker's end of the line."""
+    """The worker's side."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._replies = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # whatever a library prints must not look like a reply
+        # Libraries print to file descriptor 1. It becomes stderr, so that their output is not taken for a reply.
+        os.dup2(2, 1)
 
-    def take(self) -> dict:
-        """Waits for the next command; where there will be none, the process ends."""
+    def take(self) -> Message:
+        """Waits for the next command. If the benchmark has ended, so does this process."""
         line = sys.stdin.readline()
         if not line:
             raise SystemExit
-        return json.loads(line)
+        command: Message = json.loads(line)
+        return command
 
-    def give(self, **reply) -> None:
-        """Answers the command."""
+    def give(self, **reply: Any) -> None:
+        """Replies to the command."""
         print(json.dumps(reply), file=self._replies, flush=True)
 
 
 class Pace:
-    """Cuts a training run into turns of like length and measures each: `begin`, then `step` until it is True.
+    """Cuts a training run into turns of equal length and measures each. Call `begin`, then `step` until it is True.
 
     Args:
-        turns: where commands to go on come from, and where measurements go.
-        rounds: how many turns the run is cut into.
-        steps: the length of the run in training steps,
-        seconds: or in seconds of training.
+        turns: receives commands and sends measurements.
+        rounds: the number of turns.
+        steps: the length of the run in training steps. None: its length is in seconds.
+        seconds: the length of the run in seconds of training, if it has no number of steps.
     """
 
     def __init__(self, turns: Turns, rounds: int, *, steps: int | None = None, seconds: float | None = None):
-        self.turns, self.rounds, self.steps, self.seconds = turns, rounds, steps, seconds
-        self.round, self.steps_done, self.seconds_done = 0, 0, 0.0
-        self.result: dict = {}
+        self.turns = turns
+        self.rounds = rounds
+        self.steps = steps
+        self.seconds = seconds
+        self.round = 0
+        self.steps_done = 0
+        self.seconds_done = 0.0
+        self.result: Message = {}
 
     def begin(self) -> None:
         """Waits for this worker's turn."""
@@ -74,15 +95,14 @@ class Pace:
         self._start_clock()
 
     def step(self, count: int) -> bool:
-        """Counts a training step of so many tokens or texts that is done; whether it was the last of the run.
+        """Records a training step on `count` tokens or texts. Returns True after the last step of the run.
 
-        The last turn's measurement is left in `result`: the worker tidies up before it gives that away.
+        The measurement of the last turn stays in `result`: the worker sends it once it has finished its training.
         """
         self.steps_done += 1
         self.count += count
         elapsed = perf_counter() - self.started
-        done = self.steps_done / self.steps if self.steps else (self.seconds_done + elapsed) / self.seconds
-        if done >= (self.round + 1) / self.rounds:
+        if self._fraction_done(elapsed) >= (self.round + 1) / self.rounds:
             self.round += 1
             self.seconds_done += elapsed
             self.result = {"seconds": elapsed, "count": self.count}
@@ -96,8 +116,17 @@ class Pace:
         return False
 
     def leave_out(self, seconds: float) -> None:
-        """Takes what was no training, such as an evaluation, off the clock."""
+        """Subtracts time that was not training, such as an evaluation, from this turn."""
         self.started += seconds
 
+    def _fraction_done(self, elapsed: float) -> float:
+        """The finished fraction of the run, `elapsed` seconds after this turn began."""
+        if self.steps is not None:
+            return self.steps_done / self.steps
+        if self.seconds is not None:
+            return (self.seconds_done + elapsed) / self.seconds
+        raise ValueError("expected the length of a training run in steps or in seconds, got neither")
+
     def _start_clock(self) -> None:
-        self.count, self.started = 0, perf_counter()
+        self.count = 0
+        self.started = perf_counter()
