@@ -270,9 +270,14 @@ def test_an_interrupted_download_leaves_nothing(server, toy, tmp_path, interrupt
 
     server.at_half = interrupt
     toy(server.server_port)
-    with pytest.raises(KeyboardInterrupt):
+
+    def locate_and_wait() -> None:
         locate("toy", tmp_path)
-        threading.Event().wait(5)  # in case the signal comes late
+        # The signal may come late.
+        threading.Event().wait(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        locate_and_wait()
     assert files_below(tmp_path) == []
     assert len(seen) == 1
     assert not seen[0].endswith(".conllu")  # no reader takes an incomplete file for the corpus

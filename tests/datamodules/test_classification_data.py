@@ -402,10 +402,13 @@ def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
     ids=str,
 )
 def test_what_cannot_be_used_is_explained(options, message):
-    with pytest.raises(DataError, match=message):
+    def read() -> None:
         data = ClassificationDataModule(**options)
         data.texts("train")
         data.codec  # noqa: B018
+
+    with pytest.raises(DataError, match=message):
+        read()
 
 
 def test_a_tagger_has_no_use_for_texts():

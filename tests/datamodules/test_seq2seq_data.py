@@ -239,7 +239,7 @@ def test_little_is_padding():
 
 def test_what_is_too_long_is_cut_and_counted():
     data = Seq2SeqDataModule("sample-headlines", tokenizer="words", max_source=10, max_target=4)
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="have more than max_") as caught:
         data.setup("validate")
     told = [str(warning.message) for warning in caught]
     assert any("sources of dev have more than max_source=10" in text for text in told)
@@ -272,9 +272,11 @@ def test_what_is_too_long_is_cut_and_counted():
     ids=str,
 )
 def test_what_cannot_be_used_is_explained(change, message):
+    def set_up() -> None:
+        Seq2SeqDataModule(**change).setup("fit")
+
     with pytest.raises(ValueError, match=message):
-        data = Seq2SeqDataModule(**change)
-        data.setup("fit")
+        set_up()
 
 
 def test_the_largest_vocabulary_that_is_named_is_possible():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from outcomes import result_or_error
 
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
@@ -293,11 +295,14 @@ def test_files_that_predict_wrote_are_restored(write, sentences):
 @example(b"\x1f\x8b\x08")
 def test_random_bytes_are_read_or_raise_a_data_error(write, content):
     path = write(content, "random.txt")
+
+    def read(format: str | None) -> list[TaggedSentence]:
+        return list(read_tagged(path, format=format))
+
     for format in (None, *FORMATS):
-        try:
-            sentences = list(read_tagged(path, format=format))
-        except DataError as error:
-            assert str(error)
+        sentences = result_or_error(partial(read, format), DataError)
+        if isinstance(sentences, DataError):
+            assert str(sentences)
         else:
             assert sentences
             for sentence in sentences:

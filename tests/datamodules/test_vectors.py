@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from outcomes import result_or_error
 
 from datamodules import ClassificationDataModule, DataError, TaggingDataModule
 from datamodules.readers.vectors import coverage, read_vectors
@@ -71,11 +72,11 @@ def test_vectors_are_read_as_written(write, words, size, header, separator):
 @example(b"1 0\na 1\n")
 @example(b"\xff\xfea\x00 \x001\x00\n\x00b")
 def test_random_bytes_are_vectors_or_raise_a_data_error(write, content):
-    try:
-        words, table = read_vectors(write(content))
-    except DataError as error:
-        assert str(error)
+    result = result_or_error(lambda: read_vectors(write(content)), DataError)
+    if isinstance(result, DataError):
+        assert str(result)
     else:
+        words, table = result
         assert len(words) == len(table) > 0
         assert table.isfinite().all()
 

@@ -102,7 +102,7 @@ def test_a_full_disk_leaves_the_old_model(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(files["model.safetensors"]) // 2, limits[1]))
     try:
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="File too large"):
             small(cell="gru").save_pretrained(folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -110,8 +110,8 @@ def test_unknown_names_and_empty_sizes_are_refused():
     ):
         with pytest.raises(ZooError, match=f"expected a {name}.*got {wrong!r}"):
             RecurrentOptions(**{name: wrong})
+    backbone = make("lstm")
     with pytest.raises(ZooError, match="bidirectional=False"):
-        backbone = make("lstm")
         backbone.step(torch.zeros(1, INPUTS), backbone.initial_state(1))
 
 
@@ -137,8 +137,8 @@ def test_other_shapes_are_refused(cell):
             backbone(x, lengths, wrong)
     with pytest.raises(ZooError, match="expected x of shape"):
         backbone.cells[0].scan(x[..., 1:], lengths, state[0])
+    stepper = make(cell, 2, bidirectional=False)
     with pytest.raises(ZooError, match=r"expected a state of shapes \[\[\(2, "):
-        stepper = make(cell, 2, bidirectional=False)
         stepper.step(x[:, 0], stepper.initial_state(2)[:1])
     h, *others = stepper.initial_state(2)[0]
     for wrong in (((h[:1], *others),) * 2, ((h, *others, h),) * 2, ((h[:, :1], *others),) * 2, ((),) * 2, None):

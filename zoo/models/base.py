@@ -113,13 +113,13 @@ class ZooModule(TrainedModule, PretrainedModule):
         """Adds the mean loss of a batch, `()`, to the "loss" that is logged after all batches of "val" or "test"."""
         self._mean_losses[stage].update(loss, self.loss_count(batch))
 
-    def validation_step(self, batch: Any, _: int) -> None:
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
         in_parts(partial(self._evaluate, "val"), batch)
 
-    def test_step(self, batch: Any, _: int) -> None:
+    def test_step(self, batch: Any, batch_idx: int) -> None:
         in_parts(partial(self._evaluate, "test"), batch)
 
-    def predict_step(self, batch: Any, _: int) -> Predictions[Any]:
+    def predict_step(self, batch: Any, batch_idx: int) -> Predictions[Any]:
         parts = in_parts(self._answers, batch.inputs)
         return Predictions(batch.rows.tolist(), list(chain.from_iterable(parts)))
 
