@@ -75,14 +75,16 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         largest_budget: the upper limit of the default token budget.
         fitting: the names of the arguments that are ignored if a codec is given.
         lowercase: whether words are looked up in lower case.
+        normalization: how texts are normalized before anything else.
         evaluation_budget: the token budget of a batch in validation, test and prediction; no score depends on it.
         num_workers: the number of processes that build batches in advance; 0 is enough, as a batch takes about 0.5 ms.
     """
 
     task: str
     largest_budget: int
-    fitting = frozenset({"vectors", "max_vectors", "min_count", "lowercase"})
+    fitting = frozenset({"vectors", "max_vectors", "min_count", "lowercase", "normalization"})
     lowercase: bool
+    normalization: Sequence[str]
     evaluation_budget = 4800
     num_workers = 0
 

@@ -28,6 +28,7 @@ from datamodules.readers.vectors import coverage
 from zoo.batches.classification import ClassificationDataset
 from zoo.codecs import ClassificationCodec
 from zoo.text import Inventory, Preprocessor, SentencePieceModel, TextCounts, Vocabulary, require_words
+from zoo.text.normalization import DEFAULT, Normalizer
 from zoo.text.stop_words import read_stop_words
 
 # The number of pieces that sentencepiece learns by default.
@@ -65,6 +66,9 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             sentencepiece, and all tokens with other tokenizers.
         stop_words: tokens to leave out: "english", "chinese", or a file with one word per line.
         lowercase: whether tokens are looked up in lower case.
+        normalization: how texts are normalized before anything else, in training and prediction: any of "nfc" (composed
+            characters), "invisible" (without zero-width spaces and soft hyphens), "full_width" (ASCII for full-width
+            forms, as in Chinese) and "quotes" (straight quotes for curly ones).
         max_length: the largest number of tokens that the model reads of a text.
         truncate: which part of a longer text the model reads: its "head", its "tail", or "both" ends.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
@@ -111,6 +115,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         vocabulary_size: int | None = None,
         stop_words: str | None = None,
         lowercase: bool = True,
+        normalization: Sequence[str] = DEFAULT,
         max_length: int = 400,
         truncate: str = "head",
         vectors: str | None = None,
@@ -152,6 +157,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         self.tokenizer, self.vocabulary_size = tokenizer, vocabulary_size
         self.stop_words = read_stop_words(stop_words, tokenizer)
         self.lowercase, self.min_count = lowercase, min_count
+        self.normalization = list(normalization)
         self.max_length, self.truncate = max_length, truncate
         self.balance, self._class_weights = balance, list(class_weights)
         self._read: dict[str, list[LabelledText]] = {}
@@ -182,6 +188,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             sentencepiece_model=tuple(model),
             stop_words=tuple(self.stop_words),
             lowercase=self.lowercase,
+            normalization=tuple(self.normalization),
             max_length=self.max_length,
             truncate=self.truncate,
             vector_words=self._vector_words,
@@ -196,6 +203,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             stop_words=self.stop_words,
             max_length=self.max_length,
             truncate=self.truncate,
+            normalization=self.normalization,
         )
 
     def _fit_labels(self, counts: LabelCounts, texts: int) -> Inventory:
@@ -215,7 +223,9 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         if self.tokenizer != "sentencepiece":
             return []
         size = PIECES if self.vocabulary_size is None else self.vocabulary_size
-        return SentencePieceModel.fit(texts, size, lowercase=self.lowercase).serialized
+        return SentencePieceModel.fit(
+            map(Normalizer(self.normalization), texts), size, lowercase=self.lowercase
+        ).serialized
 
     @property
     def class_weights(self) -> list[float]:
@@ -313,7 +323,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
     def _store_settings(self) -> dict[str, object]:
         names = (
             "text_column", "label_column", "format", "header", "multi_label", "positive", "tokenizer",
-            "vocabulary_size", "stop_words", "lowercase", "max_length", "truncate", "min_count",
+            "vocabulary_size", "stop_words", "lowercase", "normalization", "max_length", "truncate", "min_count",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

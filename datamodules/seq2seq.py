@@ -24,6 +24,7 @@ from zoo.codecs import Seq2SeqCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.text import SentencePieceModel, Vocabulary, require_words, split_sentences
 from zoo.text.languages import guess_language, primary_language
+from zoo.text.normalization import DEFAULT, Normalizer
 from zoo.text.reversible import SPECIALS, ReversibleTokenizer, bare
 from zoo.text.stop_words import read_stop_words
 from zoo.text.units import UNITS
@@ -73,6 +74,9 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             words.
         lowercase: whether both sides, and therefore the outputs, are in lower case. Then a title's "Neural" can be
             copied from an abstract's "neural".
+        normalization: how texts are normalized before anything else, in training and prediction: any of "nfc" (composed
+            characters), "invisible" (without zero-width spaces and soft hyphens), "full_width" (ASCII for full-width
+            forms, as in Chinese) and "quotes" (straight quotes for curly ones).
         vocabulary_size: the number of pieces or words of each side; by default 8,000 pieces with sentencepiece (fewer
             if the text does not allow as many), and all words or characters with other tokenizers.
         algorithm: the algorithm of sentencepiece: "unigram" or "bpe".
@@ -123,6 +127,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         tokenizer: str = "sentencepiece",
         stop_words: str | None = None,
         lowercase: bool = False,
+        normalization: Sequence[str] = DEFAULT,
         vocabulary_size: int | None = None,
         algorithm: str = "unigram",
         joint: bool = True,
@@ -162,6 +167,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         self.source, self.target, self.format, self.header = source, target, format, header
         self.language, self.unit = language, unit
         self.tokenizer, self.lowercase = tokenizer, lowercase
+        self.normalization = list(normalization)
         self.stop_words = read_stop_words(stop_words, tokenizer)
         self.vocabulary_size, self.algorithm, self.joint = vocabulary_size, algorithm, joint
         self.character_coverage, self.min_count = character_coverage, min_count
@@ -255,8 +261,16 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             source_model = self._fit_sentencepiece(sources, language)
             target_model = self._fit_sentencepiece(targets, language)
         return _Tokenizers(
-            ReversibleTokenizer(self.tokenizer, source_model, stop_words=self.stop_words, lowercase=self.lowercase),
-            ReversibleTokenizer(self.tokenizer, target_model, lowercase=self.lowercase),
+            ReversibleTokenizer(
+                self.tokenizer,
+                source_model,
+                stop_words=self.stop_words,
+                lowercase=self.lowercase,
+                normalization=self.normalization,
+            ),
+            ReversibleTokenizer(
+                self.tokenizer, target_model, lowercase=self.lowercase, normalization=self.normalization
+            ),
             source_model,
             [] if self.joint else target_model,
             language,
@@ -279,6 +293,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             target_sentencepiece_model=tuple(tokenizers.target_model),
             stop_words=tuple(self.stop_words),
             lowercase=self.lowercase,
+            normalization=tuple(self.normalization),
             language=tokenizers.language,
             unit=self.unit or guess,
             max_source=self.max_source,
@@ -302,9 +317,10 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             return []
         many = primary_language(language) in THOUSANDS
         coverage = self.character_coverage or (0.9995 if many else 1.0)
+        normalized = map(Normalizer(self.normalization), texts)
         try:
             return SentencePieceModel.fit(
-                map(str.lower, texts) if self.lowercase else texts,
+                map(str.lower, normalized) if self.lowercase else normalized,
                 self.vocabulary_size or PIECES,
                 algorithm=self.algorithm,
                 character_coverage=coverage,
@@ -342,7 +358,8 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
     def _store_settings(self) -> dict[str, object]:
         names = (
             "source", "target", "format", "header", "language", "unit", "tokenizer", "stop_words", "lowercase",
-            "vocabulary_size", "algorithm", "joint", "character_coverage", "min_count", "max_source", "max_target",
+            "normalization", "vocabulary_size", "algorithm", "joint", "character_coverage", "min_count", "max_source",
+            "max_target",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 

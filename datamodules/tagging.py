@@ -21,6 +21,7 @@ from datamodules.tagging_encoder import TaggingCounts, TaggingEncoder, stored_se
 from zoo.batches.tagging import TaggingDataset
 from zoo.codecs import TaggingCodec
 from zoo.text import Inventory, Vocabulary
+from zoo.text.normalization import DEFAULT, Normalizer
 from zoo.text.tag_schemes import is_legal
 
 # Characters that occur less often count as unknown.
@@ -62,12 +63,15 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             is between 100 and 1,200, so that an epoch has about 170 steps.
         min_count: words that occur less often in the training split are unknown words.
         lowercase: whether words are looked up in lower case.
+        normalization: how texts are normalized before anything else, in training and prediction: any of "nfc" (composed
+            characters), "invisible" (without zero-width spaces and soft hyphens), "full_width" (ASCII for full-width
+            forms, as in Chinese) and "quotes" (straight quotes for curly ones).
         seed: seeds the order of the batches.
         store: whether the training split is encoded on disk, once, and read from there; by default if its files have
             more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and
-            `vectors`, `max_vectors`, `min_count`, `lowercase` and `convert_to` are ignored. Span tags are converted to
-            the model's scheme; a model without a scheme reads them as plain tags.
+            `vectors`, `max_vectors`, `min_count`, `lowercase`, `normalization` and `convert_to` are ignored. Span tags
+            are converted to the model's scheme; a model without a scheme reads them as plain tags.
 
     Raises:
         DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), or
@@ -96,6 +100,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         max_tokens: int | None = None,
         min_count: int = 1,
         lowercase: bool = True,
+        normalization: Sequence[str] = DEFAULT,
         seed: int = 0,
         store: bool | None = None,
         codec: TaggingCodec | None = None,
@@ -124,6 +129,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             if codec.scheme is None:
                 self._source_scheme = NO_SCHEME
         self.min_count, self.lowercase = min_count, lowercase
+        self.normalization = list(normalization)
         self._read: dict[str, list[TaggedSentence]] = {}
         # The scheme of the tags after conversion.
         self._scheme: str | None = None
@@ -219,7 +225,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         words: Counter[str] = Counter()
         characters: Counter[str] = Counter()
         # A form is taken apart once, however often it occurs.
-        for form, count in counts.forms.items():
+        normalize = Normalizer(self.normalization).token
+        for form, count in ((normalize(form), count) for form, count in counts.forms.items()):
             words[form.lower() if self.lowercase else form] += count
             for character in form:
                 characters[character] += count
@@ -231,6 +238,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             scheme=self._scheme,
             tokenizer="characters" if single else "treebank",
             lowercase=self.lowercase,
+            normalization=tuple(self.normalization),
             vector_words=self._vector_words,
             vector_size=self._vector_size,
         )
@@ -240,7 +248,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
 
     @property
     def _store_settings(self) -> dict[str, object]:
-        names = ("column", "word_column", "format", "convert_to", "min_count", "lowercase")
+        names = ("column", "word_column", "format", "convert_to", "min_count", "lowercase", "normalization")
         return {"scheme": self._given_scheme, **{name: getattr(self, name) for name in names}}
 
     def _encoder(self) -> TaggingEncoder:

@@ -60,6 +60,7 @@ def classification_changes(codec: Codec) -> dict[str, dict[str, object]]:
         "empty": dict(empty="nothing"),
         "vector_words": VECTORS,
         "vector_size": VECTORS,
+        "normalization": dict(normalization=["nfc", "quotes"]),
     }
 
 
@@ -74,6 +75,7 @@ def tagging_changes(codec: Codec) -> dict[str, dict[str, object]]:
         "max_characters": dict(max_characters=8),
         "vector_words": VECTORS,
         "vector_size": VECTORS,
+        "normalization": dict(normalization=["nfc", "quotes"]),
     }
 
 
@@ -94,6 +96,7 @@ def seq2seq_changes(codec: Codec) -> dict[str, dict[str, object]]:
         "max_target": dict(max_target=8),
         "vector_words": VECTORS,
         "vector_size": VECTORS,
+        "normalization": dict(normalization=["nfc", "quotes"]),
     }
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo.batches.ragged import Ragged, pad
 from zoo.errors import ZooError
 from zoo.text import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, Vocabulary, require_words
+from zoo.text.normalization import DEFAULT, Normalizer
 from zoo.text.reversible import END_ID, SPECIALS, ReversibleTokenizer, bare
 
 
@@ -99,6 +100,7 @@ class FormIndexer(WordIndexer):
         lowercase: whether words and vectors are looked up in lower case. Characters keep their case.
         max_characters: the number of characters that are read. From a longer form, half of them are its first ones and
             half its last ones.
+        normalization: how forms are normalized first, as for a `Normalizer`.
     """
 
     def __init__(
@@ -109,14 +111,19 @@ class FormIndexer(WordIndexer):
         *,
         lowercase: bool = True,
         max_characters: int = 24,
+        normalization: Sequence[str] = DEFAULT,
     ):
         super().__init__(words, vectors, lowercase=lowercase)
+        self._normalizer = Normalizer(normalization)
         self.characters = characters
         self.max_characters = max_characters
 
+    def ids(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
+        return super().ids(list(map(self._normalizer.token, tokens)))
+
     def character_ids(self, forms: Sequence[str]) -> Ragged:
         """The ids of the characters of each form."""
-        return Ragged.of([self.characters.ids(self._cut(form)) for form in forms])
+        return Ragged.of([self.characters.ids(self._cut(self._normalizer.token(form))) for form in forms])
 
     def spell(self, forms: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The ids of the characters of forms `(U, L)`, and the number of characters of each form `(U,)`."""

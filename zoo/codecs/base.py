@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.options import Options
 from zoo.text import Vocabulary
+from zoo.text.normalization import DEFAULT
 
 # The number of differences that a message describes. It only names the others.
 DESCRIBED = 3
@@ -28,6 +29,8 @@ class Codec(Options):
     """The words with imported vectors, after `<pad>` and `<unk>`; empty without imported vectors."""
     vector_size: int = field(default=0, kw_only=True)
     """Features of an imported vector."""
+    normalization: tuple[str, ...] = field(default=DEFAULT, kw_only=True)
+    """How texts are normalized before anything else: names of `zoo.text.normalization.NORMALIZATIONS`."""
 
     @property
     def state(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class ClassificationCodec(Codec):
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "vocabulary", "vector_words")
         self._convert(Inventory, "labels")
-        self._convert(tuple, "sentencepiece_model")
+        self._convert(tuple, "sentencepiece_model", "normalization")
         self._convert(sorted_tuple, "stop_words")
         if len(self.labels) < 2 and not self.multi_label:
             raise ZooError(f"expected at least two labels to choose from, got {', '.join(self.labels) or 'none'}")
@@ -103,6 +103,7 @@ class ClassificationCodec(Codec):
             start=self.start,
             fill=self.fill,
             empty=self.empty,
+            normalization=self.normalization,
         )
 
     def gold(self, labels: Sequence[Sequence[str]]) -> Tensor:

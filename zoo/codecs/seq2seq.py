@@ -52,7 +52,7 @@ class Seq2SeqCodec(Codec):
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "source_words", "target_words", "vector_words")
-        self._convert(tuple, "source_sentencepiece_model", "target_sentencepiece_model")
+        self._convert(tuple, "source_sentencepiece_model", "target_sentencepiece_model", "normalization")
         self._convert(sorted_tuple, "stop_words")
         if self.unit not in UNITS:
             raise unknown_name("unit", self.unit, UNITS)
@@ -70,8 +70,11 @@ class Seq2SeqCodec(Codec):
                 self.source_sentencepiece_model,
                 stop_words=self.stop_words,
                 lowercase=self.lowercase,
+                normalization=self.normalization,
             ),
-            ReversibleTokenizer(self.tokenizer, target_model, lowercase=self.lowercase),
+            ReversibleTokenizer(
+                self.tokenizer, target_model, lowercase=self.lowercase, normalization=self.normalization
+            ),
             source_vocabulary=self.source_words,
             target_vocabulary=self.target_words or self.source_words,
             vectors=self.vector_words,

@@ -48,6 +48,7 @@ class TaggingCodec(Codec):
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "words", "characters", "vector_words")
         self._convert(Inventory, "tags")
+        self._convert(tuple, "normalization")
         if self.tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", self.tokenizer, TOKENIZERS)
         if self.scheme not in (None, *SCHEMES):
@@ -64,6 +65,7 @@ class TaggingCodec(Codec):
             self.vector_words,
             lowercase=self.lowercase,
             max_characters=self.max_characters,
+            normalization=self.normalization,
         )
 
     def read(self, item: str | Sequence[str]) -> list[list[Token]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
+from zoo.text.normalization import DEFAULT, Normalizer
 from zoo.text.tokenizers import make_splitter, require_words
 from zoo.text.vocabulary import UNKNOWN
 
@@ -39,6 +40,7 @@ class Preprocessor:
         fill: where a shorter text is filled up to `max_length` tokens with `FILLING`: "before" it, "after" it, or
             "nowhere".
         empty: how a text without tokens is read if it is not filled up: as one "unknown" token or as "nothing".
+        normalization: how a text is normalized before it is split, as for a `Normalizer`.
 
     Raises:
         ZooError: an unknown name (the known ones are listed), a sentencepiece model that is missing or that the
@@ -57,6 +59,7 @@ class Preprocessor:
         start: bool = False,
         fill: str = "nowhere",
         empty: str = "unknown",
+        normalization: Sequence[str] = DEFAULT,
     ):
         require_words(tokenizer, {"stop words": stop_words})
         if truncate not in TRUNCATIONS:
@@ -67,6 +70,7 @@ class Preprocessor:
             raise unknown_name("reading of an empty text", empty, EMPTIES)
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
+        self._normalize = Normalizer(normalization)
         self._split = make_splitter(tokenizer, sentencepiece_model)
         self._stop_words = frozenset(stop_words)
         self._is_known = is_known
@@ -79,7 +83,7 @@ class Preprocessor:
 
     def split(self, text: str) -> list[str]:
         """All tokens of a text but those that are left out."""
-        tokens = self._split(text)
+        tokens = self._split(self._normalize(text))
         if self._stop_words:
             tokens = [token for token in tokens if token.lower() not in self._stop_words]
         if self._is_known is not None:

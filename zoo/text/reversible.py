@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from zoo.errors import unknown_name
+from zoo.text.normalization import DEFAULT, Normalizer
 from zoo.text.subwords import SentencePieceModel
 from zoo.text.tokenizers import REVERSIBLE, make_splitter, require_words
 from zoo.text.vocabulary import PAD, UNKNOWN
@@ -44,6 +45,7 @@ class ReversibleTokenizer:
         sentencepiece_model: the serialized `SentencePieceModel`, for "sentencepiece" and no other tokenizer.
         stop_words: pieces that `split` leaves out, in lower case.
         lowercase: whether texts are split in lower case; `join` does not restore upper case.
+        normalization: how texts are normalized before they are split, as for a `Normalizer`.
 
     Attributes:
         subwords: the `SentencePieceModel`; None with another tokenizer.
@@ -60,6 +62,7 @@ class ReversibleTokenizer:
         *,
         stop_words: Sequence[str] = (),
         lowercase: bool = False,
+        normalization: Sequence[str] = DEFAULT,
     ):
         if tokenizer not in REVERSIBLE:
             raise unknown_name("tokenizer", tokenizer, REVERSIBLE)
@@ -68,12 +71,14 @@ class ReversibleTokenizer:
         self.sentencepiece_model = list(sentencepiece_model)
         self.stop_words = sorted(set(stop_words))
         self.lowercase = lowercase
+        self._normalize = Normalizer(normalization)
         self._split = make_splitter(tokenizer, sentencepiece_model)
         self.subwords = self._split if isinstance(self._split, SentencePieceModel) else None
         self._stop_words = frozenset(stop_words)
 
     def split(self, text: str) -> list[str]:
         """The pieces of a text without its stop words; `SPACE` at the front of a piece marks white space before it."""
+        text = self._normalize(text)
         words = (text.lower() if self.lowercase else text).split()
         if self.subwords is not None:
             return self.subwords(" ".join(words))
