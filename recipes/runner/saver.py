@@ -13,6 +13,7 @@ from recipes.runner.checkpoints import CheckpointFiles
 from recipes.runner.loops import LoopState
 from recipes.runner.signals import Agreement, StopSignals
 from recipes.runner.slurm import requeue
+from recipes.runner.wandb_run import HeldBackLogger
 from zoo.errors import ZooError
 
 # What a process asks of the others: nothing, a checkpoint, or to stop on the signal of this number. No signal that
@@ -167,7 +168,8 @@ class Saver(Checkpoint):
         if trainer.is_global_zero:
             self.files.commit(trainer.global_step)
         for logger in trainer.loggers:
-            logger.after_save_checkpoint(self.best)
+            if isinstance(logger, HeldBackLogger):
+                logger.release()
         self._validated = False
         self._saved_at = time.monotonic()
         self._saved_step = trainer.global_step

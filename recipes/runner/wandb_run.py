@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 from wandb.env import get_cache_dir
+from wandb.sdk.wandb_run import Run
 
 from zoo.errors import ZooError
 
@@ -54,6 +55,32 @@ def wandb_mode(asked: str | None) -> Mode:
     return mode
 
 
+class HeldBackLogger(WandbLogger):
+    """Hands rows to W&B when the checkpoint is written that a run would resume behind them.
+
+    A run that is killed would otherwise have logged rows that the resumed run logs once more.
+    """
+
+    def __init__(self, experiment: Run):
+        super().__init__(experiment=experiment)
+        self._held: list[tuple[Mapping[str, float], int | None]] = []
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._held.append((metrics, step))
+
+    def release(self) -> None:
+        """Logs the rows so far."""
+        held = self._held
+        self._held = []
+        for metrics, step in held:
+            super().log_metrics(metrics, step)
+
+    def finalize(self, status: str) -> None:
+        if status == "success":
+            self.release()
+        super().finalize(status)
+
+
 def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any]) -> WandbLogger | None:
     """Starts a W&B run and returns its logger, or None if W&B is disabled or cannot be started.
 
@@ -86,7 +113,7 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
             if not run.offline:
                 print(f"W&B shows this run at {run.url} (--wandb disabled keeps it here)", file=sys.stderr)
             note.write_text(run.id)
-            return WandbLogger(experiment=run)
+            return HeldBackLogger(run)
         # The training continues after any error of W&B.
         except Exception as error:
             warnings.warn(f"W&B could not start {attempt}: {error}. The training continues without it")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
+from wandb_files import wandb_records
 
 from recipes import spam
 from recipes.runner import training
@@ -144,6 +146,29 @@ def test_a_run_resumes_again_and_again(tmp_path, monkeypatch, uninterrupted):
         interrupt(monkeypatch, folder, ["--resume"], hook="training_step", call=call, way=signal.SIGTERM)
     train(spam.RECIPE, [f"--out={folder}", "--resume"], test=False)
     assert_same(folder, uninterrupted(flags))
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    """The rows of all parts of a W&B run, in the order of their times."""
+    found = []
+    for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"), key=lambda path: path.stat().st_mtime_ns):
+        for record in wandb_records(path):
+            row = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
+            if row:
+                found.append({name: value for name, value in row.items() if not name.startswith("_")})
+    return found
+
+
+@pytest.mark.parametrize("way", [signal.SIGTERM, Killed], ids=["SIGTERM", "killed"])
+def test_a_wandb_run_goes_on_without_lost_or_doubled_rows(way, tmp_path, monkeypatch, uninterrupted):
+    monkeypatch.setattr(training, "_report", lambda *_: wandb.teardown())
+    flags = ["--checkpoints.every_steps=3", "--wandb=offline", "--trainer.log_every_n_steps=1"]
+    folder = tmp_path / "run"
+    interrupt(monkeypatch, folder, flags, hook="training_step", call=6, way=way)
+    wandb.teardown()
+    train(spam.RECIPE, [f"--out={folder}", "--resume"], test=False)
+    rows = logged(uninterrupted(flags))
+    assert logged(folder) == rows and len(rows) > 10
 
 
 # Files
