@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from string import Template
 
@@ -23,6 +24,7 @@ from wandb_files import wandb_records
 from datamodules import ClassificationDataModule
 from datamodules.sampler import BatchDataset
 from recipes import spam
+from recipes.runner import run_folder
 from recipes.runner.claim import Claim
 from zoo.errors import ZooError
 
@@ -85,10 +87,20 @@ def machines(tmp_path) -> list[Path]:
     return folders
 
 
-def test_the_folder_of_a_run_is_that_of_the_first_process(tmp_path):
+class Clock(datetime):
+    """A clock that differs between the processes by a second."""
+
+    @classmethod
+    def now(cls) -> datetime:
+        return datetime(2026, 1, 1, second=int(os.environ["RANK"]))
+
+
+def test_the_folder_of_a_run_is_that_of_the_first_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "datetime", Clock)
     for code, errors in ended(begun([tmp_path, tmp_path])):
         assert code == 0, errors
     (folder,) = (tmp_path / "runs/spam").iterdir()
+    assert folder.name.endswith("00")
     assert (folder / "metrics.json").is_file()
 
 
