@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -69,12 +70,15 @@ CLIP = 1e-3
 
 
 class Unions(Callback):
-    """Compares each optimizer step's gradient, before and after it is clipped, with that of one batch of all rows."""
+    """Compares each step's gradient, before and after it is clipped, with that of one batch of all rows.
+
+    At the end it compares the logged loss with the mean over all tokens or texts.
+    """
 
     def __init__(self):
         self.rows: list[int] = []
         self.expected: list[torch.Tensor] = []
-        self.steps = 0
+        self.losses = torch.zeros(2, dtype=torch.double)
 
     def on_train_batch_start(self, trainer, model, batch, index):
         self.rows += batch.rows.tolist()
@@ -91,11 +95,18 @@ class Unions(Callback):
         norm = get_total_norm(self.expected)
         self.expected = [gradient * CLIP / (norm + 1e-6) for gradient in self.expected]
         self.rows = []
-        self.steps += 1
 
     def on_train_batch_end(self, trainer, model, outputs, batch, index):
+        count = model.loss_count(batch)
+        self.losses += torch.stack([outputs["loss"] * trainer.accumulate_grad_batches * count.clamp(min=1), count])
         if not self.rows:
             self.compare(model)
+
+    def on_train_end(self, trainer, model):
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(self.losses)
+        total, count = self.losses.tolist()
+        assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(total / count, abs=1e-6)
 
     def compare(self, model):
         found = [p.grad for p in model.parameters() if p.grad is not None]
@@ -113,15 +124,12 @@ def rows_of_all_processes(rows: list[int]) -> list[int]:
 
 
 def check_unions(case: str, **flags) -> None:
-    """Trains a case for two epochs in double precision and compares the gradients of all steps.
-
-    Its batches are of very unequal sizes.
-    """
+    """Trains a case for an epoch in double precision, and compares the gradients of all steps and the logged loss."""
     pl.seed_everything(0, verbose=False)
     model, data = CASES[case]()
     unions = Unions()
     trainer = pl.Trainer(
-        max_epochs=2, accelerator="cpu", precision="64-true", logger=False, enable_checkpointing=False,
+        max_epochs=1, accelerator="cpu", precision="64-true", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=CLIP, limit_val_batches=0,
         limit_train_batches=5, callbacks=[unions], **flags,
     )  # fmt: skip

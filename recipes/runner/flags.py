@@ -33,11 +33,12 @@ from recipes.runner.run_folder import RunFolder, run_folder
 from recipes.runner.saver import CheckpointOptions, Saver
 from recipes.runner.signals import EndOnSigterm
 from recipes.runner.slurm import check_root, restarted
-from recipes.runner.trainer import check_shares, check_trainer, fitting
+from recipes.runner.trainer import check_precision, check_shares, check_trainer, fitting
 from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
 from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
 from zoo.models.options import SearchOptions
+from zoo.models.supported import check_supported
 
 
 class TrainingCLI(LightningCLI):
@@ -95,6 +96,10 @@ class TrainingCLI(LightningCLI):
             default=0.997,
             help="Decay of the exponential moving average of the weights; 0 for no average.",
         )
+        skip = (
+            "Leave out a step whose loss or gradient is NaN or infinite, and count it; by default the run stops there."
+        )
+        parser.add_argument("--skip_nonfinite", **switch, help=skip)
         parser.add_argument(
             "--trust", type=str | None, default=None, help="Classes that a config file may name, such as a.B,c.D."
         )
@@ -232,7 +237,10 @@ class TrainingCLI(LightningCLI):
                 enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
             )
         check_root(trainer.default_root_dir)
+        check_supported(trainer)
+        check_precision(self.config.trainer, trainer)
         check_shares(trainer, self.datamodule, test=self.test)
+        self.model.skip_nonfinite = self.config.skip_nonfinite
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer

@@ -55,6 +55,22 @@ def check_trainer(options: Namespace, *, test: bool) -> None:
         )
 
 
+def check_precision(options: Namespace, trainer: pl.Trainer) -> None:
+    """Refuses a precision that Lightning has replaced by another one, because the device lacks it.
+
+    Args:
+        options: the flags of the Trainer.
+        trainer: what was made of them.
+
+    Raises:
+        ZooError: the precision is fp16, and the device is a CPU.
+    """
+    if str(options.precision) in ("16", "16-mixed") and trainer.precision != "16-mixed":
+        raise ZooError(
+            f"--trainer.precision {options.precision} needs a GPU: on a CPU give --trainer.precision bf16-mixed"
+        )
+
+
 def check_shares(trainer: pl.Trainer, data: CorpusDataModule[Any], *, test: bool) -> None:
     """Refuses splits with fewer rows than processes, and limits that are fractions of a split but less than a batch.
 

@@ -26,6 +26,7 @@ from recipes.runner.run_folder import RunFolder
 from recipes.runner.trainer import fitting
 from recipes.runner.wandb_run import finish, log_pictures
 from zoo.errors import ZooError
+from zoo.models.guard import NonFiniteError
 
 
 def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
@@ -38,7 +39,7 @@ def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
         _fit(cli)
         _report(cli, args, started)
     # SystemExit follows a signal; OSError means a full disk, for example.
-    except (SystemExit, OSError):
+    except (SystemExit, OSError, NonFiniteError):
         if cli.main_process:
             print_resume(cli.folder, cli.resume_command)
         raise

@@ -24,6 +24,7 @@ from zoo.models.options import OptimizerOptions
 from zoo.models.out_of_memory import in_parts
 from zoo.models.pretrained import PretrainedModule
 from zoo.models.processes import of_all_processes, random_state, set_random_state
+from zoo.models.supported import check_supported
 from zoo.models.trained import TrainedModule
 from zoo.nn.embeddings import ImportedVectors
 
@@ -149,6 +150,8 @@ class ZooModule(TrainedModule, PretrainedModule):
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
 
     def setup(self, stage: str) -> None:
+        if stage == "fit":
+            check_supported(self.trainer)
         if stage == "fit" and self.codec.vector_words and not self.has_vectors:
             # Lightning sets this attribute where type checkers do not see it.
             data = self.trainer.datamodule  # type: ignore[attr-defined]

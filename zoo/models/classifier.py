@@ -189,6 +189,10 @@ class TextClassifier(ZooModule):
             return super().loss_count(batch)
         return at_least_fp32(self.class_weights)[batch.gold].sum()
 
+    def first_text(self, batch: ClassificationBatch) -> str:
+        words = list(self.codec.vocabulary)
+        return " ".join(words[i] for i in batch.inputs.word_ids[0, : batch.inputs.lengths[0]].tolist())
+
     def probabilities(self, scores: Tensor) -> Tensor:
         """Scores to probabilities, both `(B, K)`, at the temperature fitted on dev (Guo et al. 2017)."""
         scores = at_least_fp32(scores) / self.temperature

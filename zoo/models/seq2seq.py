@@ -239,6 +239,10 @@ class Seq2Seq(TextGenerator):
         """The target tokens, `()`."""
         return batch.num_tokens
 
+    def first_text(self, batch: Seq2SeqBatch) -> str:
+        words = list(self.codec.source_words)
+        return " ".join(words[i] for i in batch.inputs.source_ids[0, : batch.inputs.source_lengths[0]].tolist())
+
     def training_step(self, batch: Seq2SeqBatch, _: int) -> Tensor:
         losses = self.losses(batch)
         loss = losses.smoothed

@@ -209,6 +209,12 @@ class SequenceTagger(TextTagger):
             return (lengths * self.crf.allows(self._known(tags), lengths)).sum()
         return self._is_counted(tags, lengths).sum()
 
+    def first_text(self, batch: TaggingBatch) -> str:
+        inputs = batch.inputs
+        words = list(self.codec.words)
+        word_ids = inputs.forms.word_ids[inputs.form_ids[0, : inputs.lengths[0]]]
+        return " ".join(words[i] for i in word_ids.tolist())
+
     def _known(self, tags: Tensor) -> Tensor:
         """Gold tags for the CRF, which has no id for tags that are not in the training data."""
         return tags.clamp(max=len(self.codec.tags) - 1)

@@ -20,6 +20,8 @@ from zoo.models.union import GradientWindow, LossAverage, sum_over_processes
 
 # A message names so many rows of a batch at most.
 NAMED_ROWS = 20
+# And so many characters of its first text.
+NAMED_CHARACTERS = 80
 
 
 class TrainedModule(pl.LightningModule):
@@ -66,7 +68,13 @@ class TrainedModule(pl.LightningModule):
         """The examples of a batch, for a message."""
         rows = batch.rows.tolist()
         more = ", ..." if len(rows) > NAMED_ROWS else ""
-        return f"rows {', '.join(map(str, rows[:NAMED_ROWS]))}{more} of the training split"
+        named = f"rows {', '.join(map(str, rows[:NAMED_ROWS]))}{more} of the training split"
+        excerpt = self.first_text(batch)
+        return f"{named}, the first of which begins with {excerpt[:NAMED_CHARACTERS]!r}" if excerpt else named
+
+    def first_text(self, batch: Any) -> str:
+        """The first text of a batch, as far as its ids tell it; by default empty."""
+        return ""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self.batch_count = self.loss_count(batch)
