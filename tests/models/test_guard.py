@@ -103,9 +103,10 @@ def test_a_training_stops_before_a_bad_step_and_names_the_batch(task, poison, tm
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     """Without clipping, nobody looks at the gradient before the weights are spoilt."""
     model, data = poisoned("classifier", "norm of the gradient is nan")
+    every_step = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1)
+    unclipped = trainer(every_step, enable_checkpointing=True, gradient_clip_val=None)
     with pytest.raises(NonFiniteError, match="the weight .* is NaN or infinite"):
-        every_step = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1)
-        trainer(every_step, enable_checkpointing=True, gradient_clip_val=None).fit(model, data)
+        unclipped.fit(model, data)
     assert len([*tmp_path.iterdir()]) == BAD
 
 
