@@ -7,13 +7,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.agreement import agreeing, digest_of_files, digest_of_state, several_processes
+from datamodules.auto_budget import largest_that_trains
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus
 from datamodules.download import known_corpus, locate
@@ -63,7 +64,8 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         test: your own file to score once, at the end.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
         max_vectors: the largest number of vectors to read from the top of the file.
-        max_tokens: the largest number of tokens in a training batch of one process, padding included.
+        max_tokens: the largest number of tokens in a training batch of one process, padding included. "auto" tries on
+            a GPU how many fit, and is the default elsewhere.
         seed: seeds the order of the batches.
         codec: the codec of a trained model, to evaluate or fine-tune that model; by default a new codec is fitted on
             the training split.
@@ -98,13 +100,13 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         test: str | None,
         vectors: str | None,
         max_vectors: int,
-        max_tokens: int | None,
+        max_tokens: int | Literal["auto"] | None,
         seed: int,
         codec: CodecT | None,
         store: bool | None = None,
     ):
         super().__init__()
-        if max_tokens is not None:
+        if max_tokens not in (None, "auto"):
             try:
                 check_budget(max_tokens)
             except ZooError as error:
@@ -113,6 +115,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
         self.vectors_file, self.max_vectors = vectors, max_vectors
         self.max_tokens, self.seed = max_tokens, seed
+        self._found_budget: int | None = None
         self.store = store
         self._codec = codec
         self._encoded: dict[str, BatchDataset[object]] = {}
@@ -217,7 +220,8 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     def budget_of(self, tokens: int) -> int:
         """The budget of a training split with so many tokens."""
-        return self.max_tokens or max(SMALLEST_BUDGET, min(self.largest_budget, tokens // STEPS))
+        given = self._found_budget if self.max_tokens == "auto" else self.max_tokens
+        return given or max(SMALLEST_BUDGET, min(self.largest_budget, tokens // STEPS))
 
     def check_model(self, model: pl.LightningModule) -> None:
         """Refuses a model of the zoo whose codec differs from that of the data.
@@ -301,8 +305,26 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         # Lightning sets this attribute where type checkers do not see it.
         overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         sampler_class = RepeatingSampler if overfits else EpochSampler
+        if self.max_tokens == "auto" and self._found_budget is None:
+            self._found_budget = self._find_budget()
         start = self._start_of_pass if self.trainer else None
         return self._loader("train", self.budget, sampler_class, seed=self.seed, start=start)
+
+    def _find_budget(self) -> int:
+        """The budget of `max_tokens="auto"`: on a GPU the largest that the model can train on."""
+        trainer = self.trainer
+        if trainer is None or trainer.strategy.root_device.type != "cuda":
+            print(f"--data.max_tokens auto: {self.budget} tokens, the default, as no GPU limits them", file=sys.stderr)
+            return self.budget
+        if trainer.world_size > 1:
+            raise DataError(
+                "--data.max_tokens auto tries batches on one device: find the number with --trainer.devices 1, and "
+                "then give it, --data.max_tokens NUMBER"
+            )
+        device = trainer.strategy.root_device
+        found = largest_that_trains(trainer.lightning_module, self._encoded["train"], device, self.budget)
+        print(f"--data.max_tokens auto: {found} tokens fit; --data.max_tokens {found} does the same", file=sys.stderr)
+        return found
 
     def val_dataloader(self) -> DataLoader[object]:
         return self._loader("dev", self.evaluation_budget, RepeatingSampler)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 
@@ -74,7 +75,8 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
         max_vectors: the largest number of vectors to read from the top of the file.
         max_tokens: the largest number of tokens in a training batch of one process, padding included. By default it
-            is between 100 and 4,000, so that an epoch has about 170 steps.
+            is between 100 and 4,000, so that an epoch has about 170 steps. With
+            "auto" it is as large as the memory of a GPU allows.
         min_count: tokens that occur less often in the training split are unknown tokens.
         balance: whether texts of rare labels get larger weights in the loss, so that all labels have the same total.
         class_weights: the weight of each label in the loss, with the labels in alphabetical order. With `multi_label`,
@@ -120,7 +122,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         truncate: str = "head",
         vectors: str | None = None,
         max_vectors: int = 200_000,
-        max_tokens: int | None = None,
+        max_tokens: int | Literal["auto"] | None = None,
         min_count: int = 2,
         balance: bool = False,
         class_weights: Sequence[float] = (),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -90,7 +90,8 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         max_source: the largest number of pieces that the model reads of a source.
         max_target: the largest number of pieces in a target, without the end symbol.
         max_tokens: the largest number of tokens in a training batch of one process, with sources, targets and padding.
-            By default it is between 100 and 4,000, so that an epoch has about 170 steps.
+            By default it is between 100 and 4,000, so that an epoch has about 170 steps. With
+            "auto" it is as large as the memory of a GPU allows.
         seed: seeds the order of the batches.
         store: whether the training split is encoded on disk, once, and read from there; by default if its files have
             more than 256 MiB. Needs pyarrow.
@@ -137,7 +138,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         max_vectors: int = 200_000,
         max_source: int = 400,
         max_target: int = 100,
-        max_tokens: int | None = None,
+        max_tokens: int | Literal["auto"] | None = None,
         seed: int = 0,
         store: bool | None = None,
         codec: Seq2SeqCodec | None = None,

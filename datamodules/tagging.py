@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -60,7 +61,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
         max_vectors: the largest number of vectors to read from the top of the file.
         max_tokens: the largest number of tokens in a training batch of one process, padding included. By default it
-            is between 100 and 1,200, so that an epoch has about 170 steps.
+            is between 100 and 1,200, so that an epoch has about 170 steps. With
+            "auto" it is as large as the memory of a GPU allows.
         min_count: words that occur less often in the training split are unknown words.
         lowercase: whether words are looked up in lower case.
         normalization: how texts are normalized before anything else, in training and prediction: any of "nfc" (composed
@@ -97,7 +99,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         convert_to: str | None = None,
         vectors: str | None = None,
         max_vectors: int = 200_000,
-        max_tokens: int | None = None,
+        max_tokens: int | Literal["auto"] | None = None,
         min_count: int = 1,
         lowercase: bool = True,
         normalization: Sequence[str] = DEFAULT,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from dataclasses import replace
 
 import pytest
 import pytorch_lightning as pl
@@ -10,6 +12,7 @@ import torch
 
 import zoo.models.generator
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+from datamodules.auto_budget import largest, largest_that_trains
 from zoo import RecurrentBackbone, Seq2Seq, SequenceTagger, TextClassifier, in_order
 from zoo.batches.bucketing import PAIRS_PER_TOKEN, group_by_length
 from zoo.batches.parts import halves
@@ -152,3 +155,103 @@ def test_the_pairs_of_positions_of_a_batch_are_bounded():
     assert all(len(rows) * 800 * 800 <= PAIRS_PER_TOKEN * budget for rows in batches)
     # At the default limits of a codec, the lengths alone bound a batch.
     assert [len(rows) for rows in group_by_length([(400, 101)] * 5, 5 * 501)] == [5]
+
+
+def gradients(model, batch):
+    model.zero_grad()
+    loss = model.training_step(batch, 0)
+    loss.backward()
+    return loss.detach(), [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+
+
+@pytest.fixture
+def plain_task(task):
+    """A task whose model draws no random numbers."""
+    data, model = task
+    model = copy.deepcopy(model).train()
+    for module in model.modules():
+        for name in ("p", "word_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    data.setup("fit")
+    batch = max(data.train_dataloader(), key=lambda batch: len(batch.rows))
+    return model, batch
+
+
+def test_a_training_step_in_parts_has_the_gradient_of_the_whole(plain_task, limit, monkeypatch):
+    model, batch = plain_task
+    loss, expected = gradients(model, batch)
+    # Parts of a half, and of a quarter.
+    limit(-(-len(batch.rows) // 3))
+    found_loss, found = gradients(model, batch)
+    torch.testing.assert_close(found_loss, loss)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_a_training_step_in_parts_draws_the_same_dropout_twice(classification, limit):
+    data, model = classification
+    model = copy.deepcopy(model).train()
+    data.setup("fit")
+    batch = max(data.train_dataloader(), key=lambda batch: len(batch.rows))
+    limit(len(batch.rows) // 2 + 1)
+    torch.manual_seed(0)
+    first = gradients(model, batch)
+    torch.manual_seed(0)
+    for ours, theirs in zip(first[1], gradients(model, batch)[1], strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_adversarial_training_is_not_divided(plain_task, limit, monkeypatch):
+    model, batch = plain_task
+    if isinstance(model, Seq2Seq):
+        pytest.skip("it has no adversarial training")
+    monkeypatch.setattr(model, "regularization", replace(model.regularization, adversarial=0.1))
+    limit(1)
+    with pytest.raises(torch.OutOfMemoryError):
+        model.training_step(batch, 0)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 7, 100, 999, 1000, 5000])
+@pytest.mark.parametrize("smallest", [1, 64, 1000])
+def test_the_search_of_a_budget_ends_at_the_largest_that_fits(limit, smallest):
+    tried = []
+
+    def fits(budget):
+        tried.append(budget)
+        return budget <= limit
+
+    found = largest(fits, smallest, 1000)
+    assert found <= limit and all(0 < budget <= 1000 for budget in tried)
+    assert found >= min(limit, 1000) / 1.06 - 1
+    assert len(tried) < 30
+
+
+def test_the_budget_that_fits_is_found_without_a_trace(classification, limit):
+    data, model = classification
+    model = copy.deepcopy(model).train()
+    data.setup("fit")
+    dataset = data._encoded["train"]
+    model._trainer = quiet_trainer()
+    limit(10)
+    before = torch.get_rng_state()
+    weights = [parameter.clone() for parameter in model.parameters()]
+    found = largest_that_trains(model, dataset, torch.device("cpu"), 100)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(*pair) for pair in zip(weights, model.parameters(), strict=True))
+    assert all(parameter.grad is None for parameter in model.parameters())
+    rows = [len(rows) for rows in group_by_length(dataset.lengths, found)]
+    assert 1 < max(rows) <= 10
+    limit(0)
+    with pytest.raises(torch.OutOfMemoryError, match="not even one row"):
+        largest_that_trains(model, dataset, torch.device("cpu"), 100)
+
+
+def test_without_a_gpu_an_automatic_budget_is_the_default(capsys):
+    data = ClassificationDataModule("sample-spam", max_tokens="auto")
+    data.setup("fit")
+    default = ClassificationDataModule("sample-spam")
+    default.setup("fit")
+    assert [batch.rows.tolist() for batch in data.train_dataloader()] == [
+        batch.rows.tolist() for batch in default.train_dataloader()
+    ]
+    assert f"--data.max_tokens auto: {default.budget} tokens, the default" in capsys.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
 
@@ -19,11 +21,22 @@ class Divisible(Protocol):
 
 
 Whole = TypeVar("Whole")
+_DIVIDES = ContextVar("divides", default=True)
+
+
+@contextmanager
+def undivided() -> Iterator[None]:
+    """Within it no batch is halved, so that one that does not fit into memory is an error."""
+    token = _DIVIDES.set(False)
+    try:
+        yield
+    finally:
+        _DIVIDES.reset(token)
 
 
 def halves(whole: Whole) -> tuple[Whole, Whole] | None:
     """Both halves of a batch or of its inputs; None for one row, or for a batch of a user's own without `part`."""
-    if not isinstance(whole, Divisible) or whole.num_rows < 2:
+    if not _DIVIDES.get() or not isinstance(whole, Divisible) or whole.num_rows < 2:
         return None
     middle = whole.num_rows // 2
     return whole.part(slice(middle)), whole.part(slice(middle, None))

@@ -23,7 +23,7 @@ from zoo.metrics.classification import ClassificationMetrics
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
 from zoo.models.options import OptimizerOptions, RegularizationOptions
-from zoo.models.out_of_memory import splitting
+from zoo.models.out_of_memory import splitting, training_in_parts
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.cells.precision import at_least_fp32
@@ -198,6 +198,7 @@ class TextClassifier(ZooModule):
         scores = at_least_fp32(scores) / self.temperature
         return scores.sigmoid() if self.codec.multi_label else scores.softmax(-1)
 
+    @training_in_parts
     def training_step(self, batch: ClassificationBatch, _: int) -> Tensor:
         inputs, gold = batch.inputs, batch.gold
         x = self.embedding(inputs.word_ids, inputs.vector_ids)  # (B, T, X)

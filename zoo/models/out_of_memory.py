@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial, wraps
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from pytorch_lightning.utilities.memory import is_oom_error
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from zoo.batches.parts import halves
+from zoo.models.union import divisor
 
 Whole = TypeVar("Whole")
 Result = TypeVar("Result")
+Step = TypeVar("Step", bound=Callable[..., Tensor])
 
 LOGGER = logging.getLogger(__name__)
 _SPLITS = count(1)
@@ -43,12 +48,16 @@ def in_parts(
             raise
     # Outside of the handler, as the error keeps the tensors of the failed attempt.
     torch.cuda.empty_cache()
+    _report()
+    return [result for part in parts for result in in_parts(work, part, halve)]
+
+
+def _report() -> None:
     LOGGER.warning(
         "a batch does not fit into the memory of the device and is split in two (split %d of this process): "
         "a smaller max_tokens avoids the wasted attempts",
         next(_SPLITS),
     )
-    return [result for part in parts for result in in_parts(work, part, halve)]
 
 
 def splitting(work: Callable[[list[int]], Result]) -> Callable[[list[int]], list[Result]]:
@@ -59,6 +68,43 @@ def splitting(work: Callable[[list[int]], Result]) -> Callable[[list[int]], list
         return (rows[:middle], rows[middle:]) if middle else None
 
     return lambda rows: in_parts(work, rows, halve)
+
+
+def training_in_parts(step: Step) -> Step:
+    """A `training_step` that divides a batch which does not fit into memory; its gradient is that of the whole batch.
+
+    Each part is computed twice: once for its loss, and once more when its gradient is computed, which alone needs its
+    activations (`torch.utils.checkpoint`). So only one part at a time takes memory. The losses are means, and are
+    weighted by `loss_count`. Dropout draws other numbers than for the whole batch.
+
+    It divides a batch whose forward pass runs out of memory. Where only the backward pass does, nothing is left to
+    divide: a smaller budget of tokens is the way out. Adversarial training has a backward pass within each step, and
+    is not divided either.
+    """
+
+    @wraps(step)
+    def whole_or_parts(self: Any, batch: Any, batch_idx: int) -> Tensor:
+        compute = partial(step, self)
+        try:
+            whole: Tensor = compute(batch, batch_idx)
+            return whole
+        except RuntimeError as error:
+            adversarial = getattr(self.regularization, "adversarial", 0.0)
+            parts = None if adversarial or not is_out_of_memory(error) else halves(batch)
+            if parts is None:
+                raise
+        torch.cuda.empty_cache()
+        _report()
+
+        def loss_of(part: Any) -> tuple[Tensor, Tensor]:
+            return checkpoint(compute, part, batch_idx, use_reentrant=False), self.loss_count(part)
+
+        losses = [pair for part in parts for pair in in_parts(loss_of, part)]
+        total = torch.stack([number for _, number in losses]).sum()
+        return torch.stack([loss * number for loss, number in losses]).sum() / divisor(total)
+
+    # The wrapper has the signature of what it wraps, which a type checker does not know.
+    return whole_or_parts  # type: ignore[return-value]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

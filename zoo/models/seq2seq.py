@@ -29,6 +29,7 @@ from zoo.metrics.generation import MONITORS, SCORES, TextMetrics, Written
 from zoo.models.generator import Beginning, TextGenerator
 from zoo.models.inputs import check_text
 from zoo.models.options import AttentionOptions, OptimizerOptions, SearchOptions, Seq2SeqRegularization
+from zoo.models.out_of_memory import training_in_parts
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.decoder import AttentionDecoder, Decoded, DecoderState, Memory, log_coverage
@@ -243,6 +244,7 @@ class Seq2Seq(TextGenerator):
         words = list(self.codec.source_words)
         return " ".join(words[i] for i in batch.inputs.source_ids[0, : batch.inputs.source_lengths[0]].tolist())
 
+    @training_in_parts
     def training_step(self, batch: Seq2SeqBatch, _: int) -> Tensor:
         losses = self.losses(batch)
         loss = losses.smoothed

@@ -22,7 +22,7 @@ from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
 from zoo.metrics.tagging import TaggingMetrics
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
-from zoo.models.out_of_memory import splitting
+from zoo.models.out_of_memory import splitting, training_in_parts
 from zoo.models.text_tagger import TextTagger
 from zoo.models.union import divisor
 from zoo.nn.backbone import RecurrentBackbone
@@ -227,6 +227,7 @@ class SequenceTagger(TextTagger):
         """The ids of the best tags: scores `(B, T, K)` -> `(B, T)`."""
         return scores.argmax(-1) if self.crf is None else self.crf.decode(scores, lengths)
 
+    @training_in_parts
     def training_step(self, batch: TaggingBatch, _: int) -> Tensor:
         inputs, tag_ids = batch.inputs, batch.tag_ids
         x = gather_forms(self.embedding(inputs.forms), inputs.form_ids)  # (B, T, X)
