@@ -1,9 +1,9 @@
-"""What each gradient written by hand is worth: `zoo.autograd` beside the same formulas left to torch's autograd.
+"""How much faster each handwritten gradient of `zoo.autograd` is than the same formula in torch's autograd.
 
     python benchmarks/autograd.py > table.md          about a minute
 
-A pass is forward, sum, backward. Both take turns, and a ratio is that of the medians. The sizes are those of the POS
-tagger, of the NER tagger's CRF, and of a translator's softmax.
+A pass is forward, sum, backward. The two passes alternate, and the ratio is that of their median times. The sizes are
+those of the POS tagger, of the NER tagger's CRF, and of a translator's softmax.
 
 Shapes: B rows, T time steps, H hidden units and inputs, K tags, N tokens, V words.
 """
@@ -29,7 +29,7 @@ Pass = Callable[[], Tensor]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="spent on each row of the table")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time for each row of the table")
     options = parser.parse_args()
     torch.manual_seed(0)
     print(f"{date.today()}, {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, ", end="")
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def rows() -> dict[str, tuple[Pass, Pass]]:
-    """By name, a pass with the gradient by hand and one without."""
+    """By name, a pass with the handwritten gradient and the same pass with torch's gradient."""
     x = torch.randn(B, T, H, requires_grad=True)
     lengths = torch.randint(T // 2, T + 1, (B,))
     time = torch.arange(T).expand(B, T)  # (B, T)
@@ -77,7 +77,7 @@ def rows() -> dict[str, tuple[Pass, Pass]]:
 
 
 def backbones(cell: str, ours: str, other: str, lengths: Tensor) -> tuple[Pass, Pass]:
-    """The same layer by two kernels."""
+    """Passes of the same layer with two kernels."""
     x = torch.randn(B, T, H)
 
     def passing(kernel: str) -> Pass:
@@ -105,7 +105,7 @@ def plain_linear_scan(take: Tensor, candidate: Tensor, start: Tensor) -> Tensor:
 
 
 def in_turns(ours: Pass, plain: Pass, seconds: float) -> tuple[float, float]:
-    """The median seconds of each."""
+    """The median seconds of each pass. The passes alternate, and the first two of each are not counted."""
     taken: dict[Pass, list[float]] = {ours: [], plain: []}
     end = perf_counter() + seconds
     while perf_counter() < end or len(taken[plain]) < 5:

@@ -1,15 +1,16 @@
-"""Speed of the recurrent backbone beside torch's packed layers, of its cells beside its LSTM, and how the cost grows.
+"""Speed of the recurrent backbone compared with torch's packed layers, of each cell, and its growth with T and H.
 
     python benchmarks/backbone.py > table.md          well over half an hour on two cores
-    ZOO_DATA=... python benchmarks/backbone.py --parts tagger       what it is worth to the POS tagger, on EWT
+    ZOO_DATA=... python benchmarks/backbone.py --parts tagger       the POS tagger on EWT
     python benchmarks/backbone.py --device cuda --precisions fp16 bf16
 
-Lengths are drawn from the last tenth below T, as in a bucketed batch. Both systems are bidirectional, start from the
-padded batch and end with the padded outputs; a training pass is forward, sum, backward. Systems take turns, and a ratio
-is that of the medians. "Of at most" is the ratio if our time were that of torch's fused kernel alone, on the padded
-batch as it is, or that of the fewest of torch's operations that a pass over the real positions can be made of,
-whichever is less; of a GRU torch has no fused kernel for a CPU. They take their turns too. Where a pass takes over
-eight seconds, as packed layers over long sequences do, it is timed once. Memory is the growth of the resident set.
+Lengths are between 0.9 T and T, as in a bucketed batch. Both systems are bidirectional, start from the padded batch
+and end with the padded outputs. A training pass is forward, sum, backward. The systems alternate, and a ratio is that
+of their median times. "Of at most" is the ratio that we would reach in the shorter of two times: that of torch's fused
+kernel alone on the padded batch, and that of the smallest set of torch's operations that can make up a pass over the
+unpadded positions. Both are measured in the same rounds. For a GRU on a CPU, torch has no fused kernel. A pass that
+takes over eight seconds, as packed layers over long sequences do, is timed once. Memory is the growth of the resident
+set.
 """
 
 from __future__ import annotations
@@ -44,9 +45,12 @@ from zoo.nn.cells.base import Cell
 TORCH = {"lstm": nn.LSTM, "gru": nn.GRU}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LIGHTNING: dict[str, Precision] = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-BATCHES = [(16, 24), (128, 24), (32, 100), (128, 100), (16, 400), (64, 400)]  # rows, steps
-SIZES = [(128, 1), (256, 1), (512, 1), (256, 2)]  # hidden units, layers
-SLOW = 8.0  # seconds of a pass
+# Rows and steps.
+BATCHES = [(16, 24), (128, 24), (32, 100), (128, 100), (16, 400), (64, 400)]
+# Hidden units and layers.
+SIZES = [(128, 1), (256, 1), (512, 1), (256, 2)]
+# A pass that takes more seconds is timed once.
+SLOW = 8.0
 PARTS = ("grid", "cells", "growth", "tagger")
 STATUS = Console(stderr=True)
 
@@ -55,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=["fp32", "bf16"])
-    parser.add_argument("--seconds", type=float, default=0.6, help="spent on each system in each cell of a table")
+    parser.add_argument("--seconds", type=float, default=0.6, help="time for each system in each cell of a table")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3])
     parser.add_argument("--picture", default=str(Path(__file__).parent / "backbone-growth.png"))
     options = parser.parse_args()
@@ -104,7 +108,7 @@ class Bench:
         return run
 
     def times(self, passes: Sequence[Callable[[], None]]) -> list[float]:
-        """Median seconds of each, taking turns after a first pass; of that pass alone, if one took very long."""
+        """The median seconds of each pass. They alternate after a warm-up. If that is slow, its times are returned."""
         first = [self._seconds(one) for one in passes]
         if max(first) > SLOW:
             return first
@@ -123,7 +127,7 @@ class Bench:
         return perf_counter() - start
 
     def memory(self, run: Callable[..., Any], x: Tensor, lengths: Tensor, precision: str) -> float:
-        """Megabytes by which a training pass makes the process grow at its peak."""
+        """Megabytes by which the process grows during a training pass, at its peak."""
         one = self.layers(run, x, lengths, precision, train=True)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -131,7 +135,8 @@ class Bench:
             one()
             return (torch.cuda.max_memory_allocated() - before) / 2**20
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        # This resets the peak of the resident set.
+        Path("/proc/self/clear_refs").write_text("5")
         before = _status("VmRSS")
         one()
         return (_status("VmHWM") - before) / 1024
@@ -139,7 +144,7 @@ class Bench:
     def layers(
         self, run: Callable[..., Any], x: Tensor, lengths: Tensor, precision: str, train: bool
     ) -> Callable[[], None]:
-        """A pass of recurrent layers: forward, and in training backward."""
+        """A pass of recurrent layers: forward, and backward too in training."""
         dtype = PRECISIONS[precision]
 
         def one() -> None:
@@ -155,16 +160,19 @@ class Bench:
         return one
 
     def kernel(self, cell: str, size: int, layers: int = 1) -> Callable[[Tensor, Tensor], Tensor]:
-        """torch's layers on the padded batch as it is: wrong at padding, and nothing around them."""
+        """torch's layers alone on the padded batch. Their outputs are wrong at padding."""
         rnn = TORCH[cell](size, size, layers, batch_first=True, bidirectional=True).to(self.device)
         return lambda x, lengths: rnn(x)[0]
 
     def fewest(  # noqa: C901, as both cells and both passes are one story
         self, cell: str, rows: int, steps: int, size: int, layers: int, precision: str, train: bool, *, batched: bool
     ) -> Callable[[], None]:
-        """The fewest of torch's operations that such a pass can be made of; `batched`: products of both directions.
+        """The smallest set of torch's operations that can make up such a pass, on random numbers.
 
-        Its numbers mean nothing. What can be prepared for all steps at once is left out, but for the products.
+        Operations that can run once for all steps are left out, except matrix products.
+
+        Args:
+            batched: whether one batched product serves both directions.
         """
         gates, dtype = {"lstm": 4, "gru": 3}[cell] * size, PRECISIONS[precision]
 
@@ -193,7 +201,8 @@ class Bench:
             multiply(addend, h.to(dtype), weight, product)
             if cell == "gru":
                 rz.sigmoid_()
-                torch.addcmul(c, r, s, out=n).sigmoid_()  # which takes half the time of a tanh
+                # The limit has a sigmoid for tanh: it takes half the time.
+                torch.addcmul(c, r, s, out=n).sigmoid_()
                 torch.lerp(n, h, z, out=h)
             else:
                 ifog.sigmoid_()
@@ -278,7 +287,7 @@ def cells(bench: Bench) -> None:
 
 
 def growth(bench: Bench, picture: str) -> None:
-    """Microseconds a token of a training pass against T and against H."""
+    """Prints and plots the microseconds per token of a training pass, by T and by H."""
     precision = bench.precisions[0]
     systems = {"lstm": bench.ours, "gru": bench.ours, "min_gru": bench.ours, "cifg_lstm": bench.ours}
     by_steps = {"sizes": [128], "steps": [20, 50, 100, 200, 500, 1000, 2000]}
@@ -315,7 +324,7 @@ def growth(bench: Bench, picture: str) -> None:
 
 
 def tagger(bench: Bench, rounds: int = 2) -> None:
-    """The POS recipe's tagger, an epoch of EWT: as it is, and with packed layers throughout, in turns."""
+    """Trains the POS recipe's tagger for an epoch of EWT with its default kernels and, in turns, with packed layers."""
     data = TaggingDataModule("ud-en-ewt")
     data.setup("fit")
     print("\n| the POS tagger, training | tokens/s | packed, tokens/s | x packed | dev accuracy | packed |")

@@ -2,9 +2,9 @@
 
     ZOO_DATA=... python benchmarks/cells.py --epochs 3 > table.md          about 15 minutes on two cores
 
-One bidirectional layer; the hidden size of each cell is the multiple of 8 that brings its backbone nearest to the
-parameters of the LSTM with 256 units. All else is the recipe's default, seed 0. The last rows are the first two cells
-through torch's packed layers instead, in the layers over the sentence; those over characters are as they are.
+The backbone has one bidirectional layer. Each cell's hidden size is the multiple of 8 that brings the number of the
+backbone's parameters nearest to that of an LSTM with 256 units. Everything else is the recipe's default, with seed 0.
+In the last rows, the first two cells use torch's packed layers over the sentence; the character encoder is unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from rich.progress import track
 
 from zoo import CELLS, RecurrentBackbone
 
-INPUTS = 328  # words 128, characters 200
+# The size of a token's inputs: 128 for its word and 200 for its characters.
+INPUTS = 328
 EVERY = ["fit", "--data.dataset", "ud-en-ewt", "--model.num_layers", "1", "--wandb", "disabled"]
 
 
@@ -33,8 +34,8 @@ def parameters(cell: str, hidden_size: int) -> int:
 
 
 def hidden_size(cell: str, wanted: int) -> int:
-    """The multiple of 8 whose backbone has as nearly as possible the wanted number of parameters."""
-    # Parameters are a quadratic in the hidden size, without a constant: two small backbones say all.
+    """The multiple of 8 that brings the backbone nearest to the wanted number of parameters."""
+    # The number of parameters is quadratic in the hidden size, without a constant: two backbones determine it.
     small, large = parameters(cell, 8), parameters(cell, 16)
     square = (large - 2 * small) / (2 * 8**2)
     linear = small / 8 - square * 8

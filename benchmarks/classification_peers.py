@@ -1,22 +1,22 @@
-"""Speed and scores of text classification beside the PyTorch tutorial's model and Keras: one run, taking turns.
+"""Speed and scores of text classification compared with the PyTorch tutorial's model and Keras, in one run.
 
-Keras lives in an environment of its own, which needs nothing of this project:
+Keras has an environment of its own, without the packages of this project:
 
     python -m venv peers && peers/bin/pip install torch==2.13.0 keras==3.15.1
     python benchmarks/classification_peers.py --peers-python peers/bin/python > table.md
 
-What is compared, on the CPU, is one model: an embedding, a bidirectional LSTM, its final states, a linear layer; on
-the same texts, with the same tokens and the same vocabulary.
+All systems run the same model on the CPU: an embedding, a bidirectional LSTM, its final states and a linear layer. They
+read the same texts with the same tokens and vocabulary.
 
-* Training: ours in fp32 and in bf16, with a plain Lightning Trainer, and in a loop like the tutorial's, which goes
-  over packed batches; Keras on torch. All with the same sizes, the same number of epochs and as many texts a step.
-  The runs are cut into rounds and take turns. Keras's loop over time steps is slow: `--keras-seconds` makes it train
-  for a time instead.
-* Inference: the test file, again in turns. Ours gets strings and tokenizes them on its clock, the others get ids.
-* A limit: torch's LSTM alone, on batches like ours, without whatever stands before, behind or around it.
+* Training: our model in fp32 and in bf16, with a plain Lightning Trainer and in a loop like the tutorial's; the
+  tutorial's model on packed batches; Keras on torch. All have the same sizes, number of epochs and texts per step.
+  Each run is cut into rounds, in which the systems take turns. Keras loops over time steps and is slow:
+  `--keras-seconds` limits the time of its training.
+* Inference: the test file, also in turns. Our time includes tokenization, the others get ids.
+* A limit: torch's LSTM alone, on batches like ours, without any other layer, loss or optimizer.
 
-A ratio is the median over the rounds of the ratios within them. The accuracy is that of the very labels whose
-making was timed. Nobody's clock runs while data are read and models built.
+A ratio is the median over the rounds of the ratio within a round. The accuracy is that of the predictions that were
+timed. Reading data and building models are not timed.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ from rich.progress import Progress
 WORKERS = Path(__file__).parent / "peers"
 SIZES = {"embedding_size": 200, "hidden_size": 200, "num_layers": 1, "dropout": 0.5}
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-BATCHES = (32, 128)  # of the others' inference, in texts; the table has the faster one
-TOKENIZERS = {"sst2": "whitespace", "shopping-zh": "characters"}  # the former comes with tokens
+# Texts in a batch of the other systems' inference. The table shows the faster one.
+BATCHES = (32, 128)
+# SST-2 is published as tokens.
+TOKENIZERS = {"sst2": "whitespace", "shopping-zh": "characters"}
 
 
 @dataclass
 class Row:
-    """A line of the table. Speeds are in texts/s, one for each round."""
+    """A line of the table. `training` and `inference` hold a speed in texts/s for each round."""
 
     system: str
     trained: str
@@ -56,17 +58,19 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--peers-python", required=True, help="the Python of an environment with Keras and torch")
     parser.add_argument("--dataset", default="sst2", choices=TOKENIZERS, help="(%(default)s)")
     parser.add_argument("--data-root", help="the folder of the corpora (default: $ZOO_DATA, else the user's cache)")
-    parser.add_argument("--max-length", type=int, default=400, help="tokens of a text that are read (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=3, help="of all trainings (%(default)s)")
-    parser.add_argument("--keras-seconds", type=float, help="of Keras's training, in the place of its epochs")
+    parser.add_argument(
+        "--max-length", type=int, default=400, help="longer texts are cut to so many tokens (%(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of each training (%(default)s)")
+    parser.add_argument("--keras-seconds", type=float, help="train Keras for so many seconds instead of --epochs")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each system (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch (%(default)s)")
     parser.add_argument("--limit", type=int, help="only about so many texts of each file, to try this script out")
     return parser.parse_args()
 
 
 def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Worker], dict[str, Any]]:
-    """The worker of each training run, by name, and facts about the runs before they start."""
+    """Starts a worker for each training run. Returns the workers by name, and facts about the runs."""
     common = {"epochs": arguments.epochs, "rounds": arguments.rounds}
     workers: dict[str, Worker] = {}
     facts: dict[str, Any] = {}
@@ -74,7 +78,7 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
     data |= {"tokenizer": TOKENIZERS[arguments.dataset], "max_length": arguments.max_length}
     ours = {"data": data, "threads": arguments.threads}
     for name, precision in PRECISIONS.items():
-        # As the others: the last states, and no token dropout.
+        # The other systems pool by the last states too, and have no token dropout.
         sizes = SIZES | {"pooling": "last", "regularization": {}}
         training = common | {"sizes": sizes, "precision": precision}
         workers[f"lstm-zoo {name}"] = Worker(sys.executable, WORKERS / "zoo_classifier.py")
@@ -97,7 +101,7 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
 
 
 def classify_in_turn(jobs: list[Job[Row]], gold: list[int], rounds: int, progress: Progress) -> None:
-    """Fills in `inference` and `accuracy` of the jobs' rows, after a round that does not count."""
+    """Fills in `inference` and `accuracy` of the jobs' rows. The first round is a warm-up and is not counted."""
     for number, job, reply in ask_in_turn(jobs, rounds, "inference", progress):
         for key, row in job.rows.items():
             if reply["labels"]:
@@ -108,7 +112,7 @@ def classify_in_turn(jobs: list[Job[Row]], gold: list[int], rounds: int, progres
 
 
 def table(rows: list[Row], tutorial: Row, keras: Row) -> str:
-    """Markdown; a ratio is the median over the rounds of the ratios within them."""
+    """The results in Markdown. A ratio is the median over the rounds of the ratio within a round."""
     head = ["system", "trained", "training texts/s", "x tutorial", "x Keras"]
     head += ["inference texts/s", "x tutorial", "x Keras", "test accuracy"]
     lines = [

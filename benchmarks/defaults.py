@@ -1,11 +1,11 @@
-"""The classifier's defaults on small corpora, beside tf-idf with a linear support vector machine; all scored on dev.
+"""The classifier's defaults on small corpora, compared on dev with tf-idf and a linear support vector machine.
 
     ZOO_DATA=... python benchmarks/defaults.py > table.md
     ZOO_DATA=... python benchmarks/defaults.py --only trec-6 -- --data.min_count 2     # with flags of a recipe
 
-Of the larger corpora a part is read, drawn with seed 0. The features of the linear model are words and pairs of words,
-in Chinese one to three characters. The recipes run as their users run them, by `fit`, which does not read test. Both
-read the same texts; the recipe's epoch is the one with the best macro F1 on dev.
+Larger corpora are sampled with seed 0. The features of the linear model are words and pairs of words, or, in Chinese,
+sequences of one to three characters. The recipes run by `fit`, which does not read test. Both systems read the same
+texts. The scores of a recipe are those of its epoch with the best macro F1 on dev.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Raw text of UD_English-EWT: the rules' tokens, words and sentences, and the tags of pos-en-ewt on them.
+"""Scores of the splitting rules on the raw text of UD_English-EWT, and of pos-en-ewt on the words that they find.
 
 Scores are F1 of spans in the text, as in the CoNLL 2018 shared task (Zeman et al. 2018): a span counts if both of its
 ends are right, and a word's tag counts if its span does too. A multi-word token such as "don't" is one token of two
-words. Documents are put together from the comments and `SpaceAfter=No` of the treebank: an empty line ends a
-paragraph, and between sentences there is a space.
+words. The documents are restored from the comments and `SpaceAfter=No` of the treebank: an empty line ends a
+paragraph, and a space separates sentences.
 
 python benchmarks/raw_text.py [--split dev] [--errors 40] [--no-tags]
 """
@@ -39,7 +39,7 @@ class Document:
 def read_documents(path: str | Path) -> list[Document]:
     """The documents of a CoNLL-U file.
 
-    The words of a multi-word token are found in its spelling one after the other. In EWT they always are its parts.
+    The words of a multi-word token are searched in its spelling from left to right. In EWT, they are its parts.
     """
     documents: list[Document] = []
     for block in Path(path).read_text("utf-8").strip().split("\n\n"):
@@ -80,13 +80,13 @@ def add_sentence(document: Document, rows: Sequence[Sequence[str]]) -> None:
 
 
 def f1(gold: Iterable[object], found: Iterable[object]) -> float:
-    """The F1 of two collections of distinct things, in percent."""
+    """The F1 of two collections of distinct elements, in percent."""
     wanted, got = set(gold), set(found)
     return 200 * len(wanted & got) / (len(wanted) + len(got))
 
 
 def show_errors(documents: Sequence[Document], found: Sequence[Sequence[tuple[int, int]]], most: int) -> None:
-    """Prints the most frequent stretches of text that are split in another way than in the treebank."""
+    """Prints the `most` frequent passages that are split differently from the treebank."""
     differences = Counter[tuple[str, str]]()
     for document, words in zip(documents, found, strict=True):
         ours, gold = {end for _, end in words}, {end for _, end in document.words}
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", default="dev", choices=["train", "dev", "test"])
     parser.add_argument("--errors", type=int, default=0, help="how many kinds of errors to print")
-    parser.add_argument("--no-tags", action="store_true", help="leave the tagger out")
+    parser.add_argument("--no-tags", action="store_true", help="do not run the tagger")
     options = parser.parse_args()
 
     documents = read_documents(locate("ud-en-ewt")[options.split])
@@ -145,7 +145,7 @@ def main() -> None:
 
 
 def merged(sentence: Sequence[zoo.text.documents.Token]) -> list[tuple[int, int]]:
-    """The spans of tokens, a clitic joined to the word before it."""
+    """The spans of tokens. A clitic is joined to the word before it."""
     spans: list[tuple[int, int]] = []
     for token in sentence:
         if token.is_clitic:

@@ -1,13 +1,12 @@
-"""What each part of a summarizer is worth on `acl-titles`: no attention, attention, a pointer, coverage; beam 1 and 5.
+"""What each part of a summarizer adds on `acl-titles`: attention, a pointer, coverage; with beams of 1 and 5.
 
     ZOO_DATA=... python benchmarks/seq2seq_ablation.py > table.md
 
-The four models have one seed and see the same batches in as many steps; the last one sees coverage in the last three
-tenths of them. Attention is additive, and all else is the default of the summarization recipe, but its averaging of
-weights and its choice of the best epoch: the weights are the last ones; texts are in lower case. Each is scored on
-dev, the title being what it has to write. "Repeated" is the share of 2-grams that have occurred before in the same
-output. Minutes are those of the training alone. Rows are printed as they come: a run that is cut off has lost none of
-them.
+The four models have the same seed, batches and number of steps. The last one uses coverage in the last 30 % of its
+steps. Attention is additive, and texts are in lower case. Everything else is the summarization recipe's default, except
+that the weights are those of the last step: they are not averaged, and no best epoch is chosen. The models write the
+titles of dev. "Repeated" is the fraction of 2-grams that occur earlier in the same output. Minutes are of training
+alone. Each row is printed as soon as it is known.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import pytorch_lightning as pl
 import torch
@@ -49,7 +48,7 @@ WITHOUT_COVERAGE = 0.7
 
 
 class Advance(pl.Callback):
-    """Advances a progress bar after each step, and measures the time."""
+    """Advances a progress bar after each training step, and measures the minutes since training began."""
 
     def __init__(self, progress: Progress, bar: TaskID):
         self.progress, self.bar = progress, bar
@@ -65,9 +64,14 @@ class Advance(pl.Callback):
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data-root", help="the folder of the corpora (default: $ZOO_DATA, else the user's cache)")
-    parser.add_argument("--steps", type=int, default=2000, help="of each training (%(default)s)")
-    parser.add_argument("--precision", default=default_precision(), help="of training (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch (%(default)s)")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of each training (%(default)s)")
+    parser.add_argument(
+        "--precision",
+        default=default_precision(),
+        choices=get_args(Precision),
+        help="precision of training (%(default)s)",
+    )
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch (%(default)s)")
     parser.add_argument("--limit", type=int, help="only the first pairs of each split, to try this script out")
     return parser.parse_args()
 

@@ -1,27 +1,29 @@
-"""Speed and BLEU of translation beside JoeyNMT's recurrent model: one run, the same pieces, taking turns.
+"""Speed and BLEU of translation compared with JoeyNMT's recurrent model, in one run and on the same pieces.
 
-JoeyNMT lives in an environment of its own, which needs nothing of this project. It runs with today's torch, but pins
-an old protobuf and brings linters, so its dependencies are picked by hand:
+JoeyNMT has an environment of its own, without the packages of this project. It runs with the current torch. It requires
+an old protobuf and several linters, so its dependencies are listed here instead:
 
     python -m venv peers && peers/bin/pip install torch==2.13.0 tensorboard matplotlib sacrebleu sentencepiece \\
         subword-nmt importlib_metadata packaging pyyaml tqdm && peers/bin/pip install --no-deps joeynmt==2.3.0
     python benchmarks/seq2seq_peers.py --peers-python peers/bin/python > table.md
 
-What is compared, on multi30k and on the CPU, is one model: a bidirectional LSTM, multiplicative attention, an LSTM
-decoder without input feeding, and one embedding for both sides; with our pieces and their vocabulary.
+Both systems run the same model on multi30k and on the CPU: a bidirectional LSTM, multiplicative attention, an LSTM
+decoder without input feeding, and one embedding for both languages. They use our pieces and their vocabulary.
 
-* Training: ours in fp32 and in bf16, with a plain Lightning Trainer, and JoeyNMT. All with the same number of epochs,
-  as many pairs a step, the same dropout, label smoothing and learning rate at each step; ours with AdamW, JoeyNMT
-  with Adam. Ours groups pairs of like lengths, JoeyNMT has no such thing. The runs are cut into rounds and take turns.
-* Decoding: the test file, greedily and with a beam of 5, again in turns. Ours goes from text to text on its clock,
-  JoeyNMT from pieces to pieces, at the fastest of two batch sizes. Both have one length penalty and longest output.
+* Training: our model in fp32 and in bf16, with a plain Lightning Trainer, and JoeyNMT. All have the same number of
+  epochs and of pairs per step, and the same dropout, label smoothing and learning rate at each step. We use AdamW,
+  JoeyNMT uses Adam. We group pairs of similar lengths, JoeyNMT does not. Each run is cut into rounds, in which the
+  systems take turns.
+* Decoding: the test file, greedily and with a beam of 5, also in turns. Our time is from text to text, JoeyNMT's from
+  pieces to pieces with the faster of two batch sizes. The length penalty and the longest output are the same.
 
-One thing differs: our decoder combines what it knows into a vector of the embedding's size and scores words by the
-embedding. JoeyNMT's vector has the decoder's size, so its output layer can be the embedding only where both sizes are
-one; else it has a matrix of its own, and twice as much to multiply. `--embedding-size 512` makes them alike.
+One part of the model differs: our decoder projects its state and context to the embedding size, and the embedding is
+the output layer. JoeyNMT projects them to the decoder's size, so its output layer can be the embedding only if both
+sizes are equal. Otherwise the output layer is a matrix of its own, which doubles the cost of its product.
+`--embedding-size 512` makes both models equal.
 
-A ratio is the median over the rounds of the ratios within them. BLEU is sacrebleu's, cased, of the very texts whose
-making was timed, joined from their pieces. Nobody's clock runs while data are read, models built and outputs scored.
+A ratio is the median over the rounds of the ratio within a round. BLEU is sacrebleu's, cased, of the outputs that were
+timed, joined from their pieces. Reading data, building models and scoring outputs are not timed.
 """
 
 from __future__ import annotations
@@ -45,13 +47,14 @@ SIZES = {"encoder_size": 256, "decoder_size": 512, "dropout": 0.3, "label_smooth
 SIZES |= {"learning_rate": 2e-3, "warmup": 0.05}
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 BEAMS = (1, 5)
-BATCHES = (32, 128)  # of JoeyNMT's decoding, in sentences
+# Sentences in a batch of JoeyNMT's decoding. The table shows the faster one.
+BATCHES = (32, 128)
 JOEY = "JoeyNMT, fp32"
 
 
 @dataclass
 class Decoding:
-    """Sentences/s, one for each round, and the BLEU of what was written."""
+    """The speed of each round in sentences/s, and the BLEU of the outputs."""
 
     speeds: list[float] = field(default_factory=list)
     bleu: float = 0.0
@@ -59,7 +62,7 @@ class Decoding:
 
 @dataclass
 class Row:
-    """A line of the table; training is in target tokens/s, one for each round."""
+    """A line of the table. `training` holds the speed of each round in target tokens/s."""
 
     system: str
     parameters: int
@@ -71,16 +74,16 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--peers-python", required=True, help="the Python of an environment with JoeyNMT")
     parser.add_argument("--data-root", help="the folder of the corpora (default: $ZOO_DATA, else the user's cache)")
-    parser.add_argument("--embedding-size", type=int, default=256, help="of all (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=3, help="of all trainings (%(default)s)")
+    parser.add_argument("--embedding-size", type=int, default=256, help="of all models (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of each training (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each system (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch (%(default)s)")
     parser.add_argument("--limit", type=int, help="only the first pairs of each split, to try this script out")
     return parser.parse_args()
 
 
 def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[str, Worker], dict[str, dict[str, Any]]]:
-    """The worker of each training run and the facts that it reports, by name."""
+    """Starts a worker for each training run. Returns the workers and the facts that they report, by name."""
     common = {"epochs": arguments.epochs, "rounds": arguments.rounds}
     sizes = SIZES | {"embedding_size": arguments.embedding_size}
     same = {"pieces": str(scratch), "threads": arguments.threads}
@@ -98,7 +101,10 @@ def start_workers(arguments: argparse.Namespace, scratch: Path) -> tuple[dict[st
 
 
 def decode_in_turn(jobs: list[Job[Row]], corpus: dict[str, Any], rounds: int, progress: Progress) -> None:
-    """Fills in the decodings, after a round that does not count; `corpus` has references and how pieces are joined."""
+    """Fills in the decodings of the jobs' rows. The first round is a warm-up and is not counted.
+
+    `corpus` holds the references, their language and the sentencepiece model that joins pieces.
+    """
     coder = ReversibleTokenizer("sentencepiece", corpus["source_pieces"])
     references = corpus["references"]
     for number, job, reply in ask_in_turn(jobs, rounds, "decoding", progress):
@@ -114,7 +120,7 @@ def decode_in_turn(jobs: list[Job[Row]], corpus: dict[str, Any], rounds: int, pr
 
 
 def table(rows: list[Row], joey: Row) -> str:
-    """Markdown; a ratio is the median over the rounds of the ratios within them."""
+    """The results in Markdown. A ratio is the median over the rounds of the ratio within a round."""
     head = ["system", "parameters", "training target tokens/s", "x JoeyNMT"]
     for beam in BEAMS:
         head += ["greedy sentences/s" if beam == 1 else f"beam {beam} sentences/s", "x JoeyNMT", "test BLEU"]

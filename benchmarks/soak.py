@@ -1,11 +1,11 @@
-"""A tagger under load: four threads ask it, some for new words, while another tagger beside it is trained.
+"""A tagger under load: four threads send it requests while another tagger trains in the same process.
 
     python benchmarks/soak.py --sentences 200000
 
-Each answer must be that of a lone tagger, asked in one thread while nothing else runs; a request with a new word must
-take as long at the end as at the beginning; memory must end where it began, once all is warm. The requests are
-sentences of the training split of a corpus, in each a word that nobody has seen before. The table has a row for each
-tenth of the run; the exit status is 1 where an answer differs.
+Each answer must equal that of a tagger that runs alone, in one thread. The time of a request with a new word must not
+grow during the run, and neither must memory after the warm-up. The requests are sentences of a corpus's training split,
+in each of which a random word replaces one. The table has a row for each tenth of the run. The exit status is 1 if an
+answer differs.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", type=int, default=200_000)
     parser.add_argument("--model", default="pos-en-ewt")
-    parser.add_argument("--data", default="sample-en", help="a tagging corpus, as --data.dataset has it")
+    parser.add_argument("--data", default="sample-en", help="a tagging corpus, as in --data.dataset")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

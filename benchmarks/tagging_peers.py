@@ -1,21 +1,21 @@
-"""Speed and scores of part-of-speech tagging beside flair and spaCy: one run, the same files, taking turns.
+"""Speed and scores of part-of-speech tagging compared with flair and spaCy, in one run and on the same files.
 
-flair and spaCy live in an environment of their own, which needs nothing of this project:
+flair and spaCy have an environment of their own, without the packages of this project:
 
     python -m venv peers && peers/bin/pip install flair==0.15.1 spacy==3.8.18
     python benchmarks/tagging_peers.py --peers-python peers/bin/python > table.md
 
-What is compared, on UD English EWT with its gold tokens, on the CPU:
+All systems run on the CPU and read UD English EWT with its gold tokens.
 
-* Training: ours in fp32 and in bf16, with a plain Lightning Trainer, and flair from scratch, with the same
-  sizes, the same number of epochs and as many tokens a step (flair counts a batch in sentences). spaCy's
-  tagger, smaller by design, trains for a fixed time instead. The runs are cut into rounds and take turns.
-* Tagging: the test file, again in turns. Ours composes each distinct word from its characters once, then
-  knows it: "new words" is the first call of a freshly loaded tagger, "known words" the second one.
+* Training: our tagger in fp32 and in bf16, with a plain Lightning Trainer, and flair from scratch, with the same sizes,
+  number of epochs and tokens per step (a batch of flair has a number of sentences). spaCy's tagger is smaller by design
+  and trains for a fixed time. Each run is cut into rounds, in which the systems take turns.
+* Tagging: the test file, also in turns. Our tagger encodes the characters of each distinct word once and caches the
+  result: "new words" is the first call of a freshly loaded tagger, "known words" the second one.
 
-A ratio is the median over the rounds of the ratios within them. The accuracy is that of the very tags whose
-making was timed. Nobody's clock runs while data are read, models built and the peers' sentence objects made.
-On two cores a run takes about 20 minutes; whatever else the machine does meanwhile will show.
+A ratio is the median over the rounds of the ratio within a round. The accuracy is that of the tags that were timed.
+Reading data, building models and making the peers' sentence objects are not timed. On two idle cores a run takes about
+20 minutes.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ WORKERS = Path(__file__).parent / "peers"
 SIZES = {"word_size": 128, "character_size": 32, "character_output": 128, "character_encoder": "lstm"}
 SIZES |= {"cell": "lstm", "hidden_size": 256, "num_layers": 1}
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
-FLAIR_BATCHES = (32, 128)  # sentences; the table has the faster one
+# Sentences in a batch of flair's tagging. The table shows the faster one.
+FLAIR_BATCHES = (32, 128)
 
 
 @dataclass
 class Row:
-    """A line of the table. Speeds are in tokens/s, one for each round."""
+    """A line of the table. `training` and `tagging` hold a speed in tokens/s for each round."""
 
     system: str
     model: str
@@ -60,17 +61,19 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--peers-python", required=True, help="the Python of an environment with flair and spaCy")
     parser.add_argument("--data-root", help="the folder of the corpora (default: $ZOO_DATA, else the user's cache)")
-    parser.add_argument("--ours", default="pos-en-ewt", help="the pretrained tagger, a name or a folder (%(default)s)")
-    parser.add_argument("--flair-epochs", type=int, default=3, help="of flair's training and of ours (%(default)s)")
-    parser.add_argument("--spacy-seconds", type=float, default=420, help="of spaCy's training (%(default)s)")
+    parser.add_argument("--ours", default="pos-en-ewt", help="our pretrained tagger: a name or a folder (%(default)s)")
+    parser.add_argument(
+        "--flair-epochs", type=int, default=3, help="epochs of flair's training and of ours (%(default)s)"
+    )
+    parser.add_argument("--spacy-seconds", type=float, default=420, help="length of spaCy's training (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each system (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch; spaCy uses one (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of torch; spaCy has one (%(default)s)")
     parser.add_argument("--limit", type=int, help="only the first sentences of each file, to try this script out")
     return parser.parse_args()
 
 
 def tag_in_turn(jobs: list[Job[Row]], gold: list[list[str]], rounds: int, progress: Progress) -> None:
-    """Fills in `tagging` and `accuracy` of the jobs' rows, after a round that does not count."""
+    """Fills in `tagging` and `accuracy` of the jobs' rows. The first round is a warm-up and is not counted."""
     tokens = sum(len(tags) for tags in gold)
     for number, job, reply in ask_in_turn(jobs, rounds, "tagging", progress):
         for key, row in job.rows.items():
@@ -87,7 +90,7 @@ def accuracy(found: list[list[str]], gold: list[list[str]]) -> float:
 
 
 def describe(sizes: Mapping[str, Any]) -> str:
-    """The sizes of one of our taggers in words."""
+    """The sizes of one of our taggers, as the table shows them."""
     return (
         f"words {sizes['word_size']}, characters {sizes['character_size']} to {sizes['character_output']} "
         f"({sizes['character_encoder']}), "
@@ -96,7 +99,7 @@ def describe(sizes: Mapping[str, Any]) -> str:
 
 
 def table(rows: list[Row], flair: Row, spacy: Row) -> str:
-    """Markdown; a ratio is the median over the rounds of the ratios within them."""
+    """The results in Markdown. A ratio is the median over the rounds of the ratio within a round."""
     head = ["system", "model", "trained", "training tokens/s", "x flair"]
     head += ["tagging tokens/s", "x flair", "x spaCy", "test accuracy"]
     lines = [
@@ -119,7 +122,7 @@ def table(rows: list[Row], flair: Row, spacy: Row) -> str:
 def start_workers(
     arguments: argparse.Namespace, corpus: Mapping[str, object], scratch: Path
 ) -> tuple[dict[str, Worker], dict[str, Any]]:
-    """The worker of each training run, by name, and facts about the runs before they start."""
+    """Starts a worker for each training run. Returns the workers by name, and facts about the runs."""
     common = {"epochs": arguments.flair_epochs, "rounds": arguments.rounds}
     workers: dict[str, Worker] = {}
     facts: dict[str, Any] = {}
@@ -149,7 +152,8 @@ def compare(arguments: argparse.Namespace, scratch: Path, progress: Progress) ->
     speeds = train_in_turn(workers, arguments.rounds, "tokens", progress)
 
     same, epochs = describe(SIZES), f"{arguments.flair_epochs} epochs"
-    tagger = workers["lstm-zoo fp32"]  # any of ours can load any model
+    # Each of our workers can load any of our models.
+    tagger = workers["lstm-zoo fp32"]
 
     def job(precision: str, threads: int, folder: str, model: str, trained: str, training: list[float]) -> Job[Row]:
         title = f"lstm-zoo, {precision}{', 1 thread' if threads == 1 else ''}"

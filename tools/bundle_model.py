@@ -1,4 +1,4 @@
-"""Adds the model of a finished run to the bundled ones, with fp16 weights and a card.
+"""Adds the model of a finished run to the bundled models, with fp16 weights and a card.
 
 python tools/bundle_model.py runs/pos_tagging/TIME pos-en-ewt
 """
@@ -26,16 +26,19 @@ from zoo.models.base import ZooModule
 
 # The argument of a task's datamodule that says where the tags, labels or targets are.
 GOLD = {"tagging": "column", "classification": "label_column", "seq2seq": "target"}
-# The first rows of dev that a test scores again. Pairs take longer.
+# A test computes the score of a bundled model on the first rows of dev again: on so many texts or sentences,
 SLICE = 400
+# and on fewer pairs, because decoding takes longer.
 PAIRS = 40
 
 
 def slice_score(model: ZooModule, data: Mapping[str, Any]) -> float:
-    """The accuracy of a model, or its BLEU or ROUGE-L, on the first rows of dev of the `data` of its card.
+    """The accuracy of a model, or its BLEU or ROUGE-L, on the first rows of dev.
+
+    `data` holds the arguments of the datamodule, as the card has them.
 
     Raises:
-        ZooError: the model is of no task that has bundled models.
+        ZooError: there are no bundled models of this kind.
     """
     if isinstance(model, zoo.Seq2Seq):
         pairs = Seq2SeqDataModule(**data).pairs("dev")[:PAIRS]
@@ -64,8 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--commit", required=True, help="of the code that trained it")
-    parser.add_argument("--test", type=Path, help="what `test --model RUN` printed, where the run did not test")
+    parser.add_argument("--commit", required=True, help="the commit of the code that trained the model")
+    parser.add_argument(
+        "--test", type=Path, help="a file with the output of `test --model RUN`, if the run itself has no test scores"
+    )
     options = parser.parse_args()
 
     facts = json.loads((options.run / "metrics.json").read_text("utf-8"))
@@ -80,7 +85,8 @@ def main() -> None:
     trained_on = {"dataset": corpus.name, gold: str(corpus.column if data.get(gold) is None else data[gold])}
     card = {
         "name": options.name,
-        **read_json(folder / CARD),  # the sums
+        # The card of the saved folder has the sums of its files.
+        **read_json(folder / CARD),
         "language": corpus.language,
         "unit": zoo.from_pretrained(folder).unit,
         "task": corpus.task,

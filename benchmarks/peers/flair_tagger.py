@@ -1,7 +1,7 @@
 """The worker that trains and times flair's `SequenceTagger`, for `benchmarks/tagging_peers.py`.
 
-From scratch, and in the way that flatters flair: the steps of its training without its trainer around them
-(no evaluation, logging or checkpoints), and `Sentence` objects made before the clock starts.
+The tagger starts from random weights. All choices favour flair: its training steps run without its trainer, so there
+is no evaluation, logging or checkpoint, and the time to make `Sentence` objects for tagging is not counted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flair.datasets import DataLoader, FlairDatapointDataset
 from flair.embeddings import CharacterEmbeddings, OneHotEmbeddings, StackedEmbeddings
 from flair.models import SequenceTagger
 from flair.training_utils import store_embeddings
-from turns import Pace, Turns
+from turns import Message, Pace, Turns
 
 LEARNING_RATE = 3e-3
 MAX_GRADIENT_NORM = 5.0
@@ -30,8 +30,8 @@ def labelled(tokens: list[str], tags: list[str]) -> Sentence:
     return sentence
 
 
-def build(train: FlairDatapointDataset, sizes: dict) -> SequenceTagger:
-    """The untrained tagger; words that occur at least three times are in its vocabulary, flair's default."""
+def build(train: FlairDatapointDataset, sizes: Message) -> SequenceTagger:
+    """The untrained tagger. Its vocabulary has the words that occur at least three times, flair's default."""
     tags, characters = Dictionary(add_unk=False), Dictionary()
     for sentence in train:
         for token in sentence:
@@ -53,14 +53,15 @@ def build(train: FlairDatapointDataset, sizes: dict) -> SequenceTagger:
         hidden_size=sizes["hidden_size"],
         rnn_layers=sizes["num_layers"],
         use_crf=False,
-        reproject_embeddings=False,  # one matrix less than by default: the same sizes as ours
+        # Our tagger has no such projection.
+        reproject_embeddings=False,
     )
 
 
 def train(
     turns: Turns, tagger: SequenceTagger, dataset: FlairDatapointDataset, epochs: int, batch: int, rounds: int
 ) -> None:
-    """The steps of flair's trainer, with AdamW and a constant learning rate."""
+    """Runs the training steps of flair's trainer, with AdamW and a constant learning rate."""
     optimizer = torch.optim.AdamW(tagger.parameters(), lr=LEARNING_RATE)
     loader = DataLoader(dataset, batch_size=batch, shuffle=True)
     pace = Pace(turns, rounds, steps=epochs * len(loader))
@@ -79,8 +80,8 @@ def train(
     turns.give(**pace.result)
 
 
-def tag(tagger: SequenceTagger, sentences: list[list[str]], batches: list[int]) -> dict:
-    """Times `predict` at several batch sizes, of which the benchmark takes the best."""
+def tag(tagger: SequenceTagger, sentences: list[list[str]], batches: list[int]) -> Message:
+    """Times `predict` with several batch sizes. The benchmark reports the fastest."""
     seconds = {}
     for batch in batches:
         made = [Sentence(tokens) for tokens in sentences]

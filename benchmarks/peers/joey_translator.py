@@ -1,7 +1,7 @@
 """The worker that trains and times JoeyNMT's recurrent model, for `benchmarks/seq2seq_peers.py`.
 
-In the way that flatters JoeyNMT: the steps of its training without its trainer around them (no validation, logging or
-checkpoints), pieces in and pieces out, and of several batch sizes of `predict` the fastest in each round.
+All choices favour JoeyNMT: its training steps run without its trainer, so there is no validation, logging or
+checkpoint. `predict` reads and writes pieces, and the fastest of several batch sizes counts in each round.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from joeynmt.config import BaseConfig, parse_global_args
 from joeynmt.datasets import BaseDataset
 from joeynmt.model import Model
 from joeynmt.prediction import predict, prepare
-from turns import Pace, Turns
+from turns import Message, Pace, Turns
 
 MAX_GRADIENT_NORM = 5.0
-LONGEST = 100  # pieces of an output
+# The largest number of pieces in an output.
+LONGEST = 100
 
 
-def configuration(folder: Path, sizes: dict, batch: int) -> BaseConfig:
-    """What JoeyNMT reads from a YAML file."""
+def configuration(folder: Path, sizes: Message, batch: int) -> BaseConfig:
+    """The settings that JoeyNMT usually reads from a YAML file."""
     embeddings = {"embedding_dim": sizes["embedding_size"], "dropout": sizes["dropout"]}
     recurrent = {"type": "recurrent", "rnn_type": "lstm", "embeddings": embeddings, "num_layers": 1}
     side = {"level": "word", "voc_file": str(folder / "vocabulary.txt")}
@@ -42,7 +43,8 @@ def configuration(folder: Path, sizes: dict, batch: int) -> BaseConfig:
         },
         "model": {
             "tied_embeddings": True,
-            "tied_softmax": sizes["embedding_size"] == sizes["decoder_size"],  # else it cannot be
+            # JoeyNMT can tie the output layer only if both sizes are equal.
+            "tied_softmax": sizes["embedding_size"] == sizes["decoder_size"],
             "encoder": {**recurrent, "hidden_size": sizes["encoder_size"], "bidirectional": True},
             "decoder": {
                 **recurrent,
@@ -70,7 +72,7 @@ def configuration(folder: Path, sizes: dict, batch: int) -> BaseConfig:
 def train(
     turns: Turns, model: Model, data: BaseDataset, args: BaseConfig, epochs: int, rounds: int, warmup: float
 ) -> None:
-    """The steps of JoeyNMT's trainer, with the learning rates of ours."""
+    """Runs the training steps of JoeyNMT's trainer, with our learning rates."""
     options = args.train._asdict()
     optimizer = build_optimizer(options, model.parameters())
     clip = build_gradient_clipper(options)
@@ -79,7 +81,7 @@ def train(
         pad_index=model.pad_index, eos_index=model.eos_index, device=args.device,
     )  # fmt: skip
     steps = epochs * len(loader)
-    # JoeyNMT's own schedules know no cosine, and two of them call torch with arguments that it no longer has.
+    # JoeyNMT has no cosine schedule, and two of its schedules call torch with arguments that were removed.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, args.train.learning_rate, steps, pct_start=warmup, cycle_momentum=False
     )
@@ -100,14 +102,15 @@ def train(
     turns.give(**pace.result)
 
 
-def translate(model: Model, data: BaseDataset, args: BaseConfig, beams: list[int], batches: list[int]) -> dict:
-    """Times `predict`."""
+def translate(model: Model, data: BaseDataset, args: BaseConfig, beams: list[int], batches: list[int]) -> Message:
+    """Times `predict` for each beam, with the fastest batch size."""
     seconds, outputs = {}, {}
     for beam in map(str, beams):
         times = []
         for batch in batches:
             test = args.test._replace(beam_size=int(beam), batch_size=batch)
-            with redirect_stderr(io.StringIO()):  # of its progress bar, which no option turns off
+            # No option turns the progress bar off.
+            with redirect_stderr(io.StringIO()):
                 started = perf_counter()
                 _, _, outputs[beam], *_ = predict(model, data, args.device, n_gpu=0, args=test, autocast=args.autocast)
                 times.append(perf_counter() - started)

@@ -1,7 +1,8 @@
 """The worker that trains and times Keras on torch, for `benchmarks/classification_peers.py`.
 
-The layers of Keras's tutorials, masked, so that padding changes nothing. In the way that flatters Keras: batches
-are padded to their own longest text, not to the corpus's, and the ids come from our tokenizer, before the clock starts.
+The layers are those of Keras's tutorials, with masking, so that outputs do not depend on padding. All choices favour
+Keras: a batch is padded to its own longest text, not to that of the corpus, and the time of our tokenizer, which makes
+the ids, is not counted.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import keras
 import numpy as np
 import torch
 from keras import layers
-from turns import Pace, Turns
+from turns import Message, Pace, Turns
 
 
-def build(words: int, labels: int, sizes: dict) -> keras.Model:
-    """Embedding, bidirectional LSTMs, Dense."""
+def build(words: int, labels: int, sizes: Message) -> keras.Model:
+    """An embedding, bidirectional LSTMs and a dense layer."""
     embedding = layers.Embedding(words, sizes["embedding_size"], mask_zero=True)
     stack = [keras.Input((None,), dtype="int32"), embedding, layers.Dropout(sizes["dropout"])]
-    for place in range(1, sizes["num_layers"] + 1):
-        goes_on = place < sizes["num_layers"]
-        stack.append(layers.Bidirectional(layers.LSTM(sizes["hidden_size"], return_sequences=goes_on)))
+    for layer in range(1, sizes["num_layers"] + 1):
+        is_last = layer == sizes["num_layers"]
+        stack.append(layers.Bidirectional(layers.LSTM(sizes["hidden_size"], return_sequences=not is_last)))
     stack += [layers.Dropout(sizes["dropout"]), layers.Dense(labels, activation="softmax")]
     model = keras.Sequential(stack)
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -38,9 +39,9 @@ def padded(texts: list[list[int]]) -> np.ndarray:
 
 
 def train(
-    turns: Turns, model: keras.Model, corpus: dict, epochs: int, seconds: float | None, batch: int, rounds: int
+    turns: Turns, model: keras.Model, corpus: Message, epochs: int, seconds: float | None, batch: int, rounds: int
 ) -> None:
-    """As many epochs as the others, or, where `seconds` are given, as long as that."""
+    """Trains for `epochs`, as the other systems do, or for so many `seconds` if they are given."""
     texts, labels = corpus["texts"], np.array(corpus["labels"])
     order = list(range(len(texts)))
     starts = range(0, len(texts), batch)
@@ -56,8 +57,8 @@ def train(
     turns.give(**pace.result)
 
 
-def classify(model: keras.Model, texts: list[list[int]], batches: list[int]) -> dict:
-    """Times several batch sizes, of which the benchmark takes the best."""
+def classify(model: keras.Model, texts: list[list[int]], batches: list[int]) -> Message:
+    """Times `predict_on_batch` with several batch sizes. The benchmark reports the fastest."""
     seconds = {}
     for batch in batches:
         labels: list[int] = []

@@ -1,6 +1,6 @@
 """The worker that times torch's LSTM alone on padded batches like ours, for `benchmarks/classification_peers.py`.
 
-No embedding, no loss, no optimizer, no tokenizer: what is left is a limit for whatever uses that layer.
+There is no embedding, loss, optimizer or tokenizer: no model with this layer can be faster.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from time import perf_counter
 
 import torch
 from torch import Tensor, nn
-from turns import Pace, Turns
+from turns import Message, Pace, Turns
 
 from zoo.batches.bucketing import group_by_length, group_for_prediction
 
-PREDICTION_TOKENS = 4096  # a batch of `TextClassifier.predict`
+# The largest number of tokens in a batch of `TextClassifier.predict`.
+PREDICTION_TOKENS = 4096
 
 
 def inputs_of(groups: list[list[int]], lengths: Sequence[int], features: int) -> list[Tensor]:
-    """Random inputs `(B, T, E)` in the shapes of batches of those rows."""
+    """Random inputs `(B, T, E)`, one for each group of rows, with the shape of its batch."""
     return [torch.randn(len(rows), max(lengths[row] for row in rows), features) for rows in groups]
 
 
-def train(turns: Turns, lstm: nn.LSTM, inputs: list[Tensor], autocast: dict, epochs: int, rounds: int) -> None:
-    """Forward and backward."""
+def train(turns: Turns, lstm: nn.LSTM, inputs: list[Tensor], autocast: Message, epochs: int, rounds: int) -> None:
+    """Runs the forward and backward pass of each batch, in random order."""
     pace = Pace(turns, rounds, steps=epochs * len(inputs))
     pace.begin()
     order = torch.randperm(epochs * len(inputs)) % len(inputs)
@@ -36,8 +37,8 @@ def train(turns: Turns, lstm: nn.LSTM, inputs: list[Tensor], autocast: dict, epo
 
 
 @torch.inference_mode()
-def infer(lstm: nn.LSTM, inputs: list[Tensor], autocast: dict) -> float:
-    """Seconds of one pass."""
+def infer(lstm: nn.LSTM, inputs: list[Tensor], autocast: Message) -> float:
+    """The seconds of a forward pass over all batches."""
     started = perf_counter()
     for x in inputs:
         with torch.autocast("cpu", **autocast):

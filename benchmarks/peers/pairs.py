@@ -1,4 +1,4 @@
-"""The pairs that our sequence-to-sequence benchmarks train on, all of them or a few."""
+"""The corpora of the sequence-to-sequence benchmarks, complete or shortened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zoo.batches.seq2seq import Pair
 
 
 class FirstPairs(Seq2SeqDataModule):
-    """A corpus as recipes train on it, or only the first `limit` pairs of each split."""
+    """A corpus as the recipes read it. If there is a `limit`, each split has only its first pairs."""
 
     def __init__(
         self,

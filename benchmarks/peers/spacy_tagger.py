@@ -1,8 +1,8 @@
 """The worker that trains and times spaCy's tok2vec tagger, for `benchmarks/tagging_peers.py`.
 
-All settings are those of `spacy init config --pipeline tagger --optimize efficiency`, the training loop is
-spaCy's own, and the model is the best one on dev. `Doc` objects are made before the clock starts, which
-flatters spaCy: making them, it finds the prefix, suffix and shape of each new word. It computes in one thread.
+All settings are those of `spacy init config --pipeline tagger --optimize efficiency`. The training loop is spaCy's own,
+and the model is the best one on dev. The time to make `Doc` objects, in which spaCy computes the prefix, suffix and
+shape of each new word, is not counted; this favours spaCy. It computes in one thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.loop import create_train_batches, train_while_improving
 from spacy.util import fix_random_seed, load_model_from_config, registry
-from turns import Pace, Turns
+from turns import Message, Pace, Turns
 
 TaggedSentences = list[tuple[list[str], list[str]]]
 
@@ -39,13 +39,13 @@ def accuracy(nlp: Language, sentences: TaggedSentences) -> float:
 
 
 def train(turns: Turns, nlp: Language, corpus: dict[str, TaggedSentences], seconds: float, rounds: int) -> None:
-    """Trains `nlp` for `seconds`, evaluations not counted, and gives it the best weights that it had."""
+    """Trains `nlp` for `seconds`, without the time of evaluations, and restores the weights that were best on dev."""
     settings = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
     examples = make_examples(nlp, corpus["train"])
     nlp.initialize(lambda: examples, sgd=settings["optimizer"])
     pace = Pace(turns, rounds, seconds=seconds)
 
-    def evaluate() -> tuple[float, dict]:
+    def evaluate() -> tuple[float, Message]:
         started = perf_counter()
         score = accuracy(nlp, corpus["dev"])
         pace.leave_out(perf_counter() - started)
@@ -59,7 +59,8 @@ def train(turns: Turns, nlp: Language, corpus: dict[str, TaggedSentences], secon
         dropout=settings["dropout"],
         eval_frequency=settings["eval_frequency"],
         accumulate_gradient=settings["accumulate_gradient"],
-        patience=0,  # time ends the training, nothing else
+        # Without patience and a number of steps, only `Pace` ends the training.
+        patience=0,
         max_steps=0,
         exclude=[],
         annotating_components=[],
@@ -77,7 +78,7 @@ def train(turns: Turns, nlp: Language, corpus: dict[str, TaggedSentences], secon
     turns.give(**pace.result)
 
 
-def tag(nlp: Language, sentences: TaggedSentences) -> dict:
+def tag(nlp: Language, sentences: TaggedSentences) -> Message:
     """Times `nlp.pipe`."""
     docs = make_docs(nlp, sentences)
     started = perf_counter()

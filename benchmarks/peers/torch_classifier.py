@@ -1,7 +1,8 @@
 """The worker that trains and times the classifier of the PyTorch tutorials, for `benchmarks/classification_peers.py`.
 
-An embedding, a packed LSTM, its last hidden states, a linear layer: batches of shuffled texts, each padded to its
-longest, Adam at a constant rate. Ids come from our tokenizer, before the clock starts.
+The model has an embedding, a packed LSTM, its last hidden states and a linear layer. Texts are shuffled, each batch is
+padded to its longest text, and Adam has a constant learning rate. The time of our tokenizer, which makes the ids, is
+not counted.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 from torch.utils.data import DataLoader
-from turns import Pace, Turns
+from turns import Message, Pace, Turns
 
 LEARNING_RATE = 1e-3
+# The ids of each text, and its label.
+Examples = list[tuple[list[int], int]]
 
 
 class LSTMClassifier(nn.Module):
-    """The tutorial's class, bidirectional."""
+    """The tutorial's classifier, with a bidirectional LSTM."""
 
-    def __init__(self, words: int, labels: int, sizes: dict):
+    def __init__(self, words: int, labels: int, sizes: Message):
         super().__init__()
         self.embedding = nn.Embedding(words, sizes["embedding_size"], padding_idx=0)
         self.lstm = nn.LSTM(
@@ -34,16 +37,17 @@ class LSTMClassifier(nn.Module):
         embedded = self.dropout(self.embedding(texts))  # (B, T, E)
         packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
         _, (hidden, _) = self.lstm(packed)
-        return self.fc(self.dropout(torch.cat([hidden[-2], hidden[-1]], dim=1)))  # (B, K)
+        scores: Tensor = self.fc(self.dropout(torch.cat([hidden[-2], hidden[-1]], dim=1)))  # (B, K)
+        return scores
 
 
-def collate(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor, Tensor]:
+def collate(rows: Examples) -> tuple[Tensor, Tensor, Tensor]:
     texts = [torch.tensor(ids) for ids, _ in rows]
     return pad_sequence(texts, batch_first=True), torch.tensor([*map(len, texts)]), torch.tensor([y for _, y in rows])
 
 
-def train(turns: Turns, model: nn.Module, rows: list, epochs: int, batch: int, rounds: int) -> None:
-    """The tutorial's loop."""
+def train(turns: Turns, model: nn.Module, rows: Examples, epochs: int, batch: int, rounds: int) -> None:
+    """Runs the tutorial's training loop."""
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     loader = DataLoader(rows, batch_size=batch, shuffle=True, collate_fn=collate)
     pace = Pace(turns, rounds, steps=epochs * len(loader))
@@ -60,8 +64,8 @@ def train(turns: Turns, model: nn.Module, rows: list, epochs: int, batch: int, r
 
 
 @torch.inference_mode()
-def classify(model: nn.Module, rows: list, batches: list[int]) -> dict:
-    """Times several batch sizes, of which the benchmark takes the best."""
+def classify(model: nn.Module, rows: Examples, batches: list[int]) -> Message:
+    """Times predictions with several batch sizes. The benchmark reports the fastest."""
     seconds = {}
     for batch in batches:
         labels: list[int] = []

@@ -5,17 +5,18 @@ from __future__ import annotations
 from time import perf_counter
 
 import torch
-from turns import Pace, Turns
+from turns import Message, Pace, Turns
 from zoo_training import VERSIONS, take_settings, train
 
 from datamodules.classification import ClassificationDataModule
 from datamodules.examples import LabelledText
+from recipes.runner.recipe import instance
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.classifier import TextClassifier
 
 
 class Thinned(ClassificationDataModule):
-    """A corpus as recipes train on it, or only about `limit` texts of each split, from all over it."""
+    """A corpus as the recipes read it. If there is a `limit`, each split has about so many texts, evenly spaced."""
 
     def __init__(self, dataset: str, root: str | None, tokenizer: str, max_length: int, limit: int | None):
         super().__init__(dataset, root=root, tokenizer=tokenizer, max_length=max_length)
@@ -26,8 +27,8 @@ class Thinned(ClassificationDataModule):
         return texts[:: max(1, len(texts) // self.limit)] if self.limit else texts
 
 
-def ids(data: ClassificationDataModule) -> dict:
-    """What the other systems train and are tested on: the very tokens and labels, as numbers; 0 is padding."""
+def ids(data: ClassificationDataModule) -> Message:
+    """The corpus of the other systems: the ids of each text's tokens and of its label. 0 is padding."""
     datasets = {"train": data.train_dataloader().dataset, "test": data.test_dataloader().dataset}
     return {
         split: {
@@ -41,7 +42,7 @@ def ids(data: ClassificationDataModule) -> dict:
 def train_in_a_loop(
     turns: Turns, model: TextClassifier, data: Thinned, *, epochs: int, rounds: int, precision: str
 ) -> None:
-    """Trains as the tutorial does, without a Trainer."""
+    """Trains in a loop like the tutorial's, without a Trainer."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=model.learning_rate, fused=True)
     loader = data.train_dataloader()
     pace = Pace(turns, rounds, steps=epochs * len(loader))
@@ -59,9 +60,9 @@ def train_in_a_loop(
     turns.give(**pace.result)
 
 
-def classify(texts: list[str], folder: str, precision: str) -> dict:
-    """Times a freshly loaded classifier, tokenizing included."""
-    classifier = from_pretrained(folder)
+def classify(texts: list[str], folder: str, precision: str) -> Message:
+    """Times a freshly loaded classifier, including its tokenizer."""
+    classifier = instance(from_pretrained(folder), TextClassifier)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         started = perf_counter()
         results = classifier.predict(texts)

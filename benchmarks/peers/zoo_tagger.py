@@ -5,20 +5,22 @@ from __future__ import annotations
 from time import perf_counter
 
 import torch
-from turns import Turns
+from turns import Message, Turns
 from zoo_training import VERSIONS, take_settings, train
 
 from datamodules.examples import TaggedSentence
 from datamodules.tagging import TaggingDataModule
+from recipes.runner.recipe import instance
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.options import CharacterOptions
 from zoo.models.tagger import SequenceTagger
 
-CLIP = 5.0  # as flair's trainer
+# The largest norm of the gradients, as in flair's trainer.
+CLIP = 5.0
 
 
 class EnglishWebTreebank(TaggingDataModule):
-    """The corpus as recipes train on it, or only the first `limit` sentences of each split."""
+    """The corpus as the recipes read it. If there is a `limit`, each split has only its first sentences."""
 
     def __init__(self, root: str | None, limit: int | None):
         super().__init__("ud-en-ewt", root=root)
@@ -28,10 +30,10 @@ class EnglishWebTreebank(TaggingDataModule):
         return super().sentences(split)[: self.limit]
 
 
-def tag(sentences: list[list[str]], folder: str, precision: str, threads: int) -> dict:
-    """Times a freshly loaded tagger: its first call composes each word, its second one knows them."""
+def tag(sentences: list[list[str]], folder: str, precision: str, threads: int) -> Message:
+    """Times two calls of a freshly loaded tagger: words are new to the first, and cached for the second."""
     torch.set_num_threads(threads)
-    tagger = from_pretrained(folder)
+    tagger = instance(from_pretrained(folder), SequenceTagger)
     seconds = {}
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         for words in ("new", "known"):

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
 import torch
 from pairs import FirstPairs
-from turns import Turns
+from turns import Message, Turns
 from zoo_training import VERSIONS, take_settings, train
 
+from recipes.runner.recipe import instance
 from zoo.hub.pretrained import from_pretrained
 from zoo.models.options import OptimizerOptions, Seq2SeqRegularization
 from zoo.models.seq2seq import Seq2Seq
 from zoo.text.reversible import SPECIALS
 
-CLIP = 5.0  # as JoeyNMT's trainer here
+# The largest norm of the gradients, as in JoeyNMT's worker.
+CLIP = 5.0
 
 
 def write_pieces(data: FirstPairs, folder: Path) -> None:
-    """What the other system trains and is tested on: the very pieces, with spaces between them, and their list."""
+    """Writes the corpus of the other system: the pieces of each text with spaces between them, and their vocabulary."""
     for split, sides in {"train": ("source", "target"), "test": ("source",)}.items():
         for side in sides:
-            tokenizer = data.codec.indexer.source_tokenizer  # both sides share one
+            # Both sides have the same tokenizer.
+            tokenizer = data.codec.indexer.source_tokenizer
             lines = [" ".join(tokenizer.split(getattr(pair, side))) for pair in data.pairs(split)]
             (folder / f"{split}.{side}").write_text("\n".join(lines) + "\n", encoding="utf-8")
     vocabulary = data.codec.source_words[len(SPECIALS) :]
     (folder / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
 
 
-def translate(sources: list[str], beams: list[int], folder: str, precision: str) -> dict:
-    """Times a freshly loaded translator, from text to text."""
-    translator = from_pretrained(folder)
+def translate(sources: Sequence[str], beams: list[int], folder: str, precision: str) -> Message:
+    """Times a freshly loaded translator from text to text, for each beam."""
+    translator = instance(from_pretrained(folder), Seq2Seq)
     seconds, outputs = {}, {}
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         for beam in map(str, beams):
