@@ -26,8 +26,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+# Only the processes that encode and train import torch, so that it costs the others no memory.
+if TYPE_CHECKING:
+    from datamodules.base import CorpusDataModule
+    from zoo.models.base import ZooModule
 
 LETTERS = np.array(list("etaoinshrdlcumwfgypbvk"))
 TAGS = 17
@@ -78,29 +84,29 @@ def write_corpus(task: str, path: Path, examples: int, vocabulary: int) -> None:
                 file.write(f"{' '.join(text)}\t{' '.join(text[::-1])}\n")
 
 
-def data_of(task: str, folder: Path, name: str):
+def data_of(task: str, folder: Path, name: str) -> CorpusDataModule[Any]:
     """The data of a corpus, whose training split is in a store."""
     from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 
     ending = "txt" if task == "tagging" else "tsv"
-    options = dict(train=str(folder / f"{name}.{ending}"), dev=str(folder / f"dev.{ending}"), store=True)
+    train = str(folder / f"{name}.{ending}")
+    dev = str(folder / f"dev.{ending}")
     if task == "tagging":
-        return TaggingDataModule(**options)
+        return TaggingDataModule(train=train, dev=dev, store=True)
     if task == "classification":
-        return ClassificationDataModule(**options)
-    return Seq2SeqDataModule(tokenizer="words", **options)
+        return ClassificationDataModule(train=train, dev=dev, store=True)
+    return Seq2SeqDataModule(train=train, dev=dev, store=True, tokenizer="words")
 
 
-def model_of(task: str, codec):
+def model_of(task: str, codec: Any) -> ZooModule:
     """A small model."""
     import zoo
 
-    sizes = dict(embedding_size=16)
     if task == "tagging":
-        return zoo.SequenceTagger(codec, hidden_size=16, **sizes)
+        return zoo.SequenceTagger(codec, hidden_size=16, embedding_size=16)
     if task == "classification":
-        return zoo.TextClassifier(codec, hidden_size=16, **sizes)
-    return zoo.Seq2Seq(codec, encoder_size=16, decoder_size=16, **sizes)
+        return zoo.TextClassifier(codec, hidden_size=16, embedding_size=16)
+    return zoo.Seq2Seq(codec, encoder_size=16, decoder_size=16, embedding_size=16)
 
 
 def memory() -> dict[str, float]:
