@@ -163,7 +163,7 @@ def test_a_download_that_is_too_large_stops(server, toy, tmp_path, monkeypatch, 
     assert files_below(tmp_path) == []
 
 
-def test_an_entry_without_sums_is_answered_with_the_lines_to_enter(server, monkeypatch, tmp_path):
+def test_the_error_for_an_entry_without_sums_shows_the_lines_to_enter(server, monkeypatch, tmp_path):
     url = f"http://127.0.0.1:{server.server_port}"
     files = {
         "train": RemoteFile(f"{url}/one", sha256=None, file_name="train.tsv"),

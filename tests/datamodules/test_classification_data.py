@@ -77,7 +77,7 @@ def test_columns_by_number_mean_no_header(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
-def test_a_header_is_no_row_though_columns_are_numbers(tmp_path, ending):
+def test_a_header_is_not_a_row_even_if_columns_are_numbers(tmp_path, ending):
     rows = [("good", "a"), ("bad", "b")] * 6
     path, numbers = write(tmp_path / f"a.{ending}", rows), dict(text_column="1", label_column="0")
     with pytest.raises(DataError, match=rf"a.{ending}:1: expected a label that other rows have too, got label.*header"):
@@ -101,7 +101,7 @@ def test_columns_of_json_lines_by_number_are_keys_of_the_first_object(tmp_path):
     [('{"text": "a", "text": "b", "label": "x"}', "two values of 'text'"), ('{"a":' * 100_000, "recursion")],
     ids=["a repeated key", "too deep"],
 )
-def test_json_that_means_nothing_certain_is_refused(line, message, tmp_path):
+def test_ambiguous_json_is_refused(line, message, tmp_path):
     (tmp_path / "a.jsonl").write_text(line, encoding="utf-8")
     with pytest.raises(DataError, match=f"a.jsonl:1: expected a JSON object a line, got: .*{message}"):
         read(tmp_path / "a.jsonl")
@@ -121,7 +121,7 @@ def test_a_carriage_return_within_a_line_of_csv(tmp_path):
     assert read(tmp_path / "a.csv") == [("good", "a\rb")]
 
 
-def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_no_rows(tmp_path):
+def test_a_byte_order_mark_carriage_returns_and_blank_lines_are_not_rows(tmp_path):
     for name, content in [
         ("a.csv", "label,text\r\n  \r\ngood,x\r\n\r\n"),
         ("a.tsv", "label\ttext\r\n  \r\ngood\tx\r\n\r\n"),
@@ -199,7 +199,7 @@ def test_labels_may_be_numbers_or_several(tmp_path):
     ],
     ids=str,
 )
-def test_what_is_no_table_is_explained(tmp_path, name, content, message):
+def test_a_file_that_is_not_a_table_is_explained(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError, match=message):
         read(tmp_path / name)
@@ -234,7 +234,7 @@ def files(tmp_path) -> dict[str, str]:
     ],
     ids=str,
 )
-def test_labels_that_look_like_several_are_hinted_at(labels, message, tmp_path):
+def test_labels_that_look_like_lists_cause_a_hint(labels, message, tmp_path):
     path = str(write(tmp_path / "train.csv", [(label, "some text") for label in labels]))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -349,7 +349,7 @@ def test_a_text_of_100000_words_takes_seconds(tmp_path, tokenizer):
     assert time.process_time() - started < 20
 
 
-def test_values_of_parquet_that_are_no_text_are_named(tmp_path):
+def test_parquet_values_that_are_not_text_are_named(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     broken = arrow.array([b"fine", b"\xe9"]).view(arrow.string())
@@ -374,7 +374,7 @@ def test_stop_words_from_a_list_or_a_file(encoding, tmp_path):
     assert "a" not in known and "no" in known  # a negation is no stop word
 
 
-def test_balance_weighs_rare_labels_up(tmp_path):
+def test_balance_increases_the_weight_of_rare_labels(tmp_path):
     path = str(write(tmp_path / "a.csv", [("ham", "a"), ("ham", "b"), ("ham", "c"), ("spam", "d")]))
     assert ClassificationDataModule(train=path, balance=True).class_weights == pytest.approx([4 / 6, 2.0])
     assert ClassificationDataModule(train=path).class_weights == []
@@ -401,7 +401,7 @@ def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
     ],
     ids=str,
 )
-def test_what_cannot_be_used_is_explained(options, message):
+def test_unusable_options_are_explained(options, message):
     def read() -> None:
         data = ClassificationDataModule(**options)
         data.texts("train")
@@ -411,7 +411,7 @@ def test_what_cannot_be_used_is_explained(options, message):
         read()
 
 
-def test_a_tagger_has_no_use_for_texts():
+def test_a_tagging_datamodule_refuses_a_corpus_of_texts():
     with pytest.raises(DataError, match="for classification. Corpora for tagging are .*ud-en-ewt"):
         TaggingDataModule("sample-spam").sentences("train")
 
@@ -483,7 +483,7 @@ def test_no_sample_text_is_in_two_splits(name):
     assert {text.labels[0] for text in data.texts("test")} == set(data.codec.labels)
 
 
-def test_a_corpus_of_one_file_is_dealt_out_by_its_texts():
+def test_a_corpus_of_one_file_is_split_by_its_texts():
     texts = [f"text {i} " for i in range(200)]
     content = "Label\tSMS\n" + "".join(f"ham\t{text}\r\nspam\t{text}\n" for text in texts) + "ham\t\n"
     dealt = {split: preparation.sms_spam_split(content.encode(), split).decode() for split in ("train", "dev", "test")}

@@ -230,14 +230,14 @@ def taken(lengths: list[tuple[int, int]], rows: list[int]) -> int:
     return len(rows) * sum(max(lengths[row][side] for row in rows) for side in (0, 1))
 
 
-def test_little_is_padding():
+def test_most_positions_of_a_batch_are_unpadded():
     lengths = [(n, m) for n in range(5, 45) for m in range(3, 23)] * 3
     real = sum(map(sum, lengths))
     padded = sum(taken(lengths, rows) for rows in group_by_length(lengths, 2000))
     assert real / padded > 0.83  # sorted by source alone, it would be 0.79
 
 
-def test_what_is_too_long_is_cut_and_counted():
+def test_long_texts_are_cut_and_counted():
     data = Seq2SeqDataModule("sample-headlines", tokenizer="words", max_source=10, max_target=4)
     with pytest.warns(UserWarning, match="have more than max_") as caught:
         data.setup("validate")
@@ -271,7 +271,7 @@ def test_what_is_too_long_is_cut_and_counted():
     ],
     ids=str,
 )
-def test_what_cannot_be_used_is_explained(change, message):
+def test_unusable_options_are_explained(change, message):
     def set_up() -> None:
         Seq2SeqDataModule(**change).setup("fit")
 
@@ -279,7 +279,7 @@ def test_what_cannot_be_used_is_explained(change, message):
         set_up()
 
 
-def test_the_largest_vocabulary_that_is_named_is_possible():
+def test_the_largest_vocabulary_size_in_the_error_is_possible():
     with pytest.raises(DataError) as error:
         Seq2SeqDataModule("sample-phrases", vocabulary_size=50_000).codec  # noqa: B018
     largest = int(str(error.value).split(" is the largest")[0].split()[-1])
@@ -313,7 +313,7 @@ def test_missing_files_columns_and_splits_are_named(tmp_path):
         Seq2SeqDataModule(train=arguments["train"], source="de", target="en").pairs("test")
 
 
-def test_the_anthology_is_dealt_out_by_its_ids():
+def test_the_anthology_is_split_by_its_ids():
     abstract = "We show that <b>words</b> matter a lot, number {}, " + "indeed " * 30
     texts = [f"<title>A fine <i>title</i>  here</title><abstract>{abstract.format(i)}</abstract>" for i in range(60)]
     papers = [f"<paper id='{i}'>{text}</paper>" for i, text in enumerate(texts)]

@@ -250,7 +250,7 @@ def build_slowly(folder: Path, queue) -> None:
     queue.put(len(open_store(folder, KEY, slow).ragged("ids")))
 
 
-def test_of_two_processes_one_builds_and_the_other_waits(tmp_path):
+def test_one_of_two_processes_builds_and_the_other_waits(tmp_path):
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     both = [context.Process(target=build_slowly, args=(tmp_path, queue)) for _ in range(2)]

@@ -95,7 +95,7 @@ def test_vocabularies_come_from_train_alone(files):
     ],
     ids=str,
 )
-def test_what_cannot_be_used_is_explained(options, message):
+def test_unusable_options_are_explained(options, message):
     def read() -> None:
         data = TaggingDataModule(**options)
         data.sentences("train")
@@ -142,7 +142,7 @@ def test_vectors_plain_and_compressed(tmp_path):
         (b"\x80\x04\x95\xff\xfe", "binary"),
     ],
 )
-def test_what_are_no_vectors_is_explained(tmp_path, content, message):
+def test_files_that_are_not_vectors_are_explained(tmp_path, content, message):
     path = tmp_path / "v.txt"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):

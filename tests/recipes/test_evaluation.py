@@ -84,7 +84,7 @@ def test_a_model_with_a_card_is_scored_on_its_corpus(tmp_path, capsys):
         origin_of(str(folder))
 
 
-def test_a_model_that_nothing_is_known_of_is_scored_on_nothing_unasked(tmp_path, capsys):
+def test_a_model_without_a_known_corpus_needs_one_named(tmp_path, capsys):
     folder = str(small().save_pretrained(tmp_path / "m"))
     for command, split in ("test", "test"), ("validate", "dev"):
         with pytest.raises(ZooError, match=rf"--data.dataset NAME, or a file with --data.{split} FILE"):
@@ -108,7 +108,7 @@ def test_a_model_that_nothing_is_known_of_is_scored_on_nothing_unasked(tmp_path,
         ({"dataset": "a", "train": "t.csv", "label_column": "cat"}, "a", {}, False),
     ],
 )
-def test_of_another_corpus_no_column_is_taken_for_granted(data, dataset, files, kept):
+def test_another_corpus_needs_its_column_named(data, dataset, files, kept):
     settings = Origin(data, "32-true").settings(dataset, files)
     assert settings.pop("trainer.precision") == "32-true"
     assert settings == ({f"data.{name}": value for name, value in data.items()} if kept else {})
@@ -131,7 +131,7 @@ SPANS = ["O", "B-PER", "I-PER"]
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*tags that are not in train")
-def test_gold_tags_that_are_not_the_models_are_refused(tmp_path, known, gold, refused):
+def test_gold_tags_unknown_to_the_model_are_refused(tmp_path, known, gold, refused):
     path = tmp_path / "test.txt"
     path.write_text("".join(f"a {tag}\n" for tag in gold) + "\n")
     codec = TaggingCodec(["<pad>", "<unk>"], ["<pad>", "<unk>"], known)
@@ -143,7 +143,7 @@ def test_gold_tags_that_are_not_the_models_are_refused(tmp_path, known, gold, re
         data.setup("test")
 
 
-def test_scores_that_are_no_numbers_are_null(tmp_path, capsys):
+def test_scores_that_are_not_numbers_are_null(tmp_path, capsys):
     codec = TaggingCodec(["<pad>", "<unk>"], ["<pad>", "<unk>"], TaggingDataModule("sample-en").codec.tags)
     model = SequenceTagger(codec, hidden_size=2, characters=CharacterOptions(output_size=0))
     with torch.no_grad():

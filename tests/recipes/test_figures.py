@@ -33,7 +33,7 @@ def test_dollars_and_underscores_are_no_formulas_and_no_secrets(tmp_path):
     assert abs(int(widths[0]) - int(widths[1])) < 20
 
 
-def test_very_many_labels_make_a_picture_of_a_few(tmp_path):
+def test_a_picture_of_many_labels_shows_a_few(tmp_path):
     names = [f"label {i}" for i in range(300)]
     counts = torch.eye(300, dtype=torch.long)
     counts[7, 250] = 5  # a mistake

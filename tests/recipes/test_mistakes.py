@@ -75,7 +75,7 @@ def test_a_damaged_checkpoint_is_named(classified, tmp_path, content):
     assert (tmp_path / "config.yaml").read_text() == "ema: 0.5"
 
 
-def test_what_a_model_is_scored_on_is_what_the_flags_say(tmp_path, capsys):
+def test_flags_choose_what_a_model_is_scored_on(tmp_path, capsys):
     stop = tmp_path / "stop.txt"
     stop.write_text("so\n")
     args = [f"--out={tmp_path / 'run[/b]'}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]

@@ -184,7 +184,7 @@ def test_a_tagger_reads_the_same_sentences_from_all_formats(models, tmp_path, ca
         (json.dumps({"tokens": ["a"]}) + "\n", "jsonl"),
     ],
 )
-def test_lines_that_are_no_texts_are_not_tagged_as_texts(models, tmp_path, capsys, monkeypatch, name, content, format):
+def test_lines_that_are_not_texts_are_not_tagged_as_texts(models, tmp_path, capsys, monkeypatch, name, content, format):
     (tmp_path / name).write_text(content)
     args = ["--model", models["tagger"], "--format=jsonl"]
     with pytest.raises(ZooError, match=f"--input_format {format}"):

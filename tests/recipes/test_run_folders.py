@@ -32,7 +32,7 @@ def test_a_run_leaves_exactly_its_files(trained):
     assert facts["versions"]["torch"] == torch.__version__
 
 
-def test_nothing_is_overwritten_unasked(trained):
+def test_nothing_is_overwritten_without_the_flag(trained):
     before = (trained / "metrics.json").read_text()
     done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=1", *TINY, cwd=trained.parent, fails=True)
     assert all(word in done.stderr for word in ("holds another run", "--resume", "--overwrite"))

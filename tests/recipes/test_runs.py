@@ -309,7 +309,7 @@ def test_a_run_that_is_killed_while_it_is_tested_does_not_end_well(tmp_path, mon
     assert ended.value.code == 143 and "next:" not in printed.out and "--resume" in printed.err
 
 
-def test_a_cut_checkpoint_replaces_no_whole_one(tmp_path):
+def test_a_truncated_checkpoint_does_not_replace_a_complete_one(tmp_path):
     resource = pytest.importorskip("resource")
     path, writer = tmp_path / "last.ckpt", WholeCheckpoints()
     writer.save_checkpoint({"weights": torch.ones(10)}, path)
@@ -326,7 +326,7 @@ def test_a_cut_checkpoint_replaces_no_whole_one(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_a_full_disk_is_said_in_a_line_and_keeps_the_checkpoint_of_before(tmp_path, monkeypatch, capsys):
+def test_a_full_disk_is_reported_in_one_line_and_keeps_the_previous_checkpoint(tmp_path, monkeypatch, capsys):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -352,7 +352,7 @@ def test_a_full_disk_is_said_in_a_line_and_keeps_the_checkpoint_of_before(tmp_pa
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-def test_a_name_that_the_output_cannot_show_is_no_reason_to_fail(tmp_path, monkeypatch, encoding):
+def test_a_name_that_the_output_cannot_encode_does_not_fail_the_run(tmp_path, monkeypatch, encoding):
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
     for name, stream in streams.items():
         monkeypatch.setattr(sys, name, stream)

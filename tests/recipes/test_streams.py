@@ -61,7 +61,7 @@ def test_the_output_may_be_the_input(tmp_path):
     assert (tmp_path / "link").is_symlink() and len(list(tmp_path.iterdir())) == 2
 
 
-def test_long_items_are_in_work_one_by_one(tmp_path):
+def test_long_items_are_processed_one_by_one(tmp_path):
     (tmp_path / "a.txt").write_text("b\n" + ("a" * LONG + "\n") * 3 + "b\n" * 3, encoding="utf-8")
     chunks = []
 

@@ -47,7 +47,7 @@ def test_a_size_that_no_memory_holds_is_refused_before_it_is_allocated(cell):
         lambda: zoo.Seq2Seq(PAIRS, embedding_size=10**12),
     ],
 )
-def test_so_is_every_size_of_a_model(make):
+def test_impossible_sizes_of_every_model_are_refused(make):
     with pytest.raises(ZooError, match="Give a smaller size"):
         make()
 
