@@ -165,8 +165,7 @@ def test_columns_come_back(lists, data, tmp_path):
 LETTERS = [[number, number + 1] for number in range(12)]
 
 
-def tear(folder: Path) -> None:
-    path = folder / "00001.arrow"
+def tear(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
@@ -183,7 +182,9 @@ def change(folder: Path, **changes) -> None:
 
 
 DAMAGES = {
-    "torn": tear,
+    "torn": lambda folder: tear(folder / "00001.arrow"),
+    # It is opened later than the others.
+    "with a torn table": lambda folder: tear(folder / "pairs.arrow"),
     "missing": lambda folder: (folder / "00000.arrow").unlink(),
     "swapped": swap,
     "no manifest": lambda folder: (folder / "manifest.json").unlink(),
