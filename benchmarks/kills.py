@@ -1,6 +1,6 @@
 """Kills, terminates and interrupts runs at random moments, resumes each, and compares it with one left alone.
 
-python benchmarks/kills.py                             200 of them, about 40 seconds each on two idle cores
+python benchmarks/kills.py                             200 of them
 python benchmarks/kills.py --times 10 --seed 1
 python benchmarks/kills.py --jobs 2                    two at a time
 
@@ -105,6 +105,8 @@ class Trainings:
             process = self.start(recipe, out, *flags)
             try:
                 process.wait(timeout=chance.uniform(0.2, 0.9) * seconds)
+                # It was faster than the run left alone, and only reports again.
+                flags = ["--resume"]
                 break
             except subprocess.TimeoutExpired:
                 # Ctrl-C and the end of a machine reach all processes; `kill` reaches the first one.
@@ -180,7 +182,10 @@ def main() -> None:
             pool.submit(trainings.interrupt, number, *cells[number % len(cells)], options.seed)
             for number in range(options.times)
         ]
-        outcomes = [future.result() for future in futures]
+        outcomes = []
+        for future in futures:
+            outcomes.append(future.result())
+            print(f"{len(outcomes)}/{options.times}: {outcomes[-1]}", file=sys.stderr, flush=True)
     print("| signal | processes | runs | interrupts | bit-equal | torn checkpoints | lost or doubled rows |")
     print("|---|---|---|---|---|---|---|")
     for way in WAYS:
