@@ -28,6 +28,7 @@ FILES = (
     # A run that was killed while writing leaves these files behind.
     f"{CHECKPOINTS}/new.ckpt", f"{CHECKPOINTS}/new.ckpt.part", f"{CHECKPOINTS}/best.ckpt.part",
     f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
+    f"{MODEL}/README.md",
     "wandb/run-id",
 )  # fmt: skip
 

@@ -256,7 +256,7 @@ def test_the_sentencepiece_model_is_saved_with_the_model(tmp_path):
     folder = model.save_pretrained(tmp_path / "m")
     # Half of a surrogate pair is no character that sentencepiece can read.
     assert model.predict(["the cat \ud83d"])
-    files = ["card.json", "codec.json", "config.json", "model.safetensors"]
+    files = ["README.md", "card.json", "codec.json", "config.json", "model.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == files
     assert zoo.from_pretrained(folder).predict(texts[:3]) == model.predict(texts[:3])
     assert pieces("THE CAT") == pieces("the cat")

@@ -26,6 +26,7 @@ VECTORS = "the 1 2\nfree 3 -4\nstation 0 1\n"
 RUNS = {
     "pos_tagging": [
         ["--data.lowercase=false", "--data.min_count=2", "--data.vectors=vectors.txt", "--data.max_vectors=2"],
+        ["--data.normalization=[nfc,quotes,full_width]"],
     ],
     "ner": [["--data.convert_to=BIOES"]],
     "sentiment": [
@@ -33,17 +34,18 @@ RUNS = {
         ["--data.tokenizer=whitespace", "--data.max_length=3", "--data.truncate=both", "--data.positive=negative"],
         ["--data.tokenizer=characters", "--data.min_count=1", "--data.max_length=20", "--data.truncate=tail"],
         ["--data.tokenizer=keras", "--data.stop_words=english", "--data.vectors=vectors.txt", "--data.max_vectors=2"],
+        ["--data.normalization=[nfc,quotes,full_width]"],
     ],
     "translation": [
         ["--data.tokenizer=sentencepiece", "--data.algorithm=bpe", "--data.joint=false", "--data.lowercase=true"],
         ["--data.vocabulary_size=320", "--data.character_coverage=0.999", "--data.unit=text", "--data.language=en"],
         ["--data.tokenizer=words", "--data.min_count=2", "--data.stop_words=english", "--data.max_source=4"],
         ["--data.tokenizer=words", "--data.vectors=vectors.txt", "--data.max_vectors=2", "--data.max_target=5"],
-        ["--data.tokenizer=characters", "--data.max_target=30"],
+        ["--data.tokenizer=characters", "--data.max_target=30", "--data.normalization=[nfc,quotes,full_width]"],
     ],
 }
 # Arguments of datamodules that do not touch the text, or say where it is.
-OTHERS = {"self", "dataset", "root", "train", "dev", "test", "format", "header", "max_tokens", "seed", "codec"}
+OTHERS = {"self", "dataset", "root", "train", "dev", "test", "format", "header", "max_tokens", "seed", "store", "codec"}
 ELSEWHERE = {
     TaggingDataModule: {"column", "word_column", "scheme"},
     ClassificationDataModule: {"text_column", "label_column", "multi_label", "balance", "class_weights"},

@@ -28,7 +28,7 @@ def test_a_classifier_leaves_exactly_its_files(classified):
         "config.yaml", "metrics.json", "scores.txt", "mistakes.tsv",
         "learning-curve.csv", "learning-curve.png", "confusion.png", "reliability.png", "precision-recall.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-        "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json",
+        "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json", "model/README.md",
     }  # fmt: skip
     assert files <= set(FILES)
     scores = json.loads((classified / "metrics.json").read_text())["scores"]
@@ -180,10 +180,10 @@ def test_a_model_is_told_all_that_its_data_knows(reads_words, tmp_path):
     if reads_words:
         files = dict(stop_words=str(tmp_path / "stop.txt"), vectors=str(tmp_path / "vectors.txt"))
         options |= dict(tokenizer="whitespace", min_count=1, **files)
-        left = {"sentencepiece_model"}
+        left = {"normalization", "sentencepiece_model"}
     else:
         options |= dict(tokenizer="sentencepiece", vocabulary_size=30)
-        left = {"stop_words", "vector_words", "vector_size"}
+        left = {"normalization", "stop_words", "vector_words", "vector_size"}
     args = [f"--data.{name}={value}" for name, value in options.items()]
     args += [f"--out={tmp_path / 'run'}", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false", *SMALL]
     train(sentiment.RECIPE, args, test=False)

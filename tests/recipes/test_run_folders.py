@@ -23,7 +23,7 @@ def test_a_run_leaves_exactly_its_files(trained):
         "config.yaml", "metrics.json", "scores.txt", "learning-curve.csv", "learning-curve.png",
         "confusion.png", "mistakes.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
-        "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json",
+        "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json", "model/README.md",
     }  # fmt: skip
     assert files <= set(FILES)
     facts = json.loads((trained / "metrics.json").read_text())

@@ -258,9 +258,9 @@ def test_a_switch_needs_no_value(name, flags, value, monkeypatch):
 
 
 def started(cwd: Path, *args: str) -> Process:
-    """A training without an end, into its second epoch."""
+    """A training without an end that has saved at least two checkpoints, one after each epoch."""
     process = start("spam", "--out=run", "--trainer.max_epochs=9999", *TINY, *args, cwd=cwd)
-    while not (cwd / "run/checkpoints/last.ckpt").exists() and process.poll() is None:
+    while not list(cwd.glob("run/checkpoints/step-*.ckpt")) and process.poll() is None:
         time.sleep(0.02)
     return process
 

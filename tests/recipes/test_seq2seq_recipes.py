@@ -22,7 +22,7 @@ FILES = {
     "learning-curve.csv", "learning-curve.png",
     "attention-1.png", "attention-2.png", "attention-3.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
     "checkpoints/step-*.ckpt",
-    "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json",
+    "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json", "model/README.md",
 }  # fmt: skip
 
 
