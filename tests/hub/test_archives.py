@@ -9,6 +9,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -110,6 +111,24 @@ def test_a_model_that_is_in_the_cache_is_fetched_again_where_asked(publisher, tm
     with pytest.raises(ZooError, match="its card expects sha256"):
         zoo.from_pretrained(address, cache_dir=tmp_path / "cache")
     zoo.from_pretrained(address, cache_dir=tmp_path / "cache", force_download=True)
+
+
+def test_eight_threads_that_fetch_one_archive_end_in_one_copy(publisher, tmp_path):
+    address = publisher.publish("m.zip", as_zip(FILES))
+    with ThreadPoolExecutor(8) as pool:
+        folders = set(pool.map(lambda _: archives.fetch_archive(address, cache_dir=tmp_path / "cache"), range(8)))
+    (folder,) = folders
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
+    assert list((tmp_path / "cache").iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(("replaces", "kept"), [(False, "first"), (True, "second")])
+def test_a_folder_that_another_process_has_fetched_stays_unless_a_new_copy_is_asked_for(tmp_path, replaces, kept):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "card.json").write_text(name)
+    archives.move_folder(tmp_path / "second", tmp_path / "first", replaces=replaces)
+    assert (tmp_path / "first" / "card.json").read_text() == kept
 
 
 def climbing(files: Mapping[str, bytes]) -> bytes:

@@ -86,7 +86,7 @@ def fetch_archive(
             raise ZooError(f"{url}: expected an archive with sha256 {sha256}, got {found}: it is incomplete or another")
         _unpack(packed, part, url)
         packed.unlink()
-        move_folder(part, folder)
+        move_folder(part, folder, replaces=force_download)
     except ZooError:
         raise
     except BROKEN as error:
@@ -96,14 +96,22 @@ def fetch_archive(
     return folder
 
 
-def move_folder(part: Path, folder: Path) -> None:
-    """Gives a complete folder its final name, unless another process was faster with the same content."""
-    if folder.is_dir():
+def move_folder(part: Path, folder: Path, *, replaces: bool = False) -> None:
+    """Gives a complete folder its final name.
+
+    Args:
+        part: the complete folder.
+        folder: its final name. If another process was faster with the same content, its folder stays: somebody may be
+            reading it.
+        replaces: whether a folder that is there is replaced, because the user asks for a new copy.
+    """
+    if replaces and folder.is_dir():
         old = part.with_suffix(".old")
         os.replace(folder, old)
         shutil.rmtree(old, ignore_errors=True)
     try:
         os.replace(part, folder)
+    # The name is that of a folder with files.
     except OSError:
         if not folder.is_dir():
             raise
