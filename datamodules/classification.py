@@ -23,6 +23,7 @@ from datamodules.classification_encoder import (
 from datamodules.encoding import sampled
 from datamodules.errors import DataError
 from datamodules.examples import LabelledText
+from datamodules.readers.file_parts import Parted
 from datamodules.readers.labelled_texts import SEPARATOR, read_labelled_texts
 from datamodules.readers.tables import FORMATS
 from datamodules.readers.vectors import coverage
@@ -337,7 +338,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             model = []
             preprocessor = self._codec.preprocessor
         return ClassificationEncoder(
-            lambda: self._read_texts("train"),
+            Parted.chunks(lambda: self._read_texts("train")),
             lambda texts: self._check_labels("train", texts),
             preprocessor,
             codec_of=lambda counts: self._codec or self._codec_of(counts, model),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
+
+from datamodules.arrow_files import Columns
+from datamodules.encoding import Packed, counter, numbered, packed, unpacked
 from datamodules.examples import LabelledText
-from datamodules.store import Columns, Store
+from datamodules.readers.file_parts import Parted
+from datamodules.store import Store
 from zoo.batches.classification import ClassificationDataset, Texts
-from zoo.batches.ragged import Integers, Ragged
+from zoo.batches.ragged import Integers, Ragged, offsets_of
 from zoo.codecs import ClassificationCodec
 from zoo.text import Preprocessor, TextCounts
 
@@ -58,11 +63,15 @@ def add_labels(counts: LabelCounts, more: LabelCounts) -> None:
         counts[label] = found._replace(texts=found.texts + count.texts)
 
 
+# The distinct tokens of a part, the position of each token among them, the lengths of texts, and their labels.
+_Prepared = tuple[list[str], Packed, Packed, list[tuple[str, ...]]]
+
+
 class ClassificationEncoder:
     """What `StoreBuilder` does with texts and their labels.
 
     Args:
-        read: yields the texts of the split.
+        source: the texts of the split.
         check: refuses labels that the codec of a trained model lacks.
         preprocessor: splits texts.
         codec_of: the codec for the counts of all texts.
@@ -71,27 +80,29 @@ class ClassificationEncoder:
 
     def __init__(
         self,
-        read: Callable[[], Iterator[LabelledText]],
+        source: Parted[LabelledText],
         check: Callable[[list[LabelledText]], None],
         preprocessor: Preprocessor,
         *,
         codec_of: Callable[[ClassificationCounts], ClassificationCodec],
         facts_of: Callable[[ClassificationCodec, ClassificationCounts], dict[str, object]],
     ):
-        self.examples = read
+        self.source = source
         self._check = check
         self._preprocessor = preprocessor
         self._codec_of = codec_of
         self._facts_of = facts_of
 
-    def prepare(self, examples: list[LabelledText]) -> tuple[list[Any], ClassificationCounts]:
+    def prepare(self, examples: list[LabelledText]) -> tuple[_Prepared, ClassificationCounts]:
         self._check(examples)
         whole = [self._preprocessor.split(text.text) for text in examples]
-        tokens = [self._preprocessor.cut(of_text) for of_text in whole]
+        texts = [self._preprocessor.cut(of_text) for of_text in whole]
+        tokens, token_ids = numbered(chain.from_iterable(texts))
+        lengths = np.array(list(map(len, texts)), dtype=np.int64)
         counts = ClassificationCounts(
-            Counter(chain.from_iterable(tokens)), count_labels(examples), self._preprocessor.count(whole)
+            counter(tokens, token_ids), count_labels(examples), self._preprocessor.count(whole)
         )
-        return [(read, text.labels) for read, text in zip(tokens, examples, strict=True)], counts
+        return (tokens, packed(token_ids), packed(lengths), [text.labels for text in examples]), counts
 
     def merge(self, counts: ClassificationCounts, more: ClassificationCounts) -> None:
         counts.add(more)
@@ -105,11 +116,17 @@ class ClassificationEncoder:
             **self._facts_of(self._codec, counts),
         }
 
-    def encode(self, prepared: list[Any]) -> Columns:
-        data = self._codec.dataset([tokens for tokens, _ in prepared], [labels for _, labels in prepared])
-        columns: dict[str, Ragged | Integers] = {"word_ids": data.texts.word_ids, "gold": data.gold}
-        if data.texts.vector_ids is not None:
-            columns["vector_ids"] = data.texts.vector_ids
+    def encode(self, prepared: _Prepared) -> Columns:
+        tokens, token_ids, lengths, labels = prepared
+        ids = unpacked(token_ids)
+        offsets = offsets_of(unpacked(lengths))
+        distinct = Texts.of([tokens], self._codec.indexer)
+        columns: dict[str, Ragged | Integers] = {
+            "word_ids": Ragged(distinct.word_ids.values[ids], offsets),
+            "gold": self._codec.gold(labels).numpy().astype(np.int32),
+        }
+        if distinct.vector_ids is not None:
+            columns["vector_ids"] = Ragged(distinct.vector_ids.values[ids], offsets)
         return columns
 
     def tables(self) -> dict[str, Columns]:

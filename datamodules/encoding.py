@@ -1,7 +1,7 @@
-"""Encodes a large corpus into a store, in parallel: examples are read one after the other, and never all held.
+"""Encodes a large corpus into a store, part by part, in as many processes as there are cores.
 
-The first pass splits the texts of the examples and counts what the codec is fitted on; what it has split waits in
-files. The second pass turns that into ids.
+The first pass reads the examples of a part, splits their texts and counts what the codec is fitted on; what it has
+split waits in files. The second pass turns that into ids. The result does not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -10,24 +10,30 @@ import marshal
 import multiprocessing
 import os
 import random
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from threading import Thread
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from datamodules.arrow_files import Columns, smallest
 from datamodules.errors import DataError
-from datamodules.store import SHARD_ROWS, Columns, StoreWriter
+from datamodules.readers.file_parts import Parted
+from datamodules.store import StoreWriter
 from zoo.batches.ragged import Integers
 
 # Texts of a large corpus that a sentencepiece model is trained on.
 SAMPLE = 500_000
+
+# The type of integers, and their bytes.
+Packed = tuple[str, bytes]
 
 Example = TypeVar("Example")
 Counts = TypeVar("Counts")
@@ -37,13 +43,13 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Encoder(Protocol[Example, Counts]):
-    """What a task does with its examples. All but `examples`, `fit` and `tables` runs in other processes."""
+    """What a task does with its examples. `prepare` and `encode` run in other processes."""
 
-    def examples(self) -> Iterator[Example]:
-        """The examples of the split, one after the other."""
+    source: Parted[Example]
+    """The examples of the split."""
 
-    def prepare(self, examples: list[Example]) -> tuple[list[Any], Counts]:
-        """Splits examples into plain lists, tuples, strings and numbers, and counts them."""
+    def prepare(self, examples: list[Example]) -> tuple[Any, Counts]:
+        """Splits examples into plain lists, tuples, strings, bytes and numbers, and counts them."""
 
     def merge(self, counts: Counts, more: Counts) -> None:
         """Adds the counts of the next examples to those of the first."""
@@ -51,7 +57,7 @@ class Encoder(Protocol[Example, Counts]):
     def fit(self, counts: Counts) -> None:
         """Takes the counts of all examples: afterwards `encode` can be called."""
 
-    def encode(self, prepared: list[Any]) -> Columns:
+    def encode(self, prepared: Any) -> Columns:
         """The columns of prepared examples."""
 
     def tables(self) -> dict[str, Columns]:
@@ -75,75 +81,116 @@ class StoreBuilder(Generic[Example, Counts]):
 
     def __call__(self, writer: StoreWriter) -> None:
         with progress_bar() as bar:
-            task = bar.add_task(f"reading {self.name}", total=None)
-            counts: Counts | None = None
-            rows: list[int] = []
-            chunks = enumerate(chunked(self.encoder.examples(), SHARD_ROWS))
-            prepare = _Prepare(self.encoder, writer.folder)
-            for size, more in in_processes(prepare, chunks):
-                rows.append(size)
-                bar.advance(task, size)
-                if counts is None:
-                    counts = more
-                else:
-                    self.encoder.merge(counts, more)
-            if counts is None:
-                raise DataError(f"{self.name}: expected examples, got none")
+            parts, counts = self._prepare(writer, bar)
             self.encoder.fit(counts)
-            bar.remove_task(task)
-            task = bar.add_task(f"encoding {self.name}", total=sum(rows))
-            index: list[dict[str, Integers]] = []
-            for size, flat in in_processes(_Encode(self.encoder, writer), enumerate(rows)):
-                index.append(flat)
-                bar.advance(task, size)
+            index = self._encode(writer, parts, bar)
             for name, columns in self.encoder.tables().items():
                 writer.write_table(name, columns)
-        joined = {name: np.concatenate([flat[name] for flat in index]) for name in index[0]}
-        writer.finish(joined, self.encoder.facts())
+        writer.finish(index, self.encoder.facts())
+
+    def _prepare(self, writer: StoreWriter, bar: Progress) -> tuple[list[_Prepared], Counts]:
+        """The parts that have examples, whose counts are added up in order."""
+        source = self.encoder.source
+        unit = "examples" if source.size is None else "bytes"
+        task = bar.add_task(f"reading {self.name}", total=source.size, unit=unit)
+        counts: Counts | None = None
+        parts = []
+        for part, more in in_processes(_Prepare(self.encoder, writer.folder), enumerate(source.parts())):
+            bar.advance(task, part.size)
+            if not part.examples:
+                continue
+            parts.append(part)
+            if counts is None:
+                counts = more
+            else:
+                self.encoder.merge(counts, more)
+        if counts is None:
+            raise DataError(f"{self.name}: expected examples, got none")
+        bar.remove_task(task)
+        return parts, counts
+
+    def _encode(self, writer: StoreWriter, parts: list[_Prepared], bar: Progress) -> dict[str, Integers]:
+        """The index of all parts, each of which becomes a shard."""
+        total = sum(part.examples for part in parts)
+        task = bar.add_task(f"encoding {self.name}", total=total, unit="examples")
+        index: list[dict[str, Integers]] = []
+        for part, flat in zip(parts, in_processes(_Encode(self.encoder, writer), enumerate(parts)), strict=True):
+            index.append(flat)
+            bar.advance(task, part.examples)
+        return {name: np.concatenate([flat[name] for flat in index]) for name in index[0]}
+
+
+class _Prepared(NamedTuple):
+    """A part after the first pass."""
+
+    number: int
+    size: int
+    examples: int
 
 
 class _Prepare(Generic[Example, Counts]):
-    """The first pass over one chunk of examples; its prepared examples go into a file."""
+    """The first pass over one part; its prepared examples go into a file."""
 
     def __init__(self, encoder: Encoder[Example, Counts], folder: Path):
         self.encoder = encoder
         self.folder = folder
 
-    def __call__(self, item: tuple[int, list[Example]]) -> tuple[int, Counts]:
-        number, examples = item
+    def __call__(self, item: tuple[int, Any]) -> tuple[_Prepared, Counts]:
+        number, part = item
+        source = self.encoder.source
+        examples = list(source.read(part))
         prepared, counts = self.encoder.prepare(examples)
         _prepared_file(self.folder, number).write_bytes(marshal.dumps(prepared))
-        return len(examples), counts
+        return _Prepared(number, source.size_of(part), len(examples)), counts
 
 
 class _Encode(Generic[Example, Counts]):
-    """The second pass over one chunk of examples: its columns become a shard."""
+    """The second pass over one part: its columns become a shard."""
 
     def __init__(self, encoder: Encoder[Example, Counts], writer: StoreWriter):
         self.encoder = encoder
         self.writer = writer
 
-    def __call__(self, item: tuple[int, int]) -> tuple[int, dict[str, Integers]]:
-        number, size = item
-        path = _prepared_file(self.writer.folder, number)
+    def __call__(self, item: tuple[int, _Prepared]) -> dict[str, Integers]:
+        shard, part = item
+        path = _prepared_file(self.writer.folder, part.number)
         columns = self.encoder.encode(marshal.loads(path.read_bytes()))
         path.unlink()
-        return size, self.writer.write_shard(number, columns)
+        return self.writer.write_shard(shard, columns)
 
 
 def _prepared_file(folder: Path, number: int) -> Path:
     return folder / f"{number:05}.prepared"
 
 
-def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items each; the last one may have fewer.
+def numbered(strings: Iterable[str]) -> tuple[list[str], NDArray[np.int32]]:
+    """The distinct strings in the order in which they first occur, and for each string its position among them.
 
-    >>> list(chunked("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
+    >>> distinct, ids = numbered(["b", "a", "b"])
+    >>> distinct, ids.tolist()
+    (['b', 'a'], [0, 1, 0])
     """
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+    places: defaultdict[str, int] = defaultdict()
+    places.default_factory = places.__len__
+    ids = np.fromiter(map(places.__getitem__, strings), dtype=np.int32)
+    return list(places), ids
+
+
+def packed(values: Integers) -> Packed:
+    """Integers from 0 as plain values that take little room."""
+    values = smallest(values)
+    return values.dtype.str, values.tobytes()
+
+
+def unpacked(values: Packed) -> Integers:
+    """The integers of `packed`."""
+    kind, content = values
+    return np.frombuffer(content, dtype=kind)
+
+
+def counter(distinct: list[str], ids: NDArray[np.int32]) -> Counter[str]:
+    """How often each of the distinct strings occurs."""
+    return Counter(dict(zip(distinct, np.bincount(ids).tolist(), strict=True)))
 
 
 def sampled(items: Iterable[Item], size: int = SAMPLE) -> list[Item]:
@@ -199,6 +246,15 @@ _work: Callable[[Any], Any]
 def _take_up(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that has started it is gone. A killed one cannot end it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _do(item: Any) -> Any:
@@ -206,6 +262,7 @@ def _do(item: Any) -> Any:
 
 
 def progress_bar() -> Progress:
-    """A bar on the error stream, with the number of examples."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"))
+    """A bar on the error stream; each task has a `unit`."""
+    done = TextColumn("{task.completed:,.0f} {task.fields[unit]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), done)
     return Progress(*columns, TaskProgressColumn(), TimeElapsedColumn(), console=Console(stderr=True))

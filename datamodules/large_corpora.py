@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datamodules.agreement import digest_of_files
+from datamodules.arrow_files import import_arrow
 from datamodules.download import cache_folder
 from datamodules.errors import DataError
-from datamodules.store import import_arrow
+from datamodules.store_manifest import state_of
 
 # A training split whose files have more bytes is encoded into a store. Its strings would take about four times as many
 # bytes of memory while it is read.
@@ -60,15 +61,11 @@ def store_key(files: Sequence[str | Path], settings: Mapping[str, object]) -> st
 
 
 def digest(path: str | Path) -> str:
-    """The sum of a file's content. It is kept beside the stores until the file changes, as large files take long.
-
-    A file has changed if its size, its inode or the time of its last change differs.
-    """
+    """The sum of a file's content. It is kept beside the stores until the file changes, as large files take long."""
     absolute = os.path.abspath(path)
     kept = stores_folder() / "digests" / f"{hashlib.sha256(absolute.encode()).hexdigest()[:32]}.json"
     try:
-        state = os.stat(absolute)
-        now = [absolute, state.st_size, state.st_ino, state.st_mtime_ns, state.st_ctime_ns]
+        now = [absolute, *state_of(absolute)]
         known = json.loads(kept.read_text(encoding="utf-8"))
         if known["file"] == now:
             return str(known["digest"])

@@ -15,6 +15,7 @@ from datamodules.base import CorpusDataModule
 from datamodules.corpus import Corpus
 from datamodules.encoding import sampled
 from datamodules.errors import DataError
+from datamodules.readers.file_parts import Parted
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
 from datamodules.readers.tables import ENDINGS, FORMATS
 from datamodules.readers.vectors import coverage
@@ -372,7 +373,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         else:
             source, target = codec.indexer.source_tokenizer, codec.indexer.target_tokenizer
         return Seq2SeqEncoder(
-            lambda: self._read_pairs("train"),
+            Parted.chunks(lambda: self._read_pairs("train")),
             source,
             target,
             max_source=codec.max_source if codec else self.max_source,

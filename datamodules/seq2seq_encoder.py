@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from datamodules.store import Columns, Store
+from datamodules.arrow_files import Columns
+from datamodules.readers.file_parts import Parted
+from datamodules.store import Store
 from zoo.batches.ragged import Integers, Ragged, StringLists
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset, Sources
 from zoo.codecs import Seq2SeqCodec
@@ -46,7 +48,7 @@ class Seq2SeqEncoder:
     """What `StoreBuilder` does with pairs of texts.
 
     Args:
-        read: yields the pairs of the split.
+        source: the pairs of the split.
         source_tokenizer: splits sources.
         target_tokenizer: splits targets.
         max_source: the largest number of pieces that are read of a source.
@@ -57,7 +59,7 @@ class Seq2SeqEncoder:
 
     def __init__(
         self,
-        read: Callable[[], Iterator[Pair]],
+        source: Parted[Pair],
         source_tokenizer: ReversibleTokenizer,
         target_tokenizer: ReversibleTokenizer,
         *,
@@ -66,7 +68,7 @@ class Seq2SeqEncoder:
         codec_of: Callable[[Seq2SeqCounts], Seq2SeqCodec],
         facts_of: Callable[[Seq2SeqCodec, Seq2SeqCounts], dict[str, object]],
     ):
-        self.examples = read
+        self.source = source
         self._source_tokenizer = source_tokenizer
         self._target_tokenizer = target_tokenizer
         self._max_source = max_source

@@ -1,8 +1,8 @@
 """A split on disk: named columns of numbers in memory-mapped Arrow files, shared by all processes of a machine.
 
-A store is a folder. Its shards have the ragged columns, a fixed number of rows each; its index has a flat column or the
-lengths of a ragged one for all rows; its facts are plain values, such as a codec's state. The store knows nothing else
-of what it holds.
+A store is a folder. Each of its shards has the ragged columns of some rows; its index has a flat column or the lengths
+of a ragged one for all rows; its facts are plain values, such as a codec's state. The store knows nothing else of what
+it holds.
 
 A store is built under another name and then renamed, so that under its own name it is whole. While one process builds
 it, others wait.
@@ -20,28 +20,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
+from datamodules.arrow_files import ArrowFile, Column, Columns, smallest, write_columns
 from datamodules.errors import DataError
-from zoo.batches.ragged import Integers, Ragged, ShardedRagged, offsets_of
+from datamodules.store_manifest import DamagedError, check_manifest, write_manifest
+from zoo.batches.ragged import Integers, Ragged, ShardedRagged
 
-FORMAT = "lstm-zoo store"
-# A store of an older version is built anew, and one of a newer version is refused.
-VERSION = 1
-MANIFEST = "manifest.json"
 FACTS = "facts.json"
 INDEX = "index.arrow"
-# Rows of every shard but the last.
-SHARD_ROWS = 1 << 15
-
-Column = Ragged | Integers
-Columns = Mapping[str, Column]
-
-
-class _DamagedError(Exception):
-    """What is under the name of a store is not a whole store of this version."""
+# Ends the name of a store that is not finished.
+BUILDING = ".building"
+# Rows to read before the memory of the files is released. A row brings up to 64 kB around it into memory.
+RELEASE = 512
 
 
 class StoreWriter:
@@ -57,28 +48,26 @@ class StoreWriter:
         self.key = key
 
     def write_shard(self, number: int, columns: Columns) -> dict[str, Integers]:
-        """Writes the ragged columns of `SHARD_ROWS` rows, or of fewer in the last shard.
+        """Writes the ragged columns of a number of rows, which follow those of the shard before.
 
         Returns:
             What belongs into the index: the flat columns, and the lengths of the ragged ones.
         """
         ragged = {name: column for name, column in columns.items() if isinstance(column, Ragged)}
-        _write(self.folder / f"{number:05}.arrow", ragged, self.key)
+        write_columns(_shard_file(self.folder, number), ragged, self.key)
         flat = {name: column for name, column in columns.items() if not isinstance(column, Ragged)}
-        return {**flat, **{f"{name}.lengths": column.lengths for name, column in ragged.items()}}
+        flat |= {f"{name}.lengths": column.lengths for name, column in ragged.items()}
+        return {name: smallest(column) for name, column in flat.items()}
 
     def write_table(self, name: str, columns: Columns) -> None:
         """Writes a table of its own, whose columns have other rows than those of the shards."""
-        _write(self.folder / f"{name}.arrow", columns, self.key)
+        write_columns(self.folder / f"{name}.arrow", columns, self.key)
 
     def finish(self, index: Mapping[str, Integers], facts: Mapping[str, object]) -> None:
         """Writes the index of all shards, the facts, and what the store consists of."""
-        smallest = {name: column.astype(_smallest_type(column)) for name, column in index.items()}
-        _write(self.folder / INDEX, smallest, self.key)
+        write_columns(self.folder / INDEX, index, self.key)
         (self.folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        files = {path.name: path.stat().st_size for path in sorted(self.folder.iterdir())}
-        manifest = {"format": FORMAT, "version": VERSION, "key": self.key, "files": files}
-        (self.folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+        write_manifest(self.folder, self.key)
         for path in self.folder.iterdir():
             _flush(path)
 
@@ -97,11 +86,12 @@ class Store:
     def __init__(self, folder: Path, key: str):
         self.folder = folder
         self.key = key
-        self._files = _checked_manifest(folder, key)
-        self.index = _read(folder / INDEX, key)
+        names = check_manifest(folder, key)
+        self.index = ArrowFile(folder / INDEX).columns
         self.facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        shards = sorted(name for name in self._files if name.removesuffix(".arrow").isdecimal())
-        self._shards = [_read(folder / name, key) for name in shards]
+        shards = sorted(int(Path(name).stem) for name in names if Path(name).stem.isdecimal())
+        self._shards = [ArrowFile(_shard_file(folder, number)) for number in shards]
+        self._read_rows = 0
 
     def flat(self, name: str) -> Integers:
         """A flat column of all rows."""
@@ -112,16 +102,27 @@ class Store:
 
     def ragged(self, name: str) -> Ragged:
         """A ragged column of all rows."""
-        parts = [cast(Ragged, shard[name]) for shard in self._shards]
-        return ShardedRagged(parts, SHARD_ROWS, self.flat(f"{name}.lengths"))
+        parts = [cast(Ragged, shard.columns[name]) for shard in self._shards]
+        return ShardedRagged(parts, self.flat(f"{name}.lengths"), on_take=self._release)
 
     def has(self, name: str) -> bool:
         """Whether there is such a ragged column."""
-        return name in self._shards[0]
+        return name in self._shards[0].columns
 
     def table(self, name: str) -> dict[str, Column]:
         """A table that was written by `StoreWriter.write_table`."""
-        return _read(self.folder / f"{name}.arrow", self.key)
+        return ArrowFile(self.folder / f"{name}.arrow").columns
+
+    def _release(self, rows: int) -> None:
+        """Keeps the resident memory small, after so many rows of a column were read.
+
+        Without it, a training would seem to take as much memory as the store has bytes.
+        """
+        self._read_rows += rows
+        if self._read_rows > RELEASE:
+            self._read_rows = 0
+            for shard in self._shards:
+                shard.release()
 
 
 def open_store(folder: Path, key: str, build: Callable[[StoreWriter], None]) -> Store:
@@ -138,11 +139,11 @@ def open_store(folder: Path, key: str, build: Callable[[StoreWriter], None]) -> 
     own = folder / key
     try:
         return Store(own, key)
-    except (_DamagedError, OSError):
+    except (DamagedError, OSError):
         pass
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{key}.lock"):
+        with _locked(_lock_file(folder, key)):
             return _open_or_build(own, key, build)
     except OSError as error:
         raise DataError(
@@ -155,22 +156,42 @@ def _open_or_build(own: Path, key: str, build: Callable[[StoreWriter], None]) ->
     """As `open_store`, in a process that has the lock: another one may have built it in the meantime."""
     try:
         return Store(own, key)
-    except _DamagedError as error:
+    except DamagedError as error:
         if own.exists():
             warnings.warn(f"{own} is damaged and built anew: {error}")
-    building = own.with_name(f"{key}.building")
-    # A killed process has left them.
-    for leftover in (own, building):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink(missing_ok=True)
+    building = own.with_name(f"{key}{BUILDING}")
+    # A killed process may have left them.
+    _remove(own)
+    _remove(building)
+    _remove_leftovers(own.parent)
     building.mkdir()
     build(StoreWriter(building, key))
     _flush(building)
     building.rename(own)
     _flush(own.parent)
     return Store(own, key)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what processes have left that were killed while they built other stores."""
+    for building in folder.glob(f"*{BUILDING}"):
+        try:
+            with FileLock(_lock_file(folder, building.name.removesuffix(BUILDING)), timeout=0):
+                _remove(building)
+        except Timeout:
+            # It is being built.
+            continue
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _lock_file(folder: Path, key: str) -> Path:
+    return folder / f"{key}.lock"
 
 
 @contextmanager
@@ -188,96 +209,8 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _checked_manifest(folder: Path, key: str) -> dict[str, int]:
-    """The files of a store and their sizes.
-
-    Raises:
-        _DamagedError: it is no store, another one, one of an older version, or one whose files are not whole.
-        DataError: a newer version has written it.
-    """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        format, version, files = manifest["format"], manifest["version"], dict(manifest["files"])
-        sizes = {name: (folder / name).stat().st_size for name in files}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _DamagedError(str(error)) from error
-    if format == FORMAT and version > VERSION:
-        raise DataError(
-            f"{folder}: a newer lstm-zoo has encoded this corpus (version {version}, this one reads {VERSION}). Update "
-            "lstm-zoo, or remove the folder"
-        )
-    if format != FORMAT or version < VERSION or manifest["key"] != key:
-        raise _DamagedError("it is of an older version, or no store of this corpus")
-    for name, size in files.items():
-        if sizes[name] != size:
-            raise _DamagedError(f"{name} has {sizes[name]} bytes of {size}")
-    return files
-
-
-def _write(path: Path, columns: Columns, key: str) -> None:
-    """Writes columns of equally many rows as an Arrow file of one batch."""
-    arrow = import_arrow("a store")
-    arrays = {}
-    for name, column in columns.items():
-        if isinstance(column, Ragged):
-            offsets = offsets_of(column.lengths)
-            arrays[name] = arrow.LargeListArray.from_arrays(offsets, arrow.array(np.asarray(column.values)))
-        elif column.ndim == 2:
-            flat = arrow.array(np.ascontiguousarray(column).reshape(-1))
-            arrays[name] = arrow.FixedSizeListArray.from_arrays(flat, column.shape[1])
-        else:
-            arrays[name] = arrow.array(column)
-    batch = arrow.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
-    schema = batch.schema.with_metadata({"key": key})
-    with arrow.OSFile(str(path), "wb") as file, arrow.ipc.new_file(file, schema) as writer:
-        writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-
-
-def _read(path: Path, key: str) -> dict[str, Column]:
-    """The columns of a file as views of it, without a copy.
-
-    Raises:
-        _DamagedError: it is not such a file.
-    """
-    arrow = import_arrow("a store")
-    try:
-        batch = arrow.ipc.open_file(arrow.memory_map(str(path))).get_batch(0)
-    except (OSError, arrow.ArrowInvalid, IndexError) as error:
-        raise _DamagedError(f"{path.name}: {error}") from error
-    if (batch.schema.metadata or {}).get(b"key") != key.encode():
-        raise _DamagedError(f"{path.name} belongs to another store")
-    return {name: _view(batch.column(name)) for name in batch.schema.names}
-
-
-def _view(array: Any) -> Column:
-    """An Arrow array as a numpy view."""
-    arrow = import_arrow("a store")
-    if arrow.types.is_large_list(array.type):
-        return Ragged(array.values.to_numpy(), array.offsets.to_numpy())
-    if arrow.types.is_fixed_size_list(array.type):
-        flat: NDArray[Any] = array.values.to_numpy()
-        return flat.reshape(-1, array.type.list_size)
-    view: NDArray[Any] = array.to_numpy()
-    return view
-
-
-def import_arrow(use: str) -> Any:
-    """The package pyarrow, which is optional.
-
-    Raises:
-        DataError: it is not installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.ipc
-    except ImportError as error:
-        raise DataError(f"{use} needs a package: pip install lstm-zoo[arrow]") from error
-    return pyarrow
-
-
-def _smallest_type(column: Integers) -> np.dtype[Any]:
-    """The smallest unsigned type that holds the values of a column."""
-    return np.min_scalar_type(int(column.max(initial=0)))
+def _shard_file(folder: Path, number: int) -> Path:
+    return folder / f"{number:05}.arrow"
 
 
 def _flush(path: Path) -> None:

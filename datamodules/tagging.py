@@ -15,6 +15,7 @@ from datamodules.base import CorpusDataModule
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
 from datamodules.readers.column_files import HEAD
+from datamodules.readers.file_parts import Parted
 from datamodules.readers.tagged_files import FORMATS, read_tagged
 from datamodules.readers.vectors import coverage
 from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
@@ -258,7 +259,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         # The first sentences decide what scheme the tags are in.
         self._converted(list(islice(self._read_sentences(path), HEAD)), path)
         return TaggingEncoder(
-            lambda: self._read_sentences(path),
+            Parted.chunks(lambda: self._read_sentences(path)),
             lambda sentences: self._converted(sentences, path),
             scheme=self._scheme,
             codec_of=lambda counts: self._codec or self._codec_of(counts),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from itertools import chain
+from typing import cast
 
+import numpy as np
+
+from datamodules.arrow_files import Columns
+from datamodules.encoding import Packed, counter, numbered, packed, unpacked
 from datamodules.examples import TaggedSentence
-from datamodules.store import Columns, Store
-from zoo.batches.ragged import Integers, Ragged
-from zoo.batches.tagging import FormTable, Sentences, TaggingDataset, place_forms
+from datamodules.readers.file_parts import Parted
+from datamodules.store import Store
+from zoo.batches.ragged import Integers, Ragged, offsets_of
+from zoo.batches.tagging import FormTable, Sentences, TaggingDataset
 from zoo.codecs import TaggingCodec
 from zoo.text.tag_schemes import is_legal
 
@@ -28,15 +34,23 @@ class TaggingCounts:
         for sentence in sentences:
             self.forms.update(sentence.tokens)
             self.tags.update(sentence.tags)
+        self.count_broken(sentences, scheme)
+
+    def count_broken(self, sentences: list[TaggedSentence], scheme: str | None) -> None:
+        """Counts the sentences that break a scheme; None for tags that have none."""
         if scheme is not None:
             self.broken += sum(not is_legal(sentence.tags, scheme) for sentence in sentences)
+
+
+# The distinct forms and tags of a part, the position of each token's form and tag among them, and the lengths.
+_Prepared = tuple[list[str], Packed, list[str], Packed, Packed]
 
 
 class TaggingEncoder:
     """What `StoreBuilder` does with tagged sentences.
 
     Args:
-        read: yields the sentences of the split.
+        source: the sentences of the split.
         convert: converts the tags of some of them.
         scheme: the scheme of converted tags.
         codec_of: the codec for the counts of all sentences.
@@ -45,14 +59,14 @@ class TaggingEncoder:
 
     def __init__(
         self,
-        read: Callable[[], Iterator[TaggedSentence]],
+        source: Parted[TaggedSentence],
         convert: Callable[[list[TaggedSentence]], list[TaggedSentence]],
         *,
         scheme: str | None,
         codec_of: Callable[[TaggingCounts], TaggingCodec],
         facts_of: Callable[[TaggingCodec, TaggingCounts], dict[str, object]],
     ):
-        self.examples = read
+        self.source = source
         self._convert = convert
         self._scheme = scheme
         self._codec_of = codec_of
@@ -60,11 +74,14 @@ class TaggingEncoder:
         # Of each form its row in the table of forms, in the order of their first occurrence.
         self._rows: dict[str, int] = {}
 
-    def prepare(self, examples: list[TaggedSentence]) -> tuple[list[Any], TaggingCounts]:
+    def prepare(self, examples: list[TaggedSentence]) -> tuple[_Prepared, TaggingCounts]:
         sentences = self._convert(examples)
-        counts = TaggingCounts()
-        counts.add(sentences, self._scheme)
-        return [(sentence.tokens, sentence.tags) for sentence in sentences], counts
+        forms, form_ids = numbered(chain.from_iterable(sentence.tokens for sentence in sentences))
+        tags, tag_ids = numbered(chain.from_iterable(sentence.tags for sentence in sentences))
+        lengths = np.array([len(sentence.tokens) for sentence in sentences], dtype=np.int64)
+        counts = TaggingCounts(counter(forms, form_ids), counter(tags, tag_ids))
+        counts.count_broken(sentences, self._scheme)
+        return (forms, packed(form_ids), tags, packed(tag_ids), packed(lengths)), counts
 
     def merge(self, counts: TaggingCounts, more: TaggingCounts) -> None:
         counts.forms.update(more.forms)
@@ -77,10 +94,14 @@ class TaggingEncoder:
         self._facts = {"codec": self._codec.state, "broken": counts.broken, **self._facts_of(self._codec, counts)}
         self._facts["tags"] = dict(counts.tags)
 
-    def encode(self, prepared: list[Any]) -> Columns:
+    def encode(self, prepared: _Prepared) -> Columns:
+        forms, form_ids, tags, tag_ids, lengths = prepared
+        offsets = offsets_of(unpacked(lengths))
+        rows = np.array([self._rows[form] for form in forms], dtype=np.int32)
+        of_tags = np.array(self._codec.tag_ids(tags), dtype=np.int32)
         return {
-            "form_ids": place_forms((tokens for tokens, _ in prepared), self._rows),
-            "tag_ids": Ragged.of([self._codec.tag_ids(tags) for _, tags in prepared]),
+            "form_ids": Ragged(rows[unpacked(form_ids)], offsets),
+            "tag_ids": Ragged(of_tags[unpacked(tag_ids)], offsets),
         }
 
     def tables(self) -> dict[str, Columns]:

@@ -21,7 +21,8 @@ from typing import TextIO
 
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
-from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
+from datamodules.readers.file_parts import FilePart, Parted
+from datamodules.readers.text_files import LINE_END, MARK, can_be_cut, numbered, open_text
 
 CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 # Their values are lists such as Number=Sing|Person=3.
@@ -124,15 +125,36 @@ def read_conllu(path: str | Path, column: str = "upos", word_column: str = "form
     with open_text(path) as stream:
         for sentence in parse_conllu(stream, str(path)):
             _, key = parse_column(column, sentence.columns)
-            words = sentence.column(word_column)
-            tags = sentence.column(column)
-            has_key = has_key or any(tag != "_" for tag in tags)
-            yield TaggedSentence(words, tags, lines=sentence.line_numbers)
+            tagged = _tagged(sentence, column, word_column)
+            has_key = has_key or any(tag != "_" for tag in tagged.tags)
+            yield tagged
     if key and not has_key:
         raise DataError(
             f"{path}: expected {key}=... at some word, got none: column {column} is empty. This treebank may not have "
             "it; mind capitals and small letters"
         )
+
+
+def conllu_parts(path: str | Path, column: str = "upos", word_column: str = "form") -> Parted[TaggedSentence] | None:
+    """The same sentences as `read_conllu`, in parts. None for a file that cannot be cut.
+
+    That no word has the key is not noticed.
+    """
+    if not can_be_cut(path):
+        return None
+    with open_text(path) as stream:
+        columns = next(parse_conllu(stream, str(path))).columns
+
+    def read(part: FilePart) -> Iterator[TaggedSentence]:
+        with open_text(part) as stream:
+            for sentence in _sentences(stream, str(path), columns):
+                yield _tagged(sentence, column, word_column)
+
+    return Parted.file(path, read, blank_lines=True)
+
+
+def _tagged(sentence: ConlluSentence, column: str, word_column: str) -> TaggedSentence:
+    return TaggedSentence(sentence.column(word_column), sentence.column(column), lines=sentence.line_numbers)
 
 
 def parse_conllu(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
@@ -149,7 +171,16 @@ def parse_conllu(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
         DataError: a line does not have ten columns with a value each, ids are not 1, 2, 3, ..., there is no word in
             the stream, or it is not UTF-8.
     """
-    columns: tuple[str, ...] = CONLLU_COLUMNS
+    is_empty = True
+    for sentence in _sentences(stream, name, CONLLU_COLUMNS):
+        is_empty = False
+        yield sentence
+    if is_empty:
+        raise DataError(f"{name}: expected CoNLL-U sentences, got a file without a word")
+
+
+def _sentences(stream: TextIO, name: str, columns: tuple[str, ...]) -> Iterator[ConlluSentence]:
+    """As `parse_conllu`, for a stream that may have no word; `columns` are its columns if it does not name them."""
     first_line = 1
     lines: list[str] = []
     words: list[int] = []
@@ -181,10 +212,11 @@ def parse_conllu(stream: TextIO, name: str) -> Iterator[ConlluSentence]:
                     f"{name}:{number}: expected word id {next_id}, got {word_id[:40]!r}. Ids count 1, 2, 3, ... in "
                     "each sentence, and a blank line ends it"
                 )
+        if not lines:
+            first_line = number
         lines.append(line)
-    if not words:
-        raise DataError(f"{name}: expected CoNLL-U sentences, got a file without a word")
-    yield ConlluSentence(lines, words, name, first_line, columns)
+    if words:
+        yield ConlluSentence(lines, words, name, first_line, columns)
 
 
 @cache

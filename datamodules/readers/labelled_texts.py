@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.examples import LabelledText
-from datamodules.readers.tables import SEPARATED_FORMATS, format_of, has_header, read_rows, require_text
+from datamodules.readers.file_parts import Parted
+from datamodules.readers.tables import (
+    SEPARATED_FORMATS,
+    Row,
+    format_of,
+    has_header,
+    read_rows,
+    require_text,
+    row_parts,
+)
 from zoo.errors import cut, shown
 
 # Separates several labels of a text.
@@ -66,7 +75,36 @@ def _read_texts(
     header: bool | None,
     multi_label: bool,
 ) -> Iterator[LabelledText]:
-    for row in read_rows(path, (text_column, label_column), format=format, header=header):
+    columns = (text_column, label_column)
+    rows = read_rows(path, columns, format=format, header=header)
+    return _labelled(rows, columns, path, multi_label=multi_label)
+
+
+def labelled_parts(
+    path: str | Path,
+    text_column: str | int = "text",
+    label_column: str | int = "label",
+    *,
+    format: str | None = None,
+    header: bool | None = None,
+    multi_label: bool = False,
+) -> Parted[LabelledText] | None:
+    """The same texts as `read_labelled_texts`, in parts. None for a file that cannot be cut.
+
+    Only `read_labelled_texts` notices a first label that looks like the name of a column.
+    """
+    columns = (text_column, label_column)
+    parted = row_parts(path, columns, format=format, header=header)
+    if parted is None:
+        return None
+    return parted.then(lambda rows: _labelled(rows, columns, path, multi_label=multi_label))
+
+
+def _labelled(
+    rows: Iterable[Row], columns: tuple[str | int, str | int], path: str | Path, *, multi_label: bool
+) -> Iterator[LabelledText]:
+    text_column, label_column = columns
+    for row in rows:
         here = f"{path}:{row.line}"
         text = require_text(row.values[0], text_column, here)
         labels = _labels(row.values[1], label_column, here, multi_label=multi_label)

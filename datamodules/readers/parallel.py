@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 from datamodules.errors import DataError
-from datamodules.readers.tables import read_rows, require_text
-from datamodules.readers.text_files import LINE_END, numbered, open_text
+from datamodules.readers.file_parts import FilePart, Parted, Source, parallel_parts
+from datamodules.readers.tables import Row, read_rows, require_text, row_parts
+from datamodules.readers.text_files import LINE_END, can_be_cut, numbered, open_text
 from zoo.batches.seq2seq import Pair
 
 
@@ -23,10 +25,28 @@ def read_parallel(source: str | Path, target: str | Path) -> Iterator[Pair]:
     Raises:
         DataError: a file is missing or not UTF-8, the files differ in length, or a line is empty.
     """
-    texts = zip_longest(_lines(source), _lines(target))
-    for number, (source_text, target_text) in enumerate(texts, 1):
+    return _zipped(source, target)
+
+
+def parallel_file_parts(source: str | Path, target: str | Path) -> Parted[Pair] | None:
+    """The same pairs as `read_parallel`, in parts. None for files that cannot be cut."""
+    if not (can_be_cut(source) and can_be_cut(target)):
+        return None
+    return Parted(
+        lambda: parallel_parts(source, target),
+        lambda parts: _zipped(*parts),
+        lambda parts: sum(part.size for part in parts),
+        os.path.getsize(source) + os.path.getsize(target),
+    )
+
+
+def _zipped(source: Source, target: Source) -> Iterator[Pair]:
+    """The pairs of two files, or of parts of them that begin at the same line."""
+    number = source.first_line - 1 if isinstance(source, FilePart) else 0
+    for source_text, target_text in zip_longest(_lines(source), _lines(target)):
+        number += 1
         if source_text is None or target_text is None:
-            raise _no_partner(source, target, number)
+            raise _no_partner(str(source), str(target), number)
         _refuse_empty(source_text, f"{source}:{number}")
         _refuse_empty(target_text, f"{target}:{number}")
         yield Pair(source_text, target_text)
@@ -85,18 +105,33 @@ def read_pairs(
     Raises:
         DataError: as in `datamodules.readers.tables.read_rows`; or there is no row, a text is not a string, or empty.
     """
+    columns = (source, target)
     is_empty = True
-    for row in read_rows(path, (source, target), format=format, header=header):
+    for pair in _pairs(read_rows(path, columns, format=format, header=header), columns, path):
+        is_empty = False
+        yield pair
+    if is_empty:
+        raise DataError(f"{path}: expected pairs of texts, got none")
+
+
+def pair_parts(
+    path: str | Path, source: str | int, target: str | int, *, format: str | None = None, header: bool | None = None
+) -> Parted[Pair] | None:
+    """The same pairs as `read_pairs`, in parts. None for a file that cannot be cut."""
+    columns = (source, target)
+    parted = row_parts(path, columns, format=format, header=header)
+    return None if parted is None else parted.then(lambda rows: _pairs(rows, columns, path))
+
+
+def _pairs(rows: Iterable[Row], columns: tuple[str | int, str | int], path: str | Path) -> Iterator[Pair]:
+    for row in rows:
         here = f"{path}:{row.line}"
         texts = []
-        for column, value in zip((source, target), row.values, strict=True):
+        for column, value in zip(columns, row.values, strict=True):
             text = require_text(value, column, here)
             _refuse_empty(text, f"{here}, column {column}")
             texts.append(text)
-        is_empty = False
         yield Pair(*texts)
-    if is_empty:
-        raise DataError(f"{path}: expected pairs of texts, got none")
 
 
 def _refuse_empty(text: str, place: str) -> None:
@@ -105,7 +140,7 @@ def _refuse_empty(text: str, place: str) -> None:
         raise DataError(f"{place}: expected a text, got an empty one. Remove the pair, on both sides")
 
 
-def _lines(path: str | Path) -> Iterator[str]:
+def _lines(path: Source) -> Iterator[str]:
     with open_text(path) as stream:
         for _, line in numbered(stream, str(path)):
             yield line.rstrip(LINE_END)

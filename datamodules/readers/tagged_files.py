@@ -17,9 +17,11 @@ from pathlib import Path
 
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
-from datamodules.readers.column_files import HEAD, POSSIBLE_COMMENT, read_columns
-from datamodules.readers.conllu import GLOBAL_COLUMNS, read_conllu
-from datamodules.readers.tables import read_rows
+from datamodules.readers.column_files import HEAD, column_parts, read_columns
+from datamodules.readers.column_layout import POSSIBLE_COMMENT
+from datamodules.readers.conllu import GLOBAL_COLUMNS, conllu_parts, read_conllu
+from datamodules.readers.file_parts import Parted
+from datamodules.readers.tables import Row, read_rows, row_parts
 from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 from zoo.errors import shown
 
@@ -77,9 +79,27 @@ def read_tagged(
             head = list(islice(sentences, HEAD))
             _refuse_joined(head, path)
             sentences = chain(head, sentences)
-    for sentence in sentences:
-        _refuse_withheld(sentence, path)
-        yield sentence
+    yield from _not_withheld(sentences, path)
+
+
+def tagged_parts(
+    path: str | Path, column: str | None = None, *, format: str | None = None, word_column: str | None = None
+) -> Parted[TaggedSentence] | None:
+    """The same sentences as `read_tagged`, in parts. None for a file that cannot be cut.
+
+    Only `read_tagged` notices what many sentences of a file have in common, such as words that are joined with tags.
+    """
+    format = format or format_of(path)
+    column = column or DEFAULT_COLUMNS[format]
+    if format == "conllu":
+        parted = conllu_parts(path, column, word_column or "form")
+    elif format == "jsonl":
+        keys = (word_column or "tokens", column)
+        rows = row_parts(path, keys, format="jsonl")
+        parted = None if rows is None else rows.then(lambda rows: _token_lists(rows, keys, path))
+    else:
+        parted = column_parts(path, word_column, column)
+    return None if parted is None else parted.then(lambda sentences: _not_withheld(sentences, path))
 
 
 def format_of(path: str | Path) -> str:
@@ -118,17 +138,22 @@ def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = 
             that are empty or not strings.
     """
     is_empty = True
-    for row in read_rows(path, (word_key, tag_key), format="jsonl"):
+    keys = (word_key, tag_key)
+    for sentence in _token_lists(read_rows(path, keys, format="jsonl"), keys, path):
+        is_empty = False
+        yield sentence
+    if is_empty:
+        raise DataError(f"{path}: expected sentences of words and their tags, got a file without a word")
+
+
+def _token_lists(rows: Iterable[Row], keys: tuple[str, str], path: str | Path) -> Iterator[TaggedSentence]:
+    for row in rows:
         here = f"{path}:{row.line}"
-        words = _strings(row.values[0], word_key, here)
-        tags = _strings(row.values[1], tag_key, here)
+        words, tags = (_strings(value, key, here) for value, key in zip(row.values, keys, strict=True))
         if len(words) != len(tags):
             raise DataError(f"{here}: expected a tag for each of {len(words)} words, got {len(tags)} tags")
         if words:
-            is_empty = False
             yield TaggedSentence(words, tags, lines=(row.line,) * len(words))
-    if is_empty:
-        raise DataError(f"{path}: expected sentences of words and their tags, got a file without a word")
 
 
 def _strings(value: object, key: str, here: str) -> tuple[str, ...]:
@@ -170,10 +195,12 @@ def _refuse_joined(sentences: Sequence[TaggedSentence], path: str | Path) -> Non
             )
 
 
-def _refuse_withheld(sentence: TaggedSentence, path: str | Path) -> None:
+def _not_withheld(sentences: Iterable[TaggedSentence], path: str | Path) -> Iterator[TaggedSentence]:
     """Refuses a sentence without its text: for legal reasons, each word is replaced by `_`."""
-    if len(sentence.tokens) > 1 and all(token == "_" for token in sentence.tokens):
-        raise DataError(
-            f"{path}:{sentence.lines[0]}: expected words, got _ for each of a sentence: its text is withheld. Get "
-            "the text from where the corpus comes from and merge it in, or leave such sentences out"
-        )
+    for sentence in sentences:
+        if sentence.tokens[0] == "_" and len(sentence.tokens) > 1 and all(token == "_" for token in sentence.tokens):
+            raise DataError(
+                f"{path}:{sentence.lines[0]}: expected words, got _ for each of a sentence: its text is withheld. Get "
+                "the text from where the corpus comes from and merge it in, or leave such sentences out"
+            )
+        yield sentence

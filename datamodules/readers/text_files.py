@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from datamodules.errors import DataError
+from datamodules.readers.file_parts import FilePart, Source
 
 # Characters to strip from the end of a line. A line ends at a line feed only.
 LINE_END = "\r\n"
@@ -20,6 +21,8 @@ LINE_END = "\r\n"
 MARK = "\ufeff"
 # In bytes. Without a limit, a line in a gzip file of a few kilobytes could fill the memory.
 MAX_LINE = 1 << 28
+# UTF-8 that may begin with a byte-order mark.
+UTF_8 = "utf-8-sig"
 GZIP = b"\x1f\x8b"
 # The exceptions of gzip for an incomplete or changed file.
 DAMAGED = (OSError, EOFError, zlib.error)
@@ -30,14 +33,14 @@ MIN_ZEROS = 16
 
 
 @contextmanager
-def open_text(path: str | Path, *, errors: str = "strict") -> Iterator[TextIO]:
+def open_text(path: Source, *, errors: str = "strict") -> Iterator[TextIO]:
     """Opens a file as a stream of text whose lines end at line feeds only. Read it through `numbered`.
 
     The first bytes show whether the file is compressed with gzip, whatever its name is, and whether it is UTF-16 (by
     its byte-order mark). Everything else is read as UTF-8.
 
     Args:
-        path: the file.
+        path: the file, or a part of it.
         errors: how to treat bytes that do not fit the encoding, as in Python's `open`.
 
     Raises:
@@ -45,6 +48,9 @@ def open_text(path: str | Path, *, errors: str = "strict") -> Iterator[TextIO]:
             mark.
     """
     with ExitStack() as stack:
+        if isinstance(path, FilePart):
+            yield stack.enter_context(_open_part(path, errors))
+            return
         try:
             plain = stack.enter_context(open(path, "rb"))
             is_gzip = plain.peek(len(GZIP)).startswith(GZIP)
@@ -53,15 +59,16 @@ def open_text(path: str | Path, *, errors: str = "strict") -> Iterator[TextIO]:
             # A line of a plain file is at most as long as the file. The size of a pipe is 0.
             is_limited = not is_gzip and 0 < os.fstat(plain.fileno()).st_size <= MAX_LINE
         except DAMAGED as error:
-            reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{path}: expected a file to read, got: {reason}. Check the path") from error
+            raise _unreadable(path, error) from error
         content = file if is_limited else _LimitedLines(file)
         stream = io.TextIOWrapper(content, encoding=_encoding(start, path), errors=errors, newline="\n")
         yield stack.enter_context(stream)
 
 
 def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
-    """The lines of a stream with their numbers from 1; `name` is its file, for messages.
+    """The lines of a stream with their numbers from 1, or from the number of the first line of a part of a file.
+
+    `name` is the name of the file, for messages.
 
     >>> from io import StringIO
     >>> list(numbered(StringIO("one\\ntwo"), "a file"))
@@ -71,9 +78,10 @@ def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
         DataError: a byte does not fit the stream's encoding, a gzip file was cut or changed, or a line of a stream of
             `open_text` is longer than `MAX_LINE`. The message names the line.
     """
-    number = 0
+    first = first_line(stream)
+    number = first - 1
     try:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(stream, first):
             yield number, line
     # A stream decodes its next block only after it has returned all lines of the last block.
     except UnicodeDecodeError as error:
@@ -99,6 +107,59 @@ def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
         ) from error
 
 
+def can_be_cut(path: str | Path) -> bool:
+    """Whether a file can be read in parts: it is a file of its own whose bytes are text in UTF-8, without compression.
+
+    Raises:
+        DataError: as in `open_text`.
+    """
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        start = file.read(SAMPLE)
+    return not start.startswith(GZIP) and _encoding(start, path) == UTF_8
+
+
+class _PartStream(io.TextIOWrapper):
+    """The text of a part of a file.
+
+    Attributes:
+        first_line: the number of the first line.
+    """
+
+    first_line = 1
+
+
+def _open_part(part: FilePart, errors: str) -> TextIO:
+    """A stream of the lines of a part.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        with open(part.path, "rb") as file:
+            file.seek(part.start)
+            content = io.BytesIO(file.read(part.size))
+    except OSError as error:
+        raise _unreadable(part, error) from error
+    # Only the first part may begin with the mark of the file.
+    encoding = "utf-8" if part.start else UTF_8
+    is_limited = part.size <= MAX_LINE
+    stream = _PartStream(content if is_limited else _LimitedLines(content), encoding, errors, newline="\n")
+    stream.first_line = part.first_line
+    return stream
+
+
+def _unreadable(path: Source, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or error
+    return DataError(f"{path}: expected a file to read, got: {reason}. Check the path")
+
+
+def first_line(stream: TextIO) -> int:
+    """The number of the first line of a stream; 1 unless it is one of a part of a file."""
+    return stream.first_line if isinstance(stream, _PartStream) else 1
+
+
 class _LineTooLongError(Exception):
     """A line is longer than `MAX_LINE`."""
 
@@ -112,8 +173,8 @@ class _LimitedLines(io.BufferedIOBase):
     # A text stream reads this attribute before each line. A class attribute is the fastest.
     closed = False
 
-    def __init__(self, file: io.BufferedReader | gzip.GzipFile):
-        self.name: object = file.name
+    def __init__(self, file: io.BufferedReader | gzip.GzipFile | io.BytesIO):
+        self.name: object = getattr(file, "name", None)
         self._file = file
         # The number of bytes of the current line.
         self._length = 0
@@ -146,7 +207,7 @@ def _encoding(start: bytes, path: str | Path) -> str:
     if min(zeros_at_even, zeros_at_odd) == 0 and zeros >= max(MIN_ZEROS, len(start) // 4):
         option = "UTF-16BE" if zeros_at_even else "UTF-16LE"
         raise _other_encoding(path, "UTF-16 without a byte-order mark", option=option)
-    return "utf-8-sig"
+    return UTF_8
 
 
 def _other_encoding(path: str | Path, name: str, *, option: str) -> DataError:

@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule, encoding, large_corpora
 from datamodules import store as stores
+from datamodules import store_manifest as manifests
 from datamodules.errors import DataError
+from datamodules.readers import file_parts
 from datamodules.store import StoreWriter, open_store
 from zoo.batches.ragged import Ragged
 
@@ -29,10 +31,11 @@ KEY = "a-key"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """A cache folder of the test's own, and shards of five rows."""
+    """A cache folder of the test's own, and shards of few rows."""
     monkeypatch.setattr(large_corpora, "cache_folder", lambda: tmp_path / "cache")
-    for module in (stores, encoding):
-        monkeypatch.setattr(module, "SHARD_ROWS", 5)
+    monkeypatch.setattr(file_parts, "PART", 3000)
+    monkeypatch.setattr(file_parts, "CHUNK", 30)
+    monkeypatch.setattr(stores, "RELEASE", 7)
     return tmp_path / "cache"
 
 
@@ -169,6 +172,13 @@ def tear(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
+def flip(path: Path) -> None:
+    """One other byte, in a file of the same size."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def swap(folder: Path) -> None:
     """A whole file of another store in the place of one, of the same size."""
     other = folder.parent / "other"
@@ -183,6 +193,8 @@ def change(folder: Path, **changes) -> None:
 
 DAMAGES = {
     "torn": lambda folder: tear(folder / "00001.arrow"),
+    "changed": lambda folder: flip(folder / "00001.arrow"),
+    "with changed facts": lambda folder: flip(folder / "facts.json"),
     # It is opened later than the others.
     "with a torn table": lambda folder: tear(folder / "pairs.arrow"),
     "missing": lambda folder: (folder / "00000.arrow").unlink(),
@@ -209,9 +221,26 @@ def test_a_damaged_store_is_noticed_and_built_anew(damage, tmp_path):
     assert [ragged[row].tolist() for row in range(12)] == LETTERS
 
 
+def test_sums_are_computed_again_for_a_copied_store_alone(tmp_path, monkeypatch):
+    open_store(tmp_path, KEY, lambda writer: build(writer, LETTERS))
+    read = []
+    sum_of = manifests._sum_of
+    monkeypatch.setattr(manifests, "_sum_of", lambda path: read.append(path.name) or sum_of(path))
+    open_store(tmp_path, KEY, None)
+    assert read == []
+    copies = tmp_path / "copies"
+    shutil.copytree(tmp_path / KEY, copies / KEY)
+    for _ in range(2):
+        open_store(copies, KEY, None)
+        assert sorted(read) == [
+            "00000.arrow", "00001.arrow", "00002.arrow", "facts.json", "index.arrow", "pairs.arrow"
+        ]  # fmt: skip
+
+
 def test_a_newer_store_is_refused(tmp_path):
     open_store(tmp_path, KEY, lambda writer: build(writer, LETTERS))
-    change(tmp_path / KEY, version=stores.VERSION + 1)
+    # It may have a manifest of another form.
+    change(tmp_path / KEY, version=manifests.VERSION + 1, files="another")
     with pytest.raises(DataError, match="a newer lstm-zoo"):
         open_store(tmp_path, KEY, lambda writer: build(writer, LETTERS))
     assert (tmp_path / KEY / "00000.arrow").exists()
@@ -238,7 +267,8 @@ def test_a_killed_builder_leaves_nothing_under_the_name(tmp_path):
         store = open_store(tmp_path, KEY, lambda writer: build(writer, LETTERS))
     assert len(store.ragged("ids")) == 12
     assert sorted(path.name for path in (tmp_path / KEY).iterdir()) == [
-        "00000.arrow", "00001.arrow", "00002.arrow", "facts.json", "index.arrow", "manifest.json", "pairs.arrow"
+        "00000.arrow", "00001.arrow", "00002.arrow", "facts.json", "index.arrow", "manifest.json", "pairs.arrow",
+        "seal.json",
     ]  # fmt: skip
 
 

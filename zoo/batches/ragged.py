@@ -5,7 +5,8 @@ Shapes: N sequences, M values in all of them together, B chosen sequences, T pos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any, Self
 
@@ -77,21 +78,24 @@ class ShardedRagged(Ragged):
 
     Args:
         parts: the parts.
-        rows: the number of sequences in every part but the last.
         lengths: the length of each sequence of all parts `(N,)`.
+        on_take: is called after sequences were copied, with their number.
     """
 
-    def __init__(self, parts: Sequence[Ragged], rows: int, lengths: Integers):
+    def __init__(self, parts: Sequence[Ragged], lengths: Integers, *, on_take: Callable[[int], None]):
         self._parts = [(part.values, part.offsets) for part in parts]
-        self._rows = rows
+        # The first row of each part, and N at the end.
+        self._starts = offsets_of(np.array(list(map(len, parts)), dtype=np.int64)).tolist()
         self._lengths = lengths
+        self._on_take = on_take
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     def __getitem__(self, row: int) -> Integers:
-        values, offsets = self._parts[row // self._rows]
-        place = row % self._rows
+        part = bisect_right(self._starts, row) - 1
+        values, offsets = self._parts[part]
+        place = row - self._starts[part]
         return values[offsets[place] : offsets[place + 1]]
 
     @property
@@ -103,7 +107,9 @@ class ShardedRagged(Ragged):
         """The sequences at `rows`, in that order."""
         taken = [self[row] for row in np.asarray(rows).tolist()]
         lengths = np.fromiter(map(len, taken), dtype=np.int64, count=len(taken))
-        return Ragged(np.concatenate(taken), offsets_of(lengths))
+        values = np.concatenate(taken)
+        self._on_take(len(taken))
+        return Ragged(values, offsets_of(lengths))
 
 
 class StringLists:

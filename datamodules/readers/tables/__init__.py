@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datamodules.errors import DataError
+from datamodules.readers.file_parts import Parted
 from datamodules.readers.tables.columns import Record, Row, is_number, require_text
-from datamodules.readers.tables.json_objects import json_records, json_rows
+from datamodules.readers.tables.json_objects import json_parts, json_records, json_rows
 from datamodules.readers.tables.parquet import parquet_records, parquet_rows
-from datamodules.readers.tables.separated import separated_records, separated_rows
+from datamodules.readers.tables.separated import separated_parts, separated_records, separated_rows
+from datamodules.readers.text_files import can_be_cut
 
 __all__ = ["ENDINGS", "FORMATS", "SEPARATED_FORMATS", "Record", "Row"]
-__all__ += ["format_of", "has_header", "is_number", "read_records", "read_rows", "require_text"]
+__all__ += ["format_of", "has_header", "is_number", "read_records", "read_rows", "require_text", "row_parts"]
 
 FORMATS = ("csv", "jsonl", "parquet", "tsv")
 SEPARATED_FORMATS = ("csv", "tsv")
@@ -85,6 +87,18 @@ def read_rows(
     if kind == "jsonl":
         return json_rows(path, columns)
     return separated_rows(path, columns, format, named=has_header(columns) if header is None else header)
+
+
+def row_parts(
+    path: str | Path, columns: Sequence[str | int], *, format: str | None = None, header: bool | None = None
+) -> Parted[Row] | None:
+    """The same rows as `read_rows`, in parts. None for a file that cannot be cut, or has no row."""
+    kind = format or format_of(path)
+    if kind == "parquet" or not can_be_cut(path):
+        return None
+    if kind == "jsonl":
+        return json_parts(path, columns)
+    return separated_parts(path, columns, format, named=has_header(columns) if header is None else header)
 
 
 def read_records(path: str | Path, *, format: str | None = None, header: bool | None = None) -> Iterator[Record]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
 from datamodules.errors import DataError
+from datamodules.readers.file_parts import FilePart, Parted
 from datamodules.readers.tables.columns import Record, Row, no_column, place_of
 from datamodules.readers.text_files import numbered, open_text
 from zoo.errors import shown
@@ -21,15 +22,41 @@ def json_rows(path: str | Path, columns: Sequence[str | int]) -> Iterator[Row]:
     """The values of `columns` in each object. Numbers count the keys of the first object."""
     names: list[str] = []
     for number, fields in _objects(path):
-        header = list(fields)
-        here = f"{path}:{number}"
         if not names:
-            names = [header[place_of(column, header, here, named=True)] for column in columns]
-        for name in names:
-            if name not in fields:
-                raise no_column(name, header, here)
-            _check_characters(fields[name], name, here)
-        yield Row(number, tuple(fields[name] for name in names))
+            names = _names_of(columns, fields, f"{path}:{number}")
+        yield _row(number, fields, names, path)
+
+
+def json_parts(path: str | Path, columns: Sequence[str | int]) -> Parted[Row] | None:
+    """The same rows as `json_rows`, in parts. None for an array, and for a file without an object."""
+    with open_text(path) as stream:
+        first = next((line for _, line in numbered(stream, str(path)) if line.strip()), "[")
+    if first.lstrip().startswith("["):
+        return None
+    number, fields = next(_objects(path))
+    names = _names_of(columns, fields, f"{path}:{number}")
+
+    def read(part: FilePart) -> Iterator[Row]:
+        with open_text(part) as stream:
+            for number, fields in _checked(_line_values(numbered(stream, str(path)), path), path):
+                yield _row(number, fields, names, path)
+
+    return Parted.file(path, read, blank_lines=False)
+
+
+def _names_of(columns: Sequence[str | int], first: Mapping[str, object], here: str) -> list[str]:
+    """The names of columns, given by names or by the numbers of the first object's keys."""
+    header = list(first)
+    return [header[place_of(column, header, here, named=True)] for column in columns]
+
+
+def _row(number: int, fields: Mapping[str, object], names: Sequence[str], path: str | Path) -> Row:
+    here = f"{path}:{number}"
+    for name in names:
+        if name not in fields:
+            raise no_column(name, list(fields), here)
+        _check_characters(fields[name], name, here)
+    return Row(number, tuple(fields[name] for name in names))
 
 
 def json_records(path: str | Path) -> Iterator[Record]:
@@ -43,12 +70,15 @@ def json_records(path: str | Path) -> Iterator[Record]:
 def _objects(path: str | Path) -> Iterator[tuple[int, dict[str, object]]]:
     """The objects of a file, each with the line that it begins in."""
     with open_text(path) as stream:
-        for number, value in _values(numbered(stream, str(path)), path):
-            if not isinstance(value, dict):
-                raise DataError(
-                    f"{path}:{number}: expected JSON objects, one a line or in an array, got {shown(value)}"
-                )
-            yield number, value
+        yield from _checked(_values(numbered(stream, str(path)), path), path)
+
+
+def _checked(values: Iterable[tuple[int, object]], path: str | Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """The values, all of which must be objects."""
+    for number, value in values:
+        if not isinstance(value, dict):
+            raise DataError(f"{path}:{number}: expected JSON objects, one a line or in an array, got {shown(value)}")
+        yield number, value
 
 
 def _values(lines: Iterator[tuple[int, str]], path: str | Path) -> Iterator[tuple[int, object]]:
