@@ -2,35 +2,48 @@
 
 python benchmarks/kills.py                             200 of them
 python benchmarks/kills.py --times 10 --seed 1
-python benchmarks/kills.py --jobs 2                    two at a time
 
-Three recipes on their bundled samples, on one process and on two, with dropout, an average of the weights, accumulated
-batches or validations within an epoch. A run is interrupted up to three times before it may end. It is bit-equal if all
-its weights, those of the average included, are those of the run that nothing interrupted.
+Three recipes on their bundled samples, with dropout, an average of the weights, accumulated batches or validations
+within an epoch; on one process, on two that Lightning starts, and on two as torchrun starts them. A signal reaches all
+processes of a run or one of them. A run is interrupted up to four times before it may end.
+
+A run is right if its weights, scores and learning curve are, bit for bit, those of the run that nothing interrupted; if
+each interrupt has ended all its processes within a minute, without a traceback; and if no checkpoint is ever torn.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
+import json
+import multiprocessing
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Lock
 
 import torch
 
+from recipes.runner.cli import main as command_line
+from recipes.runner.run_folder import RunFolder
+
 ROOT = Path(__file__).parents[1]
-COMMON = ["--trainer.accelerator=cpu", "--trainer.precision=32-true", "--trainer.max_epochs=3", "--ema=0.9"]
+COMMON = [
+    "--trainer.accelerator=cpu", "--trainer.precision=32-true", "--trainer.max_epochs=2", "--ema=0.9",
+    "--checkpoints.every_steps=7",
+]  # fmt: skip
 RECIPES = {
     "spam": [
         "--model.hidden_size=8", "--model.embedding_size=8", "--data.tokenizer=words", "--data.max_tokens=100",
@@ -38,107 +51,237 @@ RECIPES = {
     ],
     "pos_tagging": [
         "--model.hidden_size=8", "--model.embedding_size=8", "--model.characters.output_size=4",
-        "--data.max_tokens=60", "--trainer.val_check_interval=0.5",
+        "--data.max_tokens=100", "--trainer.val_check_interval=0.5",
     ],
     "translation": [
         "--model.embedding_size=8", "--model.encoder_size=8", "--model.decoder_size=16", "--model.attention.size=8",
         "--data.tokenizer=words", "--data.max_target=12", "--data.max_tokens=60", "--trainer.limit_train_batches=20",
     ],
 }  # fmt: skip
+ONE, LIGHTNING, TORCHRUN = "one", "two by Lightning", "two as torchrun"
+# A fresh Python takes seconds to start, so fewer of the runs have one.
+LAUNCHES = (ONE, TORCHRUN, ONE, TORCHRUN, LIGHTNING)
 WAYS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+# The exit codes that the first process may have after a signal. It may also have ended already, and 2 says that it has
+# lost another process.
+CODES = {signal.SIGKILL: {-9, 2, 0}, signal.SIGTERM: {143, -15, 2, 0}, signal.SIGINT: {130, -2, 2, 0}}
+# The part of the interrupts that come before a run has read its data.
+EARLY = 0.15
+# Seconds after which a process that a signal should have ended counts as hanging.
+PATIENCE = 60.0
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"}
 
 
 @dataclass
 class Outcome:
     """What became of one run that was interrupted."""
 
-    way: signal.Signals
-    processes: int
+    recipe: str
+    launch: str
+    way: str
     interrupts: int = 0
+    codes: list[int] = field(default_factory=list)
     torn: int = 0
     equal: bool = False
     wrong_rows: bool = True
-    failure: str = ""
+    failures: list[str] = field(default_factory=list)
 
 
-class Trainings:
-    """Starts the runs, in a folder of their own."""
+class Training:
+    """The processes of a running recipe, in a process group of their own.
 
-    def __init__(self, folder: Path):
+    Args:
+        recipe: the name of the recipe.
+        launch: how its processes are started.
+        flags: the flags of the recipe.
+        log: the file to which its messages are added.
+    """
+
+    def __init__(self, recipe: str, launch: str, flags: list[str], log: Path):
+        self.log = log
+        self.messages_before = len(self.messages())
+        arguments = ["fit", *flags]
+        self.first: BaseProcess | subprocess.Popen[bytes]
+        self.second: BaseProcess | None = None
+        if launch == LIGHTNING:
+            with log.open("ab") as errors:
+                self.first = subprocess.Popen(
+                    [sys.executable, "-m", f"recipes.{recipe}", *arguments],
+                    cwd=log.parent, env=os.environ | ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=errors,
+                    process_group=0,
+                )  # fmt: skip
+        else:
+            port = free_port()
+            self.first = fork(recipe, arguments, log, 0, torchrun(0, port) if launch == TORCHRUN else {})
+            if launch == TORCHRUN:
+                self.second = fork(recipe, arguments, log, self.first.pid or 0, torchrun(1, port))
+
+    def messages(self) -> str:
+        """What the run has written to its log so far."""
+        return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+
+    def own_messages(self) -> str:
+        """What the run has written since this start."""
+        return self.messages()[self.messages_before :]
+
+    def code(self) -> int | None:
+        """The exit code of the first process; None if it has not ended."""
+        return self.first.poll() if isinstance(self.first, subprocess.Popen) else self.first.exitcode
+
+    def wait_until_begun(self) -> None:
+        """Waits until the run has read its data, or has ended."""
+        while " parameters" not in self.own_messages() and self.code() is None:
+            time.sleep(0.02)
+
+    def pids(self) -> list[int]:
+        """The numbers of the processes that have not ended, the first one first."""
+        return sorted(pid for pid, group in groups() if group == self.first.pid)
+
+    def wait_for_all(self, seconds: float) -> bool:
+        """Whether all processes end within some seconds."""
+        end = time.monotonic() + seconds
+        while self.pids() or self.code() is None:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+
+def fork(recipe: str, arguments: list[str], log: Path, group: int, environment: dict[str, str]) -> BaseProcess:
+    """Starts a process of a recipe as a fork of this one, which spares it the seconds of importing torch."""
+    process = multiprocessing.get_context("fork").Process(
+        target=_run_in_fork, args=(recipe, arguments, log, group, environment)
+    )
+    process.start()
+    # The group exists before anybody asks for it.
+    os.setpgid(process.pid or 0, group or process.pid or 0)
+    return process
+
+
+def _run_in_fork(recipe: str, arguments: list[str], log: Path, group: int, environment: dict[str, str]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.setpgid(0, group)
+    os.environ.update(ENVIRONMENT | environment)
+    os.chdir(log.parent)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 2)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False)
+    command_line(import_module(f"recipes.{recipe}").RECIPE, arguments)
+
+
+def torchrun(rank: int, port: int) -> dict[str, str]:
+    """The environment that torchrun gives to one of two processes of a machine."""
+    numbers = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "none"}
+    return {name: str(value) for name, value in {**numbers, **address}.items()}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def groups() -> Iterator[tuple[int, int]]:
+    """The number of each process of this machine that has not ended, and that of its group."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+        # It has ended meanwhile.
+        except OSError:
+            continue
+        if state != "Z":
+            yield int(path.parent.name), int(group)
+
+
+class Interrupter:
+    """Interrupts runs in a folder of its own, and compares them with runs that nothing interrupts."""
+
+    def __init__(self, folder: Path, seed: int):
         self.folder = folder
-        self.environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled",
-        }  # fmt: skip
-        self.lock = Lock()
-
-    def start(self, recipe: str, out: Path, *flags: str) -> subprocess.Popen[str]:
-        """Starts a training as the leader of a group of processes."""
-        command = [sys.executable, "-m", f"recipes.{recipe}", "fit", f"--out={out}", *flags]
-        errors = (self.folder / f"{out.name}.log").open("a")
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=errors, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-
-    def alone(self, recipe: str, processes: int) -> tuple[Path, float]:
-        """The folder and the seconds of the run that nothing interrupts."""
-        with self.lock:
-            return self._alone(recipe, processes)
+        self.seed = seed
 
     @cache  # noqa: B019 (there is one object of this class)
-    def _alone(self, recipe: str, processes: int) -> tuple[Path, float]:
+    def alone(self, recipe: str, processes: int) -> tuple[Path, float]:
+        """The folder of the run that nothing interrupts, and its seconds since it had read the data."""
         out = self.folder / f"{recipe}-{processes}"
-        started = time.perf_counter()
-        process = self.start(recipe, out, *flags_of(recipe, processes))
-        if process.wait() != 0:
-            raise SystemExit((self.folder / f"{out.name}.log").read_text())
-        return out, time.perf_counter() - started
+        launch = ONE if processes == 1 else TORCHRUN
+        training = Training(recipe, launch, flags_of(recipe, launch, out), self.folder / f"{out.name}.log")
+        training.wait_until_begun()
+        begun = time.perf_counter()
+        if not training.wait_for_all(600) or training.code() != 0:
+            raise SystemExit(training.messages())
+        return out, time.perf_counter() - begun
 
-    def interrupt(self, number: int, recipe: str, processes: int, way: signal.Signals, seed: int) -> Outcome:
-        """Interrupts a run at one to three random moments, lets it end, and compares it."""
-        chance = random.Random(f"{seed}/{number}")
-        expected, seconds = self.alone(recipe, processes)
-        outcome = Outcome(way, processes)
+    def run(self, number: int, recipe: str, launch: str, way: signal.Signals) -> Outcome:
+        """Interrupts a run at two to four random moments, lets it end, and compares it."""
+        chance = random.Random(f"{self.seed}/{number}")
+        expected, seconds = self.alone(recipe, 1 if launch == ONE else 2)
+        outcome = Outcome(recipe, launch, way.name)
         out = self.folder / f"run-{number}"
-        flags = flags_of(recipe, processes)
-        for _ in range(chance.randint(1, 3)):
-            process = self.start(recipe, out, *flags)
-            try:
-                process.wait(timeout=chance.uniform(0.2, 0.9) * seconds)
-                # It was faster than the run left alone, and only reports again.
-                flags = ["--resume"]
-                break
-            except subprocess.TimeoutExpired:
-                # Ctrl-C and the end of a machine reach all processes; `kill` reaches the first one.
-                stop = os.kill if way == signal.SIGTERM else os.killpg
-                stop(process.pid, way)
-            try:
-                process.wait(timeout=180)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                outcome.failure = f"{way.name}: still running after 180 seconds"
+        flags = flags_of(recipe, launch, out)
+        moments = sorted(chance.random() for _ in range(chance.randint(2, 4)))
+        for before, moment in itertools.pairwise([0.0, *moments]):
+            training = Training(recipe, launch, flags, self.folder / f"{out.name}.log")
+            early = chance.random() < EARLY and launch != TORCHRUN
+            if early:
+                time.sleep(chance.uniform(0.0, 0.3 if launch == ONE else 8.0))
+            else:
+                training.wait_until_begun()
+                time.sleep((moment - before) * seconds)
+            if not self._interrupt(training, way, chance, outcome, early=early):
                 return outcome
-            outcome.interrupts += 1
             outcome.torn += torn(out)
-            flags = ["--resume"] if resumable(out) else [*flags_of(recipe, processes), "--overwrite"]
-        code = self.start(recipe, out, *flags).wait()
-        if code != 0:
-            outcome.failure = (self.folder / f"{out.name}.log").read_text()[-500:]
+            begin_anew = [*flags_of(recipe, launch, out), "--overwrite"]
+            flags = [f"--out={out}", "--resume"] if RunFolder(out).resumable() else begin_anew
+        training = Training(recipe, launch, flags, self.folder / f"{out.name}.log")
+        if not training.wait_for_all(600) or training.code() != 0:
+            outcome.failures.append(f"cannot resume: {training.own_messages()[-1500:]}")
             return outcome
-        outcome.equal = weights(out) == weights(expected)
+        outcome.equal = result(out) == result(expected)
         outcome.wrong_rows = curve(out) != curve(expected)
         return outcome
 
+    def _interrupt(
+        self, training: Training, way: signal.Signals, chance: random.Random, outcome: Outcome, *, early: bool
+    ) -> bool:
+        """Sends a signal to a run and waits for its end. Returns whether all processes have ended."""
+        pids = training.pids()
+        if not pids:
+            # It was faster than the run left alone.
+            return True
+        # Ctrl-C reaches all processes.
+        chosen = pids if way == signal.SIGINT else chance.choice([pids, pids[:1], pids[-1:]])
+        for pid in chosen:
+            # It may have ended meanwhile.
+            try:
+                os.kill(pid, way)
+            except ProcessLookupError:
+                continue
+        outcome.interrupts += 1
+        whom = "all" if len(chosen) == len(pids) else f"number {pids.index(chosen[0])}"
+        told = f"{way.name} to {whom}{' early' if early else ''}"
+        if not training.wait_for_all(PATIENCE):
+            outcome.failures.append(f"{told}: still running after {PATIENCE:g} s: {training.own_messages()[-1500:]}")
+            for pid in training.pids():
+                os.kill(pid, signal.SIGKILL)
+            return False
+        code = training.code()
+        outcome.codes.append(-1 if code is None else code)
+        if code not in CODES[way]:
+            outcome.failures.append(f"{told}: exit code {code}: {training.own_messages()[-1500:]}")
+        # Before the command line is read, Python itself handles Ctrl-C.
+        if "Traceback" in training.own_messages() and not early:
+            outcome.failures.append(f"{told}: a traceback: {training.own_messages()[-3000:]}")
+        return True
 
-def flags_of(recipe: str, processes: int) -> list[str]:
-    """The flags of a run of a recipe on one process or several."""
-    several = [f"--trainer.devices={processes}", "--trainer.strategy=ddp"] if processes > 1 else []
-    return [*COMMON, *RECIPES[recipe], *several, "--checkpoints.every_steps=7"]
 
-
-def resumable(out: Path) -> bool:
-    """Whether a run has a checkpoint."""
-    return any((out / "checkpoints" / name).exists() for name in ("last.ckpt", "new.ckpt"))
+def flags_of(recipe: str, launch: str, out: Path) -> list[str]:
+    """The flags of a run of a recipe that begins."""
+    several = [] if launch == ONE else ["--trainer.devices=2", "--trainer.strategy=ddp"]
+    return [f"--out={out}", *COMMON, *RECIPES[recipe], *several]
 
 
 def torn(out: Path) -> int:
@@ -152,13 +295,15 @@ def torn(out: Path) -> int:
     return damaged
 
 
-def weights(out: Path) -> dict[str, bytes]:
-    """All weights of the last checkpoint, as bytes."""
-    checkpoint = torch.load(out / "checkpoints/last.ckpt", weights_only=True)
-    parts = ("state_dict", "current_model_state")
-    return {
-        f"{part}.{name}": value.numpy().tobytes() for part in parts for name, value in checkpoint.get(part, {}).items()
-    }
+def result(out: Path) -> dict[str, object]:
+    """All weights of the last and the best checkpoint, as bytes, and the scores."""
+    found: dict[str, object] = json.loads((out / "metrics.json").read_text("utf-8"))["scores"]
+    for name in ("last", "best"):
+        checkpoint = torch.load(out / f"checkpoints/{name}.ckpt", weights_only=True)
+        for part in ("state_dict", "current_model_state"):
+            weights = checkpoint.get(part, {})
+            found |= {f"{name}/{part}/{weight}": value.numpy().tobytes() for weight, value in weights.items()}
+    return found
 
 
 def curve(out: Path) -> list[dict[str, str]]:
@@ -167,38 +312,44 @@ def curve(out: Path) -> list[dict[str, str]]:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
+def table(outcomes: list[Outcome]) -> Iterator[str]:
+    """The lines of a table with a row for each signal and each way to start processes."""
+    yield "| signal | processes | interrupts | runs | bit-equal | torn checkpoints | curves that differ | exit codes |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for way, launch in itertools.product(WAYS, (ONE, LIGHTNING, TORCHRUN)):
+        cell = [each for each in outcomes if (each.way, each.launch) == (way.name, launch)]
+        numbers = [
+            sum(each.interrupts for each in cell),
+            len(cell),
+            sum(each.equal for each in cell),
+            sum(each.torn for each in cell),
+            sum(each.wrong_rows for each in cell),
+        ]
+        codes = Counter(code for each in cell for code in each.codes)
+        told = ", ".join(f"{number} x {code}" for code, number in codes.most_common())
+        yield f"| {way.name} | {launch} | {' | '.join(map(str, numbers))} | {told} |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=200)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--times", type=int, default=200, help="how many interrupts")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="where the runs are kept; by default they are deleted")
     options = parser.parse_args()
-    cells = [(recipe, processes, way) for way in WAYS for processes in (1, 2) for recipe in RECIPES]
+    torch.set_num_threads(1)
+    cells = list(itertools.product(RECIPES, LAUNCHES, WAYS))
     random.Random(options.seed).shuffle(cells)
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ThreadPoolExecutor(options.jobs) as pool:
-        trainings = Trainings(Path(folder))
-        futures = [
-            pool.submit(trainings.interrupt, number, *cells[number % len(cells)], options.seed)
-            for number in range(options.times)
-        ]
-        outcomes = []
-        for future in futures:
-            outcomes.append(future.result())
-            print(f"{len(outcomes)}/{options.times}: {outcomes[-1]}", file=sys.stderr, flush=True)
-    print("| signal | processes | runs | interrupts | bit-equal | torn checkpoints | lost or doubled rows |")
-    print("|---|---|---|---|---|---|---|")
-    for way in WAYS:
-        for processes in (1, 2):
-            of_cell = [each for each in outcomes if (each.way, each.processes) == (way, processes)]
-            totals = Counter[str]()
-            for each in of_cell:
-                totals.update(
-                    interrupts=each.interrupts, equal=int(each.equal), torn=each.torn, rows=int(each.wrong_rows)
-                )
-            columns = [totals[name] for name in ("interrupts", "equal", "torn", "rows")]
-            print(f"| {way.name} | {processes} | {len(of_cell)} | {' | '.join(map(str, columns))} |")
-    for failure in (each.failure for each in outcomes if each.failure):
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        interrupter = Interrupter(options.folder or Path(temporary), options.seed)
+        interrupter.folder.mkdir(parents=True, exist_ok=True)
+        while (done := sum(each.interrupts for each in outcomes)) < options.times:
+            number = len(outcomes)
+            outcomes.append(interrupter.run(number, *cells[number % len(cells)]))
+            print(f"{done}/{options.times}: {outcomes[-1]}", file=sys.stderr, flush=True)
+    print("\n".join(table(outcomes)))
+    for failure in (failure for each in outcomes for failure in each.failures):
         print(failure)
     print(f"{time.perf_counter() - started:.0f} seconds")
 

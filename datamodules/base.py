@@ -305,15 +305,14 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         # Lightning sets this attribute where type checkers do not see it.
         overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         sampler_class = RepeatingSampler if overfits else EpochSampler
-        if self.max_tokens == "auto" and self._found_budget is None:
-            self._found_budget = self._find_budget()
+        if self.max_tokens == "auto" and self._found_budget is None and self.trainer is not None:
+            self._found_budget = self._find_budget(self.trainer)
         start = self._start_of_pass if self.trainer else None
         return self._loader("train", self.budget, sampler_class, seed=self.seed, start=start)
 
-    def _find_budget(self) -> int:
+    def _find_budget(self, trainer: pl.Trainer) -> int:
         """The budget of `max_tokens="auto"`: on a GPU the largest that the model can train on."""
-        trainer = self.trainer
-        if trainer is None or trainer.strategy.root_device.type != "cuda":
+        if trainer.strategy.root_device.type != "cuda":
             print(f"--data.max_tokens auto: {self.budget} tokens, the default, as no GPU limits them", file=sys.stderr)
             return self.budget
         if trainer.world_size > 1:
@@ -355,6 +354,9 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if not state_dict or self.trainer is None:
             return
+        if self.max_tokens == "auto":
+            # Another search could find another budget, and with it other batches.
+            self._found_budget = state_dict["max_tokens"]
         parts = [Part(*part) for part in state_dict["parts"]]
         position = Position(state_dict["epoch"], state_dict["done"], tuple(parts))
         plan = (self.trainer.world_size, self.budget)

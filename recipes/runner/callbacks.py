@@ -16,6 +16,7 @@ from torch import Tensor
 
 from recipes.runner.recipe import instance
 from recipes.runner.run_folder import RunFolder
+from recipes.runner.whole_files import replacing
 from zoo.metrics.display import higher_is_better, score_format
 from zoo.models.base import ZooModule
 from zoo.models.processes import of_all_processes
@@ -134,7 +135,7 @@ class Recorder(Callback):
 
     def write_rows(self) -> None:
         """Writes the learning curve as CSV, a line for each validation."""
-        with self.folder.curve.open("w", encoding="utf-8", newline="") as file:
+        with replacing(self.folder.curve) as part, part.open("w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, list(dict.fromkeys(name for row in self.rows for name in row)))
             table.writeheader()
             table.writerows(self.rows)

@@ -16,12 +16,10 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from recipes.runner.processes import is_first
 from recipes.runner.recipe import Recipe
 from recipes.runner.run_folder import RunFolder, step_of
+from recipes.runner.whole_files import replacing, sync_folder
 from zoo.errors import ZooError
 from zoo.hub.checkpoints import read_checkpoint
 from zoo.models.base import CHECKPOINT_FORMAT, ZooModule
-
-# The ending of a checkpoint that is not yet complete.
-PART = ".part"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -34,33 +32,11 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object = None
     ) -> None:
         path = Path(path)
-        part = path.with_name(path.name + PART)
         content = io.BytesIO()
         torch.save(checkpoint, content)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-            sync_folder(path.parent)
-        except OSError as error:
-            # The error of a full disk names no file.
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Writes the names in a folder to the disk, so that a renamed file survives a loss of power."""
-    # Windows opens no folder.
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with replacing(path) as part:
+            part.write_bytes(content.getbuffer())
 
 
 class CheckpointFiles:
@@ -82,9 +58,8 @@ class CheckpointFiles:
             os.link(self.folder.best, self.folder.new)
         # Some file systems have no links.
         except OSError:
-            part = self.folder.new.with_name(self.folder.new.name + PART)
-            shutil.copyfile(self.folder.best, part)
-            os.replace(part, self.folder.new)
+            with replacing(self.folder.new) as part:
+                shutil.copyfile(self.folder.best, part)
 
     def commit(self, step: int) -> None:
         """Makes the new checkpoint, which is complete, the last one, and deletes those that are too old.
@@ -119,7 +94,7 @@ def newest_checkpoint(folder: RunFolder) -> tuple[Path, dict[str, Any]]:
     """Reads the newest checkpoint of a run that is not damaged, and says which ones are.
 
     Raises:
-        ZooError: all are damaged.
+        ZooError: all are damaged, or this process does not see any.
     """
     damaged: list[ZooError] = []
     for path in folder.resumable():
@@ -132,6 +107,8 @@ def newest_checkpoint(folder: RunFolder) -> tuple[Path, dict[str, Any]]:
             for problem in damaged:
                 print(f"{problem}. The run resumes from {path}, which is older", file=sys.stderr)
         return path, checkpoint
+    if not damaged:
+        raise ZooError(f"there is no {folder.last}: to resume, all processes must see the folder of the run")
     raise damaged[0]
 
 

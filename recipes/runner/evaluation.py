@@ -18,7 +18,7 @@ from recipes.runner.origins import origin_of
 from recipes.runner.parser import Parser
 from recipes.runner.processes import join
 from recipes.runner.recipe import Recipe
-from recipes.runner.signals import EndOnSigterm
+from recipes.runner.signals import RunnerSignals
 from recipes.runner.slurm import check_root
 from recipes.runner.trainer import fitting
 from zoo.errors import ZooError
@@ -64,7 +64,7 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     config = parser.instantiate_classes(options)
     trainer = config.trainer
     check_root(trainer.default_root_dir)
-    trainer.callbacks.append(EndOnSigterm())
+    trainer._signal_connector = RunnerSignals(trainer)
     run = trainer.test if command == "test" else trainer.validate
     with fitting("the flags of --trainer do not fit the processes that were started", ValueError):
         join(trainer)

@@ -31,10 +31,11 @@ from recipes.runner.processes import is_first, join, trainer_to_join_with
 from recipes.runner.recipe import SMALL_CORPUS, Recipe
 from recipes.runner.run_folder import RunFolder, run_folder
 from recipes.runner.saver import CheckpointOptions, Saver
-from recipes.runner.signals import EndOnSigterm
+from recipes.runner.signals import RunnerSignals
 from recipes.runner.slurm import check_root, restarted
 from recipes.runner.trainer import check_precision, check_shares, check_trainer, fitting
 from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
+from recipes.runner.whole_files import replacing
 from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
 from zoo.models.options import SearchOptions
@@ -154,7 +155,8 @@ class TrainingCLI(LightningCLI):
     def save_config(self) -> None:
         """Writes the settings of the run into its folder, so that the run can be resumed or repeated."""
         settings = without_permissions(self.config)
-        self.parser.save(settings, self.folder.config, overwrite=True, skip_validation=True)
+        with replacing(self.folder.config) as part:
+            self.parser.save(settings, part, overwrite=True, skip_validation=True)
 
     def before_instantiate_classes(self) -> None:
         CheckpointOptions(**self.config.checkpoints)
@@ -184,6 +186,7 @@ class TrainingCLI(LightningCLI):
                         raise
                     raise MisconfigurationException(str(error)) from error
             facts |= self.datamodule.facts(("train", "dev", "test") if self.test else ("train", "dev"))
+            facts["the checkpoint to resume from"] = str(self.resumed_step)
             facts["--model and --trainer"] = digest_of_state([self.config.model, self.config.trainer])
         # The folder is created last, so that an error in the data, the model or the Trainer leaves no folder behind.
         with agreeing():
@@ -208,8 +211,10 @@ class TrainingCLI(LightningCLI):
         self.datamodule.check_model(self.model)
         # This check comes before any file of the run is replaced.
         self.resume_from: Path | None = None
+        self.resumed_step: int | None = None
         if self.config.resume:
             self.resume_from, checkpoint = newest_checkpoint(self.folder)
+            self.resumed_step = checkpoint["global_step"]
             check_resumable(
                 self.resume_from, checkpoint, recipe=self.recipe, model=self.model,
                 max_epochs=self.config.trainer.max_epochs,
@@ -224,7 +229,7 @@ class TrainingCLI(LightningCLI):
         )
         options = CheckpointOptions(**self.config.checkpoints)
         saver = Saver(CheckpointFiles(self.folder, options.keep), best, options)
-        callbacks = [self.recorder, best, saver, EndOnSigterm()]
+        callbacks = [self.recorder, best, saver]
         if self.config.ema:
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()
@@ -240,6 +245,7 @@ class TrainingCLI(LightningCLI):
         check_supported(trainer)
         check_precision(self.config.trainer, trainer)
         check_shares(trainer, self.datamodule, test=self.test)
+        trainer._signal_connector = RunnerSignals(trainer)
         self.model.skip_nonfinite = self.config.skip_nonfinite
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()

@@ -7,6 +7,7 @@ from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 
+from recipes.runner.watch import watch_children, watch_first_process
 from zoo.errors import ZooError
 
 # The flags of the Trainer that tell which processes there are.
@@ -25,6 +26,11 @@ def join(trainer: pl.Trainer) -> None:
     """
     launcher = trainer.strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):
+        watch_first_process()
+        if not launcher.cluster_environment.creates_processes_externally:
+            # `launch` would start them too. But it would also kill this process without a word if one of them fails.
+            launcher._call_children_scripts()
+            watch_children(launcher.procs)
         launcher.launch(trainer.strategy.setup_environment)
     elif launcher is not None:
         raise ZooError("this --trainer.strategy trains in copies of this process, which report nothing back: use ddp")

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from recipes.runner.claim import Claim
+from recipes.runner.whole_files import PART
 from zoo.errors import ZooError
 from zoo.hub.sources import IN_RUN
 
@@ -18,6 +19,8 @@ CONFIG = "config.yaml"
 METRICS = "metrics.json"
 CHECKPOINTS = "checkpoints"
 MODEL = IN_RUN
+RUN_ID = "wandb/run-id"
+LOGGED_ROWS = "wandb/logged-rows"
 # All files that a run of any recipe may write. --overwrite deletes no other files. A * stands for a number.
 FILES = (
     CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",
@@ -26,10 +29,11 @@ FILES = (
     "attention-1.png", "attention-2.png", "attention-3.png",
     f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/step-*.ckpt",
     # A run that was killed while writing leaves these files behind.
-    f"{CHECKPOINTS}/new.ckpt", f"{CHECKPOINTS}/new.ckpt.part", f"{CHECKPOINTS}/best.ckpt.part",
+    f"{CONFIG}{PART}", f"{METRICS}{PART}", f"learning-curve.csv{PART}",
+    f"{CHECKPOINTS}/new.ckpt", f"{CHECKPOINTS}/new.ckpt{PART}", f"{CHECKPOINTS}/best.ckpt{PART}",
     f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     f"{MODEL}/README.md",
-    "wandb/run-id",
+    RUN_ID, LOGGED_ROWS,
 )  # fmt: skip
 
 
@@ -78,7 +82,8 @@ class RunFolder:
 
     def is_begun(self) -> bool:
         """Whether the folder has only files that a run writes before its first checkpoint."""
-        return set(self._found()) <= {CONFIG, "wandb/run-id", f"{CHECKPOINTS}/new.ckpt.part"}
+        parts = {f"{CONFIG}{PART}", f"{CHECKPOINTS}/new.ckpt{PART}", f"{CHECKPOINTS}/best.ckpt{PART}"}
+        return set(self._found()) <= {CONFIG, RUN_ID, LOGGED_ROWS, *parts}
 
     @property
     def curve(self) -> Path:

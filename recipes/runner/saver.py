@@ -13,13 +13,14 @@ from recipes.runner.checkpoints import CheckpointFiles
 from recipes.runner.loops import LoopState
 from recipes.runner.signals import Agreement, StopSignals
 from recipes.runner.slurm import requeue
-from recipes.runner.wandb_run import HeldBackLogger
+from recipes.runner.wandb_run import counting_logger
 from zoo.errors import ZooError
 
 # What a process asks of the others: nothing, a checkpoint, or to stop on the signal of this number. No signal that
 # stops a training has number 1.
 NOTHING = 0
 SAVE = 1
+WANDB_ROWS = "wandb_rows"
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,11 @@ class Saver(Checkpoint):
         self._saved_step = 0
         self._validated = False
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.signals.watch()
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Lightning has set its own handlers by now.
-        self.signals.watch()
         self._agreement = Agreement()
         self._saved_at = time.monotonic()
         self._saved_step = trainer.global_step
@@ -131,11 +134,17 @@ class Saver(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self.loops.write(trainer, checkpoint)
+        logger = counting_logger(trainer)
+        if logger is not None:
+            checkpoint[WANDB_ROWS] = logger.rows
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         self.loops.read(checkpoint)
+        logger = counting_logger(trainer)
+        if logger is not None and WANDB_ROWS in checkpoint:
+            logger.rows = checkpoint[WANDB_ROWS]
 
     def _exchange(self) -> int:
         return self._agreement.exchange(self._wish()) if self._agreement else self._wish()
@@ -167,9 +176,6 @@ class Saver(Checkpoint):
             trainer.save_checkpoint(self.files.folder.new)
         if trainer.is_global_zero:
             self.files.commit(trainer.global_step)
-        for logger in trainer.loggers:
-            if isinstance(logger, HeldBackLogger):
-                logger.release()
         self._validated = False
         self._saved_at = time.monotonic()
         self._saved_step = trainer.global_step

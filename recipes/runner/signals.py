@@ -7,10 +7,9 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 from torch import Tensor, distributed
 
 # Ctrl-C, what `kill`, a scheduler or a shutdown send before they force a process to end, and what SLURM sends before
@@ -48,8 +47,6 @@ class StopSignals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         self.unwatch()
-        # Lightning's own handler would wait for the other processes, within the signal.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class Agreement:
@@ -90,23 +87,21 @@ class Agreement:
         return int(largest)
 
 
-class EndOnSigterm(Callback):
-    """Ends an evaluation on SIGTERM. Lightning's own handler lets the processes wait for each other for ever."""
+class RunnerSignals(_SignalConnector):
+    """Takes the place of Lightning's handling of signals in a Trainer.
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            self._watch(trainer)
+    Lightning's own handler of SIGTERM makes processes wait for each other within the signal, some of them for ever. In
+    a training, `StopSignals` handles signals instead. SIGTERM ends an evaluation at once.
+    """
 
-    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._watch(trainer)
+    def register_signal_handlers(self) -> None:
+        if self.trainer.state.fn != "fit":
+            # The base class restores these handlers when the evaluation ends.
+            self._original_handlers = {signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+            self._register_signal(signal.SIGTERM, self._end)
 
-    def _watch(self, trainer: pl.Trainer) -> None:
-        def end(number: int, frame: FrameType | None) -> None:
-            launcher = trainer.strategy.launcher
-            if isinstance(launcher, _SubprocessScriptLauncher):
-                launcher.kill(number)
-            raise SystemExit(128 + number)
-
-        # Lightning restores the handler of before when the evaluation ends.
-        if current_thread() is main_thread():
-            signal.signal(signal.SIGTERM, end)
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        launcher = self.trainer.strategy.launcher
+        if isinstance(launcher, _SubprocessScriptLauncher):
+            launcher.kill(number)
+        raise SystemExit(128 + number)

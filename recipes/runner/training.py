@@ -25,6 +25,7 @@ from recipes.runner.recipe import Recipe
 from recipes.runner.run_folder import RunFolder
 from recipes.runner.trainer import fitting
 from recipes.runner.wandb_run import finish, log_pictures
+from recipes.runner.whole_files import replacing
 from zoo.errors import ZooError
 from zoo.models.guard import NonFiniteError
 
@@ -38,8 +39,8 @@ def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
             _begin(cli, test=test)
         _fit(cli)
         _report(cli, args, started)
-    # SystemExit follows a signal; OSError means a full disk, for example.
-    except (SystemExit, OSError, NonFiniteError):
+    # The first two follow a signal; OSError means a full disk, for example.
+    except (SystemExit, KeyboardInterrupt, OSError, NonFiniteError):
         if cli.main_process:
             print_resume(cli.folder, cli.resume_command)
         raise
@@ -113,7 +114,8 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         "hardware": hardware(),
         "versions": versions(),
     }
-    folder.metrics.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
+    with replacing(folder.metrics) as part:
+        part.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
     pictures = [
         learning_curve(rows, best_epoch, model.monitor, folder.path / "learning-curve.png"),
         *report.write(folder.path),

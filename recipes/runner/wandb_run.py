@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
+import pytorch_lightning as pl
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 from wandb.env import get_cache_dir
 from wandb.sdk.wandb_run import Run
 
+from recipes.runner.run_folder import LOGGED_ROWS, RUN_ID
 from zoo.errors import ZooError
 
 Mode = Literal["online", "offline", "disabled", "unasked"]
@@ -55,30 +57,40 @@ def wandb_mode(asked: str | None) -> Mode:
     return mode
 
 
-class HeldBackLogger(WandbLogger):
-    """Hands rows to W&B when the checkpoint is written that a run would resume behind them.
+class CountingLogger(WandbLogger):
+    """Logs each row of a run at once, and only once, however often the run is interrupted.
 
-    A run that is killed would otherwise have logged rows that the resumed run logs once more.
+    A run that is killed has logged rows since its last checkpoint. The resumed run computes the same rows again, and
+    leaves out as many as W&B already has.
+
+    Args:
+        experiment: the W&B run.
+        logged: the file that keeps the number of rows that W&B has.
+
+    Attributes:
+        rows: the number of rows that the training has computed so far; checkpoints keep it.
     """
 
-    def __init__(self, experiment: Run):
+    def __init__(self, experiment: Run, logged: Path):
         super().__init__(experiment=experiment)
-        self._held: list[tuple[Mapping[str, float], int | None]] = []
+        self._logged = int(logged.read_text() or 0) if logged.is_file() else 0
+        # A resumed run goes on after these rows, unless its checkpoint says otherwise.
+        self.rows = self._logged
+        self._file = logged.open("r+b" if logged.is_file() else "w+b", buffering=0)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._held.append((metrics, step))
-
-    def release(self) -> None:
-        """Logs the rows so far."""
-        held = self._held
-        self._held = []
-        for metrics, step in held:
+        self.rows += 1
+        if self.rows > self._logged:
             super().log_metrics(metrics, step)
+            self._logged = self.rows
+            # One write of a fixed length: a kill leaves the number before or this one.
+            self._file.seek(0)
+            self._file.write(f"{self._logged:12d}".encode())
 
-    def finalize(self, status: str) -> None:
-        if status == "success":
-            self.release()
-        super().finalize(status)
+
+def counting_logger(trainer: pl.Trainer) -> CountingLogger | None:
+    """The logger of the W&B run, on the process that logs."""
+    return next((logger for logger in trainer.loggers if isinstance(logger, CountingLogger)), None)
 
 
 def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any]) -> WandbLogger | None:
@@ -86,13 +98,13 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
 
     Args:
         mode: the mode of the run.
-        folder: the folder of the run. W&B keeps its files in `folder/wandb`, and the id of the run for a resumed run.
+        folder: the folder of the run. W&B keeps its files in `folder/wandb`, with what a resumed run needs to know.
         project: the name of the W&B project.
         config: the settings that W&B shows.
     """
     if mode == "disabled":
         return None
-    note = folder / "wandb" / "run-id"
+    note = folder / RUN_ID
     run_id = note.read_text().strip() if note.is_file() else None
     attempts: list[Mode] = [mode] if mode == "offline" else [mode, "offline"]
     for attempt in attempts:
@@ -113,7 +125,7 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
             if not run.offline:
                 print(f"W&B shows this run at {run.url} (--wandb disabled keeps it here)", file=sys.stderr)
             note.write_text(run.id)
-            return HeldBackLogger(run)
+            return CountingLogger(run, folder / LOGGED_ROWS)
         # The training continues after any error of W&B.
         except Exception as error:
             warnings.warn(f"W&B could not start {attempt}: {error}. The training continues without it")

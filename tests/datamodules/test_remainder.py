@@ -37,6 +37,26 @@ def test_without_parts_the_rest_is_the_epoch():
     assert [epoch[i].tolist() for i in range(len(epoch))] == [rest[i].tolist() for i in range(len(rest))]
 
 
+def test_a_budget_that_was_found_is_kept_when_the_training_resumes(tmp_path, monkeypatch, capsys):
+    def training(found: int, checkpoint=None, **options) -> Seen:
+        """A training that would find this budget."""
+        data = spam()
+        data.max_tokens = "auto"
+        monkeypatch.setattr(type(data), "_find_budget", lambda self, trainer: found)
+        seen = Seen(**options)
+        try:
+            fit(seen=seen, data=data, checkpoint=checkpoint, max_epochs=1)
+        except SystemExit:
+            assert options
+        return seen
+
+    whole = training(80)
+    stopped = training(80, stop_after=3, folder=tmp_path)
+    resumed = training(200, checkpoint=tmp_path / "stopped.ckpt")
+    assert stopped.train[0] + resumed.train[0] == whole.train[0]
+    assert "resuming on" not in capsys.readouterr().err
+
+
 class Scored(Seen):
     """Also counts the validations."""
 

@@ -254,4 +254,8 @@ def test_without_a_gpu_an_automatic_budget_is_the_default(capsys):
     assert [batch.rows.tolist() for batch in data.train_dataloader()] == [
         batch.rows.tolist() for batch in default.train_dataloader()
     ]
+    # Without a Trainer, a loader only tells how many batches there are.
+    assert capsys.readouterr().err == ""
+    data.trainer = quiet_trainer()
+    data.train_dataloader()
     assert f"--data.max_tokens auto: {default.budget} tokens, the default" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shlex
 import signal
 import time
@@ -21,6 +22,22 @@ FAST = [*TINY, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
 
 def last_checkpoint(folder: Path) -> dict:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def rows_of(checkpoint: dict) -> list[dict]:
+    """The learning curve without the times."""
+    return [{name: row[name] for name in row if name != "seconds"} for row in checkpoint["recorder"]["rows"]]
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    """Asserts that two trainings have ended with the same weights, learning curves and positions, bit for bit."""
+    ours, theirs = last_checkpoint(folder), last_checkpoint(other)
+    assert rows_of(ours) == rows_of(theirs) and ours["global_step"] == theirs["global_step"]
+    assert ours["loops"] == theirs["loops"] and ours["logged_steps"] == theirs["logged_steps"]
+    for part in ("state_dict", "current_model_state"):
+        assert all(torch.equal(value, theirs[part][name]) for name, value in ours[part].items()), part
+    tables = [list(csv.DictReader((path / "learning-curve.csv").open())) for path in (folder, other)]
+    assert len(tables[0]) == len(tables[1]) == len(rows_of(ours))
 
 
 def interrupt(process: Process, cwd: Path) -> list[str]:

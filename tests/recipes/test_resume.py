@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import wandb
+from small_runs import assert_same, last_checkpoint
 from wandb_files import wandb_records
 
 from recipes import spam
@@ -19,6 +20,7 @@ from recipes.runner.checkpoints import CheckpointFiles, WholeCheckpoints
 from recipes.runner.cli import main
 from recipes.runner.run_folder import RunFolder
 from recipes.runner.training import train
+from recipes.runner.whole_files import replacing
 from zoo.errors import ZooError
 
 # Some ten batches an epoch, dropout, an average of the weights, and a schedule of the learning rate.
@@ -36,25 +38,6 @@ MODEL = spam.RECIPE.model
 
 class Killed(BaseException):
     """What nothing catches: after it, only what is on the disk is left."""
-
-
-def last_checkpoint(folder: Path) -> dict:
-    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-
-
-def rows(checkpoint: dict) -> list[dict]:
-    """The learning curve without the times."""
-    return [{name: row[name] for name in row if name != "seconds"} for row in checkpoint["recorder"]["rows"]]
-
-
-def assert_same(folder: Path, other: Path) -> None:
-    ours, theirs = last_checkpoint(folder), last_checkpoint(other)
-    assert rows(ours) == rows(theirs) and ours["global_step"] == theirs["global_step"]
-    assert ours["loops"] == theirs["loops"] and ours["logged_steps"] == theirs["logged_steps"]
-    for part in ("state_dict", "current_model_state"):
-        assert all(torch.equal(value, theirs[part][name]) for name, value in ours[part].items()), part
-    tables = [list(csv.DictReader((path / "learning-curve.csv").open())) for path in (folder, other)]
-    assert len(tables[0]) == len(tables[1]) == len(rows(ours))
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +149,11 @@ def test_a_wandb_run_goes_on_without_lost_or_doubled_rows(way, tmp_path, monkeyp
     folder = tmp_path / "run"
     interrupt(monkeypatch, folder, flags, hook="training_step", call=6, way=way)
     wandb.teardown()
-    train(spam.RECIPE, [f"--out={folder}", "--resume"], test=False)
     rows = logged(uninterrupted(flags))
-    assert logged(folder) == rows and len(rows) > 10
+    # Those since the last checkpoint are there, too.
+    assert logged(folder) == rows[:5] and len(rows) > 10
+    train(spam.RECIPE, [f"--out={folder}", "--resume"], test=False)
+    assert logged(folder) == rows
 
 
 # Files
@@ -237,6 +222,35 @@ def test_a_checkpoint_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatc
     monkeypatch.setenv("TMPDIR", "/nowhere")
     WholeCheckpoints().save_checkpoint({"step": 1}, tmp_path / "new.ckpt")
     assert done == ["file", "name", "folder"]
+
+
+@pytest.mark.parametrize("reason", [Killed(), OSError(28, "No space left on device")], ids=["killed", "full"])
+def test_a_file_is_whole_when_its_writing_fails(tmp_path, reason):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+
+    def write() -> None:
+        with replacing(path) as part:
+            part.write_text("n")
+            raise reason
+
+    with pytest.raises(type(reason)) as ended:
+        write()
+    assert str(path) in str(ended.value) or reason.args == ()
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_learning_curve_is_whole_at_any_moment(tmp_path, monkeypatch):
+    def killed(table, rows):
+        table.writerow(rows[0])
+        if len(rows) > 1:
+            raise Killed
+
+    monkeypatch.setattr(csv.DictWriter, "writerows", killed)
+    with pytest.raises(Killed):
+        train(spam.RECIPE, [f"--out={tmp_path}", *TINY], test=False)
+    (row,) = csv.DictReader((tmp_path / "learning-curve.csv").open())
+    assert float(row["epochs"]) == 1
 
 
 def test_a_run_killed_while_names_change_can_resume(tmp_path):

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from command_line import ROOT, run, run_python
+from small_runs import assert_same
+from two_processes import RESUMED, STOP_AT, STOPPED, WHOLE, watching
+
+from datamodules import ClassificationDataModule
 
 TAGGER = [
     "--model.hidden_size=16",
@@ -64,6 +70,26 @@ def test_scores_are_those_of_one_process(runs, recipe, name, rounded):
 def test_scores_in_fp32_are_exactly_those_of_one_process(runs):
     one = json.loads(run(*EXACT, cwd=runs).stdout)
     assert json.loads((runs / "exact.json").read_text()) == pytest.approx(one, abs=1e-6)
+
+
+def test_a_training_that_one_process_is_asked_to_stop_resumes_exactly(runs):
+    codes = [json.loads((runs / f"{STOPPED}-{rank}.json").read_text())["code"] for rank in range(2)]
+    assert codes == [128 + signal.SIGTERM, 0]
+    assert_same(runs / RESUMED, runs / WHOLE)
+
+
+def test_a_training_that_goes_on_alone_trains_each_example_of_the_epoch_once(runs):
+    with watching() as batches:
+        done = run(
+            "spam", "fit", f"--out={STOPPED}", "--resume", "--trainer.devices=1", "--trainer.strategy=auto", cwd=runs
+        )
+    assert "after 2 with 100: each example of the epoch is trained once" in done.stderr
+    for rank in range(2):
+        before = json.loads((runs / f"{STOPPED}-{rank}.json").read_text())["rows"]
+        assert len(before) > STOP_AT
+        batches += before
+    examples = ClassificationDataModule("sample-spam").training_examples
+    assert sorted(chain.from_iterable(batches)) == list(range(examples))
 
 
 def test_outputs_of_all_processes_are_written_once(runs):
