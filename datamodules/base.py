@@ -20,6 +20,7 @@ from datamodules.corpus import Corpus
 from datamodules.download import known_corpus, locate
 from datamodules.encoding import Encoder, StoreBuilder
 from datamodules.errors import DataError
+from datamodules.extension import check_extension, followed
 from datamodules.large_corpora import digest, is_large, store_key, stores_folder
 from datamodules.planning import check_rows
 from datamodules.readers.vectors import coverage, read_vectors
@@ -69,6 +70,9 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         seed: seeds the order of the batches.
         codec: the codec of a trained model, to evaluate or fine-tune that model; by default a new codec is fitted on
             the training split.
+        extends: the codec of a trained model to fine-tune. The codec of the data is then that codec, extended by the
+            words of the training split and with its labels. The arguments in `fitting` that are fields of the codec
+            are ignored, as texts are read in the way of the model.
         store: whether the training split is encoded on disk, once, and read from there; by default if its files have
             more than 256 MiB. Needs pyarrow.
 
@@ -104,8 +108,10 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         seed: int,
         codec: CodecT | None,
         store: bool | None = None,
+        extends: CodecT | None = None,
     ):
         super().__init__()
+        check_extension(codec, extends, vectors)
         if max_tokens not in (None, "auto"):
             try:
                 check_budget(max_tokens)
@@ -118,6 +124,7 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         self._found_budget: int | None = None
         self.store = store
         self._codec = codec
+        self._extends = extends
         self._encoded: dict[str, BatchDataset[object]] = {}
         self._vectors: tuple[Vocabulary, Tensor | None] | None = None
         self._resume_from: Position | None = None
@@ -144,6 +151,16 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
     def _fit_codec(self) -> CodecT:
         """Fits a codec on the training split."""
 
+    def _follow_extended_codec(self) -> None:
+        """Reads texts in the way of the codec to extend, if there is one. A constructor calls it last."""
+        if self._extends is not None:
+            for name, value in followed(self._extends, self.fitting).items():
+                setattr(self, name, value)
+
+    def _extended(self, codec: CodecT) -> CodecT:
+        """The codec that was fitted, or the one to extend with what it adds."""
+        return codec if self._extends is None else self._extends.extended(codec)
+
     @abstractmethod
     def _training_words(self) -> Iterable[str]:
         """The tokens of the training split, spelled as their imported vectors are looked up."""
@@ -164,6 +181,8 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         # The names of files do not matter, and neither does that of a corpus that is not read.
         settings |= {"task": self.task, "dataset": None if self.own_files else self.dataset}
         settings |= {"codec": self._codec and digest_of_state(self._codec.state)}
+        if self._extends is not None:
+            settings |= {"extends": digest_of_state(self._extends.state)}
         if self._codec is None and self.vectors_file is not None:
             settings |= {"vectors": digest(self.vectors_file), "max_vectors": self.max_vectors}
         build = StoreBuilder(self._encoder(), self.described("train"))

@@ -87,6 +87,8 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting`, which define the labels and the preprocessing, are ignored.
+        extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
+            and the labels of the training split. Arguments in `fitting` that are fields of the codec are ignored.
 
     Raises:
         DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), a
@@ -130,6 +132,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         seed: int = 0,
         store: bool | None = None,
         codec: ClassificationCodec | None = None,
+        extends: ClassificationCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -143,6 +146,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             seed=seed,
             store=store,
             codec=codec,
+            extends=extends,
         )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
@@ -166,6 +170,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         self._read: dict[str, list[LabelledText]] = {}
         self._tokens: dict[str, list[list[str]]] = {}
         self._counts: dict[str, TextCounts] = {}
+        self._follow_extended_codec()
 
     def _fit_codec(self) -> ClassificationCodec:
         if self._store is not None:
@@ -182,7 +187,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             words = Counter()
             for token, count in counts.tokens.items():
                 words[token.lower()] += count
-        return ClassificationCodec(
+        codec = ClassificationCodec(
             Vocabulary.fit(words, min_count=self.min_count, size=self.vocabulary_size),
             self._fit_labels(counts.labels, counts.texts.texts),
             multi_label=self.multi_label,
@@ -197,6 +202,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             vector_words=self._vector_words,
             vector_size=self._vector_size,
         )
+        return self._extended(codec)
 
     def _preprocessor(self, model: Sequence[str]) -> Preprocessor:
         """What splits texts, before there is a codec. The tokens of a text do not depend on the vocabulary."""
@@ -223,6 +229,8 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
 
     def _fit_sentencepiece(self, texts: Iterable[str]) -> list[str]:
         """The sentencepiece model that is trained on these texts; empty with other tokenizers."""
+        if self._extends is not None:
+            return list(self._extends.sentencepiece_model)
         if self.tokenizer != "sentencepiece":
             return []
         size = PIECES if self.vocabulary_size is None else self.vocabulary_size

@@ -98,6 +98,9 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting` are ignored.
+        extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
+            of the training split; pieces of sentencepiece spell all words, so that there are no new ones. Arguments in
+            `fitting` that are fields of the codec are ignored, and so are `algorithm` and `joint`.
 
     Raises:
         DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), the
@@ -143,6 +146,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         seed: int = 0,
         store: bool | None = None,
         codec: Seq2SeqCodec | None = None,
+        extends: Seq2SeqCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -156,6 +160,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             seed=seed,
             store=store,
             codec=codec,
+            extends=extends,
         )
         formats = sorted(("parallel", *FORMATS))
         if format not in (None, *formats):
@@ -175,6 +180,9 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
         self.character_coverage, self.min_count = character_coverage, min_count
         self.max_source, self.max_target = max_source, max_target
         self._read: dict[str, list[Pair]] = {}
+        self._follow_extended_codec()
+        if extends is not None:
+            self.joint = not extends.target_words
 
     @property
     def training_examples(self) -> int:
@@ -255,6 +263,15 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
     def _fit_tokenizers(self, pairs: Sequence[Pair]) -> _Tokenizers:
         """What splits sources and targets; sentencepiece models are trained on these pairs."""
         language = self._fit_language(pairs)
+        if self._extends is not None:
+            known = self._extends
+            return _Tokenizers(
+                known.indexer.source_tokenizer,
+                known.indexer.target_tokenizer,
+                list(known.source_sentencepiece_model),
+                list(known.target_sentencepiece_model),
+                language,
+            )
         sources = [pair.source for pair in pairs]
         targets = [pair.target for pair in pairs]
         if self.joint:
@@ -287,7 +304,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             target_words = self._fit_vocabulary(tokenizers.target, counts.targets)
         # By default, a source is a text if more than a tenth of the sources have several sentences.
         guess = "text" if counts.several > counts.pairs / 10 else "sentence"
-        return Seq2SeqCodec(
+        codec = Seq2SeqCodec(
             source_words,
             target_words,
             tokenizer=self.tokenizer,
@@ -303,12 +320,15 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             vector_words=self._vector_words,
             vector_size=self._vector_size,
         )
+        return self._extended(codec)
 
     def _fit_language(self, pairs: Iterable[Pair]) -> str:
-        """The language of the targets: the given one, the one in the catalog, or a guess from own targets."""
+        """The language of the targets: as given, as in the catalog, that of the model to fine-tune, or a guess."""
         if self.language is not None:
             return self.language
         corpus = self._corpus
+        if corpus is None and self._extends is not None:
+            return self._extends.language
         if corpus is None:
             return guess_language(pair.target for pair in pairs)
         return str(self._sides[1]) if corpus.format == "parallel" else corpus.language

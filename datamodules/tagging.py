@@ -14,6 +14,7 @@ import numpy as np
 from datamodules.base import CorpusDataModule
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
+from datamodules.extension import check_tokens
 from datamodules.readers.column_files import HEAD
 from datamodules.readers.file_parts import Parted
 from datamodules.readers.tagged_files import FORMATS, read_tagged
@@ -75,6 +76,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and
             `vectors`, `max_vectors`, `min_count`, `lowercase`, `normalization` and `convert_to` are ignored. Span tags
             are converted to the model's scheme; a model without a scheme reads them as plain tags.
+        extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
+            and the tags of the training split. Arguments in `fitting` that are fields of the codec are ignored.
 
     Raises:
         DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), or
@@ -107,6 +110,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         seed: int = 0,
         store: bool | None = None,
         codec: TaggingCodec | None = None,
+        extends: TaggingCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -120,6 +124,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             seed=seed,
             store=store,
             codec=codec,
+            extends=extends,
         )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
@@ -136,6 +141,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         self._read: dict[str, list[TaggedSentence]] = {}
         # The scheme of the tags after conversion.
         self._scheme: str | None = None
+        self._follow_extended_codec()
 
     @property
     def training_examples(self) -> int:
@@ -234,7 +240,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             for character in form:
                 characters[character] += count
         single = all(len(form) == 1 for form in counts.forms)
-        return TaggingCodec(
+        codec = TaggingCodec(
             Vocabulary.fit(words, min_count=self.min_count),
             Vocabulary.fit(characters, min_count=RARE_CHARACTER),
             tags,
@@ -245,6 +251,9 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             vector_words=self._vector_words,
             vector_size=self._vector_size,
         )
+        if self._extends is not None:
+            check_tokens(self._locate("train"), codec, self._extends)
+        return self._extended(codec)
 
     def _training_words(self) -> Iterable[str]:
         return (token for sentence in self.sentences("train") for token in sentence.tokens)

@@ -4,6 +4,7 @@ from .hub.batch_predictor import BatchPredictor
 from .hub.pretrained import card, from_pretrained, list_pretrained, register
 from .interop import import_keras, import_state_dict
 from .models.classifier import TextClassifier
+from .models.fine_tuning import FineTuningOptions
 from .models.options import (
     POINTER_GENERATOR,
     AttentionOptions,
@@ -30,6 +31,7 @@ __all__ = [
     "CharacterOptions",
     "ClassificationCodec",
     "Codec",
+    "FineTuningOptions",
     "OptimizerOptions",
     "RecurrentBackbone",
     "RecurrentOptions",

@@ -22,9 +22,11 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from datamodules.agreement import agreeing, digest_of_state, of_first
+from datamodules.base import CorpusDataModule
 from recipes.runner.callbacks import Recorder
 from recipes.runner.checkpoints import CheckpointFiles, WholeCheckpoints, check_resumable, newest_checkpoint
 from recipes.runner.claim import Claim
+from recipes.runner.init_from import InitialModel, add_flags
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
 from recipes.runner.processes import is_first, join, trainer_to_join_with
@@ -38,6 +40,8 @@ from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
 from recipes.runner.whole_files import replacing
 from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
+from zoo.models.base import ZooModule
+from zoo.models.fine_tuning import FineTuningOptions
 from zoo.models.options import SearchOptions
 from zoo.models.supported import check_supported
 
@@ -54,6 +58,8 @@ class TrainingCLI(LightningCLI):
     parser: Parser
     # These two are of the first process, once it has opened the folder.
     claim: Claim | None = None
+    # The model to fine-tune.
+    initial: InitialModel | None = None
     logger: WandbLogger | None = None
 
     def __init__(self, recipe: Recipe, args: Sequence[str], *, test: bool):
@@ -108,6 +114,7 @@ class TrainingCLI(LightningCLI):
         parser.add_argument("--wandb", type=str | None, default=None, help=mode)
         parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="The name of the W&B project.")
         parser.add_class_arguments(CheckpointOptions, "checkpoints", instantiate=False)
+        add_flags(parser)
         for name in self.recipe.links:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         # Linking removes --model.codec, but jsonargparse keeps the flag that lists its arguments.
@@ -116,6 +123,16 @@ class TrainingCLI(LightningCLI):
         parser.set_defaults(dict(self.recipe.defaults))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        self._parse(parser)
+        reference = self.config.model.init_from
+        if reference is not None:
+            self.initial = InitialModel(reference, self.recipe)
+            parser.set_defaults(self.initial.defaults(self.parser))
+            self._parse(parser)
+            self.initial.check(self.config, self.parser)
+
+    def _parse(self, parser: LightningArgumentParser) -> None:
+        """Parses the command line, and the settings of a run that is resumed."""
         self.config = parser.parse_args(self.args)
         self._continue_if_restarted()
         if self.config.resume and not self.config.config:
@@ -135,7 +152,7 @@ class TrainingCLI(LightningCLI):
 
     def _follow_the_size_of_the_corpus(self) -> None:
         """Uses the recipe's defaults for small corpora if the training split is small. This reads the split."""
-        if self.config.resume or not self.recipe.small_corpus:
+        if self.config.resume or self.initial is not None or not self.recipe.small_corpus:
             return
         if self.recipe.data(**self.config.data).training_examples < SMALL_CORPUS:
             self.parser.set_defaults(dict(self.recipe.small_corpus))
@@ -163,6 +180,9 @@ class TrainingCLI(LightningCLI):
         check_trainer(self.config.trainer, test=self.test)
         if not 0 <= self.config.ema < 1:
             raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
+        FineTuningOptions(**self.config.fine_tuning)
+        self.parser.add_instantiator(self._make_model, self.recipe.model, subclasses=False)
+        self.parser.add_instantiator(self._make_data, self.recipe.data, subclasses=False)
         self.wandb_mode = wandb_mode(self.config.wandb)
         with fitting("the flags of --trainer do not fit each other or this machine"):
             trainer = trainer_to_join_with(self.config.trainer)
@@ -193,6 +213,14 @@ class TrainingCLI(LightningCLI):
             if self.main_process:
                 self._open_folder()
 
+    # jsonargparse calls these two with the values of the flags, of which `init_from` is none of the constructor.
+
+    def _make_model(self, model: type[ZooModule], *, init_from: str | None, **arguments: Any) -> ZooModule:
+        return model(**arguments) if self.initial is None else self.initial.make_model(model, **arguments)
+
+    def _make_data(self, data: type[CorpusDataModule[Any]], **arguments: Any) -> CorpusDataModule[Any]:
+        return data(**arguments) if self.initial is None else self.initial.make_data(data, **arguments)
+
     def _open_folder(self) -> None:
         """Opens the run's folder, and the W&B run of all processes."""
         self.claim = self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
@@ -209,6 +237,7 @@ class TrainingCLI(LightningCLI):
         for stage in ("fit", "test") if self.test else ("fit",):
             self.datamodule.setup(stage)
         self.datamodule.check_model(self.model)
+        self.model.use_fine_tuning(FineTuningOptions(**self.config.fine_tuning))
         # This check comes before any file of the run is replaced.
         self.resume_from: Path | None = None
         self.resumed_step: int | None = None
@@ -219,6 +248,7 @@ class TrainingCLI(LightningCLI):
                 self.resume_from, checkpoint, recipe=self.recipe, model=self.model,
                 max_epochs=self.config.trainer.max_epochs,
             )  # fmt: skip
+            self.model.check_fine_tuning(checkpoint)
         self.recorder = Recorder(self.folder, self.model.monitor)
         best = ModelCheckpoint(
             self.folder.checkpoints,

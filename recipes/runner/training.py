@@ -58,6 +58,8 @@ def _begin(cli: TrainingCLI, *, test: bool) -> None:
     """Writes the settings of the run, and tells what it trains."""
     cli.save_config()
     print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
+    if cli.initial is not None:
+        print(cli.initial.told, file=sys.stderr)
     if test and not cli.test:
         print("there is no test split (--data.test FILE): only dev scores are reported", file=sys.stderr)
 
@@ -107,6 +109,7 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         "train_tokens_per_second": round(cli.recorder.tokens_per_second),
         "parameters": _parameters(model),
         "peak_memory_mb": peak_memory_mb(),
+        "init_from": model.origin,
         "seed": cli.config.seed_everything,
         "precision": cli.config.trainer.precision,
         "processes": trainer.world_size,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
-from typing import Any
+from typing import Any, ClassVar, Self
 
+from zoo.errors import ZooError
 from zoo.options import Options
 from zoo.text import Vocabulary
 from zoo.text.normalization import DEFAULT
@@ -23,7 +24,12 @@ class Codec(Options):
 
     A datamodule fits a codec on its training split, a model takes it as its first argument, and `save_pretrained`
     stores it. A datamodule that is given the codec of a model encodes its corpus for that model.
+
+    Attributes:
+        ANSWERS: the names of the fields that describe what a model answers, such as its labels.
     """
+
+    ANSWERS: ClassVar[frozenset[str]] = frozenset()
 
     vector_words: Vocabulary = field(default=Vocabulary(()), kw_only=True)
     """The words with imported vectors, after `<pad>` and `<unk>`; empty without imported vectors."""
@@ -38,6 +44,31 @@ class Codec(Options):
         # The fields of the task come before those of this class, as in the constructor.
         ordered = sorted(fields(self), key=lambda field: bool(field.kw_only))
         return {field.name: _plain(getattr(self, field.name)) for field in ordered}
+
+    def extended(self, other: Self) -> Self:
+        """This codec with the words of another one appended that it lacks, and with the answers of the other one.
+
+        All that this codec knows keeps its ids, and texts are read as before. The words with imported vectors stay,
+        because their vectors are weights of a model.
+
+        Args:
+            other: a codec that was fitted on the data to extend this one for.
+        """
+        changed = {name: getattr(other, name) for name in self.ANSWERS}
+        for name in self.state:
+            own = getattr(self, name)
+            # An empty vocabulary is not in use.
+            if isinstance(own, Vocabulary) and own and name != "vector_words":
+                changed[name] = own.extended(getattr(other, name))
+        return replace(self, **changed)
+
+    def with_labels(self, labels: Sequence[str]) -> Self:
+        """This codec with other labels.
+
+        Raises:
+            ZooError: models with this codec have no labels.
+        """
+        raise ZooError(f"expected a model with labels, got one that reads by a {type(self).__name__}: leave labels out")
 
     def differences(self, other: Codec, *, ours: str, theirs: str) -> str:
         """Describes the differences between two codecs of one task; empty if they are equal.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class ClassificationCodec(Codec):
             (the known ones are listed); a vocabulary does not begin with `<pad>` and `<unk>`; there are stop words or
             imported vectors with sentencepiece, whose tokens are not words.
     """
+
+    ANSWERS: ClassVar[frozenset[str]] = frozenset({"labels", "multi_label", "positive"})
 
     vocabulary: Vocabulary
     """The known tokens, after `<pad>` and `<unk>`."""
@@ -79,6 +82,12 @@ class ClassificationCodec(Codec):
         # Both constructors check the fields that they read.
         self.indexer  # noqa: B018
         self.preprocessor  # noqa: B018
+
+    def with_labels(self, labels: Sequence[str]) -> Self:
+        """This codec with other labels. The positive one stays if it is one of two again."""
+        inventory = Inventory(labels)
+        keeps_positive = len(inventory) == 2 and self.positive in inventory
+        return replace(self, labels=inventory, positive=self.positive if keeps_positive else None)
 
     @property
     def binary(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from zoo.batches.indexers import PairIndexer
 from zoo.batches.seq2seq import Pair, Seq2SeqDataset, Sources
@@ -25,6 +26,8 @@ class Seq2SeqCodec(Codec):
             `zoo.text.reversible.SPECIALS`; there are stop words or imported vectors with sentencepiece, whose pieces
             are not words.
     """
+
+    ANSWERS: ClassVar[frozenset[str]] = frozenset({"language", "unit"})
 
     source_words: Vocabulary
     """The vocabulary of sources, after `zoo.text.reversible.SPECIALS`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar, Self
 
 from zoo.batches.indexers import FormIndexer
 from zoo.batches.ragged import Ragged
@@ -12,7 +13,7 @@ from zoo.batches.tagging import Sentences, TaggingDataset
 from zoo.codecs.base import Codec
 from zoo.errors import unknown_name
 from zoo.text import TOKENIZERS, Inventory, Token, Vocabulary, place_tokens, read_document
-from zoo.text.tag_schemes import SCHEMES
+from zoo.text.tag_schemes import SCHEMES, detect_scheme, strange_tags
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class TaggingCodec(Codec):
         ZooError: a tokenizer or scheme is unknown (the known ones are listed), or a vocabulary does not begin with
             `<pad>` and `<unk>`.
     """
+
+    ANSWERS: ClassVar[frozenset[str]] = frozenset({"tags", "scheme"})
 
     words: Vocabulary
     """The known words, after `<pad>` and `<unk>`."""
@@ -55,6 +58,11 @@ class TaggingCodec(Codec):
             raise unknown_name("tag scheme", self.scheme, SCHEMES)
         # Its constructor checks the vocabularies.
         self.indexer  # noqa: B018
+
+    def with_labels(self, labels: Sequence[str]) -> Self:
+        """This codec with other tags. They are in the scheme of this codec if it allows them all."""
+        keeps_scheme = self.scheme is not None and not strange_tags(labels, self.scheme)
+        return replace(self, tags=Inventory(labels), scheme=self.scheme if keeps_scheme else detect_scheme(labels))
 
     @cached_property
     def indexer(self) -> FormIndexer:

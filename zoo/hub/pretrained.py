@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from zoo.codecs import Codec
 from zoo.errors import ZooError, unknown_name
 from zoo.hub.checkpoints import ENDING, read_checkpoint
+from zoo.hub.fine_tuning import adapted
 from zoo.hub.sources import BUNDLED, bundled_names, local_folder
 from zoo.model_folder import CARD, ModelFolder, read_json
 from zoo.models.base import ZooModule
@@ -89,6 +91,8 @@ def card(source: str | Path) -> dict[str, Any]:
 def from_pretrained(
     source: str | Path,
     *,
+    labels: Sequence[str] | None = None,
+    codec: Codec | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | Path | None = None,
@@ -97,6 +101,10 @@ def from_pretrained(
 ) -> ZooModule:
     """Loads a model, ready to predict: the inverse of `module.save_pretrained(folder)`.
 
+    With `labels` or a `codec` it makes a model to fine-tune: one with these labels, and with the weights of the loaded
+    model. Labels, words and characters that both models have keep their weights, all others begin untrained. A message
+    on standard error says what was taken over and what is new.
+
     What is not on this machine is read from the cache, or else fetched. Every file is compared with the sha256 in the
     card of the model, and one from the hub also with the sum that the hub has.
 
@@ -104,6 +112,8 @@ def from_pretrained(
         source: a name in `list_pretrained()`, a folder that `save_pretrained` wrote, the folder of a run, a checkpoint
             of one (`.ckpt`), "owner/name" on the Hugging Face hub (also "hf:owner/name@revision"; extra `hub`),
             "https://HOST/FILE#sha256=SUM" for an archive, or "wandb:entity/project/artifact:alias".
+        labels: the labels of a tagger or classifier to fine-tune.
+        codec: the codec of a model to fine-tune, such as that of a datamodule with `extends=model.codec`.
         revision: a branch, a tag or a commit on the hub; by default "main".
         token: of a user of the hub; by default the one that `hf auth login` has stored.
         cache_dir: the folder of the cache; by default that of `huggingface_hub`, or the user's cache folder for
@@ -114,8 +124,31 @@ def from_pretrained(
     Raises:
         ZooError: the source is none of these (the known names are listed) or cannot be fetched, its class is unknown
             (see `register`), or one of its files is missing, is damaged, differs from the sum in the card, or does not
-            fit the others.
+            fit the others. With `labels` or a `codec` also: the model has no labels, or its encoder does not fit.
     """
+    model = _load(
+        source,
+        revision=revision,
+        token=token,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        force_download=force_download,
+    )
+    if labels is None and codec is None:
+        return model
+    return adapted(model, str(source), labels=labels, codec=codec)
+
+
+def _load(
+    source: str | Path,
+    *,
+    revision: str | None,
+    token: str | bool | None,
+    cache_dir: str | Path | None,
+    local_files_only: bool,
+    force_download: bool,
+) -> ZooModule:
+    """The trained model, see `from_pretrained`."""
     path = Path(source)
     if path.suffix == ENDING and path.exists():
         checkpoint = read_checkpoint(path)

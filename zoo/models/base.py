@@ -19,23 +19,23 @@ from zoo.metrics.loss import MeanLoss
 from zoo.models.advertisements import silence_advertisements
 from zoo.models.arguments import plain, remembering
 from zoo.models.evaluation import in_evaluation
-from zoo.models.optim import adamw, learning_rate_factor
+from zoo.models.fine_tuning import FineTunedModule
+from zoo.models.optim import StepSchedule, adamw, learning_rate_factor
 from zoo.models.options import OptimizerOptions
 from zoo.models.out_of_memory import in_parts
 from zoo.models.pretrained import PretrainedModule
 from zoo.models.processes import of_all_processes, random_state, set_random_state
 from zoo.models.supported import check_supported
-from zoo.models.trained import TrainedModule
 from zoo.nn.embeddings import ImportedVectors
 
 silence_advertisements()
 
 STAGES = ("val", "test")
 # The number of what a checkpoint contains, and how. Another number means another version of this library.
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 
 
-class ZooModule(TrainedModule, PretrainedModule):
+class ZooModule(FineTunedModule, PretrainedModule):
     """A LightningModule that trains with AdamW, a linear warm-up and a cosine to zero.
 
     The constructor of a subclass calls `save_arguments`, `use_optimizer` and `use_metrics`, and sets `codec` and
@@ -150,6 +150,7 @@ class ZooModule(TrainedModule, PretrainedModule):
         self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, sync_dist=True)
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         if stage == "fit":
             check_supported(self.trainer)
         if stage == "fit" and self.codec.vector_words and not self.has_vectors:
@@ -174,10 +175,22 @@ class ZooModule(TrainedModule, PretrainedModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         options = self.optimizer_options
         optimizer = adamw(
-            self, learning_rate=self.learning_rate, weight_decay=options.weight_decay, fused=self._is_fused()
+            self,
+            learning_rate=self.learning_rate,
+            weight_decay=options.weight_decay,
+            fused=self._is_fused(),
+            factors=self.depth_factors(),
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(self.trainer, options.warmup))
+        schedule = StepSchedule(optimizer, learning_rate_factor(self.trainer, options.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def indexed(self) -> Mapping[str, tuple[str, ...]]:
+        """By the name of a weight, the fields of the codec that index its first dimensions.
+
+        A model that is fine-tuned keeps the weights of each entry by these, where they have another place.
+        """
+        return {}
 
     @property
     def has_vectors(self) -> bool:
@@ -211,6 +224,7 @@ class ZooModule(TrainedModule, PretrainedModule):
         self._saved_by_ranks = checkpoint.get("ranks", ())
 
     def on_train_start(self) -> None:
+        super().on_train_start()
         saved = self._saved_by_ranks
         if saved:
             # On another number of processes no state is exact. Then each process still has one of its own, if it can.

@@ -141,6 +141,16 @@ class TextClassifier(ZooModule):
         """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
         self.embedding.import_vectors(table)
 
+    @property
+    def indexed(self) -> dict[str, tuple[str, ...]]:
+        last = len(self.head) - 1
+        return {
+            "embedding.words.weight": ("vocabulary",),
+            "embedding.vectors.weight": ("vector_words",),
+            f"head.{last}.weight": ("labels",),
+            f"head.{last}.bias": ("labels",),
+        }
+
     def forward(self, inputs: ClassificationInputs) -> Tensor:
         """Scores each label, before the softmax or sigmoid: texts -> `(B, K)`."""
         return self.score(self.encode(inputs).vectors)

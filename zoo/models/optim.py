@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 import pytorch_lightning as pl
 import torch
@@ -12,21 +13,52 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 
-def adamw(module: nn.Module, *, learning_rate: float, weight_decay: float, fused: bool) -> torch.optim.AdamW:
+def adamw(
+    module: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    fused: bool,
+    factors: Mapping[str, float] = MappingProxyType({}),
+) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) over the parameters of `module` that require a gradient.
 
     Weight decay applies to matrices only. It would shrink every row of an embedding at each step, including the rows
     of words that the batch does not contain.
+
+    Args:
+        module: the module to train.
+        learning_rate: the learning rate of parameters with the factor 1.
+        weight_decay: of matrices.
+        fused: whether torch's fused implementation is used.
+        factors: the factor of the learning rate by the name of the parameter, where it is not 1. The groups of the
+            optimizer begin with the largest factor.
     """
-    trained = [p for p in module.parameters() if p.requires_grad]
     embeddings = {m.weight for m in module.modules() if isinstance(m, nn.Embedding)}
-    decayed = [p for p in trained if p.ndim > 1 and p not in embeddings]
-    others = [p for p in trained if p.ndim <= 1 or p in embeddings]
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    trained: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            trained.setdefault(factors.get(name, 1.0), []).append(parameter)
+    groups = []
+    for factor in sorted(trained, reverse=True):
+        decayed = [p for p in trained[factor] if p.ndim > 1 and p not in embeddings]
+        others = [p for p in trained[factor] if p.ndim <= 1 or p in embeddings]
+        rate = learning_rate * factor
+        groups.append({"params": decayed, "weight_decay": weight_decay, "lr": rate})
+        groups.append({"params": others, "weight_decay": 0.0, "lr": rate})
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=fused)
+
+
+class StepSchedule(torch.optim.lr_scheduler.LambdaLR):
+    """A `LambdaLR` that leaves alone the groups that its optimizer gets later.
+
+    Lightning's callbacks for fine-tuning add groups, and set the learning rates of these groups themselves.
+    """
+
+    def get_lr(self) -> list[float | Tensor]:
+        own = super().get_lr()
+        added = self.optimizer.param_groups[len(own) :]
+        return [*own, *(group["lr"] for group in added)]
 
 
 def learning_rate_factor(trainer: pl.Trainer, warmup: float) -> Callable[[int], float]:

@@ -18,7 +18,14 @@ from zoo.model_folder import write_model
 
 
 class PretrainedModule(pl.LightningModule):
-    """A LightningModule that `zoo.from_pretrained` makes again from what `save_pretrained` writes."""
+    """A LightningModule that `zoo.from_pretrained` makes again from what `save_pretrained` writes.
+
+    Attributes:
+        origin: what the model has taken over from the model that it is fine-tuned from, in plain types; None if it was
+            trained from scratch, or loaded.
+    """
+
+    origin: Mapping[str, Any] | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:

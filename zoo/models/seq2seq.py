@@ -168,6 +168,17 @@ class Seq2Seq(TextGenerator):
         """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
         import_table(self.vectors, table)
 
+    @property
+    def indexed(self) -> dict[str, tuple[str, ...]]:
+        targets = "target_words" if self.codec.target_words else "source_words"
+        return {
+            "embeddings.0.weight": (targets,),
+            "embeddings.1.weight": ("source_words",),
+            "vectors.weight": ("vector_words",),
+            "output.weight": (targets,),
+            "output_bias": (targets,),
+        }
+
     # The base class declares an attribute, but here the unit is that of the codec.
     @property
     def unit(self) -> str:  # type: ignore[override]

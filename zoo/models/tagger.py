@@ -156,6 +156,20 @@ class SequenceTagger(TextTagger):
         """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
         self.embedding.import_vectors(table)
 
+    @property
+    def indexed(self) -> dict[str, tuple[str, ...]]:
+        return {
+            "embedding.words.weight": ("words",),
+            "embedding.vectors.weight": ("vector_words",),
+            "embedding.characters.embedding.weight": ("characters",),
+            "neighbours.bias": ("words",),
+            "head.weight": ("tags",),
+            "head.bias": ("tags",),
+            "crf.start": ("tags",),
+            "crf.end": ("tags",),
+            "crf.transition": ("tags", "tags"),
+        }
+
     def forward(self, inputs: TaggingInputs) -> Tensor:
         """Scores each tag at each position: sentences -> `(B, T, K)`."""
         return self.score(self.embedding(inputs.forms), inputs.form_ids, inputs.lengths)

@@ -65,6 +65,15 @@ class Vocabulary(Inventory):
         kept = [token for token in by_frequency(counts) if counts[token] >= min_count and token not in specials]
         return cls((*specials, *kept[:size]))
 
+    def extended(self, tokens: Iterable[str]) -> Self:
+        """This vocabulary with the tokens appended that it does not have. Its own tokens keep their ids.
+
+        >>> list(Vocabulary(["<pad>", "<unk>", "dog"]).extended(["cat", "dog"]))
+        ['<pad>', '<unk>', 'dog', 'cat']
+        """
+        own = set(self._entries)
+        return type(self)((*self._entries, *(token for token in dict.fromkeys(tokens) if token not in own)))
+
     def ids(self, tokens: Iterable[str]) -> list[int]:
         """The id of each token, `unknown_id` for those that are not in the vocabulary.
 

@@ -1,0 +1,56 @@
+"""Reading data in the way of a trained model whose codec is extended by the words and labels of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from datamodules.errors import DataError
+from zoo.codecs import Codec, TaggingCodec
+
+
+def followed(codec: Codec, fitting: Collection[str]) -> dict[str, object]:
+    """The arguments of a datamodule that say how texts are read, with the values of a codec to extend.
+
+    Args:
+        codec: the codec to extend.
+        fitting: the names of the arguments of the datamodule that a codec is fitted with.
+    """
+    state = codec.state
+    return {name: state[name] for name in sorted(fitting) if name in state and name not in codec.ANSWERS}
+
+
+def check_extension(codec: object, extends: object, vectors: str | None) -> None:
+    """Refuses arguments of a datamodule that do not go with a codec to extend.
+
+    Raises:
+        DataError: a codec is given too, which would be used as it is; or there are vectors to import.
+    """
+    if extends is None:
+        return
+    if codec is not None:
+        raise DataError("codec is used as it is and extends is fitted further: give one of them")
+    if vectors is not None:
+        raise DataError(
+            f"--data.vectors {vectors}: a trained model cannot take new vectors, which its first recurrent layer would "
+            "read too: leave them out, or train a new model"
+        )
+
+
+def check_tokens(path: str | Path, fitted: TaggingCodec, extends: TaggingCodec) -> None:
+    """Refuses tokens of another kind than those of the model to fine-tune: single characters, or words.
+
+    Args:
+        path: the training split, for the message.
+        fitted: the codec that was fitted on it.
+        extends: the codec to extend.
+
+    Raises:
+        DataError: only one of the codecs has single characters as tokens.
+    """
+    kinds = {"characters": "single characters"}
+    ours, theirs = (kinds.get(codec.tokenizer, "words") for codec in (fitted, extends))
+    if ours != theirs:
+        raise DataError(
+            f"{path}: expected tokens that are {theirs}, as of the model to fine-tune, got {ours}: choose another model"
+        )
