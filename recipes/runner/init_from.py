@@ -57,8 +57,8 @@ class InitialModel:
         if not isinstance(self.model, recipe.model):
             fitting = ", ".join(list_pretrained(task=recipe.data.task))
             raise ZooError(
-                f"--model.init_from {reference} names a {type(self.model).__name__}, and python -m recipes.{recipe.name} "
-                f"trains a {recipe.model.__name__}: name one of {fitting}, or a model of your own"
+                f"--model.init_from {reference} names a {type(self.model).__name__}, and recipes.{recipe.name} trains a "
+                f"{recipe.model.__name__}: name one of {fitting}, or a model of your own"
             )
         arguments = flat({"model": {name: each for name, each in self.model.arguments.items() if name != "codec"}})
         codec = flat({"data": followed(self.model.codec, recipe.data.fitting)})
