@@ -57,7 +57,7 @@ class InitialModel:
         if not isinstance(self.model, recipe.model):
             fitting = ", ".join(list_pretrained(task=recipe.data.task))
             raise ZooError(
-                f"--model.init_from {reference} names a {type(self.model).__name__}, and recipes.{recipe.name} trains a "
+                f"--model.init_from {reference} is a {type(self.model).__name__}, and recipes.{recipe.name} trains a "
                 f"{recipe.model.__name__}: name one of {fitting}, or a model of your own"
             )
         arguments = flat({"model": {name: each for name, each in self.model.arguments.items() if name != "codec"}})
