@@ -2,23 +2,26 @@
 
     python benchmarks/large_corpus.py --task tagging --examples 5000000 --few 50000
 
-prints a table: the rate of encoding; the time from the construction of the data to the end of the first training step
-once the store exists; the memory after `--steps` steps for the many and for the few examples; and the time to plan an
-epoch. Tasks are tagging, classification and pairs. The words follow Zipf's law, and the few examples are the first of
-the many.
+prints a table, with a row for the many and one for the few examples: the rate of encoding, the largest resident memory
+of a process in it, and the largest size of the store while it is built; the time from the start of a process to its
+first training step, once the store exists, and how much of it are imports; the time to plan an epoch; and the memory
+after `--steps` steps. Tasks are tagging, classification and pairs. The words follow Zipf's law, and the few examples
+are the first of the many.
 
-Private memory is what the process has to keep. Resident memory has the pages of the store besides, which the system
-takes away as soon as it needs the room.
+Private memory is what a process has to keep. Resident memory has the pages of files besides, such as the libraries'
+and the store's.
 
-Five million sentences of 20 words are a file of 0.9 GB; the store takes as much again, and twice that while it is
-built. Everything is removed at the end unless `--folder` names where to keep it.
+Five million sentences of 20 words are a file of 0.7 GB. Everything is removed at the end unless `--folder` names where
+to keep it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -35,13 +38,13 @@ if TYPE_CHECKING:
     from datamodules.base import CorpusDataModule
     from zoo.models.base import ZooModule
 
-LETTERS = np.array(list("etaoinshrdlcumwfgypbvk"))
+LETTERS = "etaoinshrdlcumwfgypbvk"
 TAGS = 17
 LABELS = 5
-CHUNK = 20_000  # examples to draw at a time
+CHUNK = 50_000  # examples to draw at a time
 
 
-def words_of(size: int) -> np.ndarray:
+def words_of(size: int) -> list[str]:
     """Distinct words, short ones first."""
     words = []
     for rank in range(size):
@@ -51,35 +54,39 @@ def words_of(size: int) -> np.ndarray:
             number, letter = divmod(number, len(LETTERS))
             letters.append(LETTERS[letter])
         words.append("".join(letters))
-    return np.array(words)
+    return words
 
 
-def draw(examples: int, words: np.ndarray, longest: int = 100) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The ids and the words of each example."""
+def draw(examples: int, vocabulary: int, longest: int = 100) -> Iterator[list[int]]:
+    """The ranks of the words of each example."""
     generator = np.random.default_rng(0)
-    shares = 1 / (np.arange(len(words)) + 2.7)
+    shares = 1 / (np.arange(vocabulary) + 2.7)
     ends = np.cumsum(shares / shares.sum())
     for start in range(0, examples, CHUNK):
         lengths = generator.lognormal(2.85, 0.55, min(CHUNK, examples - start)).astype(int).clip(1, longest)
-        ids = np.searchsorted(ends, generator.random(lengths.sum())).clip(0, len(words) - 1)
-        for of_example in np.split(ids, np.cumsum(lengths)[:-1]):
-            yield of_example, words[of_example]
+        ranks = np.searchsorted(ends, generator.random(lengths.sum())).clip(0, vocabulary - 1).tolist()
+        place = 0
+        for length in lengths.tolist():
+            yield ranks[place : place + length]
+            place += length
 
 
 def write_corpus(task: str, path: Path, examples: int, vocabulary: int) -> None:
     """Writes a corpus of a task."""
     words = words_of(vocabulary)
+    lines = [f"{word}\tT{rank % TAGS}\n" for rank, word in enumerate(words)]
     with path.open("w", encoding="utf-8") as file:
         if task == "classification":
             file.write("label\ttext\n")
         if task == "pairs":
             file.write("source\ttarget\n")
-        for ids, text in draw(examples, words):
+        for ranks in draw(examples, vocabulary):
             if task == "tagging":
-                lines = [f"{word}\tT{number % TAGS}\n" for number, word in zip(ids.tolist(), text, strict=True)]
-                file.write("".join(lines) + "\n")
-            elif task == "classification":
-                file.write(f"L{int(ids.max()) % LABELS}\t{' '.join(text)}\n")
+                file.write("".join([lines[rank] for rank in ranks]) + "\n")
+                continue
+            text = [words[rank] for rank in ranks]
+            if task == "classification":
+                file.write(f"L{max(ranks) % LABELS}\t{' '.join(text)}\n")
             else:
                 file.write(f"{' '.join(text)}\t{' '.join(text[::-1])}\n")
 
@@ -117,28 +124,36 @@ def memory() -> dict[str, float]:
 
 
 def encode(task: str, folder: Path, name: str) -> dict[str, float]:
-    """Encodes a corpus: the seconds that it takes."""
+    """Encodes a corpus: the seconds that it takes, and the largest memory of this process and of those it starts."""
     data = data_of(task, folder, name)
     started = time.perf_counter()
     examples = data.training_examples
     seconds = time.perf_counter() - started
-    return {"encode_seconds": seconds, "examples": examples, "tokens": data.training_tokens}
+    own, other = (resource.getrusage(who).ru_maxrss / 1000 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {"encode_seconds": seconds, "examples": examples, "encode_memory": max(own, other)}
 
 
-def train(task: str, folder: Path, name: str, steps: int) -> dict[str, float]:
-    """Trains from the store: seconds to the first step and to plan an epoch, and the memory at the end."""
+def train(task: str, folder: Path, name: str, steps: int, started: float) -> dict[str, float]:
+    """Trains from the store: seconds to the first step and to plan an epoch, and the memory at the end.
+
+    Args:
+        task, folder, name: the corpus.
+        steps: the number of steps.
+        started: when this process was started.
+    """
     import pytorch_lightning as pl
     from pytorch_lightning.callbacks import Callback
 
+    import datamodules  # noqa: F401
+    import zoo  # noqa: F401
     from datamodules.planning import EpochPlanner
 
     warnings.simplefilter("ignore")
-    found: dict[str, float] = {}
-    started = time.perf_counter()
+    found = {"import_seconds": time.time() - started}
 
     class FirstStep(Callback):
         def on_train_batch_end(self, *_: object) -> None:
-            found.setdefault("first_step_seconds", time.perf_counter() - started)
+            found.setdefault("first_step_seconds", time.time() - started)
 
     data = data_of(task, folder, name)
     model = model_of(task, data.codec)
@@ -149,23 +164,37 @@ def train(task: str, folder: Path, name: str, steps: int) -> dict[str, float]:
     trainer.fit(model, data)
     found |= memory()
     lengths = data._encoded["train"].lengths
-    started = time.perf_counter()
     planner = EpochPlanner(lengths, data.budget, seed=1)
-    found["prepare_plan_seconds"] = time.perf_counter() - started
-    started = time.perf_counter()
+    before = time.perf_counter()
     planner.batches(1)
-    return {**found, "plan_seconds": time.perf_counter() - started}
+    return {**found, "plan_seconds": time.perf_counter() - before}
 
 
 def in_a_process(options: argparse.Namespace, folder: Path, stage: str, name: str) -> dict[str, float]:
-    """What this script finds as a process of its own."""
+    """What this script finds as a process of its own, and the largest size of all stores meanwhile."""
     command = [sys.executable, __file__, "--task", options.task, "--folder", str(folder), "--steps", str(options.steps)]
+    command += ["--stage", stage, "--name", name, "--started", str(time.time())]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    done = subprocess.run(
-        [*command, "--stage", stage, "--name", name], env=environment, check=True, stdout=subprocess.PIPE, text=True
-    )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    before = size_of(folder / "cache")
+    largest = 0
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            largest = max(largest, size_of(folder / "cache") - before)
+            time.sleep(0.2)
+        output, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} has failed")
+    found: dict[str, float] = json.loads(output.splitlines()[-1])
+    return {**found, f"{stage}_disk": largest, f"{stage}_stored": size_of(folder / "cache") - before}
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files in a folder, of which some may vanish meanwhile."""
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += path.stat().st_size
+    return size
 
 
 def main() -> None:
@@ -178,12 +207,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--stage", choices=("encode", "train"))
     parser.add_argument("--name")
+    parser.add_argument("--started", type=float)
     options = parser.parse_args()
     if options.stage is not None:
         if options.stage == "encode":
             found = encode(options.task, options.folder, options.name)
         else:
-            found = train(options.task, options.folder, options.name, options.steps)
+            found = train(options.task, options.folder, options.name, options.steps, options.started)
         print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -196,17 +226,21 @@ def main() -> None:
         for name in ("many", "few"):
             rows[name] = in_a_process(options, folder, "encode", name) | in_a_process(options, folder, "train", name)
         size = (folder / f"many.{ending}").stat().st_size
-        stored = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
-    print(f"\n{options.task}: {size / 1e6:,.0f} MB of text; both stores {stored / 1e6:,.0f} MB\n")
-    print("| examples | encoded in | examples/s | first step | plan an epoch | private memory | resident memory |")
+    many = rows["many"]
+    print(
+        f"\n{options.task}: {size / 1e6:,.0f} MB of text; its store has {many['encode_stored'] / 1e6:,.0f} MB, and at "
+        f"most {many['encode_disk'] / 1e6:,.0f} MB while it is built\n"
+    )
+    print("| examples | encoded in | examples/s | memory | first step (imports) | plan | private, resident memory |")
     print("|---|---|---|---|---|---|---|")
     for row in rows.values():
         print(
             f"| {row['examples']:,} | {row['encode_seconds']:.0f} s | {row['examples'] / row['encode_seconds']:,.0f} "
-            f"| {row['first_step_seconds']:.1f} s | {row['plan_seconds']:.2f} s | {row['private']:.0f} MB "
-            f"| {row['resident']:.0f} MB |"
+            f"| {row['encode_memory']:.0f} MB | {row['first_step_seconds']:.1f} ({row['import_seconds']:.1f}) s "
+            f"| {row['plan_seconds']:.2f} s | {row['private']:.0f}, {row['resident']:.0f} MB |"
         )
-    print(f"\nprivate memory, many / few: {rows['many']['private'] / rows['few']['private']:.3f}")
+    for kind in ("private", "resident"):
+        print(f"{kind} memory, many / few: {many[kind] / rows['few'][kind]:.3f}")
 
 
 if __name__ == "__main__":

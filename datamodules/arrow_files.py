@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datamodules.errors import DataError
 from zoo.batches.ragged import Integers, Ragged, offsets_of
@@ -82,9 +81,13 @@ def _view(array: Any) -> Column:
     """An Arrow array as a numpy view."""
     arrow = import_arrow("a store")
     if arrow.types.is_large_list(array.type):
-        return Ragged(array.values.to_numpy(), array.offsets.to_numpy())
+        return Ragged(_numbers(array.values), _numbers(array.offsets))
     if arrow.types.is_fixed_size_list(array.type):
-        flat: NDArray[Any] = array.values.to_numpy()
-        return flat.reshape(-1, array.type.list_size)
-    view: NDArray[Any] = array.to_numpy()
-    return view
+        return _numbers(array.values).reshape(-1, array.type.list_size)
+    return _numbers(array)
+
+
+def _numbers(array: Any) -> Integers:
+    """A flat Arrow array as a numpy view. Arrow's own `to_numpy` imports pandas."""
+    _, content = array.buffers()
+    return np.frombuffer(content, dtype=str(array.type), count=len(array))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -272,6 +273,14 @@ def test_a_killed_builder_leaves_nothing_under_the_name(tmp_path):
     ]  # fmt: skip
 
 
+def test_only_what_no_process_builds_any_more_is_removed(tmp_path):
+    for key in ("abandoned", "in-work"):
+        (tmp_path / f"{key}.building").mkdir()
+    with FileLock(tmp_path / "in-work.lock"):
+        open_store(tmp_path, KEY, lambda writer: build(writer, LETTERS))
+    assert sorted(path.name for path in tmp_path.glob("*.building")) == ["in-work.building"]
+
+
 def build_slowly(folder: Path, queue) -> None:
     def slow(writer: StoreWriter) -> None:
         time.sleep(0.3)
@@ -301,6 +310,30 @@ def test_a_killed_worker_is_explained():
 
     with pytest.raises(DataError, match="killed"):
         list(encoding.in_processes(work, range(9)))
+
+
+def test_workers_end_with_the_process_that_has_started_them(tmp_path):
+    def work(item: int) -> None:
+        (tmp_path / str(os.getpid())).touch()
+        time.sleep(60)
+
+    context = multiprocessing.get_context("fork")
+    killed = context.Process(target=lambda: list(encoding.in_processes(work, range(2))))
+    killed.start()
+    while not (workers := [int(path.name) for path in tmp_path.iterdir() if path.name.isdecimal()]):
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.join()
+    deadline = time.monotonic() + 20
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().split()[2] != "Z"
 
 
 def test_results_come_in_order():
