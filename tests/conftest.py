@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 from collections.abc import Iterator
 from unittest.mock import patch
@@ -10,7 +12,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-# jsonargparse has no public way back from an import policy.
+# jsonargparse has no public names for these two.
+from jsonargparse import _optionals
 from jsonargparse._common import parsing_settings
 
 # The tensors here are tiny, and the suite runs in several processes.
@@ -22,6 +25,19 @@ settings.register_profile("zoo", deadline=None)
 settings.load_profile("zoo")
 # Before a recipe has said, for its whole process, which classes a config file may name.
 FIRST_PARSER_SETTINGS = dict(parsing_settings)
+
+
+def pytest_collection_finish() -> None:
+    """Takes all objects so far, which live as long as the tests do, out of the garbage collector's sight."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def docstrings_are_parsed_once() -> Iterator[None]:
+    """Keeps the docstrings of flags. Each command line parses those of the whole Trainer, which is most of its time."""
+    with patch.object(_optionals, "parse_docstring", functools.cache(_optionals.parse_docstring)):
+        yield
 
 
 @pytest.fixture(autouse=True)
