@@ -32,6 +32,8 @@ MODES: dict[str, Mode] = {
 }
 # The user names no mode but has a key. Then the state that `wandb offline` or `wandb disabled` has set decides.
 UNASKED: Literal["unasked"] = "unasked"
+# How long a run waits for W&B's server before it continues offline.
+START_SECONDS = 10
 
 
 def is_online(asked: str | None) -> bool:
@@ -118,7 +120,7 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
                 resume="allow" if run_id and attempt != "offline" else None,
                 config=config,
                 mode=None if attempt == UNASKED else attempt,
-                settings=wandb.Settings(init_timeout=10, silent=True),
+                settings=wandb.Settings(init_timeout=START_SECONDS, silent=True),
             )
             if run.disabled:
                 return None

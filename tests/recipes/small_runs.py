@@ -6,18 +6,21 @@ import csv
 import shlex
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from command_line import Process
 
 TINY = [
-    "--model.hidden_size=16", "--model.embedding_size=16", "--model.characters.output_size=8", "--model.num_layers=1",
+    "--model.hidden_size=8", "--model.embedding_size=8", "--model.characters.output_size=8", "--model.num_layers=1",
     "--trainer.precision=32-true", "--trainer.accelerator=cpu",
 ]  # fmt: skip
 
 
 FAST = [*TINY, "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+# A file that a training makes when it waits.
+WAITS = "waits"
 
 
 def last_checkpoint(folder: Path) -> dict:
@@ -40,16 +43,32 @@ def assert_same(folder: Path, other: Path) -> None:
     assert len(tables[0]) == len(tables[1]) == len(rows_of(ours))
 
 
+def waiting(training_step: Callable, steps: int) -> Callable:
+    """A training step that after so many steps makes the file `waits`, and waits until somebody deletes it."""
+    left = steps
+
+    def step(self: object, *args: object) -> object:
+        nonlocal left
+        if left == 0:
+            Path(WAITS).touch()
+            while Path(WAITS).exists():
+                time.sleep(0.01)
+        left -= 1
+        return training_step(self, *args)
+
+    return step
+
+
 def interrupt(process: Process, cwd: Path) -> list[str]:
-    """Sends Ctrl-C to a run in the folder `stopped` of `cwd`, in the middle of its second epoch.
+    """Sends Ctrl-C to a run in the folder `stopped` of `cwd` that is `waiting` in the middle of an epoch.
 
     Returns:
         The arguments that, as the run says, resume it.
     """
-    while not (cwd / "stopped/checkpoints/last.ckpt").exists() and process.poll() is None:
+    while not (cwd / WAITS).exists() and process.poll() is None:
         time.sleep(0.02)
-    time.sleep(0.3)  # into the next epoch
     process.send_signal(signal.SIGINT)
+    (cwd / WAITS).unlink(missing_ok=True)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors[-2000:]
     epoch = last_checkpoint(cwd / "stopped")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
@@ -68,4 +87,4 @@ def own_files(folder: Path, positive: str = "good") -> list[str]:
     return [f"--data.{split}={folder / split}.tsv" for split in ("train", "dev", "test")]
 
 
-SMALL = ["--model.hidden_size=16", "--model.embedding_size=16", *TINY[-2:]]
+SMALL = ["--model.hidden_size=8", "--model.embedding_size=8", *TINY[-2:]]

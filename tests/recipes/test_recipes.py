@@ -11,14 +11,15 @@ from dataclasses import replace
 import pytest
 import torch
 from command_line import ROOT, run, run_alone, start
-from small_runs import FAST, SMALL, TINY, interrupt, last_checkpoint
+from small_runs import FAST, SMALL, TINY, interrupt, last_checkpoint, waiting
 from wandb_files import wandb_records
 
 import recipes
 from recipes import sentiment, spam
+from recipes.runner import wandb_run
 from recipes.runner.cli import main
 from recipes.runner.training import train
-from zoo import TextClassifier
+from zoo import SequenceTagger, TextClassifier
 
 HEADER = "# newpar\n# sent_id = 1\n"
 
@@ -66,15 +67,17 @@ def test_fit_reads_no_test_split(tmp_path):
     assert facts["scores"]["val/accuracy"] == pytest.approx(facts["best_dev"]["val/accuracy"], abs=1e-6)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     """Ctrl-C in the middle of an epoch, then the printed command: the weights are those of a run left alone."""
-    args = ["--trainer.max_epochs=3", "--data.max_tokens=60", *TINY]
-    run_alone("pos_tagging", "--out", "run", *args, cwd=tmp_path)
-    resume = interrupt(start("pos_tagging", *args, "--out", "stopped", cwd=tmp_path), tmp_path)
-    run_alone("pos_tagging", *resume, cwd=tmp_path)
+    args = ["--trainer.max_epochs=2", "--data.max_tokens=60", "--trainer.limit_train_batches=6", *TINY]
+    run("pos_tagging", "--out", "run", *args, cwd=tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(SequenceTagger, "training_step", waiting(SequenceTagger.training_step, steps=9))
+        resume = interrupt(start("pos_tagging", *args, "--out", "stopped", cwd=tmp_path), tmp_path)
+    run("pos_tagging", *resume, cwd=tmp_path)
     alone, resumed = (last_checkpoint(tmp_path / name) for name in ("run", "stopped"))
     assert all(torch.equal(weights, resumed["state_dict"][name]) for name, weights in alone["state_dict"].items())
-    assert [row["epochs"] for row in resumed["recorder"]["rows"]] == [1, 2, 3]
+    assert [row["epochs"] for row in resumed["recorder"]["rows"]] == [1, 2]
 
 
 def test_ner_scores_spans(tmp_path):
@@ -166,7 +169,8 @@ def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):
     assert {"train/loss", "val/accuracy", "learning-curve", "confusion"} <= history
 
 
-def test_wandb_without_key_or_network_stops_nothing(tmp_path):
+def test_wandb_without_key_or_network_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(wandb_run, "START_SECONDS", 1)
     environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     done = run_alone("pos_tagging", "--out=run", *FAST, cwd=tmp_path, env=environment)
     assert "test/accuracy" in json.loads((tmp_path / "run/metrics.json").read_text())["scores"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from command_line import run, run_alone, start_python
+from command_line import ROOT, run, run_alone, start_python
 from small_runs import interrupt, last_checkpoint
 
 from recipes.runner import run_folder as folder
 
 TINY = [
-    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention.size=16",
+    "--model.embedding_size=8", "--model.encoder_size=8", "--model.decoder_size=8", "--model.attention.size=8",
     "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",
 ]  # fmt: skip
 FILES = {
@@ -64,8 +65,8 @@ def test_the_saved_model_is_the_tested_one(summarizer):
 # Whatever a resume could lose: draws of dropout and of the model's own guesses, coverage that begins at a step, and
 # vectors that training has changed.
 COMPLETE = [
-    *TINY, "--trainer.precision=32-true", "--trainer.max_epochs=3", "--data.max_tokens=40",
-    "--model.regularization.scheduled_sampling=0.3", "--model.attention.coverage_after=150",
+    *TINY, "--trainer.precision=32-true", "--data.max_tokens=40", "--trainer.limit_train_batches=12",
+    "--model.regularization.scheduled_sampling=0.3", "--model.attention.coverage_after=20",
     "--data.stop_words=english", "--data.vectors=v.txt", "--model.tune_vectors=true",
 ]  # fmt: skip
 
@@ -74,18 +75,31 @@ COMPLETE = [
 def complete(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("complete")
     (folder / "v.txt").write_text("fire 1 2 -1\nbarn 0 -1 1\nMayor 3 0 1\n", encoding="utf-8")
-    run_alone("summarization", "--out", "run", *COMPLETE, cwd=folder)
+    run("summarization", "--out", "run", *COMPLETE, cwd=folder)
     return folder / "run"
+
+
+# A training that waits for Ctrl-C in its second epoch, before coverage begins.
+WAITING = """
+import sys
+from recipes.runner.cli import main
+from recipes.summarization import RECIPE
+from small_runs import waiting
+
+RECIPE.model.training_step = waiting(RECIPE.model.training_step, steps=15)
+main(RECIPE, sys.argv[1:])
+"""
+PATH = os.pathsep.join(map(str, (ROOT, ROOT / "tests", Path(__file__).parent)))
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(complete):
     """Ctrl-C in the middle of an epoch, before coverage begins: the weights are those of a run left alone."""
     folder = complete.parent
     # In a Python of its own: its strings have other hashes, and Ctrl-C finds no pytest around it.
-    args = ["-m", "recipes.summarization", *COMPLETE, "--out", "stopped"]
-    resume = interrupt(start_python(args, cwd=folder), folder)
+    args = ["-c", WAITING, *COMPLETE, "--out", "stopped"]
+    resume = interrupt(start_python(args, cwd=folder, env={"PYTHONPATH": PATH}), folder)
     stopped, alone = (last_checkpoint(folder / name) for name in ("stopped", "run"))
-    assert stopped["global_step"] < 150 < alone["global_step"]
+    assert stopped["global_step"] < 20 < alone["global_step"]
     run_alone("summarization", *resume, cwd=folder)
     resumed = last_checkpoint(folder / "stopped")
     assert resumed["global_step"] == alone["global_step"] and resumed["loops"] == alone["loops"]
