@@ -14,21 +14,22 @@ from two_processes import RESUMED, STOP_AT, STOPPED, WHOLE, watching
 
 from datamodules import ClassificationDataModule
 
+SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=4"]
 TAGGER = [
-    "--model.hidden_size=16",
-    "--model.embedding_size=16",
+    "--model.hidden_size=8",
+    "--model.embedding_size=8",
     "--model.characters.output_size=8",
     "--model.num_layers=1",
 ]
-CLASSIFIER = ["--model.hidden_size=16", "--model.embedding_size=16"]
+CLASSIFIER = ["--model.hidden_size=8", "--model.embedding_size=8"]
 TRANSLATOR = [
-    "--model.embedding_size=24", "--model.encoder_size=16", "--model.decoder_size=32", "--model.attention.size=16",
+    "--model.embedding_size=8", "--model.encoder_size=8", "--model.decoder_size=8", "--model.attention.size=8",
     "--data.tokenizer=words", "--data.max_target=12",
 ]  # fmt: skip
 FITS = [
-    ["pos_tagging", *TAGGER, "--out=tagger", "--trainer.max_epochs=2"],
-    ["spam", *CLASSIFIER, "--out=classifier", "--trainer.max_epochs=2"],
-    ["translation", *TRANSLATOR, "--out=translator", "--trainer.max_epochs=2"],
+    ["pos_tagging", *TAGGER, "--out=tagger", *SHORT],
+    ["spam", *CLASSIFIER, "--out=classifier", *SHORT],
+    ["translation", *TRANSLATOR, "--out=translator", *SHORT],
 ]
 PATH = f"{ROOT}:{Path(__file__).parent}"  # where a fresh Python finds this project and `two_processes.py`
 HALF = "--trainer.precision=bf16-mixed"
