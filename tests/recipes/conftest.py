@@ -6,7 +6,24 @@ from pathlib import Path
 
 import pytest
 from command_line import run
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
 from small_runs import SMALL, TINY
+
+from recipes.reports import figures
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch) -> None:
+    """Pictures of one pixel, as drawing takes a third of a short run. The runs that tests share draw theirs."""
+
+    def save(figure: Figure, path: Path) -> Path:
+        plt.close(figure)
+        Image.new("L", (1, 1)).save(path)
+        return path
+
+    monkeypatch.setattr(figures, "_save", save)
 
 
 @pytest.fixture(scope="session")

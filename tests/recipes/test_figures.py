@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from matplotlib import image
 
 from recipes.reports.figures import confusion_matrix, drawable, precision_recall, reliability, worst_confusions
+
+
+@pytest.fixture
+def small_pictures() -> None:
+    """These tests draw pictures in their full size."""
 
 
 def test_labels_without_a_font_become_numbers():
