@@ -62,7 +62,8 @@ def publisher(authority, tmp_path, monkeypatch) -> Iterator[Publisher]:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Looks often whether it is to end, so that a test does not wait for it.
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     publisher = Publisher(f"https://127.0.0.1:{server.server_port}")
     yield publisher
     server.shutdown()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
-from command_line import finished, run_python, start_python
+from command_line import run_python
 from stub_hub import Handler, Repositories
 
 import zoo
@@ -118,11 +120,22 @@ def test_a_folder_that_was_changed_is_not_pushed(hub, tmp_path):
     assert "user/spam" not in hub.commits
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks a process that has imported torch")
 def test_eight_processes_that_fetch_one_model_end_in_one_copy(hub, tmp_path):
     push_folder(MODEL, "user/spam")
-    arguments = ["-c", FETCH, str(tmp_path)]
-    processes = [start_python(arguments, cwd=tmp_path) for _ in range(8)]
-    folders = {finished(process).stdout.strip() for process in processes}
-    assert len(folders) == 1
-    assert same_files(Path(folders.pop()))
+    context = multiprocessing.get_context("fork")
+    together, folders = context.Barrier(8), context.SimpleQueue()
+
+    def fetch() -> None:
+        together.wait(timeout=60)
+        folders.put(fetch_folder("user/spam", cache_dir=tmp_path))
+
+    processes = [context.Process(target=fetch) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 8
+    (folder,) = {folders.get() for _ in processes}
+    assert same_files(folder)
     assert not list(tmp_path.rglob("*.incomplete"))
