@@ -180,10 +180,21 @@ def test_a_config_runs_no_code_of_others(evil, trainer):
     config_of(evil / "nested.yaml", {"class_path": "evil_module.Evil"})
     config_of(evil / "evil.yaml", {"class_path": "evil.yaml"})
     path = config_of(evil / "config.yaml", {"trainer": trainer})
-    for more in ([], ["--trainer.logger=config.yaml"], ["--data.train=evil_module.Evil"]):
-        with pytest.raises(ZooError) as raised:
-            fit(evil / "run", "--config", path, *more)
-        assert "\n" not in str(raised.value)
+    assert_nothing_runs(evil, "--config", path)
+
+
+@pytest.mark.parametrize("flag", ["--trainer.logger=config.yaml", "--data.train=evil_module.Evil"])
+@pytest.mark.parametrize("trainer", [{"callbacks": "evil_module.Evil"}, {"logger": "evil_module.Evil"}], ids=str)
+def test_flags_beside_a_config_run_no_code_of_others(evil, trainer, flag):
+    path = config_of(evil / "config.yaml", {"trainer": trainer})
+    assert_nothing_runs(evil, "--config", path, flag)
+
+
+def assert_nothing_runs(evil: Path, *args: str) -> None:
+    """The run is refused in one line, before it has a folder and before any module of others is imported."""
+    with pytest.raises(ZooError) as raised:
+        fit(evil / "run", *args)
+    assert "\n" not in str(raised.value)
     assert not list(evil.glob("*.ran")) and not (evil / "run").exists()
 
 
