@@ -5,7 +5,8 @@
 The POS recipe trains as `python -m recipes.pos_tagging` does, without validation. After each round of steps it waits
 while a bare loop takes the same batches with a model of its own: the same forward pass, autocast, backward pass,
 clipping, fused AdamW, schedule and average of the weights. So both compute on the same data and the same machine within
-a second of each other. Flags that this script does not know go to the recipe.
+a second of each other. At the end, some checkpoints are written, and compared with the minutes between two of them that
+are the default. Flags that this script does not know go to the recipe.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from torch.optim.swa_utils import AveragedModel
 
 from recipes import pos_tagging
 from recipes.runner.flags import TrainingCLI, moving_average
+from recipes.runner.saver import Saver
 from zoo.models.base import ZooModule
 from zoo.models.optim import adamw
 
 CLIP = 5.0  # the recipe's
+# How many checkpoints are measured.
+SAVES = 9
 
 
 class BareLoop:
@@ -72,6 +76,8 @@ class Beside(pl.Callback):
         self.size, self.decay, self.precision = size, decay, precision
         self.batches: list[Any] = []
         self.seconds: list[tuple[float, float]] = []  # of the recipe and of the loop
+        # Seconds of each checkpoint after the last step.
+        self.saves: list[float] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not isinstance(pl_module, ZooModule):
@@ -89,6 +95,13 @@ class Beside(pl.Callback):
             recipe = time.perf_counter() - self.since
             self.seconds.append((recipe, self.loop.train(self.batches)))
             self._start()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        saver = next(each for each in trainer.checkpoint_callbacks if isinstance(each, Saver))
+        for _ in range(SAVES):
+            start = time.perf_counter()
+            saver._save(trainer)
+            self.saves.append(time.perf_counter() - start)
 
     def _start(self) -> None:
         self.batches = []
@@ -120,6 +133,9 @@ def main() -> None:
         print("| rounds | steps a round | recipe, ms a step | bare loop, ms a step | recipe over loop |")
         print("|---:|---:|---:|---:|---:|")
         print(f"| {len(rounds)} | {options.round} | {recipe:.2f} | {loop:.2f} | {100 * over:+.1f} % |")
+        save = median(beside.saves)
+        minutes = cli.config.checkpoints.every_minutes
+        print(f"\na checkpoint takes {1000 * save:.0f} ms, {100 * save / (60 * minutes):.3f} % of {minutes:g} minutes")
         if cli.claim is not None:
             cli.claim.release()
 

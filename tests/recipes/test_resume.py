@@ -16,7 +16,7 @@ from wandb_files import wandb_records
 
 from recipes import spam
 from recipes.runner import training
-from recipes.runner.checkpoints import CheckpointFiles, WholeCheckpoints
+from recipes.runner.checkpoints import CheckpointFiles, WholeCheckpoints, newest_checkpoint
 from recipes.runner.cli import main
 from recipes.runner.run_folder import RunFolder
 from recipes.runner.training import train
@@ -114,9 +114,12 @@ def test_a_run_that_is_interrupted_anywhere_resumes_exactly(
     assert_same(folder, uninterrupted(flags))
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGUSR1])
-def test_each_signal_stops_a_run(way, tmp_path, monkeypatch, uninterrupted):
-    interrupt(monkeypatch, tmp_path / "run", [], hook="training_step", call=4, way=way)
+@pytest.mark.parametrize(
+    "way, hook, call",
+    [(signal.SIGINT, "training_step", 4), (signal.SIGUSR1, "training_step", 4), (signal.SIGTERM, "on_fit_start", 1)],
+)
+def test_each_signal_stops_a_run(way, hook, call, tmp_path, monkeypatch, uninterrupted):
+    interrupt(monkeypatch, tmp_path / "run", [], hook=hook, call=call, way=way)
     train(spam.RECIPE, [f"--out={tmp_path / 'run'}", "--resume"], test=False)
     assert_same(tmp_path / "run", uninterrupted([]))
 
@@ -251,6 +254,11 @@ def test_a_learning_curve_is_whole_at_any_moment(tmp_path, monkeypatch):
         train(spam.RECIPE, [f"--out={tmp_path}", *TINY], test=False)
     (row,) = csv.DictReader((tmp_path / "learning-curve.csv").open())
     assert float(row["epochs"]) == 1
+
+
+def test_a_process_that_does_not_see_the_checkpoints_cannot_resume(tmp_path):
+    with pytest.raises(ZooError, match="last.ckpt: to resume, all processes must see the folder of the run"):
+        newest_checkpoint(RunFolder(tmp_path))
 
 
 def test_a_run_killed_while_names_change_can_resume(tmp_path):
