@@ -21,7 +21,9 @@ from datamodules.download import known_corpus, locate
 from datamodules.encoding import Encoder, StoreBuilder
 from datamodules.errors import DataError
 from datamodules.extension import check_extension, followed
+from datamodules.hugging_face import fetch_splits, is_hugging_face
 from datamodules.large_corpora import digest, is_large, store_key, stores_folder
+from datamodules.overlap import Overlap
 from datamodules.planning import check_rows
 from datamodules.readers.vectors import coverage, read_vectors
 from datamodules.remainder import Part, Remainder
@@ -118,7 +120,9 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
             except ZooError as error:
                 raise DataError(f"--data.max_tokens: {error}") from None
         self.dataset, self.root = dataset, root
-        self.own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
+        own_files = {k: v for k, v in zip(SPLITS, (train, dev, test), strict=True) if v is not None}
+        self.own_files = fetch_splits(dataset, own_files) if is_hugging_face(dataset) else own_files
+        self.overlap = Overlap()
         self.vectors_file, self.max_vectors = vectors, max_vectors
         self.max_tokens, self.seed = max_tokens, seed
         self._found_budget: int | None = None
@@ -230,7 +234,8 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
 
     def described(self, split: str) -> str:
         """The name of a split in a table of scores: the corpus and the split, or the own file."""
-        return str(self.own_files.get(split) or f"{self.dataset} {split}")
+        named = f"{self.dataset} {split}"
+        return named if is_hugging_face(self.dataset) else self.own_files.get(split, named)
 
     @property
     def budget(self) -> int:
@@ -471,7 +476,9 @@ class CorpusDataModule(pl.LightningDataModule, Generic[CodecT]):
         if self._corpus is not None:
             return locate(self.dataset, self.root)[split]
         if split not in self.own_files:
-            raise DataError(f"there is no {split} split: give a file with --data.{split} FILE")
+            part = ', or part of a split: --data.train "train[:90%]" --data.dev "train[90%:]"'
+            hint = part if is_hugging_face(self.dataset) else ""
+            raise DataError(f"there is no {split} split: give a file with --data.{split} FILE{hint}")
         return self.own_files[split]
 
     def _files(self, split: str) -> list[str | Path]:

@@ -360,6 +360,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             data = stored_texts(self._store)
         else:
             texts = self.texts(split)
+            self.overlap.add(split, (text.text for text in texts))
             codec = self.codec
             self._check_labels(split, texts)
             data = codec.dataset(self._read_tokens(split), [text.labels for text in texts])

@@ -15,6 +15,7 @@ from datamodules.base import CorpusDataModule
 from datamodules.corpus import Corpus
 from datamodules.encoding import sampled
 from datamodules.errors import DataError
+from datamodules.readers.compression import unpacked_name
 from datamodules.readers.file_parts import Parted
 from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
 from datamodules.readers.tables import ENDINGS, FORMATS
@@ -219,7 +220,7 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
 
     def _own_files(self, split: str) -> list[str | Path]:
         path = self._locate(split)
-        ending = Path(str(path).removesuffix(".gz")).suffix.lower()
+        ending = Path(unpacked_name(path)).suffix.lower()
         if self.format == "parallel" or (self.format is None and ending not in ENDINGS):
             return [parallel_file(path, side) for side in self._sides]
         return [path]
@@ -415,7 +416,9 @@ class Seq2SeqDataModule(CorpusDataModule[Seq2SeqCodec]):
             data = stored_pairs(self._store)
         else:
             # Only what a model writes is compared with texts. In a training, nothing is.
-            data = codec.dataset(self.pairs(split), with_texts=split != "train")
+            pairs = self.pairs(split)
+            self.overlap.add(split, (pair.source for pair in pairs))
+            data = codec.dataset(pairs, with_texts=split != "train")
             self._read.pop(split, None)
         if data.sources.cut:
             self._warn_of_cut(f"{data.sources.cut} sources of {split}", f"max_source={codec.max_source}")

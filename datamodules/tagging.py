@@ -285,6 +285,7 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             data = stored_sentences(self._store)
         else:
             sentences = self.sentences(split)
+            self.overlap.add(split, (sentence.tokens for sentence in sentences))
             counts = Counter(chain.from_iterable(sentence.tags for sentence in sentences))
             scheme = self.codec.scheme
             broken = 0 if scheme is None else sum(not is_legal(s.tags, scheme) for s in sentences)

@@ -12,7 +12,7 @@ from datamodules.errors import DataError
 from datamodules.examples import LabelledText
 from datamodules.readers.file_parts import Parted
 from datamodules.readers.tables import (
-    SEPARATED_FORMATS,
+    CELL_FORMATS,
     Row,
     format_of,
     has_header,
@@ -60,7 +60,7 @@ def read_labelled_texts(
     head = list(islice(texts, HEAD))
     if not head:
         raise DataError(f"{path}: expected texts with a label each, got none")
-    header_is_guessed = header is None and (format or format_of(path)) in SEPARATED_FORMATS
+    header_is_guessed = header is None and (format or format_of(path)) in CELL_FORMATS
     if header_is_guessed and not has_header((text_column, label_column)):
         _refuse_header(head, path)
     yield from chain(head, texts)

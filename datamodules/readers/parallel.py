@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from datamodules.errors import DataError
+from datamodules.readers.compression import ENDINGS as COMPRESSIONS
 from datamodules.readers.file_parts import FilePart, Parted, Source, parallel_parts
 from datamodules.readers.tables import Row, read_rows, require_text, row_parts
 from datamodules.readers.text_files import LINE_END, can_be_cut, numbered, open_text
@@ -15,7 +16,7 @@ from zoo.batches.seq2seq import Pair
 
 
 def read_parallel(source: str | Path, target: str | Path) -> Iterator[Pair]:
-    """Yields the pairs of two parallel files, plain or gzipped: line n of one belongs to line n of the other.
+    """Yields the pairs of two parallel files: line n of one belongs to line n of the other.
 
     >>> from datamodules import locate
     >>> files = locate("sample-phrases")
@@ -63,7 +64,7 @@ def _no_partner(source: str | Path, target: str | Path, line: int) -> DataError:
 
 
 def parallel_file(path: str | Path, side: str | int) -> str:
-    """The name of one of two parallel files: `train.de`, else `train_de`, else `train/de`; or these with `.gz`.
+    """The name of one of two parallel files: `train.de`, else `train_de`, else `train/de`; or a compressed one.
 
     >>> from pathlib import Path
     >>> Path("train_de").touch()
@@ -78,7 +79,7 @@ def parallel_file(path: str | Path, side: str | int) -> str:
         DataError: there is no such file. The message lists the names that were tried.
     """
     names = [f"{path}.{side}", f"{path}{side}", f"{path}/{side}"]
-    for name in [*names, *(f"{name}.gz" for name in names)]:
+    for name in [*names, *(name + ending for ending in COMPRESSIONS for name in names)]:
         if Path(name).is_file():
             return name
     raise DataError(

@@ -1,11 +1,11 @@
-"""Reads sentences with a tag for each word from CoNLL-U, column files or JSON Lines.
+"""Reads sentences with a tag for each word from CoNLL-U, column files, JSON or Parquet.
 
 The format follows from the ending of the file, or else from the first line that is not a comment: a line that begins
 with `{` is JSON Lines; ten columns separated by tabs, of which the first counts the words, are CoNLL-U; everything else
 is a column file.
 
-JSON Lines has an object for each sentence, as `predict --format jsonl` writes it:
-`{"tokens": ["Go", "!"], "tags": ["VERB", "PUNCT"]}`.
+JSON has an object for each sentence, a line each or in an array, as `predict --format jsonl` writes them:
+`{"tokens": ["Go", "!"], "tags": ["VERB", "PUNCT"]}`. Parquet has a row for each sentence, with lists of strings.
 """
 
 from __future__ import annotations
@@ -19,22 +19,28 @@ from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
 from datamodules.readers.column_files import HEAD, column_parts, read_columns
 from datamodules.readers.column_layout import POSSIBLE_COMMENT
+from datamodules.readers.compression import unpacked_name
 from datamodules.readers.conllu import GLOBAL_COLUMNS, conllu_parts, read_conllu
 from datamodules.readers.file_parts import Parted
 from datamodules.readers.tables import Row, read_rows, row_parts
 from datamodules.readers.text_files import LINE_END, MARK, numbered, open_text
 from zoo.errors import shown
 
-FORMATS = ("conllu", "columns", "jsonl")
+FORMATS = ("conllu", "columns", "jsonl", "parquet")
 ENDINGS = {
     ".conllu": "conllu",
     ".conllu.txt": "conllu",
     ".conllup": "conllu",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
 }
-OTHER_ENDINGS = (".ann", ".csv", ".json", ".parquet", ".xml")  # files with these endings are in none of the formats
-DEFAULT_COLUMNS = {"conllu": "upos", "columns": "-1", "jsonl": "tags"}
+# Files with these endings are in none of the formats.
+OTHER_ENDINGS = (".ann", ".csv", ".xlsx", ".xml")
+DEFAULT_COLUMNS = {"conllu": "upos", "columns": "-1", "jsonl": "tags", "parquet": "tags"}
+# Formats with a list of tokens and one of tags in each row.
+TABLES = ("jsonl", "parquet")
 FIRST_ID = re.compile(r"1(-\d+)?|0\.1")
 STANDOFF = re.compile(r"T\d+\t\S+ \d+ \d+[\t;]")  # a line of annotations by brat
 # Characters that may join a word and its tag to one string.
@@ -56,7 +62,7 @@ def read_tagged(
     Args:
         path: the file.
         column: the column of the tags: in CoNLL-U a name, or a key inside a column; in column files a number; in JSON
-            Lines a key. By default "upos", the last one, and "tags".
+            and Parquet a name. By default "upos", the last one, and "tags".
         format: one of `FORMATS`; by default `format_of`.
         word_column: likewise the column of the words. By default "form", the first one that does not count the words,
             and "tokens".
@@ -71,8 +77,8 @@ def read_tagged(
     sentences: Iterable[TaggedSentence]
     if format == "conllu":
         sentences = read_conllu(path, column, word_column or "form")
-    elif format == "jsonl":
-        sentences = read_token_lists(path, word_column or "tokens", column)
+    elif format in TABLES:
+        sentences = read_token_lists(path, word_column or "tokens", column, format=format)
     else:
         sentences = read_columns(path, word_column, column)
         if guessed and word_column is None:
@@ -93,9 +99,9 @@ def tagged_parts(
     column = column or DEFAULT_COLUMNS[format]
     if format == "conllu":
         parted = conllu_parts(path, column, word_column or "form")
-    elif format == "jsonl":
+    elif format in TABLES:
         keys = (word_column or "tokens", column)
-        rows = row_parts(path, keys, format="jsonl")
+        rows = row_parts(path, keys, format=format)
         parted = None if rows is None else rows.then(lambda rows: _token_lists(rows, keys, path))
     else:
         parted = column_parts(path, word_column, column)
@@ -108,7 +114,7 @@ def format_of(path: str | Path) -> str:
     Raises:
         DataError: the ending or the line shows another format, or the file is missing.
     """
-    name = Path(path).name.lower()
+    name = Path(unpacked_name(path)).name.lower()
     for ending, format in ENDINGS.items():
         if name.endswith(ending):
             return format
@@ -130,8 +136,10 @@ def format_of(path: str | Path) -> str:
     return "columns"
 
 
-def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = "tags") -> Iterator[TaggedSentence]:
-    """Yields the sentences of a JSON Lines file. A sentence without a word is left out.
+def read_token_lists(
+    path: str | Path, word_key: str = "tokens", tag_key: str = "tags", *, format: str = "jsonl"
+) -> Iterator[TaggedSentence]:
+    """Yields the sentences of a table in JSON or Parquet. A sentence without a word is left out.
 
     Raises:
         DataError: the file is missing or not in its format; or a sentence has more or fewer tags than words, or some
@@ -139,7 +147,7 @@ def read_token_lists(path: str | Path, word_key: str = "tokens", tag_key: str = 
     """
     is_empty = True
     keys = (word_key, tag_key)
-    for sentence in _token_lists(read_rows(path, keys, format="jsonl"), keys, path):
+    for sentence in _token_lists(read_rows(path, keys, format=format), keys, path):
         is_empty = False
         yield sentence
     if is_empty:
@@ -169,9 +177,9 @@ def _strings(value: object, key: str, here: str) -> tuple[str, ...]:
 
 def _other_format(where: str | Path, got: str) -> DataError:
     return DataError(
-        f"{where}: expected sentences with a tag for each word, in CoNLL-U (.conllu, .conllup), JSON Lines of tokens "
-        f"and tags (.jsonl, .ndjson) or columns (any other ending), got {got}. Convert it, or, if it is one of these, "
-        "name it with --data.format conllu, jsonl or columns"
+        f"{where}: expected sentences with a tag for each word, in CoNLL-U (.conllu, .conllup), JSON or Parquet "
+        f"with lists of tokens and tags (.jsonl, .json, .parquet) or columns (any other ending), got {got}. Convert "
+        f"it, or, if it is one of these, name it with --data.format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
     )
 
 

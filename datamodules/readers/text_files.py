@@ -1,31 +1,27 @@
-"""Reads numbered lines of text from a file in UTF-8 or UTF-16, plain or compressed with gzip. All readers use it."""
+"""Reads numbered lines of text from a file in UTF-8 or UTF-16, plain or compressed. All readers use it."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import os
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from datamodules.errors import DataError
+from datamodules.readers.compression import DAMAGED, MAGICS, open_unpacked, unreadable
 from datamodules.readers.file_parts import FilePart, Source
 
 # Characters to strip from the end of a line. A line ends at a line feed only.
 LINE_END = "\r\n"
 # The byte-order mark. `open_text` drops the first one. Joined files may have more of them at the start of later lines.
 MARK = "\ufeff"
-# In bytes. Without a limit, a line in a gzip file of a few kilobytes could fill the memory.
+# In bytes. Without a limit, a line in a compressed file of a few kilobytes could fill the memory.
 MAX_LINE = 1 << 28
 # UTF-8 that may begin with a byte-order mark.
 UTF_8 = "utf-8-sig"
-GZIP = b"\x1f\x8b"
-# The exceptions of gzip for an incomplete or changed file.
-DAMAGED = (OSError, EOFError, zlib.error)
 # The number of bytes that determine the encoding.
 SAMPLE = 4096
 # A text with at least so many zero bytes in every other place is UTF-16.
@@ -36,33 +32,28 @@ MIN_ZEROS = 16
 def open_text(path: Source, *, errors: str = "strict") -> Iterator[TextIO]:
     """Opens a file as a stream of text whose lines end at line feeds only. Read it through `numbered`.
 
-    The first bytes show whether the file is compressed with gzip, whatever its name is, and whether it is UTF-16 (by
-    its byte-order mark). Everything else is read as UTF-8.
+    The first bytes show whether the file is compressed, whatever its name is, and whether it is UTF-16 (by its
+    byte-order mark). Everything else is read as UTF-8.
 
     Args:
         path: the file, or a part of it.
         errors: how to treat bytes that do not fit the encoding, as in Python's `open`.
 
     Raises:
-        DataError: the file cannot be opened, is not a complete gzip file, or is in UTF-32, or in UTF-16 without the
-            mark.
+        DataError: the file cannot be opened, is compressed but not complete, is an archive of several files, or is in
+            UTF-32, or in UTF-16 without the mark.
     """
-    with ExitStack() as stack:
-        if isinstance(path, FilePart):
-            yield stack.enter_context(_open_part(path, errors))
-            return
-        try:
-            plain = stack.enter_context(open(path, "rb"))
-            is_gzip = plain.peek(len(GZIP)).startswith(GZIP)
-            file = stack.enter_context(gzip.open(plain)) if is_gzip else plain
-            start = file.peek(SAMPLE)[:SAMPLE]
-            # A line of a plain file is at most as long as the file. The size of a pipe is 0.
-            is_limited = not is_gzip and 0 < os.fstat(plain.fileno()).st_size <= MAX_LINE
-        except DAMAGED as error:
-            raise _unreadable(path, error) from error
-        content = file if is_limited else _LimitedLines(file)
-        stream = io.TextIOWrapper(content, encoding=_encoding(start, path), errors=errors, newline="\n")
-        yield stack.enter_context(stream)
+    if isinstance(path, FilePart):
+        with _open_part(path, errors) as part:
+            yield part
+        return
+    with open_unpacked(path) as (file, size):
+        # A line of a plain file is at most as long as the file.
+        is_limited = size is not None and size <= MAX_LINE
+        content = file if is_limited else _LimitedLines(file, str(path))
+        encoding = _encoding(file.peek(SAMPLE)[:SAMPLE], path)
+        with io.TextIOWrapper(content, encoding=encoding, errors=errors, newline="\n") as stream:
+            yield stream
 
 
 def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
@@ -75,8 +66,8 @@ def numbered(stream: TextIO, name: str) -> Iterator[tuple[int, str]]:
     [(1, 'one\\n'), (2, 'two')]
 
     Raises:
-        DataError: a byte does not fit the stream's encoding, a gzip file was cut or changed, or a line of a stream of
-            `open_text` is longer than `MAX_LINE`. The message names the line.
+        DataError: a byte does not fit the stream's encoding, a compressed file was cut or changed, or unpacks to
+            too much; or a line of a stream of `open_text` is longer than `MAX_LINE`. The message names the line.
     """
     first = first_line(stream)
     number = first - 1
@@ -117,7 +108,7 @@ def can_be_cut(path: str | Path) -> bool:
         return False
     with open(path, "rb") as file:
         start = file.read(SAMPLE)
-    return not start.startswith(GZIP) and _encoding(start, path) == UTF_8
+    return not start.startswith(MAGICS) and _encoding(start, path) == UTF_8
 
 
 class _PartStream(io.TextIOWrapper):
@@ -141,18 +132,13 @@ def _open_part(part: FilePart, errors: str) -> TextIO:
             file.seek(part.start)
             content = io.BytesIO(file.read(part.size))
     except OSError as error:
-        raise _unreadable(part, error) from error
+        raise unreadable(part, error) from error
     # Only the first part may begin with the mark of the file.
     encoding = "utf-8" if part.start else UTF_8
     is_limited = part.size <= MAX_LINE
-    stream = _PartStream(content if is_limited else _LimitedLines(content), encoding, errors, newline="\n")
+    stream = _PartStream(content if is_limited else _LimitedLines(content, str(part)), encoding, errors, newline="\n")
     stream.first_line = part.first_line
     return stream
-
-
-def _unreadable(path: Source, error: Exception) -> DataError:
-    reason = getattr(error, "strerror", None) or error
-    return DataError(f"{path}: expected a file to read, got: {reason}. Check the path")
 
 
 def first_line(stream: TextIO) -> int:
@@ -173,8 +159,8 @@ class _LimitedLines(io.BufferedIOBase):
     # A text stream reads this attribute before each line. A class attribute is the fastest.
     closed = False
 
-    def __init__(self, file: io.BufferedReader | gzip.GzipFile | io.BytesIO):
-        self.name: object = getattr(file, "name", None)
+    def __init__(self, file: io.BufferedReader | io.BytesIO, name: str):
+        self.name = name
         self._file = file
         # The number of bytes of the current line.
         self._length = 0

@@ -1,4 +1,4 @@
-"""Imported word vectors: the text format that word2vec, GloVe and fastText share."""
+"""Imported word vectors: the text format that word2vec, GloVe and fastText share, and the binary one of word2vec."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from datamodules.errors import DataError
 from datamodules.readers.text_files import numbered, open_text
+from datamodules.readers.word2vec import is_word2vec, read_word2vec
 from zoo.batches.indexers import vector_rows
 from zoo.text import PAD, UNKNOWN, UNKNOWN_ID, Vocabulary
 
@@ -23,8 +24,9 @@ MAX_BROKEN_FRACTION = 0.01
 def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], Tensor]:
     """Reads a file with one line for each word: the word and its numbers, separated by spaces or tabs.
 
-    The number of features comes from a first line of two whole numbers (rows and features: word2vec and fastText), or
-    else from the first row. Words may contain spaces, as in some GloVe files. Of several rows with the same word, the
+    A file in the binary format of word2vec is told by its content (`datamodules.readers.word2vec`). In text, the number
+    of features comes from a first line of two whole numbers (rows and features: word2vec and fastText), or else from
+    the first row. Words may contain spaces, as in some GloVe files. Of several rows with the same word, the
     first is used. Rows for `<pad>` and `<unk>` are skipped, because a model has its own. Published files have a few
     words that are not UTF-8. These rows are skipped, and a warning counts them.
 
@@ -35,7 +37,7 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
             [2.0000, 1.0000, 0.0000]]))
 
     Args:
-        path: a text file, plain or compressed with gzip.
+        path: the file, plain or compressed.
         limit: the number of rows to read from the top. Such files are sorted by frequency.
 
     Returns:
@@ -45,6 +47,10 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
         DataError: the file is missing, not UTF-8 or without vectors; or a line has NaN, inf, or a different number of
             features than the first line.
     """
+    if is_word2vec(path):
+        words, table, broken_rows = read_word2vec(path, limit)
+        _warn_of_broken_rows(broken_rows, len(words), path, unit="row")
+        return words, table
     vectors: dict[str, Tensor] = {}
     broken_lines: list[int] = []
     announced_size = None
@@ -69,7 +75,7 @@ def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str],
                 vectors.setdefault(word, torch.tensor(values))
             if limit and len(vectors) == limit:
                 break
-    _warn_of_broken_rows(broken_lines, len(vectors), path)
+    _warn_of_broken_rows(broken_lines, len(vectors), path, unit="line")
     if not vectors:
         raise DataError(f"{path}: expected word vectors, got a file without any")
     return list(vectors), torch.stack(list(vectors.values()))
@@ -157,31 +163,35 @@ def _no_vector(here: str, line: str, size: int) -> DataError:
     start = line[:1000]
     if not _is_decoded(start) or "\0" in start:
         return DataError(
-            f"{here}: expected a word and its numbers in UTF-8, got a binary file: convert it to text first"
+            f"{here}: expected a word and its numbers in UTF-8, got a binary file, but not in "
+            "the format of word2vec: convert it to text first"
         )
     return DataError(
         f"{here}: expected a word and {size} finite numbers separated by spaces, got {line[:60].rstrip()!r}. "
-        "Give a text file of vectors (.txt, .vec, or these with .gz)"
+        "Give a file of vectors: .txt, .vec, .bin, or one of these compressed"
     )
 
 
-def _warn_of_broken_rows(lines: Sequence[int], rows: int, path: str | Path) -> None:
+def _warn_of_broken_rows(broken: Sequence[int], rows: int, path: str | Path, *, unit: str) -> None:
     """Warns of skipped rows.
 
     Args:
-        lines: the line numbers of the skipped rows.
+        broken: the numbers of the skipped rows.
         rows: the number of rows that were read.
         path: the file.
+        unit: what the numbers count, "line" or "row".
 
     Raises:
         DataError: too many rows were skipped.
     """
-    if not lines:
+    if not broken:
         return
-    if len(lines) > max(1, MAX_BROKEN_FRACTION * rows):
+    if len(broken) > max(1, MAX_BROKEN_FRACTION * rows):
         raise DataError(
-            f"{path}:{lines[0]}: expected UTF-8 text, got other bytes in the words of {len(lines)} of "
-            f"{rows + len(lines)} rows. Convert the file: iconv -f ENCODING -t UTF-8 OLD > NEW, where ENCODING is the "
+            f"{path}:{broken[0]}: expected UTF-8 text, got other bytes in the words of {len(broken)} of "
+            f"{rows + len(broken)} rows. Convert the file: iconv -f ENCODING -t UTF-8 OLD > NEW, where ENCODING is the "
             "old one, such as LATIN1 or GB18030"
         )
-    warnings.warn(f"{path}: {len(lines)} rows are skipped, as their words are not UTF-8: the first is line {lines[0]}")
+    warnings.warn(
+        f"{path}: {len(broken)} rows are skipped, as their words are not UTF-8: the first is {unit} {broken[0]}"
+    )

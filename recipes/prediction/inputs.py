@@ -14,8 +14,10 @@ from typing import TextIO
 
 from datamodules.errors import DataError
 from datamodules.readers.column_files import read_columns
+from datamodules.readers.compression import unpacked_name
 from datamodules.readers.conllu import ConlluSentence, parse_conllu
 from datamodules.readers.tables import ENDINGS, FORMATS, is_number, read_records
+from datamodules.readers.tables.fasttext import PREFIX
 from datamodules.readers.tagged_files import ENDINGS as TAGGED_ENDINGS
 from datamodules.readers.text_files import LINE_END, numbered, open_text
 from zoo.errors import ZooError
@@ -126,6 +128,8 @@ class Source:
         found = ""
         if text.startswith("{") and _is_object(text):
             found = "jsonl"
+        elif text.startswith(PREFIX):
+            found = "fasttext"
         elif self.tokens and CONLLU_LINE.match(text):
             found = "conllu"
         elif self.tokens and "\t" in text:
@@ -187,7 +191,7 @@ def free_name(name: str, taken: Mapping[str, object] | Sequence[str]) -> str:
 
 def format_by_ending(name: str, endings: Mapping[str, str]) -> str | None:
     """The format that belongs to the ending of a file, or None."""
-    name = name.lower().removesuffix(".gz")
+    name = unpacked_name(name).lower()
     return next((format for ending, format in endings.items() if name.endswith(ending)), None)
 
 

@@ -395,7 +395,7 @@ def test_balance_lets_having_a_label_count_as_much_as_not_having_it(tmp_path):
         (dict(dataset="sst3"), "sst2.*--data.train FILE"),
         (dict(dataset="sample-en"), "sample-en is a corpus for tagging. Corpora for classification are .*sst2"),
         (dict(dataset="sample-reviews-en", text_column="review"), "expected a column review, got label, text"),
-        (dict(format="xls"), "known are csv, jsonl, parquet, tsv"),
+        (dict(format="xls"), "known are csv, fasttext, jsonl, parquet, tsv, xlsx"),
         (dict(max_tokens=0), "a whole number from 1, got 0"),
         (dict(vectors="nowhere.txt"), "nowhere.txt"),
     ],

@@ -257,7 +257,7 @@ def test_long_texts_are_cut_and_counted():
         (dict(tokenizer="word"), "did you mean 'words'"),
         (dict(unit="page"), "unknown unit 'page': known are sentence, text"),
         (dict(algorithm="ngram"), "known are bpe, unigram"),
-        (dict(format="xml"), "known are csv, jsonl, parallel"),
+        (dict(format="xml"), "known are csv, fasttext, jsonl, parallel"),
         (dict(vocabulary_size=50_000), r"50000 pieces are more than this text has: \d+ is the largest"),
         (dict(vocabulary_size=50_000, algorithm="bpe"), r"\d+ is the largest possible number"),
         (dict(vocabulary_size=50_000, tokenizer="words"), r"50000 words are more than .* \d+ is the largest"),

@@ -15,11 +15,16 @@ from outcomes import result_or_error
 
 from datamodules.errors import DataError
 from datamodules.readers.labelled_texts import read_labelled_texts
-from datamodules.readers.tables import read_records
+from datamodules.readers.tables import read_records, spreadsheet
 from zoo.errors import QUOTED, cut, shown
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\",;\t\n\r |'\u2028漢"), max_size=12)
 ROWS = st.lists(st.tuples(st.sampled_from("ab"), TEXTS), min_size=1, max_size=5)
+# A cell of Excel has no control characters, and an empty one is no text.
+CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\",;\t\n |'漢"), max_size=12)
+ROWS_OF_A_CELL = st.lists(
+    st.tuples(st.sampled_from("ab"), CELLS.filter(lambda text: not text.startswith("="))), max_size=4
+)
 QUOTINGS = [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]
 
 
@@ -39,11 +44,24 @@ def written(rows, **dialect) -> str:
 
 
 @settings(deadline=None)
-@given(ROWS, st.sampled_from(",;\t"), st.sampled_from(QUOTINGS), st.sampled_from(["\n", "\r\n"]), st.booleans())
+@given(ROWS, st.sampled_from(",;\t|"), st.sampled_from(QUOTINGS), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_csv_that_python_wrote_is_restored(folder, rows, delimiter, quoting, lineterminator, told):
+    check_csv(folder, rows, delimiter, told=told, quoting=quoting, lineterminator=lineterminator)
+
+
+@settings(deadline=None)
+@given(ROWS, st.sampled_from(",;\t|"))
+def test_csv_with_escaped_quotes_is_restored(folder, rows, delimiter):
+    rows = [*rows, ("a", 'say "it" now')]
+    dialect = {"quoting": csv.QUOTE_ALL, "lineterminator": "\n", "doublequote": False, "escapechar": "\\"}
+    check_csv(folder, rows, delimiter, **dialect)
+
+
+def check_csv(folder, rows, delimiter, *, told=False, lineterminator, **dialect):
     if lineterminator == "\n":  # the writer then does not quote a carriage return
         rows = [(label, text.replace("\r", "")) for label, text in rows]
-    table = written([("label", "text"), *rows], delimiter=delimiter, quoting=quoting, lineterminator=lineterminator)
+    header = ("label", "text")
+    table = written([header, *rows], delimiter=delimiter, lineterminator=lineterminator, **dialect)
     path = folder / "a.csv"
     path.write_text(f"sep={delimiter}\r\n" * told + table, encoding="utf-8", newline="")
     assert read(path) == rows
@@ -100,6 +118,69 @@ def test_quotes_that_belong_to_texts_stay_in_tsv(tmp_path):
     rows = [("good", '"Fine" film'), ("bad", '"half'), ("bad", '"quoted"'), ("good", '"it ""is"""')]
     (tmp_path / "a.tsv").write_text("label\ttext\n" + "".join("\t".join(row) + "\n" for row in rows))
     assert read(tmp_path / "a.tsv") == rows
+
+
+def test_the_separator_is_the_one_that_fits_all_rows(tmp_path):
+    (tmp_path / "a.csv").write_text("Gut, wirklich;good\nSchlecht;bad\n")
+    assert read(tmp_path / "a.csv", text_column=0, label_column=1)[0] == ("good", "Gut, wirklich")
+    lines = [f"{'half, ' * (number < 300)}text;{'ab'[number % 2]}\n" for number in range(400)]
+    (tmp_path / "a.csv").write_text("text;label\n" + "".join(lines))
+    assert len(read(tmp_path / "a.csv")) == 400
+
+
+FASTTEXT = st.lists(
+    st.tuples(st.lists(st.sampled_from(["good", "a-b", "é"]), max_size=3), st.sampled_from(["", "a b"]))
+)
+
+
+@given(FASTTEXT)
+def test_texts_with_labels_before_them_are_restored(folder, rows):
+    path = folder / "texts.txt"
+    rows = [(["first"], "é, here"), *rows]
+    lines = [" ".join([*(f"__label__{label}" for label in labels), text]) + "\n" for labels, text in rows]
+    path.write_text("\n" + "".join(lines), encoding="utf-8")
+    found = [(text.labels, text.text) for text in read_labelled_texts(path, multi_label=True)]
+    assert found == [(tuple(dict.fromkeys(labels)), text) for labels, text in rows if labels or text]
+    path.write_text("\n__label__a b\nno label\n")
+    with pytest.raises(DataError, match="texts.txt:3: expected a label"):
+        read(path)
+    assert next(read_labelled_texts(path, 1, 0, multi_label=True)).text == "b"
+
+
+@settings(deadline=None, max_examples=20)
+@given(ROWS_OF_A_CELL)
+def test_a_workbook_is_read_as_the_csv_of_its_first_sheet(folder, rows):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("label", "text"), *rows, (), ("b", 7), (1, 2.5), (True, None)]:
+        book.active.append(row)
+    book.create_sheet("Another").append(("x",))
+    book.save(folder / "a.xlsx")
+    expected = [*rows, ("b", "7"), ("1", "2.5"), ("TRUE", "")]
+    assert read(folder / "a.xlsx") == expected
+    assert [row.line for row in read_records(folder / "a.xlsx")][-3:] == [len(rows) + 3, len(rows) + 4, len(rows) + 5]
+
+
+def test_damaged_workbooks_are_read_or_refused(tmp_path, monkeypatch):
+    openpyxl = pytest.importorskip("openpyxl")
+    path, source, refused = tmp_path / "a.xlsx", random.Random(1), 0
+    book = openpyxl.Workbook()
+    for row in [("label", "text"), ("a", "x y"), ("b", "é")] * 3:
+        book.active.append(row)
+    book.save(path)
+    whole = path.read_bytes()
+    for _ in range(100):
+        place = source.randrange(len(whole))
+        path.write_bytes(whole[:place] + bytes([source.randrange(256)]) + whole[place + 1 :][: source.randrange(9000)])
+        result = result_or_error(lambda: read(path), DataError)
+        if isinstance(result, DataError):
+            refused += 1
+            assert "a.xlsx" in str(result)
+    assert refused > 50
+    path.write_bytes(whole)
+    monkeypatch.setattr(spreadsheet, "MAX_UNPACKED", 1000)
+    with pytest.raises(DataError, match="a.xlsx: expected a workbook of at most 1,000 bytes when it is unpacked"):
+        read(path)
 
 
 @settings(deadline=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import struct
 
 import pytest
 import pytorch_lightning as pl
@@ -94,12 +96,71 @@ def test_rows_with_undecodable_words_are_left_out_and_counted(write):
         ("2 2\nthe 0.1 0.2 0.3\n", ":2: expected a word and 2 numbers, as the first line says, got 3"),
         ("2 3\nthe 0.1 0.2\n", ":2: expected a word and 3 finite numbers"),
         ("2 3\n", "a file without any"),
-        (b"2 2\nthe \x01\xf0\x80\x3f\n", ":2: expected a word and its numbers in UTF-8, got a binary file"),
+        (b"the \x01\xf0\x80\x3f\n", ":1: expected a word and its numbers in UTF-8, got a binary file"),
     ],
 )
 def test_files_without_vectors_are_explained(write, content, said):
     with pytest.raises(DataError, match=said):
         read_vectors(write(content))
+
+
+def word2vec(rows: dict[bytes, list[float]], header: str | None = None, end: bytes = b"\n") -> bytes:
+    size = len(next(iter(rows.values())))
+    lines = [word + b" " + struct.pack(f"<{size}f", *values) + end for word, values in rows.items()]
+    return (header or f"{len(rows)} {size}").encode() + b"\n" + b"".join(lines)
+
+
+@given(
+    st.lists(WORD, min_size=1, max_size=6, unique=True),
+    st.integers(2, 40),
+    st.sampled_from([b"\n", b""]),
+    st.booleans(),
+)
+def test_binary_vectors_are_read_as_written(write, words, size, end, packed):
+    table = torch.randn(len(words), size)
+    rows = {word.encode(): row for word, row in zip(words, table.tolist(), strict=True)}
+    content = word2vec({**rows, PAD.encode(): [0.0] * size}, end=end)
+    read, vectors = read_vectors(write(gzip.compress(content) if packed else content, "v.bin"))
+    assert read == words
+    assert torch.equal(vectors, table)
+    assert read_vectors(write(content), limit=1)[0] == words[:1]
+
+
+def test_rows_of_binary_vectors_with_undecodable_words_are_left_out_and_counted(write):
+    rows = {b"the": [0.0, 1.0], b"b\xc3": [0.0, 2.0], b"a": [0.0, 3.0]}
+    with pytest.warns(UserWarning, match="1 rows are skipped.*the first is row 2"):
+        assert read_vectors(write(word2vec(rows)))[0] == ["the", "a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            word2vec({b"the": [0.0, 1.0], b"a": [0.0, 1.0]})[:-9],
+            "v.bin:1: .* got 2 rows of 2 features in 15 bytes: the file is",
+        ),
+        (gzip.compress(word2vec({b"the": [0.0, 1.0]})[:-3]), "v.bin: expected 1 rows of 2 features.*, got 0: the file"),
+        (word2vec({b"the": [0.0, 1.0]}, "1 1152921504606846976"), "v.bin:1: .*got 1 rows of 1,152,921,504,606,846,976"),
+        (word2vec({b"the": [0.0, 1.0]}, "999999999999 2"), "v.bin:1: .*got 999,999,999,999 rows"),
+        (gzip.compress(word2vec({b"the": [0.0, 1.0]}, "999999999999 2")), "v.bin: expected 999,999,999,999.*got 1"),
+        (word2vec({b"the": [0.0] * 9000}, "1 2"), "v.bin:1: .*got 1 rows of 2 features in 36,005 bytes"),
+        (word2vec({b"the": [0.0, math.inf]}), "v.bin: expected finite numbers, got NaN or inf in row 1"),
+        (b"\xba\x16O/" + bytes(99), "v.bin: expected word vectors, got a model of fastText: .*.vec"),
+    ],
+)
+def test_binary_files_without_vectors_are_explained(write, content, said):
+    with pytest.raises(DataError, match=said):
+        read_vectors(write(content, "v.bin"))
+
+
+@given(st.data())
+def test_damaged_binary_vectors_are_read_or_refused(write, data):
+    content = bytearray(word2vec({b"the": [0.5, 1.0], b"cat": [0.25, -1.0]}))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+    result = result_or_error(lambda: read_vectors(write(bytes(content), "v.bin")), DataError)
+    assert isinstance(result, DataError) or result[1].isfinite().all()
 
 
 def test_coverage_counts_words_and_tokens():

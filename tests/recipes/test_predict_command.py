@@ -10,11 +10,12 @@ import sys
 import warnings
 from pathlib import Path
 
+import openpyxl
 import pyarrow
 import pytest
 from pyarrow import parquet
 
-from datamodules.readers.tables import FORMATS
+from datamodules.readers.tables import CELL_FORMATS
 from recipes import ner, pos_tagging, sentiment, spam, translation
 from recipes.prediction.command import prediction_parser
 from recipes.prediction.inputs import Source
@@ -52,6 +53,11 @@ def write(path: Path, format: str, rows: list[dict]) -> None:
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     elif format == "jsonl":
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    elif format == "xlsx":
+        book = openpyxl.Workbook()
+        for row in (list(rows[0]), *(list(row.values()) for row in rows)):
+            book.active.append(row)
+        book.save(path)
     else:
         content = io.StringIO()
         table = csv.DictWriter(content, list(rows[0]), delimiter="," if format == "csv" else "\t", lineterminator="\n")
@@ -73,7 +79,7 @@ def predict(recipe, capsys, *args) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [*CELL_FORMATS, "jsonl", "parquet"])
 def test_a_classifier_answers_beside_the_columns_of_a_table(models, tmp_path, capsys, format):
     path, rows = tmp_path / f"a.{format}", rows_of(format)
     write(path, format, rows)
@@ -204,7 +210,7 @@ def test_gold_tags_stay_beside_those_of_a_tagger(models, tmp_path, capsys):
     assert row.pop("predicted_tags") and row == {**rows[0], "score": None}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", [*CELL_FORMATS, "jsonl", "parquet"])
 def test_a_translator_answers_beside_the_columns_of_a_table(models, tmp_path, capsys, format):
     rows = [{"id": row["id"], "source": row["review"]} for row in rows_of(format)]
     write(tmp_path / f"a.{format}", format, rows)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 
+import openpyxl
 import pyarrow
 import pytest
 from hypothesis import given, settings
@@ -26,6 +27,12 @@ def write_table(path, names=NAMES, rows=ROWS) -> None:
     if path.suffix == ".parquet":
         columns = zip(*rows, strict=True)
         parquet.write_table(pyarrow.table(dict(zip(names, map(list, columns), strict=True))), path)
+        return
+    if path.suffix == ".xlsx":
+        book = openpyxl.Workbook()
+        for row in (names, *rows):
+            book.active.append(row)
+        book.save(path)
         return
     content = io.StringIO()
     if path.suffix == ".csv":

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Generic, NamedTuple, Protocol, overload
+from typing import Any, Generic, Literal, NamedTuple, Protocol, overload
 
 import torch
 from lightning_fabric.utilities import move_data_to_device
@@ -17,12 +17,13 @@ from torch import Tensor
 
 from zoo.batches.bucketing import Lengths, group_by_length
 from zoo.batches.parts import parts_of
+from zoo.errors import ZooError
 from zoo.generation import Hypothesis, Source, State, Step, beam_search, greedy, sample
 from zoo.models.base import ZooModule
 from zoo.models.inputs import check_texts
 from zoo.models.options import SearchOptions
 from zoo.models.out_of_memory import splitting
-from zoo.text.units import Output, join_outputs, split_units
+from zoo.text.units import Output, WrittenUnit, join_outputs, place_outputs, split_units
 from zoo.threads import map_in_threads
 
 # So many hypotheses are searched at once at most, beams included: each takes a score for every word.
@@ -100,6 +101,7 @@ class TextGenerator(ZooModule):
         length_penalty: float | None = None,
         coverage_penalty: float | None = None,
         max_tokens: int = 4096,
+        return_offsets: Literal[False] = False,
     ) -> list[str]: ...
 
     @overload
@@ -115,7 +117,24 @@ class TextGenerator(ZooModule):
         length_penalty: float | None = None,
         coverage_penalty: float | None = None,
         max_tokens: int = 4096,
+        return_offsets: Literal[False] = False,
     ) -> list[list[Output]]: ...
+
+    @overload
+    def predict(
+        self,
+        inputs: Sequence[str],
+        *,
+        beam: int | None = None,
+        n_best: None = None,
+        min_length: int | None = None,
+        max_length: int | None = None,
+        block_ngrams: int | None = None,
+        length_penalty: float | None = None,
+        coverage_penalty: float | None = None,
+        max_tokens: int = 4096,
+        return_offsets: Literal[True],
+    ) -> list[list[WrittenUnit]]: ...
 
     # In inference mode, autocast would copy all weights at each step.
     @torch.no_grad()
@@ -131,7 +150,8 @@ class TextGenerator(ZooModule):
         length_penalty: float | None = None,
         coverage_penalty: float | None = None,
         max_tokens: int = 4096,
-    ) -> list[str] | list[list[Output]]:
+        return_offsets: bool = False,
+    ) -> list[str] | list[list[Output]] | list[list[WrittenUnit]]:
         """Writes an output for each input. The output for an empty input is empty.
 
         Args:
@@ -144,13 +164,18 @@ class TextGenerator(ZooModule):
                 score. For several sentences, these are the combinations with the largest sums of scores.
             max_tokens: the number of pieces in a batch, padding included. On a CPU, as many batches as torch has
                 threads are processed at once. A larger budget needs more memory and does not change the results.
+            return_offsets: whether to return the outputs for the units of a text one by one, with their places in it.
 
         Returns:
-            For each input, in the given order, a text, or with `n_best` a list of `zoo.text.units.Output`.
+            For each input, in the given order, a text, or with `n_best` a list of `zoo.text.units.Output`,
+            or with `return_offsets` a list of `zoo.text.units.WrittenUnit`, one for each of its sentences.
 
         Raises:
-            ZooError: an input is not a text, or an option of the search is out of range.
+            ZooError: an input is not a text, or an option of the search is out of range; or both `n_best` and
+                `return_offsets` are given.
         """
+        if n_best is not None and return_offsets:
+            raise ZooError("n_best outputs are of whole texts: leave it out, or return_offsets")
         given: dict[str, Any] = {
             "beam": beam,
             "min_length": min_length,
@@ -164,7 +189,12 @@ class TextGenerator(ZooModule):
         def write(model: TextGenerator, batch: Any, rows: list[int]) -> list[list[Hypothesis]]:
             return model.generate(batch, search, n_best)
 
-        outputs = self._write(inputs, max_tokens, write, n_best or 1)
+        texts = check_texts(inputs)
+        units = [split_units(text, self.unit) for text in texts]
+        written = self._write(units, max_tokens, write)
+        if return_offsets:
+            return [place_outputs(*of_text) for of_text in zip(texts, units, written, strict=True)]
+        outputs = [join_outputs(*of_text, n_best or 1) for of_text in zip(units, written, strict=True)]
         return [best[0].text for best in outputs] if n_best is None else outputs
 
     @torch.no_grad()
@@ -189,9 +219,8 @@ class TextGenerator(ZooModule):
             ZooError: an input is not a text, or an option of the sampling is out of range.
         """
         limits = self.search.limits(self.max_length)
-        inputs = check_texts(inputs)
-        count = sum(len(split_units(text, self.unit)) for text in inputs)
-        noise = torch.rand(count, limits.max_length + 1, generator=torch.Generator().manual_seed(seed))
+        units = [split_units(text, self.unit) for text in check_texts(inputs)]
+        noise = torch.rand(sum(map(len, units)), limits.max_length + 1, generator=torch.Generator().manual_seed(seed))
 
         def draw(model: TextGenerator, batch: Any, rows: list[int]) -> list[list[Hypothesis]]:
             beginning = model.begin(batch)
@@ -208,7 +237,8 @@ class TextGenerator(ZooModule):
             )
             return [[hypothesis] for hypothesis in drawn]
 
-        return [best[0] for best in self._write(inputs, max_tokens, draw, n_best=1)]
+        written = self._write(units, max_tokens, draw)
+        return [join_outputs(*of_text, n_best=1)[0] for of_text in zip(units, written, strict=True)]
 
     def generate(self, inputs: Any, search: SearchOptions, n_best: int | None = None) -> list[list[Hypothesis]]:
         """Searches outputs for one batch: the hypotheses of each row, best first."""
@@ -241,21 +271,18 @@ class TextGenerator(ZooModule):
 
     def _write(
         self,
-        inputs: Sequence[str],
+        texts: Sequence[Sequence[str]],
         max_tokens: int,
         write: Callable[[TextGenerator, Any, list[int]], list[list[Hypothesis]]],
-        n_best: int,
-    ) -> list[list[Output]]:
-        """Writes at most `n_best` outputs for each input, best first.
+    ) -> list[list[list[Output]]]:
+        """Writes outputs for each unit of each text, best first.
 
         Args:
-            inputs: texts.
+            texts: the units of each text.
             max_tokens: the number of pieces in a batch.
             write: makes the hypotheses for a batch from the model in evaluation mode, the batch of units, and the
                 positions of these units among all.
-            n_best: the number of outputs for each input.
         """
-        texts = [split_units(text, self.unit) for text in check_texts(inputs)]
         units = self.read([unit for units in texts for unit in units])
         outputs: list[list[Output]] = [[] for _ in units.lengths]
         model = self.in_evaluation()
@@ -269,4 +296,4 @@ class TextGenerator(ZooModule):
 
         map_in_threads(splitting(work), group_by_length(units.lengths, max_tokens), self.device)
         in_order = iter(outputs)
-        return [join_outputs(units, list(islice(in_order, len(units))), n_best) for units in texts]
+        return [list(islice(in_order, len(units))) for units in texts]

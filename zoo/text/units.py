@@ -26,6 +26,14 @@ class Output(NamedTuple):
     log_probability: float
 
 
+class WrittenUnit(NamedTuple):
+    """The text that is written for one unit of a text; `text_read[start:end]` is the unit."""
+
+    text: str
+    start: int
+    end: int
+
+
 def split_units(text: str, unit: str) -> list[str]:
     """The units of a text, each with the white space behind it; units of only white space are left out.
 
@@ -54,6 +62,23 @@ def join_outputs(units: Sequence[str], outputs: Sequence[Sequence[Output]], n_be
         pairs = [_joined(one, other, before) for one, other in product(best, following)]
         best = sorted(pairs, key=lambda output: -output.score)[:n_best]
     return best
+
+
+def place_outputs(text: str, units: Sequence[str], outputs: Sequence[Sequence[Output]]) -> list[WrittenUnit]:
+    """The best output for each unit of a text, with the place of the unit, without the white space around it.
+
+    Args:
+        text: the text.
+        units: its units, as `split_units` returns them.
+        outputs: the outputs for each unit, the best first.
+    """
+    placed = []
+    place = 0
+    for unit, (best, *_) in zip(units, outputs, strict=True):
+        start = text.index(unit.strip(), place)
+        place = start + len(unit.strip())
+        placed.append(WrittenUnit(best.text, start, place))
+    return placed
 
 
 def _joined(one: Output, other: Output, unit: str) -> Output:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from datamodules.errors import DataError
 from datamodules.readers.text_files import LINE_END, first_line, numbered
 
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
+# In most tables a quote inside a quoted field is written twice; in some, a backslash stands before it.
+ESCAPES = (None, "\\")
+# The number of lines that decide on the dialect.
+HEAD = 200
 NAMED_SEPARATOR = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 QUOTED_FIELD = re.compile(r'"(?:[^"]|"")*"')
 
@@ -66,23 +70,70 @@ class Lines:
         self._lines = chain([(self.number, self.text)], self._lines)
         self.number -= 1
 
+    def head(self, count: int) -> list[str]:
+        """The next `count` lines, or all if they are fewer. They remain the next ones."""
+        numbered_lines = list(islice(self._lines, count))
+        self._lines = chain(numbered_lines, self._lines)
+        return [text for _, text in numbered_lines]
+
+
+class Dialect(NamedTuple):
+    """How the fields of CSV are separated, and what stands before a quote inside a field that is not written twice."""
+
+    separator: str
+    escape: str | None = None
+
 
 def csv_fields(lines: Lines) -> Iterator[tuple[int, list[str]]]:
+    dialect = read_dialect(lines)
+    if dialect is not None:
+        yield from quoted_fields(lines, dialect)
+
+
+def read_dialect(lines: Lines) -> Dialect | None:
+    """The dialect of a table, whose first row is then the next line; None for a table without a row."""
     for line in lines:
         if line.strip():
-            if not NAMED_SEPARATOR.fullmatch(line.strip(LINE_END)):
-                lines.put_back()
-            yield from quoted_fields(lines, separator_of(line))
+            named = NAMED_SEPARATOR.fullmatch(line.strip(LINE_END))
+            if named is not None:
+                return Dialect(named[1])
+            lines.put_back()
+            return _guess_dialect(lines.head(HEAD))
+    return None
 
 
-def separator_of(line: str) -> str:
-    """The separator that the first line of a file names, or else the first of `SEPARATORS` that it has outside quotes.
+def _guess_dialect(head: Sequence[str]) -> Dialect:
+    """The dialect of a table by its first lines.
 
-    It is a comma if the line has none of them.
+    It is the first one in which all rows have the same number of fields, and more than one. If there is none, the first
+    line decides alone.
     """
-    named = NAMED_SEPARATOR.fullmatch(line.strip(LINE_END))
-    if named is not None:
-        return named[1]
+    for escape in ESCAPES:
+        for separator in SEPARATORS:
+            dialect = Dialect(separator, escape)
+            widths = _widths(head, dialect)
+            if len(widths) == 1 and widths != {1}:
+                return dialect
+    return Dialect(_guess_separator(head[0]))
+
+
+def _widths(head: Sequence[str], dialect: Dialect) -> set[int]:
+    """The numbers of fields of the rows in the first lines of a table; none if they do not follow this dialect."""
+    reader = csv.reader(head, delimiter=dialect.separator, escapechar=dialect.escape, strict=True)
+    widths = set()
+    try:
+        for row in reader:
+            if len(row) > 1 or "".join(row).strip():
+                widths.add(len(row))
+    except csv.Error:
+        # The last row may go on behind these lines.
+        if len(head) < HEAD or reader.line_num < len(head):
+            return set()
+    return widths
+
+
+def _guess_separator(line: str) -> str:
+    """The first of `SEPARATORS` that a line has outside quotes; a comma if it has none."""
     # A carriage return inside a line is an error that `quoted_fields` raises, with the line's number.
     line = line.replace("\r", " ")
     for separator in SEPARATORS:
@@ -91,8 +142,8 @@ def separator_of(line: str) -> str:
     return ","
 
 
-def quoted_fields(lines: Lines, separator: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+def quoted_fields(lines: Lines, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(lines, delimiter=dialect.separator, escapechar=dialect.escape, strict=True)
     while True:
         start = lines.number + 1
         try:
@@ -126,7 +177,7 @@ def tsv_fields(lines: Lines, *, may_be_quoted: bool) -> Iterator[tuple[int, list
         if may_be_quoted and any(field.startswith('"') for field in fields):
             if is_quoted(fields, width):
                 lines.put_back()
-                yield from quoted_fields(lines, "\t")
+                yield from quoted_fields(lines, Dialect("\t"))
                 return
             may_be_quoted = False
         width = width or len(fields)
