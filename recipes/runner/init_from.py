@@ -61,7 +61,8 @@ class InitialModel:
                 f"{recipe.model.__name__}: name one of {fitting}, or a model of your own"
             )
         arguments = flat({"model": {name: each for name, each in self.model.arguments.items() if name != "codec"}})
-        codec = flat({"data": followed(self.model.codec, recipe.data.fitting)})
+        # Stop words are given by the name of a list, and a codec has the words.
+        codec = flat({"data": followed(self.model.codec, recipe.data.fitting - {"stop_words"})})
         self._settings = arguments | codec
 
     def defaults(self, parser: Parser) -> dict[str, object]:
@@ -82,7 +83,6 @@ class InitialModel:
                     f"--{name} {given[name]} contradicts {self.reference}, where it is {value}: leave it out, or train "
                     "a new model without --model.init_from"
                 )
-        # Stop words are given by a name, and a model has the words.
         unread = ["data.stop_words", *(f"data.{name}" for name in PIECES if self._has_pieces)]
         for name in unread:
             if name in given and given[name] != parser.get_default(name):

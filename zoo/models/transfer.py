@@ -29,6 +29,8 @@ FREE_ARGUMENTS = frozenset(
 )  # fmt: skip
 # The arguments that belong to the labels of a model.
 LABEL_ARGUMENTS = ("class_weights",)
+# What the entries of a field are called, where its name does not say it.
+NOUNS = {"vocabulary": "tokens", "vector_words": "words with vectors"}
 # A message names so many entries at most.
 NAMED = 8
 
@@ -75,10 +77,11 @@ class Transfer:
                 told.append(_about_answers(self.source, name, entries))
                 continue
             total = entries.known + len(entries.new)
+            noun = NOUNS.get(name, name.replace("_", " "))
             if entries.new:
-                told.append(f"{len(entries.new):,} of {total:,} {name} are new.")
+                told.append(f"{len(entries.new):,} of {total:,} {noun} are new.")
             if entries.lost:
-                told.append(f"{entries.lost:,} {name} of {self.source} are left out.")
+                told.append(f"{entries.lost:,} {noun} of {self.source} are left out.")
         if self.new:
             told.append(f"New and untrained: {_listed(self.new)}.")
         if self.left_out:
@@ -121,10 +124,13 @@ def transfer(source: ZooModule, target: ZooModule, name: str) -> Transfer:
                 f"{tuple(value.shape)}. Sizes, cells and imported vectors must be those of {name}: leave out what "
                 "differs, choose another model, or train a new one without it"
             )
+    # Buffers, such as a temperature, follow the weights.
+    depths = target.depths()
+    told = {parameter: fits[parameter] for parameter in sorted(depths, key=depths.__getitem__)}
     done = Transfer(
         name,
-        taken=tuple(dict.fromkeys(_module(parameter) for parameter in fits if fits[parameter])),
-        new=_new(fits),
+        taken=tuple(dict.fromkeys(_module(parameter) for parameter in told if told[parameter])),
+        new=_new(told),
         left_out=tuple(dict.fromkeys(_module(parameter) for parameter in old_weights if parameter not in fits)),
         entries=_entries(source, target),
         differences=_differences(source, target),
@@ -207,7 +213,8 @@ def _differences(source: ZooModule, target: ZooModule) -> tuple[str, ...]:
     ours, theirs = target.codec.state, source.codec.state
     told = []
     for name in ours:
-        if name in indexing or ours[name] == theirs[name]:
+        # The positive label follows from the labels.
+        if name in {*indexing, "positive"} or ours[name] == theirs[name]:
             continue
         is_long = isinstance(ours[name], list)
         told.append(name if is_long else f"{name} is {ours[name]!r} here and {theirs[name]!r} there")
