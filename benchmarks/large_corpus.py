@@ -91,7 +91,7 @@ def write_corpus(task: str, path: Path, examples: int, vocabulary: int) -> None:
                 file.write(f"{' '.join(text)}\t{' '.join(text[::-1])}\n")
 
 
-def data_of(task: str, folder: Path, name: str) -> CorpusDataModule[Any]:
+def data_of(task: str, folder: Path, name: str) -> CorpusDataModule[Any, Any]:
     """The data of a corpus, whose training split is in a store."""
     from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 

@@ -40,7 +40,7 @@ from datamodules.planning import EpochPlanner
 from zoo.batches.bucketing import sides_of
 
 PROCESSES = (8, 16, 32, 64, 128, 256, 512)
-CORPORA: dict[str, Callable[[], CorpusDataModule[Any]]] = {
+CORPORA: dict[str, Callable[[], CorpusDataModule[Any, Any]]] = {
     "EWT": lambda: TaggingDataModule("ud-en-ewt"),
     "SST-2": lambda: ClassificationDataModule("sst2"),
     "Multi30k": lambda: Seq2SeqDataModule("multi30k"),
@@ -48,7 +48,7 @@ CORPORA: dict[str, Callable[[], CorpusDataModule[Any]]] = {
 WARM_UP = 10  # steps that do not count
 
 
-def lengths_of(data: CorpusDataModule[Any]) -> NDArray[np.int64]:
+def lengths_of(data: CorpusDataModule[Any, Any]) -> NDArray[np.int64]:
     """The tokens of each training example and side, `(N, S)`."""
     data.setup("fit")
     dataset: Any = data.train_dataloader().dataset

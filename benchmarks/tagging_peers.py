@@ -33,7 +33,7 @@ from peers.rounds import Job, ask_in_turn, markdown, ratio, report, speed, train
 from peers.turns import Worker
 from rich.progress import Progress
 
-from datamodules.base import SPLITS
+from datamodules.corpus_files import SPLITS
 from datamodules.tagging import TaggingDataModule
 from zoo.hub.pretrained import from_pretrained
 

@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain
-from typing import Literal
 
-import numpy as np
-
-from datamodules.base import CorpusDataModule
-from datamodules.classification_encoder import (
-    ClassificationCounts,
-    ClassificationEncoder,
-    LabelCount,
-    LabelCounts,
-    count_labels,
-    stored_texts,
-)
+from datamodules.budget import MaxTokens
+from datamodules.classification_encoder import ClassificationCounts, ClassificationEncoder, stored_texts
+from datamodules.classification_fitter import ClassificationFitter
 from datamodules.encoding import sampled
 from datamodules.errors import DataError
 from datamodules.examples import LabelledText
+from datamodules.extension import following
+from datamodules.labels import LabelCount, LabelCounts, balanced_weights, check_labels, count_labels, renamed
+from datamodules.large_corpora import Stored
 from datamodules.readers.file_parts import Parted
-from datamodules.readers.labelled_texts import SEPARATOR, read_labelled_texts
+from datamodules.readers.labelled_texts import read_labelled_texts
 from datamodules.readers.tables import FORMATS
 from datamodules.readers.vectors import coverage
+from datamodules.stored import StoredDataModule
+from datamodules.vocabulary_size import VocabularySize
 from zoo.batches.classification import ClassificationDataset
 from zoo.codecs import ClassificationCodec
-from zoo.text import Inventory, Preprocessor, SentencePieceModel, TextCounts, Vocabulary, require_words
-from zoo.text.normalization import DEFAULT, Normalizer
+from zoo.text import Preprocessor, TextCounts, require_words
+from zoo.text.normalization import DEFAULT
 from zoo.text.stop_words import read_stop_words
 
-# The number of pieces that sentencepiece learns by default.
-PIECES = 8000
 
-
-class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
+class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledText]):
     """Reads, encodes and batches labelled texts. Tokens and labels are fitted on the training split only.
 
     >>> data = ClassificationDataModule("sample-reviews-en")
@@ -64,8 +57,8 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             in alphabetical order.
         tokenizer: "words", "whitespace", "characters", "keras", "jieba" or "sentencepiece". A sentencepiece model is
             trained on the training split.
-        vocabulary_size: the number of most frequent tokens in the vocabulary; by default 8,000 pieces with
-            sentencepiece, and all tokens with other tokenizers.
+        vocabulary_size: the number of most frequent tokens in the vocabulary. With "by_tokenizer" it is 8,000 pieces
+            with sentencepiece, and all tokens with other tokenizers.
         stop_words: tokens to leave out: "english", "chinese", or a file with one word per line.
         lowercase: whether tokens are looked up in lower case.
         normalization: how texts are normalized before anything else, in training and prediction: any of "nfc" (composed
@@ -75,16 +68,16 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         truncate: which part of a longer text the model reads: its "head", its "tail", or "both" ends.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
         max_vectors: the largest number of vectors to read from the top of the file.
-        max_tokens: the largest number of tokens in a training batch of one process, padding included. By default it
-            is between 100 and 4,000, so that an epoch has about 170 steps. With
-            "auto" it is as large as the memory of a GPU allows.
+        max_tokens: the largest number of tokens in a training batch of one process, padding included. With "by_size"
+            it is between 100 and 4,000, so that an epoch has about 170 steps; with "auto" it is as large as the memory
+            of a GPU allows.
         min_count: tokens that occur less often in the training split are unknown tokens.
         balance: whether texts of rare labels get larger weights in the loss, so that all labels have the same total.
         class_weights: the weight of each label in the loss, with the labels in alphabetical order. With `multi_label`,
             the weight of having the label relative to not having it. If empty, all weights are equal.
         seed: seeds the order of the batches.
-        store: whether the training split is encoded on disk, once, and read from there; by default if its files have
-            more than 256 MiB. Needs pyarrow.
+        store: whether the training split is encoded on disk, once, and read from there. With "by_size" it is if its
+            files have more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting`, which define the labels and the preprocessing, are ignored.
         extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
@@ -96,7 +89,8 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
     """
 
     task = "classification"
-    fitting = CorpusDataModule.fitting | {
+    codec_class = ClassificationCodec
+    fitting = StoredDataModule.fitting | {
         "multi_label", "positive", "tokenizer", "vocabulary_size", "stop_words", "max_length", "truncate", "balance",
         "class_weights",
     }  # fmt: skip
@@ -117,7 +111,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         multi_label: bool = False,
         positive: str | None = None,
         tokenizer: str = "words",
-        vocabulary_size: int | None = None,
+        vocabulary_size: VocabularySize = "by_tokenizer",
         stop_words: str | None = None,
         lowercase: bool = True,
         normalization: Sequence[str] = DEFAULT,
@@ -125,28 +119,28 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         truncate: str = "head",
         vectors: str | None = None,
         max_vectors: int = 200_000,
-        max_tokens: int | Literal["auto"] | None = None,
+        max_tokens: MaxTokens = "by_size",
         min_count: int = 2,
         balance: bool = False,
         class_weights: Sequence[float] = (),
         seed: int = 0,
-        store: bool | None = None,
+        store: Stored = "by_size",
         codec: ClassificationCodec | None = None,
         extends: ClassificationCodec | None = None,
     ):
         super().__init__(
             dataset,
-            root=root,
             train=train,
             dev=dev,
             test=test,
-            vectors=vectors,
-            max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
-            store=store,
             codec=codec,
             extends=extends,
+            root=root,
+            vectors=vectors,
+            max_vectors=max_vectors,
+            store=store,
         )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
@@ -154,143 +148,79 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
             raise DataError(
                 "--data.balance and --data.class_weights both set the weights of labels: leave one of them out"
             )
-        if vocabulary_size is not None and vocabulary_size < 1:
+        if vocabulary_size != "by_tokenizer" and vocabulary_size < 1:
             raise DataError(f"--data.vocabulary_size: expected at least 1 token, got {vocabulary_size}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
         self.text_column, self.label_column = text_column, label_column
         self.format, self.header = format, header
-        self.multi_label = multi_label if codec is None else codec.multi_label
-        self.positive = positive
-        self.tokenizer, self.vocabulary_size = tokenizer, vocabulary_size
-        self.stop_words = read_stop_words(stop_words, tokenizer)
-        self.lowercase, self.min_count = lowercase, min_count
-        self.normalization = list(normalization)
-        self.max_length, self.truncate = max_length, truncate
+        fitter = ClassificationFitter(
+            multi_label=multi_label if codec is None else codec.multi_label,
+            positive=positive,
+            tokenizer=tokenizer,
+            vocabulary_size=vocabulary_size,
+            stop_words=read_stop_words(stop_words, tokenizer),
+            lowercase=lowercase,
+            normalization=list(normalization),
+            max_length=max_length,
+            truncate=truncate,
+            min_count=min_count,
+        )
+        self.fitter = following(fitter, extends)
+        self.folds_vectors = self.fitter.lowercase
         self.balance, self._class_weights = balance, list(class_weights)
-        self._read: dict[str, list[LabelledText]] = {}
         self._tokens: dict[str, list[list[str]]] = {}
         self._counts: dict[str, TextCounts] = {}
-        self._follow_extended_codec()
 
     def _fit_codec(self) -> ClassificationCodec:
-        if self._store is not None:
-            return ClassificationCodec.of(self._store.facts["codec"])
-        texts = self.texts("train")
+        texts = self.examples("train")
         model = self._fit_sentencepiece(text.text for text in texts)
-        tokens = Counter(chain.from_iterable(self._tokens_of("train", self._preprocessor(model))))
+        tokens = Counter(chain.from_iterable(self._tokens_of("train", self.fitter.preprocessor(model))))
         return self._codec_of(ClassificationCounts(tokens, count_labels(texts), self._counts["train"]), model)
 
     def _codec_of(self, counts: ClassificationCounts, model: Sequence[str]) -> ClassificationCodec:
-        """The codec for the counts of the training split, and the sentencepiece model that has split it."""
-        words = counts.tokens
-        if self.lowercase:
-            words = Counter()
-            for token, count in counts.tokens.items():
-                words[token.lower()] += count
-        codec = ClassificationCodec(
-            Vocabulary.fit(words, min_count=self.min_count, size=self.vocabulary_size),
-            self._fit_labels(counts.labels, counts.texts.texts),
-            multi_label=self.multi_label,
-            positive=self.positive,
-            tokenizer=self.tokenizer,
-            sentencepiece_model=tuple(model),
-            stop_words=tuple(self.stop_words),
-            lowercase=self.lowercase,
-            normalization=tuple(self.normalization),
-            max_length=self.max_length,
-            truncate=self.truncate,
-            vector_words=self._vector_words,
-            vector_size=self._vector_size,
-        )
-        return self._extended(codec)
-
-    def _preprocessor(self, model: Sequence[str]) -> Preprocessor:
-        """What splits texts, before there is a codec. The tokens of a text do not depend on the vocabulary."""
-        return Preprocessor(
-            self.tokenizer,
-            sentencepiece_model=model,
-            stop_words=self.stop_words,
-            max_length=self.max_length,
-            truncate=self.truncate,
-            normalization=self.normalization,
-        )
-
-    def _fit_labels(self, counts: LabelCounts, texts: int) -> Inventory:
-        """The labels of the training split, which has so many texts, in alphabetical order."""
-        labels = sorted(counts)
-        if len(labels) < (1 if self.multi_label else 2):
-            raise DataError(
-                f"{self._locate('train')}: expected at least two different labels, got "
-                f"{'only ' + labels[0] if labels else 'none'}. Is this the right column, and has train all labels?"
-            )
-        if not self.multi_label:
-            self._hint_at_several(counts, texts)
-        return Inventory(labels)
+        return self._extended(self.fitter.codec(counts, model, self.vector_file, self.files.path("train")))
 
     def _fit_sentencepiece(self, texts: Iterable[str]) -> list[str]:
-        """The sentencepiece model that is trained on these texts; empty with other tokenizers."""
+        """The sentencepiece model that is trained on these texts, or that of the codec to extend."""
         if self._extends is not None:
             return list(self._extends.sentencepiece_model)
-        if self.tokenizer != "sentencepiece":
-            return []
-        size = PIECES if self.vocabulary_size is None else self.vocabulary_size
-        return SentencePieceModel.fit(
-            map(Normalizer(self.normalization), texts), size, lowercase=self.lowercase
-        ).serialized
+        return self.fitter.sentencepiece_model(texts)
 
     @property
     def class_weights(self) -> list[float]:
         """The weight of a text of each label in the loss; empty if all weights are equal."""
         if not self.balance:
             return self._class_weights
-        texts, counts = self.training_examples, self._training_labels
-        having = [counts[label].texts if label in counts else 0 for label in self.codec.labels]
-        if self.multi_label:
-            return [max(1, texts - count) / max(1, count) for count in having]
-        return [texts / (len(having) * max(1, count)) for count in having]
+        return balanced_weights(
+            self._training_labels, self.codec.labels, self.training_examples, multi_label=self.fitter.multi_label
+        )
 
     @property
     def _training_labels(self) -> LabelCounts:
         if self._store is not None:
             return {label: LabelCount(*count) for label, count in self._store.facts["labels"].items()}
-        return count_labels(self.texts("train"))
-
-    @property
-    def training_examples(self) -> int:
-        return self._training_rows or len(self.texts("train"))
-
-    @property
-    def training_tokens(self) -> int:
-        """The number of tokens of the training split, after truncation."""
-        if "train" not in self._encoded:
-            self._encoded["train"] = self._encode("train")
-        return int(np.sum(self._encoded["train"].lengths))
+        return count_labels(self.examples("train"))
 
     def texts(self, split: str) -> list[LabelledText]:
         """The texts of "train", "dev" or "test", with the catalog's names of the labels.
 
         They are read again each time, as soon as the split is encoded.
         """
-        if split in self._read:
-            return self._read[split]
-        texts = list(self._read_texts(split))
-        if split not in self._encoded:
-            self._read[split] = texts
-        return texts
+        return self.examples(split)
 
-    def _read_texts(self, split: str) -> Iterator[LabelledText]:
-        corpus = self._corpus
+    def _read_examples(self, split: str) -> Iterator[LabelledText]:
+        corpus = self.files.entry
         text_column = corpus.text_column if corpus else "text"
         label_column = corpus.column if corpus else "label"
         texts = read_labelled_texts(
-            self._locate(split),
+            self.files.path(split),
             text_column if self.text_column is None else self.text_column,
             label_column if self.label_column is None else self.label_column,
             format=corpus.format if corpus else self.format,
             header=self.header,
-            multi_label=self.multi_label,
+            multi_label=self.fitter.multi_label,
         )
-        return _named(texts, corpus.label_names) if corpus and corpus.label_names else texts
+        return renamed(texts, corpus.label_names) if corpus and corpus.label_names else texts
 
     def counts(self, split: str) -> TextCounts:
         """The number of texts of a split, and how many of them are empty or truncated."""
@@ -299,19 +229,6 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         if split not in self._counts:
             self._read_tokens(split)
         return self._counts[split]
-
-    def _hint_at_several(self, counts: LabelCounts, texts: int) -> None:
-        """Warns of labels that look like several joined ones: two of them share a part between separators."""
-        parts = {label: {part.strip() for part in label.split(SEPARATOR)} - {""} for label in counts}
-        common = {part for part, count in Counter(chain.from_iterable(parts.values())).items() if count > 1}
-        joined = [label for label in counts if parts[label] & common - {label}]
-        if joined:
-            first = min(joined, key=lambda label: counts[label].first_line)
-            warnings.warn(
-                f"{self._locate('train')}:{counts[first].first_line}: {first} is read as one label. This concerns "
-                f"{sum(counts[label].texts for label in joined)} of {texts} texts. If {SEPARATOR} separates several "
-                "labels of a text, add --data.multi_label true"
-            )
 
     def _training_words(self) -> Iterable[str]:
         return chain.from_iterable(self._read_tokens("train"))
@@ -322,7 +239,7 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
 
     def _tokens_of(self, split: str, preprocessor: Preprocessor) -> list[list[str]]:
         if split not in self._tokens:
-            whole = [preprocessor.split(text.text) for text in self.texts(split)]
+            whole = [preprocessor.split(text.text) for text in self.examples(split)]
             self._counts[split] = preprocessor.count(whole)
             tokens = [preprocessor.cut(of_text) for of_text in whole]
             if split in self._encoded:
@@ -332,21 +249,18 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
 
     @property
     def _store_settings(self) -> dict[str, object]:
-        names = (
-            "text_column", "label_column", "format", "header", "multi_label", "positive", "tokenizer",
-            "vocabulary_size", "stop_words", "lowercase", "normalization", "max_length", "truncate", "min_count",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        names = ("text_column", "label_column", "format", "header")
+        return {**asdict(self.fitter), **{name: getattr(self, name) for name in names}}
 
     def _encoder(self) -> ClassificationEncoder:
         if self._codec is None:
-            model = self._fit_sentencepiece(sampled(text.text for text in self._read_texts("train")))
-            preprocessor = self._preprocessor(model)
+            model = self._fit_sentencepiece(sampled(text.text for text in self._read_examples("train")))
+            preprocessor = self.fitter.preprocessor(model)
         else:
             model = []
             preprocessor = self._codec.preprocessor
         return ClassificationEncoder(
-            Parted.chunks(lambda: self._read_texts("train")),
+            Parted.chunks(lambda: self._read_examples("train")),
             lambda texts: self._check_labels("train", texts),
             preprocessor,
             codec_of=lambda counts: self._codec or self._codec_of(counts, model),
@@ -359,13 +273,12 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         if split == "train" and self._store is not None:
             data = stored_texts(self._store)
         else:
-            texts = self.texts(split)
+            texts = self.examples(split)
             self.overlap.add(split, (text.text for text in texts))
             codec = self.codec
             self._check_labels(split, texts)
             data = codec.dataset(self._read_tokens(split), [text.labels for text in texts])
             # The strings are not needed again.
-            self._read.pop(split, None)
             self._tokens.pop(split, None)
         empty = self.counts(split).empty
         if empty:
@@ -373,25 +286,6 @@ class ClassificationDataModule(CorpusDataModule[ClassificationCodec]):
         return data
 
     def _check_labels(self, split: str, texts: Iterable[LabelledText]) -> None:
-        """Refuses labels that the codec lacks. A codec that is not yet fitted lacks none.
-
-        Raises:
-            DataError: there is one.
-        """
-        codec = self._codec
-        if codec is None:
-            return
-        path = self._locate(split)
-        for text in texts:
-            for label in text.labels:
-                if label not in codec.labels:
-                    known = ", ".join(codec.labels)
-                    raise DataError(
-                        f"{path}:{text.line}: expected one of the labels {known}, got {label}. The expected labels are "
-                        "those of train or of the model. Choose other data with --data.dataset or --data.test"
-                    )
-
-
-def _named(texts: Iterable[LabelledText], names: Mapping[str, str]) -> Iterator[LabelledText]:
-    """The texts with the names of labels that the catalog gives."""
-    return (replace(text, labels=tuple(names.get(label, label) for label in text.labels)) for text in texts)
+        """Refuses labels that the codec lacks. A codec that is not yet fitted lacks none."""
+        if self._codec is not None:
+            check_labels(texts, self._codec.labels, self.files.path(split))

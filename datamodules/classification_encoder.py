@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 
 from datamodules.arrow_files import Columns
 from datamodules.encoding import Packed, counter, numbered, packed, unpacked
 from datamodules.examples import LabelledText
+from datamodules.labels import LabelCounts, add_labels, count_labels
 from datamodules.readers.file_parts import Parted
 from datamodules.store import Store
 from zoo.batches.classification import ClassificationDataset, Texts
 from zoo.batches.ragged import Integers, Ragged, offsets_of
 from zoo.codecs import ClassificationCodec
 from zoo.text import Preprocessor, TextCounts
-
-
-class LabelCount(NamedTuple):
-    """The number of texts that have a label, and the line of the first of them."""
-
-    texts: int
-    first_line: int
-
-
-LabelCounts = dict[str, LabelCount]
 
 
 @dataclass
@@ -44,23 +34,6 @@ class ClassificationCounts:
         self.tokens.update(more.tokens)
         add_labels(self.labels, more.labels)
         self.texts = TextCounts(*map(sum, zip(self.texts, more.texts, strict=True)))
-
-
-def count_labels(texts: Iterable[LabelledText]) -> LabelCounts:
-    """Counts the labels of texts."""
-    counts: LabelCounts = {}
-    for text in texts:
-        for label in text.labels:
-            found = counts.get(label, LabelCount(0, text.line))
-            counts[label] = found._replace(texts=found.texts + 1)
-    return counts
-
-
-def add_labels(counts: LabelCounts, more: LabelCounts) -> None:
-    """Adds the labels of texts that come later."""
-    for label, count in more.items():
-        found = counts.get(label, LabelCount(0, count.first_line))
-        counts[label] = found._replace(texts=found.texts + count.texts)
 
 
 # The distinct tokens of a part, the position of each token among them, the lengths of texts, and their labels.

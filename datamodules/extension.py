@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from datamodules.errors import DataError
 from zoo.codecs import Codec, TaggingCodec
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def followed(codec: Codec, fitting: Collection[str]) -> dict[str, object]:
-    """The arguments of a datamodule that say how texts are read, with the values of a codec to extend.
+FitterT = TypeVar("FitterT", bound="DataclassInstance")
+
+
+def followed(codec: Codec, arguments: Iterable[str]) -> dict[str, Any]:
+    """The values that a codec to extend has for arguments of a datamodule that say how texts are read.
 
     Args:
         codec: the codec to extend.
-        fitting: the names of the arguments of the datamodule that a codec is fitted with.
+        arguments: the names of arguments that a codec is fitted with.
     """
     state = codec.state
-    return {name: state[name] for name in sorted(fitting) if name in state and name not in codec.ANSWERS}
+    return {name: state[name] for name in sorted(arguments) if name in state and name not in codec.ANSWERS}
+
+
+def following(fitter: FitterT, codec: Codec | None) -> FitterT:
+    """A fitter of codecs that reads texts in the way of a codec to extend; without one, the fitter as it is."""
+    if codec is None:
+        return fitter
+    return replace(fitter, **followed(codec, [field.name for field in fields(fitter)]))
 
 
 def check_extension(codec: object, extends: object, vectors: str | None) -> None:

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from datamodules.agreement import digest_of_files
 from datamodules.arrow_files import import_arrow
@@ -19,18 +20,21 @@ from datamodules.store_manifest import state_of
 # bytes of memory while it is read.
 LARGE = 1 << 28
 
+# The user's choice whether a training split is encoded into a store.
+Stored = bool | Literal["by_size"]
 
-def is_large(files: Sequence[str | Path], wanted: bool | None) -> bool:
+
+def is_large(files: Sequence[str | Path], wanted: Stored) -> bool:
     """Whether a split is encoded into a store.
 
     Args:
         files: its files.
-        wanted: the user's choice; None leaves it to the size of the files.
+        wanted: the user's choice; "by_size" leaves it to the size of the files.
 
     Raises:
         DataError: the user wants a store, and pyarrow is not installed.
     """
-    if wanted is not None:
+    if wanted != "by_size":
         if wanted:
             import_arrow("--data.store true")
         return wanted

@@ -14,6 +14,58 @@ from zoo.text.tag_schemes import SCHEMES, convert, detect_scheme, strange_tags, 
 
 # The number of tags that a message lists.
 TAGS_SHOWN = 5
+# The user's name for tags that mark no spans: every tag stands for itself.
+NO_SCHEME = "none"
+
+
+class SpanConversion:
+    """Converts the tags of a corpus from one scheme to another.
+
+    Args:
+        source: the scheme of the corpus: a key of `zoo.text.tag_schemes.SCHEMES`, or `NO_SCHEME`; None if the first
+            sentences to convert tell it.
+        target: the scheme to convert to; None to leave the tags as they are.
+        keyed: whether the tags are in a key of a CoNLL-U column, such as "misc:NER". Words without the key are outside
+            of any span.
+    """
+
+    def __init__(self, source: str | None, target: str | None, *, keyed: bool):
+        self.source = source
+        self.target = target
+        self.keyed = keyed
+
+    @property
+    def scheme(self) -> str | None:
+        """The scheme after conversion; None if the tags mark no spans, or as long as nothing is known of them."""
+        if self.target is not None or self.source == NO_SCHEME:
+            return self.target
+        return self.source
+
+    def convert(
+        self, sentences: list[TaggedSentence], path: str | Path, expected: str | None = None
+    ) -> list[TaggedSentence]:
+        """The sentences with converted tags.
+
+        Args:
+            sentences: the sentences as the file has them.
+            path: the file, for messages.
+            expected: the scheme of the corpus if none is given; by default the one that most tags follow.
+
+        Raises:
+            DataError: a tag does not belong to the scheme of the corpus, or there is none to convert from.
+        """
+        if self.source is None:
+            self.source = expected or scheme_of(sentences, self.target) or NO_SCHEME
+        if self.source == NO_SCHEME:
+            if self.target is not None:
+                raise DataError(f"{path}: --data.convert_to {self.target} needs span tags, but these mark no spans")
+            return sentences
+        if self.keyed:
+            sentences = without_key_outside(sentences)
+        check_tags(sentences, self.source, path)
+        if self.target is None or self.target == self.source:
+            return sentences
+        return convert_all(sentences, self.source, self.target, path)
 
 
 def scheme_of(sentences: Sequence[TaggedSentence], expected: str | None) -> str | None:

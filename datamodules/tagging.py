@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import numpy as np
-
-from datamodules.base import CorpusDataModule
+from datamodules.budget import MaxTokens
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
-from datamodules.extension import check_tokens
+from datamodules.extension import check_tokens, following
+from datamodules.large_corpora import Stored
 from datamodules.readers.column_files import HEAD
 from datamodules.readers.file_parts import Parted
 from datamodules.readers.tagged_files import FORMATS, read_tagged
 from datamodules.readers.vectors import coverage
-from datamodules.span_tags import check_tags, convert_all, scheme_of, without_key_outside
+from datamodules.span_tags import NO_SCHEME, SpanConversion
+from datamodules.stored import StoredDataModule
 from datamodules.tagging_encoder import TaggingCounts, TaggingEncoder, stored_sentences
+from datamodules.tagging_fitter import TaggingFitter
 from zoo.batches.tagging import TaggingDataset
 from zoo.codecs import TaggingCodec
-from zoo.text import Inventory, Vocabulary
-from zoo.text.normalization import DEFAULT, Normalizer
+from zoo.text.normalization import DEFAULT
 from zoo.text.tag_schemes import is_legal
 
-# Characters that occur less often count as unknown.
-RARE_CHARACTER = 3
-# The user's name for tags that mark no spans: every tag stands for itself.
-NO_SCHEME = "none"
 
-
-class TaggingDataModule(CorpusDataModule[TaggingCodec]):
+class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
     """Reads, encodes and batches a tagging corpus. The vocabularies are fitted on the training split only.
 
     >>> data = TaggingDataModule("sample-en")
@@ -62,17 +58,17 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         convert_to: the scheme to convert the tags to.
         vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
         max_vectors: the largest number of vectors to read from the top of the file.
-        max_tokens: the largest number of tokens in a training batch of one process, padding included. By default it
-            is between 100 and 1,200, so that an epoch has about 170 steps. With
-            "auto" it is as large as the memory of a GPU allows.
+        max_tokens: the largest number of tokens in a training batch of one process, padding included. With "by_size"
+            it is between 100 and 1,200, so that an epoch has about 170 steps; with "auto" it is as large as the memory
+            of a GPU allows.
         min_count: words that occur less often in the training split are unknown words.
         lowercase: whether words are looked up in lower case.
         normalization: how texts are normalized before anything else, in training and prediction: any of "nfc" (composed
             characters), "invisible" (without zero-width spaces and soft hyphens), "full_width" (ASCII for full-width
             forms, as in Chinese) and "quotes" (straight quotes for curly ones).
         seed: seeds the order of the batches.
-        store: whether the training split is encoded on disk, once, and read from there; by default if its files have
-            more than 256 MiB. Needs pyarrow.
+        store: whether the training split is encoded on disk, once, and read from there. With "by_size" it is if its
+            files have more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and
             `vectors`, `max_vectors`, `min_count`, `lowercase`, `normalization` and `convert_to` are ignored. Span tags
             are converted to the model's scheme; a model without a scheme reads them as plain tags.
@@ -85,7 +81,8 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
     """
 
     task = "tagging"
-    fitting = CorpusDataModule.fitting | {"convert_to"}
+    codec_class = TaggingCodec
+    fitting = StoredDataModule.fitting | {"convert_to"}
     largest_budget = 1200
 
     def __init__(
@@ -103,86 +100,67 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         convert_to: str | None = None,
         vectors: str | None = None,
         max_vectors: int = 200_000,
-        max_tokens: int | Literal["auto"] | None = None,
+        max_tokens: MaxTokens = "by_size",
         min_count: int = 1,
         lowercase: bool = True,
         normalization: Sequence[str] = DEFAULT,
         seed: int = 0,
-        store: bool | None = None,
+        store: Stored = "by_size",
         codec: TaggingCodec | None = None,
         extends: TaggingCodec | None = None,
     ):
         super().__init__(
             dataset,
-            root=root,
             train=train,
             dev=dev,
             test=test,
-            vectors=vectors,
-            max_vectors=max_vectors,
             max_tokens=max_tokens,
             seed=seed,
-            store=store,
             codec=codec,
             extends=extends,
+            root=root,
+            vectors=vectors,
+            max_vectors=max_vectors,
+            store=store,
         )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.column, self.word_column, self.format = column, word_column, format
-        self._given_scheme = scheme
-        self._source_scheme = scheme
-        self.convert_to = convert_to
+        self.scheme, self.convert_to = scheme, convert_to
+        fitter = TaggingFitter(min_count=min_count, lowercase=lowercase, normalization=list(normalization))
+        self.fitter = following(fitter, extends)
+        self.folds_vectors = self.fitter.lowercase
         if codec is not None:
             self.convert_to = codec.scheme
             if codec.scheme is None:
-                self._source_scheme = NO_SCHEME
-        self.min_count, self.lowercase = min_count, lowercase
-        self.normalization = list(normalization)
-        self._read: dict[str, list[TaggedSentence]] = {}
-        # The scheme of the tags after conversion.
-        self._scheme: str | None = None
-        self._follow_extended_codec()
-
-    @property
-    def training_examples(self) -> int:
-        return self._training_rows or len(self.sentences("train"))
-
-    @property
-    def training_tokens(self) -> int:
-        """The number of tokens in the training split."""
-        if "train" not in self._encoded:
-            self._encoded["train"] = self._encode("train")
-        return int(np.sum(self._encoded["train"].lengths))
+                scheme = NO_SCHEME
+        self._conversion = SpanConversion(scheme, self.convert_to, keyed=column is not None and ":" in column)
 
     def sentences(self, split: str) -> list[TaggedSentence]:
         """The sentences of "train", "dev" or "test", with their tags in the scheme `convert_to` if there is one.
 
         They are read again each time, as soon as the split is encoded.
         """
-        if split in self._read:
-            return self._read[split]
-        if split != "train" and "train" in self.splits and self._codec is None:
-            # The tags of the training split determine the scheme of all splits.
-            if self._store is None:
-                self.sentences("train")
-            else:
-                self._source_scheme = self._store.facts["source_scheme"]
-        path = self._locate(split)
-        sentences = self._converted(list(self._read_sentences(path)), path)
-        if split not in self._encoded:
-            self._read[split] = sentences
-        return sentences
+        return self.examples(split)
 
-    def _read_sentences(self, path: str | Path) -> Iterator[TaggedSentence]:
+    def _read_examples(self, split: str) -> list[TaggedSentence]:
+        if split != "train" and "train" in self.splits and self._codec is None and self._store is None:
+            # The tags of the training split determine the scheme of all splits.
+            self.examples("train")
+        path = self.files.path(split)
+        return self._converted(list(self._read_file(path)), path)
+
+    def _read_file(self, path: str | Path) -> Iterator[TaggedSentence]:
         """The sentences of a file, with their tags as they are there."""
         column, _ = self._column_and_scheme
-        format = self._corpus.format if self._corpus else self.format
+        corpus = self.files.entry
+        format = corpus.format if corpus else self.format
         return read_tagged(path, column, format=format, word_column=self.word_column)
 
     @property
     def _column_and_scheme(self) -> tuple[str | None, str | None]:
         """The column of the tags, and the scheme that the catalog knows of it."""
-        corpus = self._corpus
+        corpus = self.files.entry
         if corpus is None:
             return self.column, None
         own = str(corpus.column)
@@ -190,90 +168,45 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
         return column, corpus.scheme if column == own else None
 
     def _converted(self, sentences: list[TaggedSentence], path: str | Path) -> list[TaggedSentence]:
-        """The sentences, with their tags in the scheme `convert_to` if there is one.
-
-        Args:
-            sentences: the sentences as the file has them.
-            path: the file, for messages.
-        """
-        if self._source_scheme is None:
-            _, known = self._column_and_scheme
-            self._source_scheme = known or scheme_of(sentences, self.convert_to) or NO_SCHEME
-        scheme = None if self._source_scheme == NO_SCHEME else self._source_scheme
-        target = self.convert_to or scheme
-        self._scheme = target
-        if scheme is None or target is None:
-            if self.convert_to is not None:
-                raise DataError(f"{path}: --data.convert_to {self.convert_to} needs span tags, but these mark no spans")
-            return sentences
-        if self._is_keyed:
-            sentences = without_key_outside(sentences)
-        check_tags(sentences, scheme, path)
-        return sentences if target == scheme else convert_all(sentences, scheme, target, path)
-
-    @property
-    def _is_keyed(self) -> bool:
-        """Whether the tags are in a key of a CoNLL-U column. Words without the key are outside of any span."""
-        return self.column is not None and ":" in self.column
+        """The sentences of a file, with their tags in the scheme `convert_to` if there is one."""
+        _, expected = self._column_and_scheme
+        return self._conversion.convert(sentences, path, expected)
 
     def _fit_codec(self) -> TaggingCodec:
-        if self._store is not None:
-            self._source_scheme = self._store.facts["source_scheme"]
-            return TaggingCodec.of(self._store.facts["codec"])
         counts = TaggingCounts()
-        counts.add(self.sentences("train"), scheme=None)
+        counts.add(self.examples("train"), scheme=None)
         return self._codec_of(counts)
 
     def _codec_of(self, counts: TaggingCounts) -> TaggingCodec:
-        tags = Inventory.fit(counts.tags)
-        if len(tags) < 2:
-            raise DataError(
-                f"{self._locate('train')}: expected at least two different tags, got only {tags[0][:40]!r}. "
-                "Is this the right column? Choose another one with --data.column"
-            )
-        words: Counter[str] = Counter()
-        characters: Counter[str] = Counter()
-        # A form is taken apart once, however often it occurs.
-        normalize = Normalizer(self.normalization).token
-        for form, count in ((normalize(form), count) for form, count in counts.forms.items()):
-            words[form.lower() if self.lowercase else form] += count
-            for character in form:
-                characters[character] += count
-        single = all(len(form) == 1 for form in counts.forms)
-        codec = TaggingCodec(
-            Vocabulary.fit(words, min_count=self.min_count),
-            Vocabulary.fit(characters, min_count=RARE_CHARACTER),
-            tags,
-            scheme=self._scheme,
-            tokenizer="characters" if single else "treebank",
-            lowercase=self.lowercase,
-            normalization=tuple(self.normalization),
-            vector_words=self._vector_words,
-            vector_size=self._vector_size,
-        )
+        path = self.files.path("train")
+        codec = self.fitter.codec(counts, self._conversion.scheme, self.vector_file, path)
         if self._extends is not None:
-            check_tokens(self._locate("train"), codec, self._extends)
+            check_tokens(path, codec, self._extends)
         return self._extended(codec)
 
     def _training_words(self) -> Iterable[str]:
-        return (token for sentence in self.sentences("train") for token in sentence.tokens)
+        return (token for sentence in self.examples("train") for token in sentence.tokens)
 
     @property
     def _store_settings(self) -> dict[str, object]:
-        names = ("column", "word_column", "format", "convert_to", "min_count", "lowercase", "normalization")
-        return {"scheme": self._given_scheme, **{name: getattr(self, name) for name in names}}
+        names = ("column", "word_column", "format", "scheme", "convert_to")
+        return {**asdict(self.fitter), **{name: getattr(self, name) for name in names}}
+
+    def _use_facts(self, facts: Mapping[str, Any]) -> None:
+        # The tags of the training split determine the scheme of all splits.
+        self._conversion.source = facts["source_scheme"]
 
     def _encoder(self) -> TaggingEncoder:
-        path = self._locate("train")
+        path = self.files.path("train")
         # The first sentences decide what scheme the tags are in.
-        self._converted(list(islice(self._read_sentences(path), HEAD)), path)
+        self._converted(list(islice(self._read_file(path), HEAD)), path)
         return TaggingEncoder(
-            Parted.chunks(lambda: self._read_sentences(path)),
+            Parted.chunks(lambda: self._read_file(path)),
             lambda sentences: self._converted(sentences, path),
-            scheme=self._scheme,
+            scheme=self._conversion.scheme,
             codec_of=lambda counts: self._codec or self._codec_of(counts),
             facts_of=lambda codec, counts: {
-                "source_scheme": self._source_scheme,
+                "source_scheme": self._conversion.source,
                 "coverage": coverage(codec.vector_words, counts.forms, fold=self.folds_vectors),
             },
         )
@@ -284,18 +217,16 @@ class TaggingDataModule(CorpusDataModule[TaggingCodec]):
             self._check_tags(split, Counter(facts["tags"]), facts["broken"])
             data = stored_sentences(self._store)
         else:
-            sentences = self.sentences(split)
+            sentences = self.examples(split)
             self.overlap.add(split, (sentence.tokens for sentence in sentences))
             counts = Counter(chain.from_iterable(sentence.tags for sentence in sentences))
             scheme = self.codec.scheme
             broken = 0 if scheme is None else sum(not is_legal(s.tags, scheme) for s in sentences)
             self._check_tags(split, counts, broken)
             data = self.codec.dataset((s.tokens for s in sentences), (s.tags for s in sentences))
-            # The strings are not needed again.
-            self._read.pop(split, None)
         if split == "train":
             # Training tokens cannot be asked for here: they would encode this split.
-            budget = self.budget_of(int(data.lengths.sum()))
+            budget = self.token_budget.of(int(data.lengths.sum()))
             long = int((data.lengths > budget).sum())
             if long:
                 warnings.warn(f"{long} sentences are longer than max_tokens={budget}: each one becomes a batch")

@@ -22,5 +22,5 @@ class FirstPairs(Seq2SeqDataModule):
         super().__init__(dataset, root=root, lowercase=lowercase, max_source=max_source, max_target=max_target)
         self.limit = limit
 
-    def pairs(self, split: str) -> list[Pair]:
-        return super().pairs(split)[: self.limit]
+    def examples(self, split: str) -> list[Pair]:
+        return super().examples(split)[: self.limit]

@@ -22,8 +22,8 @@ class Thinned(ClassificationDataModule):
         super().__init__(dataset, root=root, tokenizer=tokenizer, max_length=max_length)
         self.limit = limit
 
-    def texts(self, split: str) -> list[LabelledText]:
-        texts = super().texts(split)
+    def examples(self, split: str) -> list[LabelledText]:
+        texts = super().examples(split)
         return texts[:: max(1, len(texts) // self.limit)] if self.limit else texts
 
 

@@ -26,8 +26,8 @@ class EnglishWebTreebank(TaggingDataModule):
         super().__init__("ud-en-ewt", root=root)
         self.limit = limit
 
-    def sentences(self, split: str) -> list[TaggedSentence]:
-        return super().sentences(split)[: self.limit]
+    def examples(self, split: str) -> list[TaggedSentence]:
+        return super().examples(split)[: self.limit]
 
 
 def tag(sentences: list[list[str]], folder: str, precision: str, threads: int) -> Message:

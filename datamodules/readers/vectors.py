@@ -6,6 +6,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -19,6 +20,41 @@ from zoo.text import PAD, UNKNOWN, UNKNOWN_ID, Vocabulary
 
 # If a larger fraction of rows cannot be decoded, the file is in another encoding.
 MAX_BROKEN_FRACTION = 0.01
+
+
+class VectorFile:
+    """The imported vectors of a corpus. The file is read once, when it is first needed.
+
+    Args:
+        path: a file as for `read_vectors`; None for no vectors.
+        limit: the largest number of vectors to read from the top of the file.
+    """
+
+    def __init__(self, path: str | None, limit: int):
+        self.path = path
+        self.limit = limit
+
+    @cached_property
+    def _read(self) -> tuple[Vocabulary, Tensor | None]:
+        if self.path is None:
+            return Vocabulary(()), None
+        words, table = read_vectors(self.path, self.limit)
+        return Vocabulary((PAD, UNKNOWN, *words)), table
+
+    @property
+    def words(self) -> Vocabulary:
+        """The words with vectors, after `<pad>` and `<unk>`; empty without vectors."""
+        return self._read[0]
+
+    @property
+    def table(self) -> Tensor | None:
+        """The vectors `(len(words) - 2, size)`."""
+        return self._read[1]
+
+    @property
+    def size(self) -> int:
+        """The number of features of a vector; 0 without vectors."""
+        return 0 if self.table is None else self.table.shape[1]
 
 
 def read_vectors(path: str | Path, limit: int | None = None) -> tuple[list[str], Tensor]:

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from jsonargparse import Namespace
 
 from datamodules.agreement import agreeing
-from datamodules.base import SPLITS
+from datamodules.corpus_files import SPLITS
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
 from recipes.runner.checkpoints import wrong_model

@@ -218,7 +218,7 @@ class TrainingCLI(LightningCLI):
     def _make_model(self, model: type[ZooModule], *, init_from: str | None, **arguments: Any) -> ZooModule:
         return model(**arguments) if self.initial is None else self.initial.make_model(model, **arguments)
 
-    def _make_data(self, data: type[CorpusDataModule[Any]], **arguments: Any) -> CorpusDataModule[Any]:
+    def _make_data(self, data: type[CorpusDataModule[Any, Any]], **arguments: Any) -> CorpusDataModule[Any, Any]:
         return data(**arguments) if self.initial is None else self.initial.make_data(data, **arguments)
 
     def _open_folder(self) -> None:

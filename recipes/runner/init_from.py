@@ -94,7 +94,7 @@ class InitialModel:
     def _has_pieces(self) -> bool:
         return getattr(self.model.codec, "tokenizer", None) == "sentencepiece"
 
-    def make_data(self, data: type[CorpusDataModule[Any]], **arguments: Any) -> CorpusDataModule[Any]:
+    def make_data(self, data: type[CorpusDataModule[Any, Any]], **arguments: Any) -> CorpusDataModule[Any, Any]:
         """Makes the datamodule, whose codec extends that of the model."""
         return data(**arguments, extends=self.model.codec)
 

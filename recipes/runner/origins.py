@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from datamodules.base import SPLITS
+from datamodules.corpus_files import SPLITS
 from recipes.runner.run_folder import CHECKPOINTS, CONFIG, MODEL
 from zoo.errors import ZooError
 from zoo.hub.pretrained import list_pretrained

@@ -65,7 +65,7 @@ class Recipe:
 
     name: str
     model: type[ZooModule]
-    data: type[CorpusDataModule[Any]]
+    data: type[CorpusDataModule[Any, Any]]
     defaults: Mapping[str, object]
     # Called with an instance of `model` and one of `data`.
     report: Callable[[Any, Any, str], Report]

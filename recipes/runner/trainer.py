@@ -71,7 +71,7 @@ def check_precision(options: Namespace, trainer: pl.Trainer) -> None:
         )
 
 
-def check_shares(trainer: pl.Trainer, data: CorpusDataModule[Any], *, test: bool) -> None:
+def check_shares(trainer: pl.Trainer, data: CorpusDataModule[Any, Any], *, test: bool) -> None:
     """Refuses splits with fewer rows than processes, and limits that are fractions of a split but less than a batch.
 
     Args:

@@ -302,7 +302,7 @@ def test_the_positive_label_is_one_of_two(files):
 @pytest.mark.parametrize("tokenizer", ["words", "sentencepiece"])
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_capitals_are_learned_unless_tokens_are_looked_up_in_lower_case(lowercase, tokenizer):
-    size = 300 if tokenizer == "sentencepiece" else None
+    size = 300 if tokenizer == "sentencepiece" else "by_tokenizer"
     codec = ClassificationDataModule(tokenizer=tokenizer, vocabulary_size=size, lowercase=lowercase, min_count=1).codec
     learned = SentencePieceModel(codec.sentencepiece_model).pieces if codec.sentencepiece_model else codec.vocabulary
     for tokens in (learned, codec.vocabulary):

@@ -7,6 +7,7 @@ from itertools import chain
 
 import pytest
 
+from datamodules.budget import TokenBudget
 from datamodules.planning import EpochPlanner
 from datamodules.remainder import Part, Remainder
 from tests.datamodules.test_sampler import BUDGET, Seen, fit, spam
@@ -41,8 +42,8 @@ def test_a_budget_that_was_found_is_kept_when_the_training_resumes(tmp_path, mon
     def training(found: int, checkpoint=None, **options) -> Seen:
         """A training that would find this budget."""
         data = spam()
-        data.max_tokens = "auto"
-        monkeypatch.setattr(type(data), "_find_budget", lambda self, trainer: found)
+        data.token_budget.max_tokens = "auto"
+        monkeypatch.setattr(TokenBudget, "_search", lambda self, trainer, data: found)
         seen = Seen(**options)
         try:
             fit(seen=seen, data=data, checkpoint=checkpoint, max_epochs=1)
@@ -72,7 +73,7 @@ def test_a_training_that_goes_on_with_another_budget_sees_each_example_once(budg
     seen, checkpoint = [], None
     for budget in budgets:
         data = spam()
-        data.max_tokens = budget
+        data.token_budget.max_tokens = budget
         last = budget is budgets[-1] and len(seen) == len(budgets) - 1
         scored = Scored(stop_after=None if last else batches, folder=tmp_path)
         seen.append(scored)

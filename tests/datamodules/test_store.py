@@ -127,9 +127,9 @@ def test_a_file_that_has_changed_is_encoded_anew(tmp_path):
 def test_the_size_of_the_files_decides(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("a X\nb Y\n\n")
-    assert not large_corpora.is_large([path], None)
+    assert not large_corpora.is_large([path], "by_size")
     monkeypatch.setattr(large_corpora, "LARGE", 5)
-    assert large_corpora.is_large([path], None)
+    assert large_corpora.is_large([path], "by_size")
     assert not large_corpora.is_large([path], False)
     assert large_corpora.is_large([path], True)
 

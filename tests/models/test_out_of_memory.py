@@ -12,7 +12,7 @@ import torch
 
 import zoo.models.generator
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from datamodules.auto_budget import largest, largest_that_trains
+from datamodules.budget import largest, largest_that_trains
 from zoo import RecurrentBackbone, Seq2Seq, SequenceTagger, TextClassifier, in_order
 from zoo.batches.bucketing import PAIRS_PER_TOKEN, group_by_length
 from zoo.batches.parts import halves

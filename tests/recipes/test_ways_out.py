@@ -74,10 +74,9 @@ def test_a_budget_of_tokens_is_a_whole_number_from_one(wrong):
     for work in (tagger.predict, classifier.predict, explained.explain, writer.predict, writer.sample):
         with pytest.raises(ZooError, match="expected max_tokens, .* as a whole number from 1, got"):
             work(["a text"], max_tokens=wrong)
-    if wrong is not None:  # for data None means that it chooses
-        for data in (TaggingDataModule, ClassificationDataModule, Seq2SeqDataModule):
-            with pytest.raises(DataError, match="--data.max_tokens: .* whole number from 1"):
-                data(max_tokens=wrong)
+    for data in (TaggingDataModule, ClassificationDataModule, Seq2SeqDataModule):
+        with pytest.raises(DataError, match="--data.max_tokens: .* whole number from 1"):
+            data(max_tokens=wrong)
 
 
 def test_what_a_backbone_cannot_read_is_named_with_what_to_type():

@@ -70,7 +70,7 @@ def test_training_and_prediction_read_one_spelling(tmp_path, names, text, normal
     pairs = Seq2SeqDataModule(**options, header=False, source=0, target=1, tokenizer="words", format="tsv")
     tokenizer = pairs.codec.indexer.source_tokenizer
     assert tokenizer.join(tokenizer.split(text)) == normalized
-    pieces = Seq2SeqDataModule(**options, header=False, source=0, target=0, vocabulary_size=None, format="tsv").codec
+    pieces = Seq2SeqDataModule(**options, header=False, source=0, target=0, format="tsv").codec
     assert "<unk>" not in pieces.indexer.source_tokenizer.split(text)
     assert not set(text) - set(normalized) & {*"".join(pieces.source_words)}
     tagged = files(tmp_path, [f"{text}\tN", "dog\tV", ""] * 20)

@@ -78,7 +78,7 @@ def _measure(setting: Setting, task: str, precision: str) -> list[str]:
     return [*line, f"{tokens_read / seconds:,.0f}", setting.busy(predict, seconds)]
 
 
-def _task(task: str, setting: Setting) -> tuple[ZooModule, CorpusDataModule[Any]]:
+def _task(task: str, setting: Setting) -> tuple[ZooModule, CorpusDataModule[Any, Any]]:
     """An untrained model and its sample."""
     torch.manual_seed(0)
     budget = 200 if setting.tiny else BUDGET
@@ -99,7 +99,7 @@ def _task(task: str, setting: Setting) -> tuple[ZooModule, CorpusDataModule[Any]
     return Seq2SeqSummarizer(pairs.codec, **size), pairs
 
 
-def _texts(data: CorpusDataModule[Any], setting: Setting) -> list[str]:
+def _texts(data: CorpusDataModule[Any, Any], setting: Setting) -> list[str]:
     """Texts to predict, of the sample's own."""
     vocabulary = getattr(data.codec, "words", None) or getattr(data.codec, "vocabulary", None) or ()
     words = [word for word in vocabulary if word.isalpha()] or ["a", "house", "by", "the", "sea"]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.batches.indexers import PairIndexer
 from zoo.batches.ragged import Ragged, Rows, StringLists, pad, row_tensor
+from zoo.errors import ZooError
 
 
 class Pair(NamedTuple):
@@ -71,6 +72,19 @@ class Seq2SeqBatch(NamedTuple):
     @property
     def num_rows(self) -> int:
         return len(self.rows)
+
+    def known_pairs(self) -> list[Pair]:
+        """The texts.
+
+        Raises:
+            ZooError: the batch belongs to a training.
+        """
+        if self.pairs is None:
+            raise ZooError(
+                "expected batches with their texts, to score what is written, got those of a split to train on: score "
+                "on another one, or give the file of this one as dev"
+            )
+        return self.pairs
 
     def part(self, rows: slice) -> Self:
         return self._replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Self
@@ -26,7 +26,7 @@ from zoo.models.out_of_memory import in_parts
 from zoo.models.pretrained import PretrainedModule
 from zoo.models.processes import of_all_processes, random_state, set_random_state
 from zoo.models.supported import check_supported
-from zoo.nn.embeddings import ImportedVectors
+from zoo.nn.embeddings import ImportedVectors, import_table
 
 silence_advertisements()
 
@@ -169,8 +169,14 @@ class ZooModule(FineTunedModule, PretrainedModule):
 
         Args:
             table: `(len(codec.vector_words) - 2, codec.vector_size)`.
+
+        Raises:
+            ZooError: the model has no imported vectors, or the table has another shape.
         """
-        raise NotImplementedError
+        import_table(next(self._vectors(), None), table)
+
+    def _vectors(self) -> Iterator[ImportedVectors]:
+        return (module for module in self.modules() if isinstance(module, ImportedVectors))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         options = self.optimizer_options
@@ -195,8 +201,7 @@ class ZooModule(FineTunedModule, PretrainedModule):
     @property
     def has_vectors(self) -> bool:
         """Whether the model contains imported vectors, also if it was saved and loaded since."""
-        tables = [module.weight for module in self.modules() if isinstance(module, ImportedVectors)]
-        return any(bool(table.any()) for table in tables)
+        return any(bool(vectors.weight.any()) for vectors in self._vectors())
 
     def in_evaluation(self) -> Self:
         """The model itself if it is in evaluation mode, else a view of it in that mode, which shares its weights.

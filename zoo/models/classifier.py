@@ -5,13 +5,11 @@ Shapes: B texts, T tokens, X embedding features, D * H backbone outputs, P pooli
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
@@ -29,7 +27,7 @@ from zoo.nn.cells import RecurrentOptions
 from zoo.nn.cells.precision import at_least_fp32
 from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import WordEmbedding
-from zoo.nn.losses import adversarial_perturbation, ensure_gradient
+from zoo.nn.losses import adversarial_mean, check_class_weights, ensure_gradient, label_loss
 from zoo.nn.pooling import Pooled, Pooling
 from zoo.threads import map_in_threads
 
@@ -103,7 +101,7 @@ class TextClassifier(ZooModule):
         self.codec = codec = ClassificationCodec.of(codec)
         self.regularization = regularization = RegularizationOptions.of(regularization)
         self.use_optimizer(OptimizerOptions.of(optimizer))
-        _check_class_weights(class_weights, len(codec.labels))
+        check_class_weights(class_weights, len(codec.labels))
         if head_size < 0:
             raise ZooError(f"expected a head_size of at least 0, got {head_size}")
         self.embedding = WordEmbedding(
@@ -136,10 +134,6 @@ class TextClassifier(ZooModule):
         self.use_metrics(
             lambda: ClassificationMetrics(list(codec.labels), codec.positive, multi_label=codec.multi_label)
         )
-
-    def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
-        self.embedding.import_vectors(table)
 
     @property
     def indexed(self) -> dict[str, tuple[str, ...]]:
@@ -183,15 +177,13 @@ class TextClassifier(ZooModule):
             scores: `(B, K)`.
             gold: as in a `ClassificationBatch`.
         """
-        scores = at_least_fp32(scores)
-        smoothing = self.regularization.label_smoothing
-        # A Trainer with true half or double precision converts these weights and the gold labels too.
-        weights = None if self.class_weights is None else self.class_weights.to(scores.dtype)  # (K,)
-        if not self.codec.multi_label:
-            return F.cross_entropy(scores, gold, weights, label_smoothing=smoothing)
-        gold = gold.to(scores.dtype)  # (B, K)
-        gold = gold.lerp(torch.full_like(gold, 0.5), smoothing)
-        return F.binary_cross_entropy_with_logits(scores, gold, pos_weight=weights)
+        return label_loss(
+            at_least_fp32(scores),
+            gold,
+            class_weights=self.class_weights,
+            label_smoothing=self.regularization.label_smoothing,
+            multi_label=self.codec.multi_label,
+        )
 
     def loss_count(self, batch: ClassificationBatch) -> Tensor:
         """The number of texts, or the sum of the weights of their labels, `()`."""
@@ -200,8 +192,8 @@ class TextClassifier(ZooModule):
         return at_least_fp32(self.class_weights)[batch.gold].sum()
 
     def first_text(self, batch: ClassificationBatch) -> str:
-        words = list(self.codec.vocabulary)
-        return " ".join(words[i] for i in batch.inputs.word_ids[0, : batch.inputs.lengths[0]].tolist())
+        word_ids = batch.inputs.word_ids[0, : batch.inputs.lengths[0]]
+        return " ".join(self.codec.vocabulary[i] for i in word_ids.tolist())
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Scores to probabilities, both `(B, K)`, at the temperature fitted on dev (Guo et al. 2017)."""
@@ -213,14 +205,14 @@ class TextClassifier(ZooModule):
         inputs, gold = batch.inputs, batch.gold
         x = self.embedding(inputs.word_ids, inputs.vector_ids)  # (B, T, X)
         distance = self.regularization.adversarial
-        if distance:
-            x = ensure_gradient(x)
-        loss = self.loss(self.score(self.pool(x, inputs.lengths).vectors), gold)
-        if distance:
-            worse = x + adversarial_perturbation(loss, x, distance, per_row=True)
-            worst = self.loss(self.score(self.pool(worse, inputs.lengths).vectors), gold)
-            loss = (loss + worst) / 2
-        return loss
+
+        def loss_of(x: Tensor) -> Tensor:
+            return self.loss(self.score(self.pool(x, inputs.lengths).vectors), gold)
+
+        if not distance:
+            return loss_of(x)
+        x = ensure_gradient(x)
+        return adversarial_mean(loss_of(x), x, distance, loss_of)
 
     def _evaluate(self, stage: str, batch: ClassificationBatch) -> None:
         scores = self(batch.inputs)
@@ -314,10 +306,3 @@ class _Classified(NamedTuple):
     answer: dict[str, Any]
     tokens: list[str]  # the tokens that were read
     weights: list[float]  # the attention weights of the tokens; empty without attention
-
-
-def _check_class_weights(weights: Sequence[float], num_labels: int) -> None:
-    """Raises a ZooError unless the weights are empty or one number above 0 for each label."""
-    are_positive = all(isinstance(weight, int | float) and 0 < weight < math.inf for weight in weights)
-    if not are_positive or len(weights) not in (0, num_labels):
-        raise ZooError(f"expected a class weight above 0 for each of {num_labels} labels, got {list(weights)}")

@@ -34,21 +34,13 @@ from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
 from zoo.nn.decoder import AttentionDecoder, Decoded, DecoderState, Memory, log_coverage
 from zoo.nn.dropout import LockedDropout
-from zoo.nn.embeddings import ImportedVectors, import_table, new_embeddings
-from zoo.nn.losses import token_log_probability
+from zoo.nn.embeddings import ImportedVectors, new_embeddings
+from zoo.nn.losses import WriterLosses, token_log_probability
 from zoo.nn.pointer import Pointer
 from zoo.text import PAD_ID, UNKNOWN, UNKNOWN_ID
 from zoo.text.reversible import BEGIN_ID, END
 
 NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
-
-
-class Losses(NamedTuple):
-    """Means over all target tokens, including the end of each text."""
-
-    nll: Tensor  # negative log-likelihood; its exponential is the perplexity
-    smoothed: Tensor  # the negative log-likelihood with label smoothing
-    coverage: Tensor  # the coverage loss: repeated attention to the same source positions
 
 
 class Attended(NamedTuple):
@@ -164,10 +156,6 @@ class Seq2Seq(TextGenerator):
         self.monitor = f"val/{MONITORS[metric]}"
         self.use_metrics(lambda: TextMetrics(metric, codec.language))
 
-    def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
-        import_table(self.vectors, table)
-
     @property
     def indexed(self) -> dict[str, tuple[str, ...]]:
         targets = "target_words" if self.codec.target_words else "source_words"
@@ -226,7 +214,7 @@ class Seq2Seq(TextGenerator):
         decoded = self.decoder(x, batch.target_lengths, memory, state, covering=self.covering)
         return decoded._replace(output=self.dropout(decoded.output)), x, memory
 
-    def losses(self, batch: Seq2SeqBatch) -> Losses:
+    def losses(self, batch: Seq2SeqBatch) -> WriterLosses:
         """The losses of a batch, over its N target tokens. The coverage loss is equation 12 of See et al. (2017)."""
         decoded, x, memory = self.follow(batch)
         real = padding_mask(batch.target_lengths, batch.target_ids.shape[1])  # (B, T)
@@ -245,15 +233,15 @@ class Seq2Seq(TextGenerator):
         smoothing = self.regularization.label_smoothing
         smoothed = (1 - smoothing) * nll - smoothing * mean_of_words.mean()
         overlap = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
-        return Losses(nll, smoothed, overlap.mean())
+        return WriterLosses(nll, smoothed, overlap.mean())
 
     def loss_count(self, batch: Seq2SeqBatch) -> Tensor:
         """The target tokens, `()`."""
         return batch.num_tokens
 
     def first_text(self, batch: Seq2SeqBatch) -> str:
-        words = list(self.codec.source_words)
-        return " ".join(words[i] for i in batch.inputs.source_ids[0, : batch.inputs.source_lengths[0]].tolist())
+        source_ids = batch.inputs.source_ids[0, : batch.inputs.source_lengths[0]]
+        return " ".join(self.codec.source_words[i] for i in source_ids.tolist())
 
     @training_in_parts
     def training_step(self, batch: Seq2SeqBatch, _: int) -> Tensor:
@@ -302,11 +290,7 @@ class Seq2Seq(TextGenerator):
         return Attended(pieces, [*written, END], decoded.weights[0].cpu())
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
-        if batch.pairs is None:
-            raise ZooError(
-                "expected batches with their texts, to score what is written, got those of a split to train on: score "
-                "on another one, or give the file of this one as dev"
-            )
+        pairs = batch.known_pairs()
         # Greedy search is good enough to choose a checkpoint, and it is faster.
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         search = replace(self.search, beam=1) if fitting else self.search
@@ -314,7 +298,7 @@ class Seq2Seq(TextGenerator):
         with torch.autocast(self.device.type, enabled=False):
             found = self.generate(batch.inputs, search)
         outputs = [self.text_of(best[0].tokens, batch.inputs, row) for row, best in enumerate(found)]
-        written = [Written(*one) for one in zip(batch.rows.tolist(), batch.pairs, outputs, strict=True)]
+        written = [Written(*one) for one in zip(batch.rows.tolist(), pairs, outputs, strict=True)]
         nll = self.losses(batch).nll
         self.metrics[stage].update(written, nll, batch.target_lengths)
 

@@ -32,7 +32,7 @@ from zoo.nn.crf import LinearChainCRF
 from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import FormEmbedding, gather_forms
 from zoo.nn.form_cache import FormCache
-from zoo.nn.losses import LanguageModelingLoss, adversarial_perturbation, ensure_gradient
+from zoo.nn.losses import LanguageModelingLoss, adversarial_mean, ensure_gradient
 from zoo.text import UNKNOWN_ID
 from zoo.text.tag_schemes import transitions
 from zoo.threads import map_in_threads
@@ -152,10 +152,6 @@ class SequenceTagger(TextTagger):
         self.monitor = "val/span_f1" if codec.scheme else "val/accuracy"
         self.use_metrics(lambda: TaggingMetrics(list(codec.tags), codec.scheme))
 
-    def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors `(len(codec.vector_words) - 2, codec.vector_size)`, see `ZooModule`."""
-        self.embedding.import_vectors(table)
-
     @property
     def indexed(self) -> dict[str, tuple[str, ...]]:
         return {
@@ -204,10 +200,7 @@ class SequenceTagger(TextTagger):
         whose gold tags break the scheme.
         """
         if self.crf is not None:
-            log_likelihood: Tensor = self.crf(scores, self._known(tags), lengths)  # (B,)
-            # A CRF gives gold tags that break the scheme probability 0, so nothing can be learned from them.
-            legal = self.crf.allows(self._known(tags), lengths)  # (B,)
-            return -log_likelihood.masked_fill(~legal, 0.0).sum() / (lengths * legal).sum().clamp(min=1)
+            return self.crf.loss(scores, self._known(tags), lengths)
         counted = self._is_counted(tags, lengths)
         targets = tags.masked_fill(~counted, -100)
         smoothing = self.regularization.label_smoothing
@@ -225,9 +218,8 @@ class SequenceTagger(TextTagger):
 
     def first_text(self, batch: TaggingBatch) -> str:
         inputs = batch.inputs
-        words = list(self.codec.words)
         word_ids = inputs.forms.word_ids[inputs.form_ids[0, : inputs.lengths[0]]]
-        return " ".join(words[i] for i in word_ids.tolist())
+        return " ".join(self.codec.words[i] for i in word_ids.tolist())
 
     def _known(self, tags: Tensor) -> Tensor:
         """Gold tags for the CRF, which has no id for tags that are not in the training data."""
@@ -252,9 +244,9 @@ class SequenceTagger(TextTagger):
         sequence = self.read(x, inputs.lengths)  # (B, T, D * H)
         loss = self.loss(self.head(sequence), tag_ids, inputs.lengths)
         if distance:
-            worse = x + adversarial_perturbation(loss, x, distance, per_row=True)
-            worst = self.loss(self.head(self.read(worse, inputs.lengths)), tag_ids, inputs.lengths)
-            loss = (loss + worst) / 2
+            loss = adversarial_mean(
+                loss, x, distance, lambda x: self.loss(self.head(self.read(x, inputs.lengths)), tag_ids, inputs.lengths)
+            )
         if self.neighbours is not None:
             word_ids = inputs.forms.word_ids[inputs.form_ids]  # (B, T)
             second = self.neighbours(sequence, word_ids, inputs.lengths, self.embedding.words.weight)

@@ -83,6 +83,15 @@ class LinearChainCRF(nn.Module):
         score = at_tags.sum(1) + between.sum(1)  # (B,)
         return score - _log_partition(unary, pairwise, lengths)
 
+    def loss(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """The mean negative log-likelihood per token, `()`, over the sequences that the CRF allows.
+
+        A forbidden sequence has probability 0, so nothing can be learned from it. The arguments are those of `forward`.
+        """
+        log_likelihood: Tensor = self(scores, tags, lengths)  # (B,)
+        allowed = self.allows(tags, lengths)  # (B,)
+        return -log_likelihood.masked_fill(~allowed, 0.0).sum() / (lengths * allowed).sum().clamp(min=1)
+
     def allows(self, tags: Tensor, lengths: Tensor) -> Tensor:
         """Whether all transitions of tags are legal: ids `(B, T)` and `lengths (B,)` -> `(B,)` bool."""
         real = padding_mask(lengths, tags.shape[1])  # (B, T)

@@ -112,10 +112,6 @@ class WordTables(nn.Module):
             self.output_size += vector_size
         self.word_dropout = word_dropout
 
-    def import_vectors(self, table: Tensor) -> None:
-        """Copies imported vectors; see `import_table`."""
-        import_table(self.vectors, table)
-
     def look_up(self, word_ids: Tensor, vector_ids: Tensor) -> list[Tensor]:
         """The embedding and, if there are any, the imported vector of each word.
 

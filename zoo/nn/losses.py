@@ -1,22 +1,63 @@
-"""Losses that torch does not have: tokens of a large vocabulary, language modeling and adversarial training.
+"""Losses: labels, tokens of a large vocabulary, language modeling and adversarial training.
 
-Shapes: B rows, T tokens, N tokens that are predicted, V words, S sampled words, E features of a word embedding, H
-hidden units, D directions.
+Shapes: B rows, T tokens, N tokens that are predicted, V words, S sampled words, K labels, E features of a word
+embedding, H hidden units, D directions.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.autograd import TokenLogProbability
+from zoo.errors import ZooError
 from zoo.masks import padding_mask
 
 # Vocabularies up to this size are scored in full. For a larger one, each batch scores a sample of it.
 FULL_SOFTMAX_WORDS = 4000
 # Every sample contains this many of the most frequent words.
 ALWAYS_SAMPLED_WORDS = 500
+
+
+def check_class_weights(weights: Sequence[float], num_labels: int) -> None:
+    """Raises a ZooError unless the weights are empty or one number above 0 for each label."""
+    are_positive = all(isinstance(weight, int | float) and 0 < weight < math.inf for weight in weights)
+    if not are_positive or len(weights) not in (0, num_labels):
+        raise ZooError(f"expected a class weight above 0 for each of {num_labels} labels, got {list(weights)}")
+
+
+def label_loss(
+    scores: Tensor, gold: Tensor, *, class_weights: Tensor | None, label_smoothing: float, multi_label: bool
+) -> Tensor:
+    """Mean cross-entropy per text; if a text may have several labels, mean binary cross-entropy per label.
+
+    Args:
+        scores: `(B, K)`.
+        gold: the label of each text `(B,)`; with `multi_label` `(B, K)`, 1 for each label that a text has.
+        class_weights: `(K,)`, the weight of each label; with `multi_label`, that of having it. None for equal weights.
+        label_smoothing: the fraction of the probability that is spread over all labels.
+        multi_label: whether a text may have several labels.
+    """
+    # A Trainer with true half or double precision converts these weights and the gold labels too.
+    weights = None if class_weights is None else class_weights.to(scores.dtype)  # (K,)
+    if not multi_label:
+        return F.cross_entropy(scores, gold, weights, label_smoothing=label_smoothing)
+    gold = gold.to(scores.dtype)  # (B, K)
+    gold = gold.lerp(torch.full_like(gold, 0.5), label_smoothing)
+    return F.binary_cross_entropy_with_logits(scores, gold, pos_weight=weights)
+
+
+class WriterLosses(NamedTuple):
+    """The losses of a model that writes: means over all target tokens, including the end of each text."""
+
+    nll: Tensor  # negative log-likelihood; its exponential is the perplexity
+    smoothed: Tensor  # the negative log-likelihood with label smoothing
+    coverage: Tensor  # the coverage loss: repeated attention to the same source positions
 
 
 def token_log_probability(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,6 +146,19 @@ class LanguageModelingLoss(nn.Module):
 def ensure_gradient(embedded: Tensor) -> Tensor:
     """Embeddings that require a gradient, which `adversarial_perturbation` needs, even if they are not trained."""
     return embedded if embedded.requires_grad else embedded.detach().requires_grad_()
+
+
+def adversarial_mean(loss: Tensor, embedded: Tensor, epsilon: float, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """The mean of a loss, and of the loss after the perturbation of the embeddings that increases it most.
+
+    Args:
+        loss: `loss_of(embedded)`.
+        embedded: embeddings `(B, *, E)` that require a gradient.
+        epsilon: the norm of the perturbation of each row, as a fraction of its norm.
+        loss_of: the loss for embeddings.
+    """
+    perturbed = embedded + adversarial_perturbation(loss, embedded, epsilon, per_row=True)
+    return (loss + loss_of(perturbed)) / 2
 
 
 def adversarial_perturbation(loss: Tensor, embedded: Tensor, epsilon: float, *, per_row: bool = False) -> Tensor:

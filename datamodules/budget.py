@@ -1,32 +1,104 @@
-"""The largest token budget whose batches a device can train on: `--data.max_tokens auto`."""
+"""The token budget of training batches: given, by the size of the training split, or as large as memory allows."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities import move_data_to_device
 
+from datamodules.errors import DataError
 from datamodules.planning import EpochPlanner
 from datamodules.sampler import BatchDataset
-from zoo.batches.bucketing import Lengths, sides_of
+from zoo.batches.bucketing import Lengths, check_budget, sides_of
 from zoo.batches.parts import undivided
+from zoo.errors import ZooError
 
-# The share of the budget that fits which is used: memory is fragmented in the course of a training.
+# The number of steps in an epoch if the user sets no budget: enough to learn from a small corpus.
+STEPS = 170
+SMALLEST_BUDGET = 100
+# The fraction that is used of the largest budget that fits: memory is fragmented in the course of a training.
 MARGIN = 0.9
-# The search ends where the budgets that fit and do not fit differ by less.
+# The search ends when the ratio of a budget that does not fit to one that fits is at most this.
 PRECISION = 1.05
+
+MaxTokens = int | Literal["by_size", "auto"]
+
+
+class TokenBudget:
+    """The largest number of tokens in a training batch of one process, padding included.
+
+    Args:
+        max_tokens: the number itself; "by_size" for a number with which an epoch has about 170 steps; or "auto" for the
+            largest number that fits into the memory of a GPU, once `find` has found it.
+        upper_limit: the largest number that "by_size" may choose.
+
+    Raises:
+        DataError: `max_tokens` is not a whole number from 1.
+    """
+
+    def __init__(self, max_tokens: MaxTokens, upper_limit: int):
+        if max_tokens not in ("by_size", "auto"):
+            try:
+                check_budget(max_tokens)
+            except ZooError as error:
+                raise DataError(f"--data.max_tokens: {error}") from None
+        self.max_tokens = max_tokens
+        self.upper_limit = upper_limit
+        self._found: int | None = None
+
+    def of(self, tokens: int) -> int:
+        """The budget of a training split with so many tokens."""
+        if not isinstance(self.max_tokens, str):
+            return self.max_tokens
+        if self._found is not None:
+            return self._found
+        return max(SMALLEST_BUDGET, min(self.upper_limit, tokens // STEPS))
+
+    def keep(self, max_tokens: int) -> None:
+        """Uses the budget that a resumed training has found. Another search could find another one."""
+        if self.max_tokens == "auto":
+            self._found = max_tokens
+
+    def find(self, trainer: pl.Trainer, data: BatchDataset[object]) -> None:
+        """Finds the budget of "auto": on a GPU the largest that the model can train on, elsewhere that of "by_size".
+
+        Args:
+            trainer: the Trainer whose model will be trained.
+            data: the training split.
+
+        Raises:
+            DataError: the training has several processes.
+        """
+        if self.max_tokens == "auto" and self._found is None:
+            self._found = self._search(trainer, data)
+
+    def _search(self, trainer: pl.Trainer, data: BatchDataset[object]) -> int:
+        default = self.of(int(np.sum(data.lengths)))
+        if trainer.strategy.root_device.type != "cuda":
+            print(f"--data.max_tokens auto: {default} tokens, the default, as no GPU limits them", file=sys.stderr)
+            return default
+        if trainer.world_size > 1:
+            raise DataError(
+                "--data.max_tokens auto tries batches on one device: find the number with --trainer.devices 1, and "
+                "then give it, --data.max_tokens NUMBER"
+            )
+        found = largest_that_trains(trainer.lightning_module, data, trainer.strategy.root_device, default)
+        print(f"--data.max_tokens auto: {found} tokens fit; --data.max_tokens {found} does the same", file=sys.stderr)
+        return found
 
 
 def largest(fits: Callable[[int], bool], smallest: int, highest: int) -> int:
     """The largest budget that fits, to within 5 %, by doubling and then bisection.
 
     Args:
-        fits: whether a budget does; if one does, every smaller one does too.
+        fits: whether a budget fits; if one fits, every smaller one fits too.
         smallest: the first budget to try. If it does not fit, smaller ones are tried.
-        highest: where more tokens make no larger batch.
+        highest: the budget above which no batch becomes larger.
 
     Returns:
         The budget; 0 if not even a single token fits.

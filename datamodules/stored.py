@@ -1,0 +1,127 @@
+"""The base class of datamodules whose large training splits are encoded on disk, and read from there."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from datamodules.agreement import digest_of_state
+from datamodules.base import CodecT, CorpusDataModule, ExampleT
+from datamodules.budget import MaxTokens
+from datamodules.encoding import Encoder, StoreBuilder
+from datamodules.large_corpora import Stored, digest, is_large, store_key, stores_folder
+from datamodules.store import Store, StoreWriter, open_store
+
+
+class StoredDataModule(CorpusDataModule[CodecT, ExampleT]):
+    """A datamodule whose training split may be in a store: encoded once, and memory-mapped.
+
+    A subclass sets `codec_class`, and defines `_store_settings` and `_encoder` beside the methods of
+    `CorpusDataModule`. Its `_encode` reads the training split from `_store` if that is not None.
+
+    Args:
+        dataset, train, dev, test, max_tokens, seed, codec, extends, root, vectors, max_vectors: as in
+            `CorpusDataModule`.
+        store: whether the training split is encoded on disk, once, and read from there. With "by_size" it is if its
+            files have more than 256 MiB. Needs pyarrow.
+
+    Attributes:
+        codec_class: the class of the codec in a store.
+    """
+
+    codec_class: type[CodecT]
+
+    def __init__(
+        self,
+        dataset: str,
+        *,
+        train: str | None,
+        dev: str | None,
+        test: str | None,
+        max_tokens: MaxTokens,
+        seed: int,
+        codec: CodecT | None,
+        extends: CodecT | None,
+        root: str | None,
+        vectors: str | None,
+        max_vectors: int,
+        store: Stored,
+    ):
+        super().__init__(
+            dataset,
+            train=train,
+            dev=dev,
+            test=test,
+            max_tokens=max_tokens,
+            seed=seed,
+            codec=codec,
+            extends=extends,
+            root=root,
+            vectors=vectors,
+            max_vectors=max_vectors,
+        )
+        self.store = store
+
+    @property
+    @abstractmethod
+    def _store_settings(self) -> Mapping[str, object]:
+        """All arguments that the columns of a store depend on, beside those of `CorpusDataModule`."""
+
+    @abstractmethod
+    def _encoder(self) -> Encoder[Any, Any]:
+        """What encodes the training split into a store."""
+
+    def _use_facts(self, facts: Mapping[str, Any]) -> None:
+        """Takes from the facts of a store what the other splits need. By default, they need nothing."""
+
+    @cached_property
+    def _store(self) -> Store | None:
+        """The training split on disk, if it is large. It is encoded now if no earlier run has encoded it."""
+        if "train" not in self.splits:
+            return None
+        paths = self._paths("train")
+        if not is_large(paths, self.store):
+            return None
+        store = open_store(stores_folder(), store_key(paths, self._all_settings()), self._build)
+        self._use_facts(store.facts)
+        return store
+
+    def _all_settings(self) -> dict[str, object]:
+        """What a store is made of, beside the contents of its files."""
+        # The names of files do not matter, and neither does that of a corpus that is not read.
+        settings = {**self._store_settings, "task": self.task, "dataset": None if self.files.own else self.files.name}
+        settings["codec"] = None if self._codec is None else digest_of_state(self._codec.state)
+        if self._extends is not None:
+            settings["extends"] = digest_of_state(self._extends.state)
+        if self._codec is None and self.vector_file.path is not None:
+            settings |= {"vectors": digest(self.vector_file.path), "max_vectors": self.vector_file.limit}
+        return settings
+
+    def _build(self, writer: StoreWriter) -> None:
+        # The encoder is made here, because it reads a part of the corpus.
+        StoreBuilder(self._encoder(), self.described("train"))(writer)
+
+    @property
+    def codec(self) -> CodecT:
+        """Converts texts to ids, and ids to answers. A model that reads these data must have an equal codec."""
+        if self._codec is None and self._store is not None:
+            self._codec = self.codec_class.of(self._store.facts["codec"])
+        return super().codec
+
+    @property
+    def training_examples(self) -> int:
+        """The number of examples in the training split."""
+        if self._store is not None:
+            return len(self.encoded("train").lengths)
+        return super().training_examples
+
+    def _coverage(self) -> str:
+        return super()._coverage() if self._store is None else str(self._store.facts["coverage"])
+
+    def _sum_of_files(self, split: str) -> str:
+        if split == "train" and self._store is not None:
+            # The key of a store has the sum in it. To read a large file on each process would take long.
+            return self._store.key
+        return super()._sum_of_files(split)
