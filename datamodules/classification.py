@@ -15,10 +15,9 @@ from datamodules.encoding import sampled
 from datamodules.errors import DataError
 from datamodules.examples import LabelledText
 from datamodules.extension import following
-from datamodules.labels import LabelCount, LabelCounts, balanced_weights, check_labels, count_labels, renamed
+from datamodules.labelled_files import LabelledFiles
+from datamodules.labels import LabelCount, LabelCounts, balanced_weights, check_labels, count_labels
 from datamodules.large_corpora import Stored
-from datamodules.readers.file_parts import Parted
-from datamodules.readers.labelled_texts import read_labelled_texts
 from datamodules.readers.tables import FORMATS
 from datamodules.readers.vectors import coverage
 from datamodules.stored import StoredDataModule
@@ -76,8 +75,8 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
         class_weights: the weight of each label in the loss, with the labels in alphabetical order. With `multi_label`,
             the weight of having the label relative to not having it. If empty, all weights are equal.
         seed: seeds the order of the batches.
-        store: whether the training split is encoded on disk, once, and read from there. With "by_size" it is if its
-            files have more than 256 MiB. Needs pyarrow.
+        store: whether splits are encoded on disk, once, and read from there. With "by_size" a split is if its files
+            have more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting`, which define the labels and the preprocessing, are ignored.
         extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
@@ -151,8 +150,6 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
         if vocabulary_size != "by_tokenizer" and vocabulary_size < 1:
             raise DataError(f"--data.vocabulary_size: expected at least 1 token, got {vocabulary_size}")
         require_words(tokenizer, {"stop words": stop_words, "imported vectors": vectors})
-        self.text_column, self.label_column = text_column, label_column
-        self.format, self.header = format, header
         fitter = ClassificationFitter(
             multi_label=multi_label if codec is None else codec.multi_label,
             positive=positive,
@@ -167,6 +164,9 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
         )
         self.fitter = following(fitter, extends)
         self.folds_vectors = self.fitter.lowercase
+        self.text_files = LabelledFiles(
+            self.files, text_column, label_column, format=format, header=header, multi_label=self.fitter.multi_label
+        )
         self.balance, self._class_weights = balance, list(class_weights)
         self._tokens: dict[str, list[list[str]]] = {}
         self._counts: dict[str, TextCounts] = {}
@@ -197,8 +197,9 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
 
     @property
     def _training_labels(self) -> LabelCounts:
-        if self._store is not None:
-            return {label: LabelCount(*count) for label, count in self._store.facts["labels"].items()}
+        store = self._store_of("train")
+        if store is not None:
+            return {label: LabelCount(*count) for label, count in store.facts["labels"].items()}
         return count_labels(self.examples("train"))
 
     def texts(self, split: str) -> list[LabelledText]:
@@ -209,23 +210,13 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
         return self.examples(split)
 
     def _read_examples(self, split: str) -> Iterator[LabelledText]:
-        corpus = self.files.entry
-        text_column = corpus.text_column if corpus else "text"
-        label_column = corpus.column if corpus else "label"
-        texts = read_labelled_texts(
-            self.files.path(split),
-            text_column if self.text_column is None else self.text_column,
-            label_column if self.label_column is None else self.label_column,
-            format=corpus.format if corpus else self.format,
-            header=self.header,
-            multi_label=self.fitter.multi_label,
-        )
-        return renamed(texts, corpus.label_names) if corpus and corpus.label_names else texts
+        return self.text_files.read(split)
 
     def counts(self, split: str) -> TextCounts:
         """The number of texts of a split, and how many of them are empty or truncated."""
-        if split == "train" and self._store is not None:
-            return TextCounts(*self._store.facts["texts"])
+        store = self._store_of(split)
+        if store is not None:
+            return TextCounts(*store.facts["texts"])
         if split not in self._counts:
             self._read_tokens(split)
         return self._counts[split]
@@ -250,28 +241,37 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
     @property
     def _store_settings(self) -> dict[str, object]:
         names = ("text_column", "label_column", "format", "header")
-        return {**asdict(self.fitter), **{name: getattr(self, name) for name in names}}
+        return {**asdict(self.fitter), **{name: getattr(self.text_files, name) for name in names}}
 
-    def _encoder(self) -> ClassificationEncoder:
-        if self._codec is None:
-            model = self._fit_sentencepiece(sampled(text.text for text in self._read_examples("train")))
+    def _encoder(self, split: str) -> ClassificationEncoder:
+        codec = self._codec if split == "train" else self.codec
+        if codec is None:
+            model = self._fit_sentencepiece_on_sample()
             preprocessor = self.fitter.preprocessor(model)
         else:
             model = []
-            preprocessor = self._codec.preprocessor
+            preprocessor = codec.preprocessor
         return ClassificationEncoder(
-            Parted.chunks(lambda: self._read_examples("train")),
-            lambda texts: self._check_labels("train", texts),
+            self.text_files.parts(split),
+            lambda texts: self._check_labels(split, texts),
             preprocessor,
-            codec_of=lambda counts: self._codec or self._codec_of(counts, model),
+            codec_of=lambda counts: codec or self._codec_of(counts, model),
             facts_of=lambda codec, counts: {
                 "coverage": coverage(codec.vector_words, counts.tokens, fold=self.folds_vectors)
             },
         )
 
+    def _fit_sentencepiece_on_sample(self) -> list[str]:
+        """The sentencepiece model that is trained on a sample of a large corpus; empty with other tokenizers."""
+        if self.fitter.tokenizer != "sentencepiece":
+            # These need no pass over the corpus.
+            return []
+        return self._fit_sentencepiece(sampled(text.text for text in self._read_examples("train")))
+
     def _encode(self, split: str) -> ClassificationDataset:
-        if split == "train" and self._store is not None:
-            data = stored_texts(self._store)
+        store = self._store_of(split)
+        if store is not None:
+            data = stored_texts(store)
         else:
             texts = self.examples(split)
             self.overlap.add(split, (text.text for text in texts))

@@ -10,7 +10,8 @@ from datamodules.corpus import Corpus
 from datamodules.corpus_files import CorpusFiles
 from datamodules.errors import DataError
 from datamodules.readers.compression import unpacked_name
-from datamodules.readers.parallel import parallel_file, read_pairs, read_parallel
+from datamodules.readers.file_parts import Parted
+from datamodules.readers.parallel import pair_parts, parallel_file, parallel_file_parts, read_pairs, read_parallel
 from datamodules.readers.tables import ENDINGS
 from zoo.batches.seq2seq import Pair
 
@@ -68,13 +69,28 @@ class PairFiles:
         paths = self.paths(split)
         if len(paths) == 2:
             return read_parallel(*paths)
+        columns, format, header = self._table
+        return read_pairs(paths[0], *columns, format=format, header=header)
+
+    def parts(self, split: str) -> Parted[Pair]:
+        """The same pairs in parts."""
+        paths = self.paths(split)
+        if len(paths) == 2:
+            parted = parallel_file_parts(*paths)
+        else:
+            columns, format, header = self._table
+            parted = pair_parts(paths[0], *columns, format=format, header=header)
+        return parted or Parted.chunks(lambda: self.read(split))
+
+    @property
+    def _table(self) -> tuple[tuple[str | int, str | int], str | None, bool | None]:
+        """The columns of sources and targets in a table, its format, and whether it has a header."""
         entry = self.corpus.entry
-        source, target = self.sides
         if entry is None:
-            return read_pairs(paths[0], source, target, format=self.format, header=self.header)
+            return self.sides, self.format, self.header
         # The file of a kind of target is a table of two columns without a header.
-        columns = ("0", "1") if _endings(entry) else (source, target)
-        return read_pairs(paths[0], *columns, format=entry.format)
+        columns = ("0", "1") if _endings(entry) else self.sides
+        return columns, entry.format, None
 
 
 def _endings(entry: Corpus) -> list[str]:

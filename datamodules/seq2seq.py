@@ -15,7 +15,6 @@ from datamodules.errors import DataError
 from datamodules.extension import following
 from datamodules.large_corpora import Stored
 from datamodules.pair_files import PairFiles
-from datamodules.readers.file_parts import Parted
 from datamodules.readers.tables import FORMATS
 from datamodules.readers.vectors import coverage
 from datamodules.seq2seq_encoder import Seq2SeqCounts, Seq2SeqEncoder, stored_pairs
@@ -92,8 +91,8 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
             With "by_size" it is between 100 and 4,000, so that an epoch has about 170 steps; with "auto" it is as large
             as the memory of a GPU allows.
         seed: seeds the order of the batches.
-        store: whether the training split is encoded on disk, once, and read from there. With "by_size" it is if its
-            files have more than 256 MiB. Needs pyarrow.
+        store: whether splits are encoded on disk, once, and read from there. With "by_size" a split is if its files
+            have more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting` are ignored.
         extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
@@ -241,19 +240,20 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
         settings = {"source": files.source, "target": files.target, "format": files.format, "header": files.header}
         return {**settings, **asdict(self.fitter), "language": self.language}
 
-    def _encoder(self) -> Seq2SeqEncoder:
-        codec = self._codec
+    def _encoder(self, split: str) -> Seq2SeqEncoder:
+        codec = self._codec if split == "train" else self.codec
         if codec is None:
             tokenizers = self._fit_tokenizers(self._head_or_sample())
             source, target = tokenizers.source, tokenizers.target
         else:
             source, target = codec.indexer.source_tokenizer, codec.indexer.target_tokenizer
         return Seq2SeqEncoder(
-            Parted.chunks(lambda: self._read_examples("train")),
+            self.pair_files.parts(split),
             source,
             target,
             max_source=(codec or self.fitter).max_source,
             max_target=(codec or self.fitter).max_target,
+            with_texts=split != "train",
             codec_of=lambda counts: codec or self._codec_of(counts, tokenizers),
             facts_of=lambda codec, counts: {
                 "coverage": coverage(codec.vector_words, _words(counts.sources), fold=self.folds_vectors)
@@ -267,8 +267,9 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
 
     def _encode(self, split: str) -> Seq2SeqDataset:
         codec = self.codec
-        if split == "train" and self._store is not None:
-            data = stored_pairs(self._store)
+        store = self._store_of(split)
+        if store is not None:
+            data = stored_pairs(store)
         else:
             # Only what a model writes is compared with texts. In a training, nothing is.
             pairs = self.examples(split)

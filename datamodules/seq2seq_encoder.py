@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import overload
 
 from datamodules.arrow_files import Columns
 from datamodules.readers.file_parts import Parted
@@ -44,6 +44,10 @@ class Seq2SeqCounts:
         self.empty += more.empty
 
 
+# The pieces of the source and of the target of each pair; and, if they are kept, the two texts.
+_Prepared = tuple[list[tuple[list[str], list[str]]], list[tuple[str, ...]]]
+
+
 class Seq2SeqEncoder:
     """What `StoreBuilder` does with pairs of texts.
 
@@ -53,6 +57,7 @@ class Seq2SeqEncoder:
         target_tokenizer: splits targets.
         max_source: the largest number of pieces that are read of a source.
         max_target: the largest number of pieces of a target, without its end.
+        with_texts: whether the texts are kept too.
         codec_of: the codec for the counts of all pairs.
         facts_of: what else to keep of the counts.
     """
@@ -65,6 +70,7 @@ class Seq2SeqEncoder:
         *,
         max_source: int,
         max_target: int,
+        with_texts: bool,
         codec_of: Callable[[Seq2SeqCounts], Seq2SeqCodec],
         facts_of: Callable[[Seq2SeqCodec, Seq2SeqCounts], dict[str, object]],
     ):
@@ -73,10 +79,11 @@ class Seq2SeqEncoder:
         self._target_tokenizer = target_tokenizer
         self._max_source = max_source
         self._max_target = max_target
+        self._with_texts = with_texts
         self._codec_of = codec_of
         self._facts_of = facts_of
 
-    def prepare(self, examples: list[Pair]) -> tuple[list[Any], Seq2SeqCounts]:
+    def prepare(self, examples: list[Pair]) -> tuple[_Prepared, Seq2SeqCounts]:
         counts = Seq2SeqCounts(pairs=len(examples))
         prepared = []
         for pair in examples:
@@ -89,7 +96,7 @@ class Seq2SeqEncoder:
             counts.cut_targets += len(target) > self._max_target
             counts.empty += not source
             prepared.append((source[: self._max_source], target[: self._max_target]))
-        return prepared, counts
+        return (prepared, list(map(tuple, examples)) if self._with_texts else []), counts
 
     def merge(self, counts: Seq2SeqCounts, more: Seq2SeqCounts) -> None:
         counts.add(more)
@@ -104,8 +111,10 @@ class Seq2SeqEncoder:
             **self._facts_of(self._codec, counts),
         }
 
-    def encode(self, prepared: list[Any]) -> Columns:
-        sources, targets = [source for source, _ in prepared], [target for _, target in prepared]
+    def encode(self, prepared: _Prepared) -> Columns:
+        pieces, texts = prepared
+        sources = [source for source, _ in pieces]
+        targets = [target for _, target in pieces]
         data = Seq2SeqDataset.of_pieces(sources, targets, self._codec.indexer)
         columns: dict[str, Ragged | Integers] = {
             "source_ids": data.sources.ids,
@@ -116,6 +125,9 @@ class Seq2SeqEncoder:
         }
         if data.sources.vector_ids is not None:
             columns["vector_ids"] = data.sources.vector_ids
+        if self._with_texts:
+            lists = StringLists.of(texts)
+            columns |= {"texts": lists.text, "text_sizes": lists.sizes}
         return columns
 
     def tables(self) -> dict[str, Columns]:
@@ -126,7 +138,7 @@ class Seq2SeqEncoder:
 
 
 def stored_pairs(store: Store) -> Seq2SeqDataset:
-    """The data set of a store; it has no texts."""
+    """The data set of a store."""
     sources = Sources(
         store.ragged("source_ids"),
         store.ragged("copy_ids"),
@@ -135,4 +147,28 @@ def stored_pairs(store: Store) -> Seq2SeqDataset:
         cut=store.facts["cut_sources"],
         empty=store.facts["empty"],
     )
-    return Seq2SeqDataset(sources, store.ragged("target_ids"), None, cut=store.facts["cut_targets"])
+    pairs = None
+    if store.has("texts"):
+        pairs = StoredPairs(StringLists(store.ragged("texts"), store.ragged("text_sizes")))
+    return Seq2SeqDataset(sources, store.ragged("target_ids"), pairs, cut=store.facts["cut_targets"])
+
+
+class StoredPairs(Sequence[Pair]):
+    """The texts of pairs, which are decoded when they are asked for."""
+
+    def __init__(self, texts: StringLists):
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts.text)
+
+    @overload
+    def __getitem__(self, row: int) -> Pair: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[Pair]: ...
+
+    def __getitem__(self, row: int | slice) -> Pair | list[Pair]:
+        if isinstance(row, slice):
+            return [self[one] for one in range(*row.indices(len(self)))]
+        return Pair(*self._texts.take([row])[0])

@@ -17,7 +17,7 @@ from datamodules.extension import check_tokens, following
 from datamodules.large_corpora import Stored
 from datamodules.readers.column_files import HEAD
 from datamodules.readers.file_parts import Parted
-from datamodules.readers.tagged_files import FORMATS, read_tagged
+from datamodules.readers.tagged_files import FORMATS, read_tagged, tagged_parts
 from datamodules.readers.vectors import coverage
 from datamodules.span_tags import NO_SCHEME, SpanConversion
 from datamodules.stored import StoredDataModule
@@ -67,8 +67,8 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
             characters), "invisible" (without zero-width spaces and soft hyphens), "full_width" (ASCII for full-width
             forms, as in Chinese) and "quotes" (straight quotes for curly ones).
         seed: seeds the order of the batches.
-        store: whether the training split is encoded on disk, once, and read from there. With "by_size" it is if its
-            files have more than 256 MiB. Needs pyarrow.
+        store: whether splits are encoded on disk, once, and read from there. With "by_size" a split is if its files
+            have more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and
             `vectors`, `max_vectors`, `min_count`, `lowercase`, `normalization` and `convert_to` are ignored. Span tags
             are converted to the model's scheme; a model without a scheme reads them as plain tags.
@@ -144,8 +144,9 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         return self.examples(split)
 
     def _read_examples(self, split: str) -> list[TaggedSentence]:
-        if split != "train" and "train" in self.splits and self._codec is None and self._store is None:
-            # The tags of the training split determine the scheme of all splits.
+        # The tags of the training split determine the scheme of all splits.
+        follows = split != "train" and "train" in self.splits and self._codec is None
+        if follows and self._store_of("train") is None:
             self.examples("train")
         path = self.files.path(split)
         return self._converted(list(self._read_file(path)), path)
@@ -156,6 +157,14 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         corpus = self.files.entry
         format = corpus.format if corpus else self.format
         return read_tagged(path, column, format=format, word_column=self.word_column)
+
+    def _parts_of_file(self, path: str | Path) -> Parted[TaggedSentence]:
+        """The same sentences in parts."""
+        column, _ = self._column_and_scheme
+        corpus = self.files.entry
+        format = corpus.format if corpus else self.format
+        parted = tagged_parts(path, column, format=format, word_column=self.word_column)
+        return parted or Parted.chunks(lambda: self._read_file(path))
 
     @property
     def _column_and_scheme(self) -> tuple[str | None, str | None]:
@@ -196,15 +205,16 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         # The tags of the training split determine the scheme of all splits.
         self._conversion.source = facts["source_scheme"]
 
-    def _encoder(self) -> TaggingEncoder:
-        path = self.files.path("train")
+    def _encoder(self, split: str) -> TaggingEncoder:
+        path = self.files.path(split)
+        codec = self._codec if split == "train" else self.codec
         # The first sentences decide what scheme the tags are in.
         self._converted(list(islice(self._read_file(path), HEAD)), path)
         return TaggingEncoder(
-            Parted.chunks(lambda: self._read_file(path)),
+            self._parts_of_file(path),
             lambda sentences: self._converted(sentences, path),
             scheme=self._conversion.scheme,
-            codec_of=lambda counts: self._codec or self._codec_of(counts),
+            codec_of=lambda counts: codec or self._codec_of(counts),
             facts_of=lambda codec, counts: {
                 "source_scheme": self._conversion.source,
                 "coverage": coverage(codec.vector_words, counts.forms, fold=self.folds_vectors),
@@ -212,10 +222,10 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         )
 
     def _encode(self, split: str) -> TaggingDataset:
-        if split == "train" and self._store is not None:
-            facts = self._store.facts
-            self._check_tags(split, Counter(facts["tags"]), facts["broken"])
-            data = stored_sentences(self._store)
+        store = self._store_of(split)
+        if store is not None:
+            self._check_tags(split, Counter(store.facts["tags"]), store.facts["broken"])
+            data = stored_sentences(store)
         else:
             sentences = self.examples(split)
             self.overlap.add(split, (sentence.tokens for sentence in sentences))

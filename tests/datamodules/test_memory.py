@@ -7,7 +7,7 @@ import gc
 import numpy as np
 import pytest
 
-from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule, large_corpora
 from datamodules.examples import LabelledText, TaggedSentence
 from zoo.batches.seq2seq import Pair
 
@@ -41,6 +41,16 @@ def test_a_training_holds_no_example_as_strings(task):
     # Of pairs to evaluate on, the texts are compared with what a model writes.
     evaluated = len(data._encoded["dev"]) if task == "seq2seq" else 0
     assert held(data, kind) == evaluated
+
+
+@pytest.mark.parametrize("task", DATA)
+def test_stored_splits_hold_no_example_as_strings(task, tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr(large_corpora, "cache_folder", lambda: tmp_path)
+    make, options, kind = DATA[task]
+    data = make(**options, store=True)
+    data.setup("fit")
+    assert held(data, kind) == 0
 
 
 @pytest.mark.parametrize("task", DATA)

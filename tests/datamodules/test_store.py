@@ -1,4 +1,4 @@
-"""A training split in a store is the same as in memory, and only a whole store of this version is read."""
+"""A split in a store is the same as in memory, and only a whole store of this version is read."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def build(writer: StoreWriter, lists, *, wait: Path | None = None) -> None:
     writer.finish(joined, {"a fact": [1, "x"]})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(lists=LISTS, data=st.data())
 def test_columns_come_back(lists, data, tmp_path):
     folder = tmp_path / "stores"
