@@ -1,5 +1,9 @@
 """Corpora for the models of `zoo`: named or a user's own, read, encoded and batched."""
 
+from zoo.packages import require_extra
+
+require_extra("train")
+
 from datamodules.catalog import CATALOG
 from datamodules.classification import ClassificationDataModule
 from datamodules.download import locate

@@ -7,7 +7,8 @@ import sys
 # cannot be reused. An epoch of the POS recipe on EWT would take 2.0 GB instead of 1.1, in about the same time.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
-from zoo.packages import check_package
+from zoo.errors import ZooError
+from zoo.packages import check_package, require_extra
 
 check_package("datamodules")
 
@@ -16,3 +17,8 @@ check_package("datamodules")
 modules = [word.removeprefix("-m") for word in sys.orig_argv if word.removeprefix("-m").startswith("recipes")]
 if sys.argv[:1] == ["-m"] and modules and modules[0].count(".") > 1:
     sys.exit(f"error: {modules[0]} is not a recipe: python -m recipes lists the recipes")
+if sys.argv[:1] == ["-m"] and modules and modules[0] != "recipes":
+    try:
+        require_extra("train")
+    except ZooError as error:
+        sys.exit(f"error: {error}")

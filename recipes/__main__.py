@@ -4,6 +4,7 @@ lstm-zoo                            lists the recipes
 lstm-zoo RECIPE [...]               runs python -m recipes.RECIPE [...]
 lstm-zoo models                     lists the bundled models
 lstm-zoo show NAME                  prints the card of a bundled model
+lstm-zoo verify [NAME]              scores a bundled model, or all of them, and compares the scores with the card
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-MODELS = ("models", "show")
+from zoo.errors import ZooError
+from zoo.packages import require_extra
+
+MODELS = ("models", "show", "verify")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args[0] in MODELS:
         show_models(args)
     elif args[0] in recipes:
+        try:
+            require_extra("train")
+        except ZooError as error:
+            sys.exit(f"error: {error}")
         import_module("recipes.runner.cli").main(import_module(f"recipes.{args[0]}").RECIPE, args[1:])
     else:
         print(f"error: unknown recipe {args[0][:60]!r}\n\n{usage(recipes)}", file=sys.stderr)
@@ -33,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def show_models(args: Sequence[str]) -> None:
-    """Runs `models` or `show NAME` as `python -m zoo` does."""
+    """Runs `models`, `show NAME` or `verify [NAME]` as `python -m zoo` does."""
     command, *names = args
-    import_module("zoo.__main__").main(["show", *names] if command == "show" else names)
+    import_module("zoo.__main__").main(["list" if command == "models" else command, *names])
 
 
 def known_recipes() -> dict[str, str]:
@@ -54,13 +62,14 @@ def usage(recipes: dict[str, str]) -> str:
     lines = [f"  {name:<16}{does}" for name, does in recipes.items()]
     return "\n".join(
         [
-            "lstm-zoo RECIPE [fit | validate | test | predict] [flags]     add --help to list the flags",
+            "lstm-zoo RECIPE [fit | validate | test | predict | convert] [flags]     add --help to list the flags",
             "",
             "recipes:",
             *lines,
             "",
             "lstm-zoo models        lists the models that come with this package",
             "lstm-zoo show NAME     prints the card of such a model",
+            "lstm-zoo verify NAME   scores such a model, or all of them, and compares the scores with the card",
         ]
     )
 

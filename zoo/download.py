@@ -6,9 +6,6 @@ import sys
 from typing import BinaryIO
 from urllib.request import urlopen
 
-from rich.console import Console
-from rich.progress import wrap_file
-
 from zoo.errors import ZooError
 
 # Seconds to wait for the next byte.
@@ -26,6 +23,10 @@ def download(url: str, file: BinaryIO, max_bytes: int) -> int:
         ZooError: there are more than `max_bytes`.
         OSError: the address cannot be read. `http.client.HTTPException` is possible too.
     """
+    # Who has all that is needed downloads nothing.
+    from rich.console import Console
+    from rich.progress import wrap_file
+
     written = 0
     with urlopen(url, timeout=TIMEOUT) as response:
         size = int(response.headers.get("Content-Length", 0))

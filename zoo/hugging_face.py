@@ -15,6 +15,7 @@ from types import ModuleType
 
 from zoo.errors import ZooError
 from zoo.model_folder import CARD, CODEC, CONFIG, README, WEIGHTS
+from zoo.packages import require_extra
 
 FILES = (CONFIG, CODEC, WEIGHTS, CARD)
 # `owner/name`, as the hub spells it, and a branch, tag or commit behind "@".
@@ -116,12 +117,9 @@ def push_folder(
 
 
 def _library() -> ModuleType:
-    try:
-        import huggingface_hub.errors
-    except ImportError as error:
-        raise ZooError(
-            "the Hugging Face hub needs huggingface_hub: install it with pip install 'lstm-zoo[hub]'"
-        ) from error
+    require_extra("hub")
+    import huggingface_hub.errors
+
     return huggingface_hub
 
 

@@ -1,11 +1,36 @@
-"""Checks that Python finds the packages of this distribution, and not another folder of the same name."""
+"""Checks that Python finds the packages of this distribution, and those that its extras install."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
 
+from zoo.errors import ZooError
+
 HERE = Path(__file__).resolve().parents[1]
+# What an extra is for, and the modules that it installs. Loading a model and predicting need none of them.
+EXTRAS = {
+    "train": (
+        "training and scoring",
+        ("docstring_parser", "filelock", "jsonargparse", "matplotlib", "platformdirs", "rich", "sacrebleu", "wandb"),
+    ),
+    "hub": ("fetching models", ("huggingface_hub", "platformdirs", "rich")),
+}
+
+
+def require_extra(extra: str) -> None:
+    """Refuses to go on if a module of an extra is not installed.
+
+    Args:
+        extra: a key of `EXTRAS`.
+
+    Raises:
+        ZooError: a module is missing.
+    """
+    purpose, modules = EXTRAS[extra]
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise ZooError(f"for {purpose}, install {', '.join(missing)}: pip install 'lstm-zoo[{extra}]'")
 
 
 def check_package(name: str) -> None:

@@ -16,11 +16,10 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from platformdirs import user_cache_path
-
 from zoo.download import download
 from zoo.errors import ZooError
 from zoo.model_folder import CARD, CODEC, CONFIG, LARGEST, README, WEIGHTS
+from zoo.packages import require_extra
 
 ADDRESS = re.compile(r"(?P<url>https://[^#]+)#sha256=(?P<sha256>[0-9a-f]{64})")
 # In bytes, packed or unpacked.
@@ -33,8 +32,12 @@ def default_cache() -> Path:
     """The folder for fetched models: `lstm-zoo/models` in the user's cache folder.
 
     Raises:
-        ZooError: the user has no home folder.
+        ZooError: the user has no home folder, or the extra `hub` is not installed.
     """
+    # Loading a bundled model needs no cache.
+    require_extra("hub")
+    from platformdirs import user_cache_path
+
     try:
         return user_cache_path("lstm-zoo", appauthor=False, opinion=False) / "models"
     except RuntimeError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.hub.archives import default_cache, move_folder
+from zoo.packages import require_extra
 
 NAME = re.compile(r"(?P<path>[\w.-]+/[\w.-]+/[\w.-]+):(?P<alias>[\w.-]+)")
 VERSION = re.compile(r"v\d+")
@@ -41,6 +42,7 @@ def fetch_artifact(name: str, *, cache_dir: str | Path | None = None, local_file
             f"{match['path']}:v0 that was fetched before"
         )
     # Importing wandb takes a second, and only artifacts need it.
+    require_extra("train")
     import wandb
 
     try:

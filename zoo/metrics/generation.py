@@ -11,16 +11,19 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import sacrebleu
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from zoo.batches.seq2seq import Pair
+from zoo.packages import require_extra
 from zoo.text.characters import CLUSTER, EXTENDING, split_clusters
 from zoo.text.languages import is_unspaced, primary_language
+
+if TYPE_CHECKING:
+    from sacrebleu import BLEU
 
 WORD = re.compile(rf"\w+(?:{EXTENDING}+\w*)*")
 CLUSTER_OR_SPACE = re.compile(rf"{CLUSTER}|\s")
@@ -81,23 +84,30 @@ def rouge_by_text(outputs: Sequence[str], references: Sequence[str], language: s
 
 def bleu(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
     """BLEU and chrF of the whole corpus, by sacrebleu (Post 2018)."""
+    metric = bleu_metric(language)
+    from sacrebleu import CHRF
+
     outputs = [composed(text) for text in outputs]
     references = [composed(text) for text in references]
     return {
-        "bleu": bleu_metric(language).corpus_score(outputs, [references]).score / 100,
-        "chrf": sacrebleu.CHRF().corpus_score(outputs, [references]).score / 100,
+        "bleu": metric.corpus_score(outputs, [references]).score / 100,
+        "chrf": CHRF().corpus_score(outputs, [references]).score / 100,
     }
 
 
-def bleu_metric(language: str) -> sacrebleu.BLEU:
+def bleu_metric(language: str) -> BLEU:
     """Sacrebleu's BLEU with its tokenizer for a language: `zh`, `char` for others without spaces, `13a` otherwise.
 
     Raises:
-        ZooError: the language is unknown.
+        ZooError: the language is unknown, or sacrebleu is not installed.
     """
+    # A model that only predicts is made without sacrebleu.
+    require_extra("train")
+    from sacrebleu import BLEU
+
     if not is_unspaced(language):
-        return sacrebleu.BLEU(tokenize="13a")
-    return sacrebleu.BLEU(tokenize="zh" if primary_language(language) == "zh" else "char")
+        return BLEU(tokenize="13a")
+    return BLEU(tokenize="zh" if primary_language(language) == "zh" else "char")
 
 
 def keywords(outputs: Sequence[str], references: Sequence[str], language: str) -> dict[str, float]:
