@@ -1,8 +1,9 @@
 """Writes and reads the files of a model folder, none of which is a pickle.
 
 `config.json` contains the class of the model and its arguments, `codec.json` the codec and `model.safetensors` the
-weights. `card.json` contains the sha256 of these three files. The card of a bundled model also names its training data,
-the command that trained it, and its scores.
+weights. `card.json` contains the sha256 of these three files, on which the predictions depend. The card of a bundled
+model also names its training data, the command that trained it, and its scores. `README.md` shows the card to people,
+who may edit it: nothing reads it, and it has no sum.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
+from zoo.card_schema import check_card
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ CONFIG = "config.json"
 CODEC = "codec.json"
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
-# For readers: people and the Hugging Face hub, where it may be edited.
 README = "README.md"
 # The version of the format that `write_model` writes. A reader refuses a newer one.
 FORMAT_VERSION = 1
@@ -40,6 +41,9 @@ class ModelFolder:
 
     Each file is compared with its sum in the card when it is read.
 
+    Attributes:
+        card: the content of `card.json`, as `zoo.card_schema` describes it.
+
     Raises:
         ZooError: a file is missing or damaged, or is not the one that the card describes.
     """
@@ -51,11 +55,12 @@ class ModelFolder:
                 f"{path} is no model folder, it has no {CONFIG}: give a folder that save_pretrained wrote, "
                 "such as runs/*/*/model"
             )
-        card = _parse(path / CARD, self._bytes(CARD))
-        sums = card.get("sha256")
-        if not isinstance(sums, dict) or set(sums) != set(SUMMED):
+        self.card = _parse(path / CARD, self._bytes(CARD))
+        check_card(self.card, path / CARD)
+        sums: dict[str, str] = self.card.get("sha256", {})
+        if set(sums) != set(SUMMED):
             raise ZooError(f'{path / CARD}: expected the "sha256" of {", ".join(SUMMED)}: {_again(path)}')
-        self._sums: dict[str, object] = sums
+        self._sums = sums
 
     def config(self) -> tuple[str, dict[str, Any]]:
         """The name of the model's class, and the arguments of its constructor without the codec."""
@@ -90,23 +95,28 @@ class ModelFolder:
         self._compare(WEIGHTS, self._sum_of_weights())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The name and shape of each tensor, from the header of the weights; no tensor is read."""
+        """The name and shape of each weight, from the header of their file; no tensor is read."""
+        # Models are listed and fetched without torch, which takes a second to import.
+        from zoo.storage import shapes_of_weights
+
         path = self._regular(WEIGHTS)
         try:
             with safe_open(path, "pt") as file:
-                return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, as `safe_open` gives no mapping
-        except (OSError, SafetensorError) as error:
+                stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, as `safe_open` gives no mapping
+            return shapes_of_weights(stored)
+        except (OSError, SafetensorError, ZooError) as error:
             raise ZooError(f"{path}: expected weights, got: {error}") from error
 
     def weights(self) -> dict[str, Tensor]:
-        """All tensors, after their file is compared with its sum in the card."""
-        # Models are listed and fetched without torch, which takes a second to import.
+        """All weights, after their file is compared with its sum in the card."""
         from safetensors.torch import load_file
+
+        from zoo.storage import read_weights
 
         path = self._regular(WEIGHTS)
         try:
             self._compare(WEIGHTS, self._sum_of_weights())
-            return load_file(path)
+            return read_weights(load_file(path))
         except (OSError, SafetensorError) as error:
             raise ZooError(f"{path}: expected weights, got: {error}") from error
 
@@ -136,7 +146,7 @@ class ModelFolder:
     def _compare(self, name: str, found: str) -> None:
         if found != self._sums[name]:
             raise ZooError(
-                f"{self.path / name}: its card expects sha256 {str(self._sums[name])[:64]}, got {found}: fetch or save "
+                f"{self.path / name}: its card expects sha256 {self._sums[name][:64]}, got {found}: fetch or save "
                 f"the model again. If you changed the file yourself, put its new sum into {CARD}"
             )
 
@@ -148,6 +158,7 @@ def write_model(
     *,
     codec: Mapping[str, object],
     weights: Mapping[str, Tensor],
+    facts: Mapping[str, object],
     readme: str,
 ) -> None:
     """Writes a model folder, which is created if it does not exist.
@@ -161,7 +172,8 @@ def write_model(
         model_class: the name of the class.
         arguments: of its constructor, in plain types, without the codec.
         codec: the state of the codec.
-        weights: the tensors of the model.
+        weights: the tensors as they are stored.
+        facts: further fields of the card.
         readme: the text of README.md, unless there is one.
     """
     from safetensors.torch import save
@@ -174,7 +186,9 @@ def write_model(
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     if not (folder / README).exists():
         contents[README] = readme.encode()
-    contents[CARD] = _encode({"sha256": sums}, indent=2)
+    card = {"sha256": sums, **facts, "bytes": len(contents[WEIGHTS])}
+    check_card(card, folder / CARD)
+    contents[CARD] = _encode(card, indent=2)
     folder.mkdir(parents=True, exist_ok=True)
     parts = {name: folder / f".{name}.{os.getpid()}.part" for name in contents}
     try:
@@ -189,17 +203,16 @@ def write_model(
             part.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file that is compared with no sum.
+def write_card(folder: Path, card: Mapping[str, object]) -> None:
+    """Replaces the card of a model folder, all at once.
 
     Raises:
-        ZooError: the file cannot be read, or has no JSON object.
+        ZooError: the card has an unknown field, or one of another type.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ZooError(f"{path}: expected JSON, got: {error}") from error
-    return _parse(path, content)
+    check_card(card, folder / CARD)
+    part = folder / f".{CARD}.{os.getpid()}.part"
+    part.write_bytes(_encode(card, indent=2))
+    os.replace(part, folder / CARD)
 
 
 def _encode(content: Mapping[str, object], indent: int) -> bytes:

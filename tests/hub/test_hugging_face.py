@@ -46,7 +46,7 @@ def test_a_pushed_model_is_loaded_by_name_and_by_revision(hub, tmp_path):
     model = zoo.from_pretrained(MODEL)
     expected = model.predict(TEXTS)
     assert model.push_to_hub("user/spam").startswith(f"{os.environ['HF_ENDPOINT']}/user/spam/commit/")
-    model.push_to_hub("user/spam", branch="half", half=True)
+    model.push_to_hub("user/spam", branch="half", dtype="float16")
     for source in ("user/spam", "hf:user/spam", "hf:user/spam@half"):
         assert zoo.from_pretrained(source, cache_dir=tmp_path).predict(TEXTS) == expected
     half = local_folder("user/spam", revision="half", cache_dir=tmp_path)

@@ -244,7 +244,7 @@ def test_a_weight_too_large_for_fp16_is_not_stored_as_infinite(tmp_path):
     model = classifier()
     model.head[-1].bias.data[0] = 1e5
     with pytest.raises(ZooError, match="exceeds 65504"):
-        model.save_pretrained(tmp_path / "m", half=True)
+        model.save_pretrained(tmp_path / "m", dtype="float16")
     assert not (tmp_path / "m").exists() and model.save_pretrained(tmp_path / "m").is_dir()
 
 

@@ -18,7 +18,7 @@ from zoo.errors import ZooError, unknown_name
 from zoo.hub.checkpoints import ENDING, read_checkpoint
 from zoo.hub.fine_tuning import adapted
 from zoo.hub.sources import BUNDLED, bundled_names, local_folder
-from zoo.model_folder import CARD, ModelFolder, read_json
+from zoo.model_folder import ModelFolder
 from zoo.models.base import ZooModule
 from zoo.models.classifier import TextClassifier
 from zoo.models.seq2seq import Seq2Seq
@@ -63,7 +63,7 @@ def list_pretrained(task: str | None = None, language: str | None = None) -> dic
     Raises:
         ZooError: no model is of this task, or of this language.
     """
-    cards = {name: read_json(BUNDLED / name / CARD) for name in bundled_names()}
+    cards = {name: ModelFolder(BUNDLED / name).card for name in bundled_names()}
     for key, wanted in (("task", task), ("language", language)):
         known = {card[key] for card in cards.values()}
         if wanted is not None and wanted not in known:
@@ -85,7 +85,7 @@ def card(source: str | Path) -> dict[str, Any]:
     Raises:
         ZooError: there is no such model, or it cannot be fetched.
     """
-    return read_json(local_folder(source) / CARD)
+    return ModelFolder(local_folder(source)).card
 
 
 def from_pretrained(
@@ -196,6 +196,7 @@ def _restore(
             module = model(**arguments)
     weights = read_weights()
     with _explained(source, name), torch.inference_mode(False):
+        _check_kinds(module.state_dict(), weights)
         module.load_state_dict(weights)
     return module.eval()
 
@@ -229,6 +230,13 @@ def _check_shapes(
             raise ZooError(
                 f"{name} of shape {expected.get(name)} in the arguments and of {shapes.get(name)} in the weights"
             )
+
+
+def _check_kinds(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Refuses integers for numbers with fractions and the reverse, which torch would convert without a word."""
+    for name, value in weights.items():
+        if name in expected and value.is_floating_point() != expected[name].is_floating_point():
+            raise ZooError(f"{name} of dtype {expected[name].dtype} in the model and of {value.dtype} in the weights")
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import Tensor
 
 from zoo.errors import ZooError
 from zoo.hugging_face import push_folder
 from zoo.model_card import model_card
 from zoo.model_folder import write_model
+from zoo.storage import stored_weights
 
 
 class PretrainedModule(pl.LightningModule):
@@ -32,16 +32,18 @@ class PretrainedModule(pl.LightningModule):
         """The arguments with which the model's class constructs it again, apart from the weights."""
         return dict(vars(self).get("_own_arguments", self.hparams))
 
-    def save_pretrained(self, folder: str | Path, *, half: bool = False) -> Path:
+    def save_pretrained(self, folder: str | Path, *, dtype: str = "float32") -> Path:
         """Writes a folder of JSON and safetensors files that `zoo.from_pretrained` loads.
 
         Args:
             folder: it is created if it does not exist. The files of an older model in it are replaced after all new
                 files are written. A README.md that is there is kept, as it may be a user's own.
-            half: whether to store the weights in fp16, which takes half the space.
+            dtype: how the weights are stored: "float32", exactly; "float16", in half the space; or "int8", in about a
+                quarter of it (see `zoo.storage` for the rounding). A loaded model has fp32 weights in any case.
 
         Raises:
-            ZooError: a weight is too large for fp16, or JSON cannot represent an argument of a user's class.
+            ZooError: the dtype is unknown or cannot represent a weight, or JSON cannot represent an argument of a
+                user's class.
         """
         folder = Path(folder)
         arguments = self.arguments
@@ -49,8 +51,10 @@ class PretrainedModule(pl.LightningModule):
         # This codec is the constructor's argument. `self.codec` may differ where a user's class has replaced it.
         codec = arguments.pop("codec", {})
         name = type(self).__name__
-        readme = model_card({"name": folder.resolve().name}, name)
-        write_model(folder, name, arguments, codec=codec, weights=self._stored_weights(half=half), readme=readme)
+        weights = stored_weights(self.state_dict(), dtype)
+        facts = {"parameters": sum(parameter.numel() for parameter in self.parameters()), "dtype": dtype}
+        readme = model_card({"name": folder.resolve().name, **facts}, name)
+        write_model(folder, name, arguments, codec=codec, weights=weights, facts=facts, readme=readme)
         return folder
 
     def push_to_hub(
@@ -62,7 +66,7 @@ class PretrainedModule(pl.LightningModule):
         branch: str | None = None,
         create_pr: bool = False,
         commit_message: str | None = None,
-        half: bool = False,
+        dtype: str = "float32",
     ) -> str:
         """Publishes the model on the Hugging Face hub, in one commit (extra `hub`).
 
@@ -76,7 +80,7 @@ class PretrainedModule(pl.LightningModule):
             branch: the branch to commit to; by default "main".
             create_pr: whether to open a pull request instead.
             commit_message: by default one that names this library.
-            half: whether to store the weights in fp16.
+            dtype: how the weights are stored, as `save_pretrained` takes it.
 
         Returns:
             The address of the commit, or of the pull request.
@@ -85,7 +89,7 @@ class PretrainedModule(pl.LightningModule):
             ZooError: as `save_pretrained` does; or the hub cannot be reached, or does not allow the commit.
         """
         with tempfile.TemporaryDirectory() as temporary:
-            folder = self.save_pretrained(Path(temporary) / repo_id.rpartition("/")[2], half=half)
+            folder = self.save_pretrained(Path(temporary) / repo_id.rpartition("/")[2], dtype=dtype)
             return push_folder(
                 folder,
                 repo_id,
@@ -105,11 +109,3 @@ class PretrainedModule(pl.LightningModule):
                     f"the argument {name} of {type(self).__name__} cannot be saved: expected numbers, strings, lists "
                     f"and dictionaries, got a {type(value).__name__} ({error})"
                 ) from error
-
-    def _stored_weights(self, *, half: bool) -> dict[str, Tensor]:
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        if half:
-            weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-            if any(value.isinf().any() for value in weights.values()):
-                raise ZooError("a weight exceeds 65504, the largest number in fp16: save the model with half=False")
-        return weights
