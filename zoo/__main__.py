@@ -2,7 +2,7 @@
 
 python -m zoo [list]                lists the bundled models
 python -m zoo show SOURCE           prints the card of a model: its data with their licence, its scores, its command
-python -m zoo verify [SOURCE]       compares the files of a model, or of all bundled ones, with the sums in its card
+python -m zoo verify [SOURCE]       compares a model, or all bundled ones, with its card: sums of files, scores on test
 python -m zoo fetch SOURCE          fetches a model into the cache, loads it once, and prints its folder
 python -m zoo push FOLDER REPO      publishes a model folder as owner/name on the Hugging Face hub
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def answer(args: Sequence[str]) -> str:
     if command == "show":
         return json.dumps(card(operands[0]), ensure_ascii=False, indent=2)
     if command == "verify":
-        return "\n".join(_verified(source) for source in operands or list_pretrained())
+        return _verified(operands or list(list_pretrained()))
     if command == "fetch":
         folder = local_folder(operands[0])
         # To load it finds what sums cannot: arguments and weights that do not fit each other.
@@ -85,15 +86,19 @@ def _row(name: str, card: Mapping[str, Any]) -> tuple[str, ...]:
     return name, card["task"], card["language"], card["data"]["dataset"], f"{score} {100 * value:.2f} %"
 
 
-def _verified(source: str) -> str:
-    """Returns the line of a model whose files are those of its card.
+def _verified(sources: Sequence[str]) -> str:
+    """Compares models with their cards: first the sums of all files, then the scores on test.
 
     Raises:
-        ZooError: they are not.
+        ZooError: something differs, or scores cannot be computed here.
     """
-    folder = local_folder(source)
-    ModelFolder(folder).verify()
-    return f"{source}: all files have the sums of the card"
+    folders = {source: local_folder(source) for source in sources}
+    for folder in folders.values():
+        ModelFolder(folder).verify()
+    print("all files have the sums of their cards", file=sys.stderr)
+    # Scoring needs corpora and recipes, which import this package. It is the one thing here that needs them.
+    verification = import_module("recipes.runner.verification")
+    return str(verification.verify(folders))
 
 
 if __name__ == "__main__":

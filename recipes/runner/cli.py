@@ -5,6 +5,7 @@ python -m recipes.RECIPE fit [...]                             trains, without r
 python -m recipes.RECIPE validate --model MODEL [--data.*]      scores a trained model on dev
 python -m recipes.RECIPE test --model MODEL [--data.*]          scores a trained model on test
 python -m recipes.RECIPE predict [FILE] --model MODEL           applies a trained model to text
+python -m recipes.RECIPE convert --model MODEL --out FOLDER     stores a trained model in fewer bits
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from recipes.runner.conversion import convert
 from recipes.runner.evaluation import evaluate
 from recipes.runner.failures import explaining_lost_processes
 from recipes.runner.recipe import Recipe
@@ -26,12 +28,12 @@ from recipes.runner.training import train
 from zoo.errors import ZooError
 from zoo.models.advertisements import silence_advertisements
 
-COMMANDS = ("fit", "validate", "test", "predict")
+COMMANDS = ("fit", "validate", "test", "predict", "convert")
 
 
 def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     """Runs the command line of a recipe. Errors that a user can fix are printed without a traceback."""
-    _prepare_output()
+    prepare_output()
     args = list(sys.argv[1:] if argv is None else argv)
     command = args.pop(0) if args and args[0] in COMMANDS else None
     try:
@@ -69,11 +71,13 @@ def _run(recipe: Recipe, command: str | None, args: list[str]) -> None:
         recipe.predict(recipe, args)
     elif command in ("validate", "test"):
         evaluate(recipe, args, command)
+    elif command == "convert":
+        convert(recipe, args)
     else:
         train(recipe, args, test=command is None)
 
 
-def _prepare_output() -> None:
+def prepare_output() -> None:
     """Lets streams print any character, prints each warning on one line, and hides messages of no use to a user."""
     for stream in (sys.stdout, sys.stderr):
         # A character that the stream's encoding does not have must not end a training.

@@ -48,9 +48,56 @@ def load_model(reference: str, recipe: Recipe) -> ZooModule:
 
 def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
     """Runs `validate` or `test`: prints a table to standard error and JSON to standard output."""
+    scores = scored(recipe, args, command)
+    if scores:
+        print(json_text(scores))
+
+
+def scored(recipe: Recipe, args: Sequence[str], command: str) -> dict[str, object]:
+    """The scores of a model, which are also printed as a table to standard error.
+
+    Args:
+        recipe: the recipe that the model fits.
+        args: flags of `validate` or `test`.
+        command: "validate" or "test".
+
+    Returns:
+        The scores by name, and the differences from another model; on all processes but the first, nothing.
+
+    Raises:
+        ZooError: a flag is wrong, or there is no such model or corpus.
+    """
     stage = "test" if command == "test" else "val"
     split = "test" if command == "test" else "dev"
-    parser = _evaluation_parser(recipe, command)
+    config = configured(evaluation_parser(recipe, command), args, recipe, split)
+    trainer = config.trainer
+    run = trainer.test if command == "test" else trainer.validate
+
+    def score(reference: str) -> tuple[ZooModule, dict[str, float]]:
+        with agreeing():
+            model = load_model(reference, recipe)
+            if isinstance(model, TextGenerator):
+                model.search = changed_search(model.search, config)
+            data = recipe.data(**config.data, codec=model.codec)
+        scores = run(model, data, verbose=False)[0]
+        if trainer.is_global_zero:
+            print_scores(f"{reference} on {data.described(split)}", scores, file=sys.stderr)
+        return model, scores
+
+    model, scores = score(config.model)
+    found: dict[str, object] = dict(scores)
+    if recipe.compare and config.compare:
+        other, _ = score(config.compare)
+        found["difference"] = recipe.compare(model.metrics[stage], other.metrics[stage])
+    return found if trainer.is_global_zero else {}
+
+
+def configured(parser: Parser, args: Sequence[str], recipe: Recipe, split: str) -> Namespace:
+    """The flags, with a Trainer whose processes have been joined. The corpus is by default that of the model.
+
+    Raises:
+        ZooError: a flag is wrong, or no corpus is known.
+    """
     # The model is parsed first. The data and the precision of its training are the defaults of the other flags.
     parser.set_defaults(_known_flags(parser, _settings_of_model(parser.parse_args(args))))
     options = parser.parse_args(args)
@@ -61,36 +108,17 @@ def evaluate(recipe: Recipe, args: Sequence[str], command: str) -> None:
             f"the corpus of {options.model} is unknown: the model is in no run folder, and no card names its corpus. "
             f"Name the corpus with --data.dataset NAME, or a file with --data.{split} FILE"
         )
-    config = parser.instantiate_classes(options)
+    config: Namespace = parser.instantiate_classes(options)
     trainer = config.trainer
     check_root(trainer.default_root_dir)
     trainer._signal_connector = RunnerSignals(trainer)
-    run = trainer.test if command == "test" else trainer.validate
     with fitting("the flags of --trainer do not fit the processes that were started", ValueError):
         join(trainer)
-
-    def score(reference: str) -> tuple[ZooModule, dict[str, float]]:
-        with agreeing():
-            model = load_model(reference, recipe)
-            if isinstance(model, TextGenerator):
-                model.search = changed_search(model.search, config)
-            data = recipe.data(**options.data, codec=model.codec)
-        scores = run(model, data, verbose=False)[0]
-        if trainer.is_global_zero:
-            print_scores(f"{reference} on {data.described(split)}", scores, file=sys.stderr)
-        return model, scores
-
-    model, scores = score(config.model)
-    printed: dict[str, object] = dict(scores)
-    if recipe.compare and config.compare:
-        other, _ = score(config.compare)
-        printed["difference"] = recipe.compare(model.metrics[stage], other.metrics[stage])
-    if trainer.is_global_zero:
-        print(json_text(printed))
+    return config
 
 
-def _evaluation_parser(recipe: Recipe, command: str) -> Parser:
-    """The flags of `validate` and `test`: for the data (without those in `fitting`), the Trainer and the search."""
+def evaluation_parser(recipe: Recipe, command: str) -> Parser:
+    """The flags of a command that scores a model: for the data (without those in `fitting`), Trainer and search."""
     parser = Parser(prog=f"python -m recipes.{recipe.name} {command}", allow_abbrev=False)
     belongs = "applies to training only, and the model keeps its own value: leave it out"
     parser.refused = {f"--data.{name}": belongs for name in recipe.data.fitting}
