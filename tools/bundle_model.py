@@ -20,7 +20,8 @@ import yaml
 
 import zoo
 from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from datamodules.base import SPLITS, CorpusDataModule
+from datamodules.base import CorpusDataModule
+from datamodules.corpus_files import SPLITS
 from recipes.runner.evaluation import scored
 from recipes.runner.training import hardware
 from recipes.runner.verification import recipe_of
@@ -87,7 +88,7 @@ def shown_answer(answer: Any) -> Any:
     return answer["label"] if isinstance(answer, dict) else answer
 
 
-def rows_of_splits(data: CorpusDataModule[Any]) -> dict[str, int]:
+def rows_of_splits(data: CorpusDataModule[Any, Any]) -> dict[str, int]:
     """The number of rows of each split, as the datamodule encodes it."""
     for stage in ("fit", "test"):
         data.setup(stage)
