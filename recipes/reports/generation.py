@@ -15,6 +15,7 @@ from recipes.reports.figures import attention
 from recipes.reports.json_text import json_text
 from recipes.runner.flags import add_search_flags, changed_search
 from recipes.runner.recipe import Recipe, Report, instance
+from zoo.batches.predictions import Attended
 from zoo.batches.seq2seq import Pair
 from zoo.errors import ZooError
 from zoo.metrics.display import score_format
@@ -31,7 +32,7 @@ from zoo.metrics.generation import (
     rouge,
 )
 from zoo.models.options import SearchOptions
-from zoo.models.seq2seq import Attended, Seq2Seq
+from zoo.models.seq2seq import Seq2Seq
 from zoo.text.languages import is_unspaced
 from zoo.text.units import Output
 

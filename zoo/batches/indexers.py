@@ -183,6 +183,11 @@ class PairIndexer:
         self.max_source = max_source
         self.max_target = max_target
 
+    def pieces(self, source: str, target: str) -> tuple[list[str], list[str]]:
+        """The pieces of both sides that are read. A source without pieces is one unknown piece."""
+        read = self.source_tokenizer.split(source)[: self.max_source]
+        return read or [UNKNOWN], self.target_tokenizer.split(target)[: self.max_target]
+
     def source_ids(self, pieces: Sequence[str]) -> SourceIds:
         """The ids of the S pieces of a source. A source without pieces is one unknown piece, which is never copied."""
         new = dict.fromkeys(piece for piece in pieces if not self._is_known(piece))

@@ -1,11 +1,14 @@
-"""The results of `Trainer.predict`, and how they are put into order."""
+"""What models return: the results of `Trainer.predict` and their order, and attention.
+
+Shapes: S source positions, T target positions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from torch import distributed
+from torch import Tensor, distributed
 
 Answer = TypeVar("Answer")
 
@@ -15,6 +18,14 @@ class Predictions(NamedTuple, Generic[Answer]):
 
     rows: list[int]  # positions of the inputs in their split
     answers: list[Answer]  # the answer to each input, as the model's `predict` returns it
+
+
+class Attended(NamedTuple):
+    """The attention of each piece of a target to the pieces of its source."""
+
+    source: list[str]
+    target: list[str]  # the end is its last piece
+    weights: Tensor  # (T, S)
 
 
 def in_order(predictions: Sequence[Predictions[Answer]]) -> list[Answer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from zoo.batches.indexers import WordIndexer
 from zoo.codecs.base import Codec, sorted_tuple
 from zoo.errors import ZooError, unknown_name
 from zoo.text import Inventory, Preprocessor, Vocabulary, require_words
+
+# If a text may have several labels, it has those with at least this probability.
+THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,18 @@ class ClassificationCodec(Codec):
         if not self.multi_label:
             return torch.tensor([label for (label,) in ids])
         return torch.tensor([[float(label in present) for label in range(len(self.labels))] for present in ids])
+
+    def answer(self, probabilities: Sequence[float]) -> dict[str, Any]:
+        """The answer to a text: its "label" ("labels" if it may have several), and the "probabilities" of all labels.
+
+        Args:
+            probabilities: of all labels, in the order of their ids.
+        """
+        named = dict(zip(self.labels, probabilities, strict=True))
+        if self.multi_label:
+            present = [label for label, probability in named.items() if probability >= THRESHOLD]
+            return {"labels": present, "probabilities": named}
+        return {"label": max(named, key=named.__getitem__), "probabilities": named}
 
     def dataset(self, tokens: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]) -> ClassificationDataset:
         """The dataset of texts, given as the tokens that `preprocessor` returns, and of their labels."""

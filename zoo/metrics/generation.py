@@ -18,6 +18,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from zoo.batches.seq2seq import Pair
+from zoo.errors import unknown_name
 from zoo.packages import require_extra
 from zoo.text.characters import CLUSTER, EXTENDING, split_clusters
 from zoo.text.languages import is_unspaced, primary_language
@@ -187,7 +188,7 @@ class TextMetrics(Metric):
         language: the language of the texts, a tag of BCP 47.
 
     Raises:
-        ZooError: the language is unknown.
+        ZooError: the metric or the language is unknown.
     """
 
     is_differentiable = False
@@ -200,6 +201,8 @@ class TextMetrics(Metric):
 
     def __init__(self, metric: str, language: str):
         super().__init__()
+        if metric not in SCORES:
+            raise unknown_name("metric", metric, SCORES)
         # This refuses an unknown language now, not after an epoch.
         primary_language(language)
         self.metric = metric

@@ -31,9 +31,6 @@ from zoo.nn.losses import adversarial_mean, check_class_weights, ensure_gradient
 from zoo.nn.pooling import Pooled, Pooling
 from zoo.threads import map_in_threads
 
-# If a text may have several labels, it has those with at least this probability.
-THRESHOLD = 0.5
-
 
 class TextClassifier(ZooModule):
     """Predicts the label of a text, or several labels, and the probability of every label.
@@ -236,7 +233,7 @@ class TextClassifier(ZooModule):
         checkpoint["state_dict"]["temperature"] = self.temperature.clone()
 
     def _answers(self, inputs: ClassificationInputs) -> list[dict[str, Any]]:
-        return [self._answer(of_labels) for of_labels in self.probabilities(self(inputs)).tolist()]
+        return [self.codec.answer(of_labels) for of_labels in self.probabilities(self(inputs)).tolist()]
 
     def predict(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict[str, Any]]:
         """Classifies texts on the model's device, under the autocast that is active.
@@ -282,7 +279,7 @@ class TextClassifier(ZooModule):
             probabilities = model.probabilities(model.score(pooled.vectors)).tolist()
             weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()
             return [
-                _Classified(model._answer(of_labels), tokens[row], of_tokens[: len(tokens[row])])
+                _Classified(self.codec.answer(of_labels), tokens[row], of_tokens[: len(tokens[row])])
                 for row, of_labels, of_tokens in zip(rows, probabilities, weights, strict=True)
             ]
 
@@ -291,13 +288,6 @@ class TextClassifier(ZooModule):
         for rows, parts in zip(batches, map_in_threads(splitting(classify), batches, model.device), strict=True):
             answers.update(zip(rows, chain.from_iterable(parts), strict=True))
         return [answers[row] for row in range(len(tokens))]
-
-    def _answer(self, probabilities: list[float]) -> dict[str, Any]:
-        named = dict(zip(self.codec.labels, probabilities, strict=True))
-        if self.codec.multi_label:
-            present = [label for label, probability in named.items() if probability >= THRESHOLD]
-            return {"labels": present, "probabilities": named}
-        return {"label": max(named, key=named.__getitem__), "probabilities": named}
 
 
 class _Classified(NamedTuple):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,12 +20,13 @@ from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from zoo.batches.predictions import Attended
 from zoo.batches.seq2seq import Pair, Seq2SeqBatch, Seq2SeqInputs, Sources
 from zoo.codecs import Seq2SeqCodec
-from zoo.errors import ZooError, unknown_name
+from zoo.errors import ZooError
 from zoo.generation import Step
 from zoo.masks import padding_mask
-from zoo.metrics.generation import MONITORS, SCORES, TextMetrics, Written
+from zoo.metrics.generation import MONITORS, TextMetrics, Written
 from zoo.models.generator import Beginning, TextGenerator
 from zoo.models.inputs import check_text
 from zoo.models.options import AttentionOptions, OptimizerOptions, SearchOptions, Seq2SeqRegularization
@@ -37,18 +38,10 @@ from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import ImportedVectors, new_embeddings
 from zoo.nn.losses import WriterLosses, token_log_probability
 from zoo.nn.pointer import Pointer
-from zoo.text import PAD_ID, UNKNOWN, UNKNOWN_ID
+from zoo.text import PAD_ID, UNKNOWN_ID
 from zoo.text.reversible import BEGIN_ID, END
 
 NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
-
-
-class Attended(NamedTuple):
-    """The attention of each piece of a target to the pieces of its source."""
-
-    source: list[str]
-    target: list[str]  # the end is its last piece
-    weights: Tensor  # (T, S)
 
 
 class Seq2Seq(TextGenerator):
@@ -117,8 +110,6 @@ class Seq2Seq(TextGenerator):
         self.use_search(SearchOptions.of(search), max_length=codec.max_target)
         self.use_optimizer(OptimizerOptions.of(optimizer))
         recurrent = RecurrentOptions.of(recurrent)
-        if metric not in SCORES:
-            raise unknown_name("metric", metric, SCORES)
         if attention.kind == "none" and self.search.coverage_penalty:
             raise ZooError("a coverage_penalty needs attention: leave it out, or use another attention than 'none'")
         vocabularies = [codec.target_words, codec.source_words] if codec.target_words else [codec.source_words]
@@ -153,8 +144,8 @@ class Seq2Seq(TextGenerator):
         self.output_bias = nn.Parameter(torch.zeros(sizes[0]))
         self.pointer = Pointer(self.decoder.features_size, embedding_size) if attention.copy else None
         self.dropout = LockedDropout(dropout)
-        self.monitor = f"val/{MONITORS[metric]}"
         self.use_metrics(lambda: TextMetrics(metric, codec.language))
+        self.monitor = f"val/{MONITORS[metric]}"
 
     @property
     def indexed(self) -> dict[str, tuple[str, ...]]:
@@ -229,11 +220,9 @@ class Seq2Seq(TextGenerator):
             generated = log_probability.masked_fill(is_outside, torch.finfo(torch.float32).min / 2)
             generated = generated.new_zeros(real.shape).masked_scatter(real, generated)  # (B, T)
             log_probability = self.pointer(decoded, x, generated, memory.copies, batch.target_ids)[real]  # (N,)
-        nll = -log_probability.mean()
-        smoothing = self.regularization.label_smoothing
-        smoothed = (1 - smoothing) * nll - smoothing * mean_of_words.mean()
         overlap = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
-        return WriterLosses(nll, smoothed, overlap.mean())
+        smoothing = self.regularization.label_smoothing
+        return WriterLosses.of(log_probability, mean_of_words, overlap, label_smoothing=smoothing)
 
     def loss_count(self, batch: Seq2SeqBatch) -> Tensor:
         """The target tokens, `()`."""
@@ -284,10 +273,8 @@ class Seq2Seq(TextGenerator):
         pair = Pair(check_text(source, "source"), check_text(target, "target"))
         batch = move_data_to_device(self.codec.dataset([pair]).batch([0]), self.device)
         decoded, _, _ = self.in_evaluation().follow(batch)
-        indexer = self.codec.indexer
-        pieces = indexer.source_tokenizer.split(source)[: indexer.max_source] or [UNKNOWN]
-        written = indexer.target_tokenizer.split(target)[: indexer.max_target]
-        return Attended(pieces, [*written, END], decoded.weights[0].cpu())
+        read, written = self.codec.indexer.pieces(pair.source, pair.target)
+        return Attended(read, [*written, END], decoded.weights[0].cpu())
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
         pairs = batch.known_pairs()

@@ -8,19 +8,19 @@ Shapes: B sentences, T tokens, U distinct forms, X embedding features, D * H bac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.batches.bucketing import group_by_length, group_for_prediction
+from zoo.batches.bucketing import group_for_prediction
 from zoo.batches.tagging import TaggingBatch, TaggingInputs, place_forms
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
 from zoo.metrics.tagging import TaggingMetrics
+from zoo.models.form_embeddings import embed_forms
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
 from zoo.models.out_of_memory import splitting, training_in_parts
 from zoo.models.text_tagger import TextTagger
@@ -38,8 +38,6 @@ from zoo.text.tag_schemes import transitions
 from zoo.threads import map_in_threads
 
 HEADS = ("softmax", "crf")
-# The largest number of characters that `predict` encodes at once, padding included.
-CHARACTERS = 16_384
 
 
 class SequenceTagger(TextTagger):
@@ -279,7 +277,7 @@ class SequenceTagger(TextTagger):
         tags_of_ids = list(self.codec.tags)
         forms: dict[str, int] = {}
         positions = place_forms(sentences, forms)
-        table = model._embed(list(forms))  # (U, X)
+        table = embed_forms(model.embedding, list(forms), self.codec.indexer, self._cache, model.device)  # (U, X)
 
         def tag(rows: list[int]) -> None:
             tokens = positions.padded(rows).to(model.device)  # (B, T)
@@ -290,24 +288,3 @@ class SequenceTagger(TextTagger):
 
         map_in_threads(splitting(tag), group_for_prediction(lengths, max_tokens, model.device, rows), model.device)
         return tags
-
-    def _embed(self, forms: list[str]) -> Tensor:
-        """The embeddings of distinct forms `(U, X)`; an earlier call may have encoded their characters."""
-        composed = None
-        if self.embedding.characters is not None:
-            composed = self._cache.vectors(self.embedding.characters, forms, self._compose)  # (U, E)
-        words, vectors = self.codec.indexer.ids(forms)
-        return self.embedding.join(words.to(self.device), vectors.to(self.device), composed)
-
-    def _compose(self, encoder: nn.Module, forms: list[str]) -> Tensor:
-        """The encodings of the characters of distinct forms, `(U, E)`."""
-        batches = group_by_length([len(form) for form in forms], max_tokens=CHARACTERS)
-
-        def compose(rows: list[int]) -> Tensor:
-            characters, lengths = self.codec.indexer.spell([forms[row] for row in rows])
-            composed: Tensor = encoder(characters.to(self.device), lengths.to(self.device))
-            return composed
-
-        parts = chain.from_iterable(map_in_threads(splitting(compose), batches, self.device))
-        order = torch.tensor([row for rows in batches for row in rows], device=self.device)  # (U,)
-        return torch.cat(list(parts))[order.argsort()]

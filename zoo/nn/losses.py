@@ -59,6 +59,22 @@ class WriterLosses(NamedTuple):
     smoothed: Tensor  # the negative log-likelihood with label smoothing
     coverage: Tensor  # the coverage loss: repeated attention to the same source positions
 
+    @classmethod
+    def of(
+        cls, log_probability: Tensor, mean_of_words: Tensor, overlap: Tensor, *, label_smoothing: float
+    ) -> WriterLosses:
+        """The losses of N tokens.
+
+        Args:
+            log_probability: of each token, `(N,)`.
+            mean_of_words: the mean of the log-probabilities of all words in the place of each token, `(N,)`.
+            overlap: the attention to source positions that earlier steps have attended to, `(N,)`.
+            label_smoothing: the fraction of the probability that is spread over all words.
+        """
+        nll = -log_probability.mean()
+        smoothed = (1 - label_smoothing) * nll - label_smoothing * mean_of_words.mean()
+        return cls(nll, smoothed, overlap.mean())
+
 
 def token_log_probability(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """The parts of a log-softmax that a cross-entropy needs, without a second matrix `(N, V)` in fp32.
