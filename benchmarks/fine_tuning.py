@@ -38,7 +38,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint, WeightAveraging
 import zoo
 from datamodules import ClassificationDataModule, TaggingDataModule
 from datamodules.base import CorpusDataModule
-from recipes.runner.flags import default_precision, moving_average
+from recipes.runner.averaging import moving_average
+from recipes.runner.hardware import default_precision
 from zoo.codecs import Codec
 from zoo.models.base import ZooModule
 

@@ -29,7 +29,7 @@ from peers.plain_trainer import Precision, plain_trainer
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from recipes.runner.flags import default_precision
+from recipes.runner.hardware import default_precision
 from zoo.metrics.generation import repetition, rouge
 from zoo.models.options import POINTER_GENERATOR
 from zoo.models.summarizer import Seq2SeqSummarizer

@@ -25,7 +25,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from recipes import pos_tagging
-from recipes.runner.flags import TrainingCLI, moving_average
+from recipes.runner.averaging import moving_average
+from recipes.runner.flags import TrainingCLI
 from recipes.runner.saver import Saver
 from zoo.models.base import ZooModule
 from zoo.models.optim import adamw

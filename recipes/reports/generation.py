@@ -13,8 +13,8 @@ from recipes.prediction.command import answer, computing, load_predictor, predic
 from recipes.prediction.inputs import Item
 from recipes.reports.figures import attention
 from recipes.reports.json_text import json_text
-from recipes.runner.flags import add_search_flags, changed_search
 from recipes.runner.recipe import Recipe, Report, instance
+from recipes.runner.search_flags import add_search_flags, changed_search
 from zoo.batches.predictions import Attended
 from zoo.batches.seq2seq import Pair
 from zoo.errors import ZooError

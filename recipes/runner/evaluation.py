@@ -13,11 +13,12 @@ from datamodules.corpus_files import SPLITS
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
 from recipes.runner.checkpoints import wrong_model
-from recipes.runner.flags import add_search_flags, changed_search, default_precision
+from recipes.runner.hardware import default_precision
 from recipes.runner.origins import origin_of
 from recipes.runner.parser import Parser
 from recipes.runner.processes import join
 from recipes.runner.recipe import Recipe
+from recipes.runner.search_flags import add_search_flags, changed_search
 from recipes.runner.signals import RunnerSignals
 from recipes.runner.slurm import check_root
 from recipes.runner.trainer import fitting

@@ -5,27 +5,24 @@ from __future__ import annotations
 import shlex
 import sys
 from argparse import SUPPRESS
-from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from docstring_parser import parse_from_object
-from jsonargparse import Namespace
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import WandbLogger
-from torch import Tensor
 
 from datamodules.agreement import agreeing, digest_of_state, of_first
 from datamodules.base import CorpusDataModule
+from recipes.runner.averaging import moving_average
 from recipes.runner.callbacks import Recorder
 from recipes.runner.checkpoints import CheckpointFiles, WholeCheckpoints, check_resumable, newest_checkpoint
 from recipes.runner.claim import Claim
+from recipes.runner.hardware import default_precision
 from recipes.runner.init_from import InitialModel, add_flags
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
@@ -42,7 +39,6 @@ from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
 from zoo.models.base import ZooModule
 from zoo.models.fine_tuning import FineTuningOptions
-from zoo.models.options import SearchOptions
 from zoo.models.supported import check_supported
 
 
@@ -280,47 +276,3 @@ class TrainingCLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
-
-
-def add_search_flags(parser: Parser, search: type[Any]) -> None:
-    """Adds a flag for each field of a model's search. Without the flag, the model's own value applies."""
-    descriptions = {field.arg_name: field.description for field in parse_from_object(search).params}
-    for name, kind in get_type_hints(search).items():
-        # None means that the flag is not given, so the type of an `int | None` field is int.
-        kind = next(iter(get_args(kind)), kind)
-        description = f"{descriptions[name]} Default: the model's own."
-        parser.add_argument(f"--{name}", type=kind, default=None, help=description)
-
-
-def changed_search(search: SearchOptions, options: Namespace) -> SearchOptions:
-    """A model's search with the values that the flags give."""
-    given = {field.name: getattr(options, field.name) for field in fields(search)}
-    return replace(search, **{name: value for name, value in given.items() if value is not None})
-
-
-def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """An exponential moving average whose decay grows during the training, so that short trainings benefit too.
-
-    After n updates the decay is min(decay, (1 + n) / (10 + n)), as in Tan & Le (2019).
-    """
-
-    def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
-        # The computation uses the precision of the average. In bf16, small steps would be lost.
-        weight = torch.clamp((1 + updates) / (10 + updates), max=decay).to(averaged.dtype)
-        return torch.lerp(current.to(averaged.dtype), averaged, weight)
-
-    return average
-
-
-def default_precision() -> str:
-    """The default precision: "bf16-mixed" if the hardware has bf16 instructions, or else "32-true"."""
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    capabilities = cpu_capabilities()
-    return "bf16-mixed" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "32-true"
-
-
-def cpu_capabilities() -> dict[str, Any]:
-    """The name and instruction sets of the processor, as torch reports them; empty in older versions of torch."""
-    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return found

@@ -20,7 +20,8 @@ from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
 from recipes.runner.callbacks import best_row
 from recipes.runner.failures import lost_process
-from recipes.runner.flags import TrainingCLI, cpu_capabilities
+from recipes.runner.flags import TrainingCLI
+from recipes.runner.hardware import cpu_capabilities
 from recipes.runner.recipe import Recipe
 from recipes.runner.run_folder import RunFolder
 from recipes.runner.trainer import fitting

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import BackboneFinetuning, BaseFinetuning, Call
 from unions import CASES, check_unions, classifier, tagger, translator
 
 import zoo
-from recipes.runner.flags import moving_average
+from recipes.runner.averaging import moving_average
 from zoo.errors import ZooError
 from zoo.models.fine_tuning import FineTuningOptions
 from zoo.text import Vocabulary

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
+from recipes.runner.averaging import moving_average
 from recipes.runner.callbacks import Recorder
-from recipes.runner.flags import moving_average
 from recipes.runner.run_folder import RunFolder
 from zoo.models.optim import warmup_then_constant, warmup_then_cosine
 from zoo.models.options import POINTER_GENERATOR, CharacterOptions, OptimizerOptions, RegularizationOptions
