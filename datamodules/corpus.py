@@ -33,7 +33,7 @@ class Corpus:
 
     Attributes:
         name: the name in the catalog.
-        task: "tagging", "classification" or "seq2seq".
+        task: "tagging", "classification", "seq2seq" or "language_modeling".
         format: a format that the reader of the task supports, such as "conllu"; "parallel" for pairs of files.
         column: the default column of the tags, labels or targets: a name in CoNLL-U and in tables with a header, or
             else a number. In parallel files, the language of the targets.
@@ -44,6 +44,7 @@ class Corpus:
             package. If a split has several files, the keys are "train/en" and "train/de", for example.
         scheme: how the tags mark spans, such as "BMES"; None if every tag stands for itself.
         text_column: the default column of the texts or sources, given like `column`. It is not used in tagging.
+        folder: the folder of its files, if it shares them with another corpus; by default its name.
         label_names: names for labels that are numbers in the files.
     """
 
@@ -57,4 +58,5 @@ class Corpus:
     splits: Mapping[str, RemoteFile | Path]
     scheme: str | None = None
     text_column: str | int = "text"
+    folder: str = ""
     label_names: Mapping[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@
 A file that exists as ROOT/CORPUS/FILE is used as it is. A missing file is downloaded from a pinned commit, compared
 with its sha256, and moved into place in one step, so that a file under its final name is complete.
 
-To add a corpus, write an entry in `datamodules/catalog.py` with `sha256=None` and `locate` it: it downloads the files
+To add a corpus, write an entry in `datamodules/catalog/` with `sha256=None` and `locate` it: it downloads the files
 and prints the sums to enter.
 """
 
@@ -86,12 +86,13 @@ def locate(name: str, root: str | Path | None = None) -> dict[str, Path]:
     """
     paths = {}
     without_sum = {}
-    for split, origin in known_corpus(name).splits.items():
+    corpus = known_corpus(name)
+    for split, origin in corpus.splits.items():
         # Bundled files need no download folder, so they work for a user without a home.
         if isinstance(origin, Path):
             paths[split] = origin
             continue
-        path = (_expanded(root) if root else default_root()) / name / origin.file_name
+        path = (_expanded(root) if root else default_root()) / (corpus.folder or name) / origin.file_name
         if not path.is_file():
             _download(origin, path)
         if origin.sha256 is None:
@@ -179,7 +180,7 @@ def _sha256(path: Path) -> str:
 def _sums_to_enter(name: str, paths: Mapping[str, Path]) -> DataError:
     lines = [f'    {split}: sha256="{_sha256(path)}"  # {path}' for split, path in paths.items()]
     return DataError(
-        f"{name}: expected a sha256 for each file in datamodules/catalog.py, got none. If the files are the right "
+        f"{name}: expected a sha256 for each file in datamodules/catalog, got none. If the files are the right "
         "ones, enter\n" + "\n".join(lines)
     )
 

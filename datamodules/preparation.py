@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,9 @@ from datamodules.errors import DataError
 
 # In bytes. All corpora here are smaller.
 MAX_UNPACKED = 1 << 30
+LINE_END_OR_TAB = re.compile(r"[\r\n\t]")
+# In the Tang poems: doubts, gaps and notes.
+EDITORS_SIGNS = ("{", "□", "（", "/")
 
 
 def rows_of_split(rows: Iterable[tuple[str, ...]], split: str) -> Iterator[tuple[str, ...]]:
@@ -106,6 +110,119 @@ def acl_titles_split(archive: bytes, split: str) -> bytes:
         if split == _split_by_hash(str(paper["id"]), parts=18):
             lines.append(json.dumps(paper, ensure_ascii=False) + "\n")
     return "".join(lines).encode()
+
+
+def member_of_zip(archive: bytes, name: str) -> bytes:
+    """The member of a zip archive with this name.
+
+    Raises:
+        DataError: it would unpack to more than `MAX_UNPACKED`.
+    """
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        _check_size(files.getinfo(name).file_size)
+        return files.read(name)
+
+
+def imdb_split(archive: bytes, split: str) -> bytes:
+    """A split of the film reviews, as TSV without a header: neg or pos, text; "unlabelled" has a text a line.
+
+    The published file is a tar archive with a file for each text, whose folder is its split and label and whose name
+    begins with its number. A hash of the text chooses a tenth of the published training split as dev.
+    Unlabelled texts that stand in test too are left out.
+    """
+    folder = "test" if split == "test" else "train"
+    labels = ("unsup",) if split == "unlabelled" else ("neg", "pos")
+    wanted = {f"aclImdb/{folder}/{label}": label for label in labels}
+    dropped = set()
+    if split == "unlabelled":
+        wanted |= {"aclImdb/test/neg": "", "aclImdb/test/pos": ""}
+    found: list[tuple[str, int, str]] = []
+    for path, name, content in _members(archive):
+        if path in wanted:
+            text = LINE_END_OR_TAB.sub(" ", content.decode().strip())
+            if wanted[path]:
+                found.append((wanted[path], int(name.partition("_")[0]), text))
+            else:
+                dropped.add(text)
+    rows = [(label, text) for label, _, text in sorted(found) if text not in dropped]
+    if split == "unlabelled":
+        return "".join(f"{text}\n" for _, text in rows).encode()
+    if split != "test":
+        rows = [row for row in rows if (_split_by_hash(row[1], parts=10) == "dev") == (split == "dev")]
+    return "".join(f"{label}\t{text}\n" for label, text in rows).encode()
+
+
+def trec_split(content: bytes, split: str) -> bytes:
+    """A split of the questions, as TSV without a header: coarse label, fine label, text.
+
+    A published line is `COARSE:fine text` in latin-1. A hash of the text chooses a tenth of the published training
+    split as dev.
+    """
+    rows = []
+    for line in content.decode("latin-1").splitlines():
+        label, _, text = line.partition(" ")
+        if split == "test" or (_split_by_hash(text, parts=10) == "dev") == (split == "dev"):
+            rows.append(f"{label.partition(':')[0]}\t{label}\t{text}\n")
+    return "".join(rows).encode()
+
+
+def newsgroups_split(archive: bytes, split: str) -> bytes:
+    """A split of the 20 Newsgroups by date, as JSON Lines: id, label, text with the lines of its header.
+
+    The published file is a tar archive with a file for each text, in latin-1. A hash of the text chooses a tenth of the
+    published training split as dev.
+    """
+    published = "test" if split == "test" else "train"
+    rows = []
+    for folder, name, content in sorted(_members(archive)):
+        whole, _, label = folder.rpartition("/")
+        if whole.endswith(f"-{published}"):
+            text = content.decode("latin-1")
+            if split == "test" or (_split_by_hash(text, parts=10) == "dev") == (split == "dev"):
+                rows.append({"id": f"{label}/{name}", "label": label, "text": text})
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def poems_split(content: bytes, split: str) -> bytes:
+    """A split of the Tang poems, a poem a line.
+
+    The published files are JSON arrays, joined here one after the other. Empty and repeated poems are left out, and
+    those with signs of the editors. A hash of the poem determines its split: one part of 20 is test, one is dev.
+    """
+    decoder = json.JSONDecoder()
+    text = content.decode()
+    place = 0
+    seen = {""}
+    lines = []
+    while (start := text.find("[", place)) >= 0:
+        poems, place = decoder.raw_decode(text, start)
+        for poem in poems:
+            line = "".join(poem["paragraphs"])
+            if line in seen or any(sign in line for sign in EDITORS_SIGNS):
+                continue
+            seen.add(line)
+            if split == _split_by_hash(line, parts=20):
+                lines.append(line + "\n")
+    return "".join(lines).encode()
+
+
+def _members(archive: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """The folder, the name and the content of each file of a tar archive.
+
+    Raises:
+        DataError: the archive would unpack to more than `MAX_UNPACKED`.
+    """
+    size = 0
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        for member in files:
+            size += member.size
+            # The content of the next member is not unpacked yet.
+            _check_size(size)
+            file = files.extractfile(member)
+            # A folder has no file.
+            if file is not None:
+                folder, _, name = member.name.rpartition("/")
+                yield folder, name, file.read()
 
 
 def _split_by_hash(text: str, *, parts: int) -> str:

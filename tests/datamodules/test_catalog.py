@@ -172,7 +172,7 @@ def test_the_error_for_an_entry_without_sums_shows_the_lines_to_enter(server, mo
     monkeypatch.setitem(CATALOG, "toy", Corpus("toy", "classification", "tsv", 0, "en", "none", "here", files))
     sums = {"train": SHA256, "dev": hashlib.sha256(BODY.swapcase()).hexdigest()}
     for _ in range(2):
-        with pytest.raises(DataError, match="toy: expected a sha256 for each file in datamodules/catalog.py") as error:
+        with pytest.raises(DataError, match="toy: expected a sha256 for each file in datamodules/catalog") as error:
             locate("toy", tmp_path)
         for split, sha256 in sums.items():
             assert f'    {split}: sha256="{sha256}"  # {tmp_path / "toy" / split}.tsv' in str(error.value).split("\n")
