@@ -10,12 +10,12 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.warnings import PossibleUserWarning
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, SequentialSampler
 
 from datamodules.planning import EpochPlanner
 from datamodules.remainder import Part, Remainder
@@ -178,18 +178,18 @@ class RepeatingSampler(EpochSampler, SequentialSampler):  # type: ignore[misc]
 
 
 def batch_loader(
-    dataset: Batches[Batch],
-    sampler: EpochSampler,
+    dataset: Dataset[Batch],
+    sampler: Sampler[Any],
     *,
     predicts: bool = False,
     num_workers: int = 0,
     pin_memory: bool = False,
 ) -> DataLoader[Batch]:
-    """Loads one batch of `dataset` for each list of rows that `sampler` yields.
+    """Loads one batch of `dataset` for each key that `sampler` yields, such as a list of rows.
 
     Args:
-        dataset: the split.
-        sampler: yields the rows of each batch.
+        dataset: the batches of a split.
+        sampler: yields the key of each batch.
         predicts: whether the loader is for `Trainer.predict`. Then `sampler` is a batch sampler, so that Lightning can
             tell callbacks the rows of a batch. In a training on several processes, Lightning would replace a batch
             sampler.

@@ -1,14 +1,16 @@
 from .batches.predictions import in_order
-from .codecs import ClassificationCodec, Codec, Seq2SeqCodec, TaggingCodec
+from .codecs import ClassificationCodec, Codec, LanguageModelingCodec, Seq2SeqCodec, TaggingCodec
 from .hub.batch_predictor import BatchPredictor
 from .hub.pretrained import card, from_pretrained, list_pretrained, register
 from .interop import import_keras, import_state_dict
 from .models.classifier import TextClassifier
 from .models.fine_tuning import FineTuningOptions
+from .models.language_model import LanguageModel
 from .models.options import (
     POINTER_GENERATOR,
     AttentionOptions,
     CharacterOptions,
+    LanguageModelRegularization,
     OptimizerOptions,
     RegularizationOptions,
     SearchOptions,
@@ -32,6 +34,9 @@ __all__ = [
     "ClassificationCodec",
     "Codec",
     "FineTuningOptions",
+    "LanguageModel",
+    "LanguageModelRegularization",
+    "LanguageModelingCodec",
     "OptimizerOptions",
     "RecurrentBackbone",
     "RecurrentOptions",

@@ -22,6 +22,7 @@ PIPELINE_TAGS = {
     "TextClassifier": "text-classification",
     "Seq2Seq": "translation",
     "Seq2SeqSummarizer": "summarization",
+    "LanguageModel": "text-generation",
 }
 # The licences that the hub knows by these identifiers, as far as corpora have them.
 LICENCES = ("apache-2.0", "cc0-1.0", "mit", "unknown")
@@ -35,7 +36,7 @@ PROSE = {
 # The fields of a card that describe the files, so only who writes the files sets them.
 OF_THE_FILES = ("sha256", "parameters", "dtype", "bytes")
 # Scores that are no fractions, so they are not shown in per cent.
-NO_FRACTIONS = ("loss", "perplexity")
+NO_FRACTIONS = ("loss", "perplexity", "bits_per_character")
 
 
 def model_card(card: Mapping[str, Any], model_class: str) -> str:

@@ -32,29 +32,19 @@ PRECISIONS: Mapping[str, torch.dtype | None] = {
 }
 
 
-def prediction_parser(
-    recipe: Recipe, description: str, pretrained: str, formats: Sequence[str], *, inputs: Sequence[str] = ()
-) -> Parser:
-    """The flags of every `predict`: input, model, output, and where to compute.
+def model_parser(recipe: Recipe, command: str, description: str, pretrained: str | None) -> Parser:
+    """The flags of every command that applies a model: the model, and where to compute.
 
     Args:
         recipe: the recipe of the command.
+        command: its name.
         description: the description in `--help`.
-        pretrained: the default model.
-        formats: the formats of the output. The first one is the default.
-        inputs: formats of the input in addition to text and tables.
+        pretrained: the default model; None if the user has to name one.
     """
-    kinds = ("text", *inputs, *(table for table in FORMATS if table not in inputs))
-    parser = Parser(prog=f"python -m recipes.{recipe.name} predict", description=description, allow_abbrev=False)
+    parser = Parser(prog=f"python -m recipes.{recipe.name} {command}", description=description, allow_abbrev=False)
     add = parser.add_argument
-    add("input", nargs="?", type=str, default="-", help="The input file, or - for standard input.")
-    add("--model", type=str, default=pretrained, help="A bundled model, a model or run folder, or a checkpoint.")
-    add("--input_format", type=one_of(kinds) | None, help="Default: by the file's ending, or else one text per line.")
-    add("--text_column", type=str | None, help="The column of the texts in a table: a name, or a number from 0.")
-    add("--header", type=bool | None, help="Whether the first line of a CSV or TSV file names the columns.")
-    add("--format", type=one_of(formats) | None, help=f"The format of the output; by default {formats[0]} for texts.")
-    add("--output", type=str, default="-", help="The output file, or - for standard output.")
-    add("--overwrite", action="store_true", help="Let the output replace an existing file.")
+    model_help = "A bundled model, a model or run folder, or a checkpoint."
+    add("--model", type=str | None, default=pretrained, help=model_help)
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, ...; auto uses a GPU if there is one.")
     add(
         "--precision",
@@ -62,6 +52,31 @@ def prediction_parser(
         default="32-true",
         help="The precision. 16 bits are faster and less exact.",
     )
+    return parser
+
+
+def prediction_parser(
+    recipe: Recipe, description: str, pretrained: str | None, formats: Sequence[str], *, inputs: Sequence[str] = ()
+) -> Parser:
+    """The flags of every `predict`: input, model, output, and where to compute.
+
+    Args:
+        recipe: the recipe of the command.
+        description: the description in `--help`.
+        pretrained: the default model; None if the user has to name one.
+        formats: the formats of the output. The first one is the default.
+        inputs: formats of the input in addition to text and tables.
+    """
+    kinds = ("text", *inputs, *(table for table in FORMATS if table not in inputs))
+    parser = model_parser(recipe, "predict", description, pretrained)
+    add = parser.add_argument
+    add("input", nargs="?", type=str, default="-", help="The input file, or - for standard input.")
+    add("--input_format", type=one_of(kinds) | None, help="Default: by the file's ending, or else one text per line.")
+    add("--text_column", type=str | None, help="The column of the texts in a table: a name, or a number from 0.")
+    add("--header", type=bool | None, help="Whether the first line of a CSV or TSV file names the columns.")
+    add("--format", type=one_of(formats) | None, help=f"The format of the output; by default {formats[0]} for texts.")
+    add("--output", type=str, default="-", help="The output file, or - for standard output.")
+    add("--overwrite", action="store_true", help="Let the output replace an existing file.")
     add("--batch_size", type=int, default=CHUNK, help="The number of items to read and answer at a time.")
     return parser
 
@@ -102,14 +117,17 @@ def load_predictor(options: Namespace, recipe: Recipe, kind: type[M]) -> M:
     """Loads the model that the flags name onto their device.
 
     Args:
-        options: the flags of a `prediction_parser`.
+        options: the flags of a `model_parser`.
         recipe: the recipe of the command.
         kind: the class of the model.
 
     Raises:
         ZooError: there is no such model or device, or the model is damaged or is for another task.
     """
-    if options.batch_size < 1:
+    if options.model is None:
+        raise ZooError(f"name a trained model with --model, such as the folder of a run of recipes.{recipe.name}")
+    # A command that reads no file has no such flag.
+    if options.get("batch_size", 1) < 1:
         raise ZooError(f"expected a --batch_size of at least 1, got {options.batch_size}")
     model = instance(load_model(options.model, recipe), kind)
     name = options.device

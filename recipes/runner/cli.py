@@ -35,7 +35,7 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     """Runs the command line of a recipe. Errors that a user can fix are printed without a traceback."""
     prepare_output()
     args = list(sys.argv[1:] if argv is None else argv)
-    command = args.pop(0) if args and args[0] in COMMANDS else None
+    command = args.pop(0) if args and args[0] in (*COMMANDS, *recipe.commands) else None
     try:
         with explaining_lost_processes():
             _run(recipe, command, args)
@@ -65,10 +65,11 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
 
 def _run(recipe: Recipe, command: str | None, args: list[str]) -> None:
     """Runs a command; by default a training, then a test."""
-    if args and not args[0].startswith("-") and command != "predict":
-        raise ZooError(f"unknown command {args[0]!r}: known are {', '.join(COMMANDS)}")
-    if command == "predict":
-        recipe.predict(recipe, args)
+    own = {"predict": recipe.predict, **recipe.commands}
+    if args and not args[0].startswith("-") and command not in own:
+        raise ZooError(f"unknown command {args[0]!r}: known are {', '.join([*COMMANDS, *recipe.commands])}")
+    if command in own:
+        own[command](recipe, args)
     elif command in ("validate", "test"):
         evaluate(recipe, args, command)
     elif command == "convert":

@@ -59,6 +59,7 @@ class Recipe:
         links: properties of the data that are passed to the model as arguments.
         search: the dataclass of the model's attribute `search`. Its fields become flags of `validate`, `test` and
             `predict`. None if the model does not generate text.
+        commands: further commands, by name; each is called as `predict` is.
         compare: computes the differences between two evaluations of the same split from their metrics. None if the
             task has no `--compare`.
     """
@@ -73,6 +74,7 @@ class Recipe:
     links: Sequence[str] = ("codec",)
     small_corpus: Mapping[str, object] = field(default_factory=dict)
     search: type | None = None
+    commands: Mapping[str, Callable[[Recipe, Sequence[str]], None]] = field(default_factory=dict)
     # Called with two metrics of the task.
     compare: Callable[[Any, Any], Mapping[str, object]] | None = None
 

@@ -55,9 +55,9 @@ def test_every_score_has_a_direction_that_agrees_with_its_class(kind):
 
 
 def test_losses_are_plain_numbers_and_better_when_lower():
-    for name in ("train/loss", "val/perplexity"):
+    for name, text in (("train/loss", "12.3457"), ("val/perplexity", "12.35")):
         assert not higher_is_better(name)
-        assert score_format(name).text(12.34567) == "12.3457"
+        assert score_format(name).text(12.34567) == text
     assert not higher_is_better("ece")
     assert score_format("test/ece").text(0.0123) == "1.23 %"
 

@@ -30,7 +30,10 @@ def test_every_tokenizer_splits_or_names_what_it_needs(tokenizer):
 def test_an_unknown_tokenizer_is_refused_with_the_known_ones():
     with pytest.raises(ZooError, match="unknown tokenizer 'word': did you mean 'words'.*sentencepiece"):
         make_splitter("word")
-    with pytest.raises(ZooError, match="unknown tokenizer 'keras': known are characters, jieba, sentencepiece, words"):
+    with pytest.raises(
+        ZooError,
+        match="unknown tokenizer 'keras': known are bytes, characters, jieba, sentencepiece, whitespace, words",
+    ):
         ReversibleTokenizer("keras")
 
 

@@ -2,7 +2,8 @@
 
 from zoo.codecs.base import Codec
 from zoo.codecs.classification import ClassificationCodec
+from zoo.codecs.language_modeling import LanguageModelingCodec
 from zoo.codecs.seq2seq import Seq2SeqCodec
 from zoo.codecs.tagging import TaggingCodec
 
-__all__ = ["ClassificationCodec", "Codec", "Seq2SeqCodec", "TaggingCodec"]
+__all__ = ["ClassificationCodec", "Codec", "LanguageModelingCodec", "Seq2SeqCodec", "TaggingCodec"]

@@ -1,7 +1,21 @@
 """Greedy search, sampling and beam search over any step function. Nothing here knows a model."""
 
 from zoo.generation.beam import beam_search, check_search
-from zoo.generation.search import NOTHING, Hypothesis, Limits, Nested, Source, State, Step, greedy, sample, select
+from zoo.generation.search import (
+    NOTHING,
+    Hypothesis,
+    Limits,
+    Nested,
+    Source,
+    State,
+    Step,
+    greedy,
+    most_probable,
+    sample,
+    sampler,
+    select,
+    write,
+)
 
 __all__ = [
     "NOTHING",
@@ -14,6 +28,9 @@ __all__ = [
     "beam_search",
     "check_search",
     "greedy",
+    "most_probable",
     "sample",
+    "sampler",
     "select",
+    "write",
 ]

@@ -21,11 +21,12 @@ from zoo.hub.sources import BUNDLED, bundled_names, local_folder
 from zoo.model_folder import ModelFolder
 from zoo.models.base import ZooModule
 from zoo.models.classifier import TextClassifier
+from zoo.models.language_model import LanguageModel
 from zoo.models.seq2seq import Seq2Seq
 from zoo.models.summarizer import Seq2SeqSummarizer
 from zoo.models.tagger import SequenceTagger
 
-OURS = (SequenceTagger, TextClassifier, Seq2Seq, Seq2SeqSummarizer)
+OURS = (SequenceTagger, TextClassifier, Seq2Seq, Seq2SeqSummarizer, LanguageModel)
 MODELS: dict[str, type[ZooModule]] = {model.__name__: model for model in OURS}
 # The errors that a constructor raises for wrong arguments or weights.
 MISFITS = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)

@@ -50,11 +50,14 @@ QUALITY = ScoreFormat(higher_is_better=True, percent=True, decimals=2)
 ERROR = ScoreFormat(higher_is_better=False, percent=True, decimals=2)
 DESCRIPTION = ScoreFormat(higher_is_better=None, percent=True, decimals=2)
 LOSS = ScoreFormat(higher_is_better=False, percent=False, decimals=4)
+PERPLEXITY = ScoreFormat(higher_is_better=False, percent=False, decimals=2)
 UNLISTED = ScoreFormat(higher_is_better=None, percent=False, decimals=4)
 
 FORMATS: dict[str, ScoreFormat] = {
     "loss": LOSS,
-    "perplexity": LOSS,
+    "perplexity": PERPLEXITY,
+    "word_perplexity": PERPLEXITY,
+    "bits_per_character": LOSS,
     "accuracy": QUALITY,
     "macro_f1": QUALITY,
     # Taggers.

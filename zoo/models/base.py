@@ -220,22 +220,28 @@ class ZooModule(FineTunedModule, PretrainedModule):
         checkpoint["format"] = CHECKPOINT_FORMAT
         checkpoint["model_class"] = type(self).__name__
         checkpoint["hyper_parameters"] = self.arguments
-        # Lightning does not save the random state, but a resumed training is only exact with it.
-        own = {"random_state": random_state(self.device), "loss": self._epoch_loss.state_dict()}
-        checkpoint["ranks"] = of_all_processes(own)
+        checkpoint["ranks"] = of_all_processes(self.own_state())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         self._saved_by_ranks = checkpoint.get("ranks", ())
+
+    def own_state(self) -> dict[str, Any]:
+        """What this process alone knows of a training, besides the weights: plain values and tensors."""
+        # Lightning does not save the random state, but a resumed training is only exact with it.
+        return {"random_state": random_state(self.device), "loss": self._epoch_loss.state_dict()}
+
+    def load_own_state(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `own_state` returned on this process, in the training that is resumed."""
+        set_random_state(state["random_state"], self.device)
+        self._epoch_loss.load_state_dict(state["loss"])
 
     def on_train_start(self) -> None:
         super().on_train_start()
         saved = self._saved_by_ranks
         if saved:
             # On another number of processes no state is exact. Then each process still has one of its own, if it can.
-            own = saved[self.global_rank % len(saved)]
-            set_random_state(own["random_state"], self.device)
-            self._epoch_loss.load_state_dict(own["loss"])
+            self.load_own_state(saved[self.global_rank % len(saved)])
             self._saved_by_ranks = ()
             # Lightning sets this attribute where type checkers do not see it. Not all data are the zoo's.
             data = self.trainer.datamodule  # type: ignore[attr-defined]

@@ -147,6 +147,28 @@ class Seq2SeqRegularization(Options):
 
 
 @dataclass(frozen=True)
+class LanguageModelRegularization(Options):
+    """Regularization of a language model (Merity et al. 2018). It acts in training only.
+
+    Raises:
+        ZooError: an option is out of its range.
+    """
+
+    word_dropout: float = 0.1
+    """Probability that all occurrences of a word in a window have a zero embedding (Gal & Ghahramani 2016)."""
+    activation: float = 2.0
+    """Weight of the mean square of the outputs of the last layer, after dropout (Merity et al. 2017)."""
+    temporal_activation: float = 1.0
+    """Weight of the mean square of the change of these outputs from a token to the next, before dropout."""
+
+    def __post_init__(self) -> None:
+        check_probability("word_dropout", self.word_dropout)
+        if min(self.activation, self.temporal_activation) < 0:
+            given = f"{self.activation} and {self.temporal_activation}"
+            raise ZooError(f"expected activation and temporal_activation of at least 0, got {given}")
+
+
+@dataclass(frozen=True)
 class SearchOptions(Options):
     """The search of a model that writes texts.
 

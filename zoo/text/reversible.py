@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from zoo.errors import unknown_name
 from zoo.text.normalization import DEFAULT, Normalizer
 from zoo.text.subwords import SentencePieceModel
-from zoo.text.tokenizers import REVERSIBLE, make_splitter, require_words
+from zoo.text.tokenizers import BYTES, REVERSIBLE, make_splitter, require_words
 from zoo.text.vocabulary import PAD, UNKNOWN
 
 BEGIN, END = "<s>", "</s>"
@@ -41,7 +41,8 @@ class ReversibleTokenizer:
     "jieba" it is not, because most Chinese words have no space before them.
 
     Args:
-        tokenizer: "sentencepiece", "words" (punctuation marks are pieces), "characters" or "jieba" (Chinese words).
+        tokenizer: "sentencepiece", "words" (punctuation marks are pieces), "characters", "jieba" (Chinese words),
+            "whitespace" (a piece is what stands between white space, without a mark) or "bytes" (of UTF-8).
         sentencepiece_model: the serialized `SentencePieceModel`, for "sentencepiece" and no other tokenizer.
         stop_words: pieces that `split` leaves out, in lower case.
         lowercase: whether texts are split in lower case; `join` does not restore upper case.
@@ -72,7 +73,7 @@ class ReversibleTokenizer:
         self.stop_words = sorted(set(stop_words))
         self.lowercase = lowercase
         self._normalize = Normalizer(normalization)
-        self._split = make_splitter(tokenizer, sentencepiece_model)
+        self._split = _bytes_of if tokenizer == BYTES else make_splitter(tokenizer, sentencepiece_model)
         self.subwords = self._split if isinstance(self._split, SentencePieceModel) else None
         self._stop_words = frozenset(stop_words)
 
@@ -87,6 +88,10 @@ class ReversibleTokenizer:
 
     def _marked(self, words: Sequence[str]) -> list[str]:
         """The pieces of words between which there is white space."""
+        if self.tokenizer == "whitespace":
+            return list(words)
+        if self.tokenizer == BYTES:
+            return self._split(" ".join(words))
         if self.tokenizer == "characters":
             return list(SPACE.join(words))
         pieces = []
@@ -100,8 +105,17 @@ class ReversibleTokenizer:
 
     def join(self, pieces: Iterable[str]) -> str:
         """The text that these pieces spell."""
+        if self.tokenizer == "whitespace":
+            return " ".join(pieces)
+        if self.tokenizer == BYTES:
+            return _spell(pieces)
         text = "".join(pieces) if self.subwords is None else _spell(pieces)
         return text.replace(SPACE, " ").strip()
+
+
+def _bytes_of(text: str) -> list[str]:
+    """The bytes of a text in UTF-8; a lone surrogate, which UTF-8 does not have, is a question mark."""
+    return [f"<0x{byte:02X}>" for byte in text.encode(errors="replace")]
 
 
 def _spell(pieces: Iterable[str]) -> str:

@@ -90,8 +90,10 @@ TOKENIZERS: dict[str, Splitter] = {
 }
 # The tokenizer that needs a `SentencePieceModel`.
 SENTENCEPIECE = "sentencepiece"
+# The tokenizer whose tokens are the bytes of a text in UTF-8.
+BYTES = "bytes"
 # The tokenizers whose tokens `zoo.text.reversible` joins to a text again.
-REVERSIBLE = (SENTENCEPIECE, "characters", "words", "jieba")
+REVERSIBLE = (SENTENCEPIECE, "characters", "words", "jieba", "whitespace", BYTES)
 
 
 def make_splitter(tokenizer: str, sentencepiece_model: Sequence[str] = ()) -> Splitter:

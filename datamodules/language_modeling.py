@@ -1,0 +1,252 @@
+"""Streams of text for a language model, from a named corpus or the user's own files, as windows that follow another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from datamodules.base import CorpusDataModule
+from datamodules.errors import DataError
+from datamodules.readers.compression import unpacked_name
+from datamodules.readers.tables import ENDINGS, read_rows
+from datamodules.readers.text_files import LINE_END, numbered, open_text
+from datamodules.sampler import BatchDataset, Position, batch_loader
+from datamodules.vocabulary_size import VocabularySize, limit, num_pieces
+from datamodules.windows import Window, Windows, WindowSampler, in_turn, plan
+from zoo.batches.language_modeling import LanguageModelingBatch, StreamWindows, TokenStream
+from zoo.codecs import LanguageModelingCodec
+from zoo.codecs.language_modeling import SPECIALS
+from zoo.text import SentencePieceModel, Vocabulary
+from zoo.text.normalization import DEFAULT, Normalizer
+from zoo.text.reversible import ReversibleTokenizer
+from zoo.text.tokenizers import BYTES, SENTENCEPIECE
+
+# So many tokens of a stream are read at once in evaluation; no score depends on it.
+EVALUATION_WINDOW = 200
+
+
+class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
+    """Reads a corpus as streams of tokens. The vocabulary is fitted on the training split only.
+
+    >>> data = LanguageModelingDataModule("sample-text-en")
+    >>> model = zoo.LanguageModel(data.codec)
+    >>> pl.Trainer(max_epochs=10, gradient_clip_val=1.0).fit(model, data)
+
+    The training split is cut into streams of equal length, which are read side by side, a window at a time. The test
+    split is one stream, so that each token is predicted from all tokens before it. All processes read the whole dev and
+    test splits, and have the same scores.
+
+    Args:
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
+            is given.
+        text_column: the column of the texts in files that are tables: a name or a number. By default the column in the
+            catalog, or "text" in own files.
+        root: the folder of all corpora; by default $ZOO_DATA, or else the user's cache folder.
+        train: your own file to train on; then `dataset` is ignored. A line is a text, plain or compressed. Files that
+            end as tables do (such as .jsonl or .csv) have the texts in a column.
+        dev: your own file to choose the best checkpoint on.
+        test: your own file to score once, at the end.
+        tokenizer: "whitespace", "words", "characters", "bytes", "jieba" or "sentencepiece". A sentencepiece model is
+            trained on the training split.
+        vocabulary_size: the number of most frequent tokens in the vocabulary. With "by_tokenizer" it is 8,000 pieces
+            with sentencepiece, and all tokens with other tokenizers.
+        min_count: tokens that occur less often in the training split are unknown tokens.
+        lowercase: whether texts are read in lower case.
+        normalization: how texts are normalized before anything else, in training and prediction.
+        backward: whether texts are read from their last token to their first.
+        streams: the number of streams of the training split on each process.
+        window: the mean number of tokens of a window, over which gradients flow.
+        dev_streams: the number of streams of the dev split. All but the first begin without context; each token is
+            predicted once.
+        seed: seeds where a pass over the training split begins and is cut.
+        codec: the codec of a trained model, to evaluate or fine-tune that model.
+
+    Raises:
+        DataError: a file cannot be read or is malformed (the message has the file and the line), a name is unknown (the
+            message lists the known ones), or a split is too short for its streams.
+    """
+
+    task = "language_modeling"
+    fitting = frozenset({"tokenizer", "vocabulary_size", "min_count", "lowercase", "normalization", "backward"})
+    largest_budget = 1
+
+    def __init__(
+        self,
+        dataset: str = "sample-text-en",
+        *,
+        text_column: str | int | None = None,
+        root: str | None = None,
+        train: str | None = None,
+        dev: str | None = None,
+        test: str | None = None,
+        tokenizer: str = "whitespace",
+        vocabulary_size: VocabularySize = "by_tokenizer",
+        min_count: int = 1,
+        lowercase: bool = False,
+        normalization: Sequence[str] = DEFAULT,
+        backward: bool = False,
+        streams: int = 20,
+        window: int = 35,
+        dev_streams: int = 10,
+        seed: int = 0,
+        codec: LanguageModelingCodec | None = None,
+    ):
+        if min(streams, window, dev_streams) < 1:
+            raise DataError(
+                f"--data.streams, --data.window and --data.dev_streams: expected numbers of at least 1, got {streams}, "
+                f"{window} and {dev_streams}"
+            )
+        super().__init__(
+            dataset,
+            train=train,
+            dev=dev,
+            test=test,
+            max_tokens=streams * window,
+            seed=seed,
+            codec=codec,
+            root=root,
+        )
+        self.text_column = text_column
+        self.tokenizer, self.vocabulary_size, self.min_count = tokenizer, vocabulary_size, min_count
+        self.lowercase, self.normalization, self.backward = lowercase, list(normalization), backward
+        self.streams, self.window, self.dev_streams = streams, window, dev_streams
+        self._streams: dict[str, TokenStream] = {}
+
+    def _read_examples(self, split: str) -> Iterator[str]:
+        path = self.files.path(split)
+        if Path(unpacked_name(path)).suffix.lower() in ENDINGS:
+            return (str(row.values[0]) for row in read_rows(path, [self._column]))
+        return _lines(path)
+
+    @property
+    def _column(self) -> str | int:
+        entry = self.files.entry
+        column = entry.text_column if entry is not None else "text"
+        return column if self.text_column is None else self.text_column
+
+    def _fit_codec(self) -> LanguageModelingCodec:
+        model = self._fit_sentencepiece()
+        return LanguageModelingCodec(
+            self._fit_vocabulary(model),
+            tokenizer=self.tokenizer,
+            sentencepiece_model=tuple(model),
+            lowercase=self.lowercase,
+            backward=self.backward,
+            normalization=tuple(self.normalization),
+        )
+
+    def _fit_sentencepiece(self) -> list[str]:
+        if self.tokenizer != SENTENCEPIECE:
+            return []
+        texts = map(Normalizer(self.normalization), self.examples("train"))
+        size = num_pieces(self.vocabulary_size)
+        lowered = (text.lower() for text in texts) if self.lowercase else texts
+        return SentencePieceModel.fit(lowered, size, faithful=True).serialized
+
+    def _fit_vocabulary(self, model: Sequence[str]) -> Vocabulary:
+        if self.tokenizer == BYTES:
+            return Vocabulary([*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256))])
+        if model:
+            return Vocabulary([*SPECIALS, *SentencePieceModel(model).pieces])
+        tokens = self._training_words(model)
+        return Vocabulary.fit(
+            Counter(tokens), min_count=self.min_count, size=limit(self.vocabulary_size), specials=SPECIALS
+        )
+
+    def _training_words(self, model: Sequence[str] = ()) -> Iterable[str]:
+        tokenizer = ReversibleTokenizer(
+            self.tokenizer, model, lowercase=self.lowercase, normalization=self.normalization
+        )
+        return (token for text in self.examples("train") for token in tokenizer.split(text))
+
+    def _encode(self, split: str) -> BatchDataset[object]:
+        return self.stream(split)
+
+    def stream(self, split: str) -> TokenStream:
+        """A split as one stream of tokens."""
+        if split not in self._streams:
+            self._streams[split] = self.codec.stream(self.examples(split))
+        return self._streams[split]
+
+    def check_processes(self, processes: int, splits: Iterable[str]) -> None:
+        """Refuses splits that are too short.
+
+        Raises:
+            DataError: a split has fewer tokens than streams, or the training split less than a window for each stream.
+        """
+        needed = {"train": processes * self.streams * self.window, "dev": self.dev_streams}
+        for split in splits:
+            tokens = len(self.stream(split))
+            least = needed.get(split, 1)
+            if tokens < least:
+                raise DataError(
+                    f"{self.described(split)}: expected at least {least} tokens, a window for each stream, got "
+                    f"{tokens}: use fewer streams (--data.streams, --data.dev_streams) or a shorter --data.window"
+                )
+
+    def train_dataloader(self) -> DataLoader[LanguageModelingBatch]:
+        trainer = self.trainer
+        stream = self.stream("train")
+        processes, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        total = processes * self.streams
+        streams = StreamWindows(stream, self.streams, first=rank * self.streams, total=total)
+        # Lightning sets this attribute where type checkers do not see it.
+        if trainer is not None and trainer.overfit_batches > 0:  # type: ignore[attr-defined]
+            return self._load(streams, lambda epoch: in_turn(streams.steps, self.window))
+        start = None if trainer is None else partial(self._position.start_of_pass, trainer)
+
+        def windows(epoch: int) -> list[Window]:
+            return plan(streams.steps, self.window, tokens=len(stream), seed=self.seed, epoch=epoch)
+
+        return self._load(streams, windows, start=start)
+
+    def val_dataloader(self) -> DataLoader[LanguageModelingBatch]:
+        return self._evaluation_loader("dev", self.dev_streams)
+
+    def test_dataloader(self) -> DataLoader[LanguageModelingBatch]:
+        return self._evaluation_loader("test", streams=1)
+
+    def _evaluation_loader(self, split: str, streams: int) -> DataLoader[LanguageModelingBatch]:
+        windows = StreamWindows(self.stream(split), streams)
+        return self._load(windows, lambda epoch: in_turn(windows.steps, EVALUATION_WINDOW))
+
+    def _load(
+        self,
+        streams: StreamWindows,
+        windows: Callable[[int], list[Window]],
+        start: Callable[[], Position] | None = None,
+    ) -> DataLoader[LanguageModelingBatch]:
+        """Loads the windows of the epochs of one split."""
+        dataset = Windows(streams)
+        sampler = WindowSampler(dataset, windows, start=start)
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return batch_loader(dataset, sampler, num_workers=self.num_workers, pin_memory=on_gpu)
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        return state and state | {"streams": self.streams, "window": self.window}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if not state_dict or self.trainer is None:
+            return
+        before = (state_dict["processes"] * state_dict["streams"], state_dict["window"])
+        now = (self.trainer.world_size * self.streams, self.window)
+        if now != before:
+            raise DataError(
+                f"expected the {before[0]} streams and windows of {before[1]} tokens of the training that is resumed, "
+                f"as its state belongs to them, got {now[0]} and {now[1]}: set --data.streams {before[0]} divided by "
+                f"the number of processes, and --data.window {before[1]}"
+            )
+        same = state_dict | {"processes": self.trainer.world_size, "max_tokens": self.budget}
+        super().load_state_dict(same)
+
+
+def _lines(path: str | Path) -> Iterator[str]:
+    with open_text(path) as stream:
+        for _, line in numbered(stream, str(path)):
+            yield line.rstrip(LINE_END)

@@ -1,0 +1,105 @@
+"""The codec of language modeling: it turns texts into ids, and ids into texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from zoo.batches.language_modeling import TokenStream
+from zoo.batches.ragged import Ragged, offsets_of
+from zoo.codecs.base import Codec
+from zoo.errors import ZooError
+from zoo.text import PAD, UNKNOWN, Vocabulary
+from zoo.text.reversible import END, ReversibleTokenizer
+
+SPECIALS = (PAD, UNKNOWN, END)  # their ids are 0, 1, 2
+END_ID = 2
+
+
+@dataclass(frozen=True)
+class LanguageModelingCodec(Codec):
+    """Turns texts into ids, and ids into texts.
+
+    The end of a text is a token as well, which the model predicts and from which it begins the next text.
+
+    >>> codec = LanguageModelingCodec(["<pad>", "<unk>", "</s>", "the", "film"])
+    >>> codec.ids("the film ended")
+    [3, 4, 1, 2]
+
+    Raises:
+        ZooError: a tokenizer is unknown (the known ones are listed), a vocabulary does not begin with `SPECIALS`, or
+            there are imported vectors.
+    """
+
+    vocabulary: Vocabulary
+    """The known tokens, after `SPECIALS`."""
+    tokenizer: str = "whitespace"
+    """How a text is split: "whitespace", "words", "characters", "bytes", "jieba" or "sentencepiece"."""
+    sentencepiece_model: tuple[str, ...] = ()
+    """The serialized sentencepiece model, if that is the tokenizer."""
+    lowercase: bool = False
+    """Whether texts are read in lower case."""
+    backward: bool = False
+    """Whether texts are read from their last token to their first."""
+
+    def __post_init__(self) -> None:
+        self._convert(Vocabulary, "vocabulary", "vector_words")
+        self._convert(tuple, "sentencepiece_model", "normalization")
+        if tuple(self.vocabulary)[: len(SPECIALS)] != SPECIALS:
+            raise ZooError(f"expected a vocabulary that begins with {', '.join(SPECIALS)}")
+        if self.vector_words:
+            raise ZooError("a language model has no imported vectors: it learns its embeddings")
+        # Its constructor checks the fields that it reads.
+        self._tokenizer  # noqa: B018
+
+    @cached_property
+    def _tokenizer(self) -> ReversibleTokenizer:
+        return ReversibleTokenizer(
+            self.tokenizer,
+            self.sentencepiece_model,
+            lowercase=self.lowercase,
+            normalization=self.normalization,
+        )
+
+    def split(self, text: str) -> list[str]:
+        """The tokens of a text in the order of the text, without the end."""
+        return self._tokenizer.split(text)
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of a text in the order in which it is read, and the end."""
+        ids = self.vocabulary.ids(self.split(text))
+        return [*(reversed(ids) if self.backward else ids), END_ID]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """The text for ids in the order in which it is read, without the end."""
+        known = list(self.vocabulary)
+        tokens = [known[i] for i in ids]
+        return self._tokenizer.join(reversed(tokens) if self.backward else tokens)
+
+    def stream(self, texts: Iterable[str]) -> TokenStream:
+        """All texts as one stream of tokens, in the order of the text whatever the direction."""
+        ids: list[int] = []
+        lengths, words, characters = [], [], []
+        for text in texts:
+            found = self.vocabulary.ids(self.split(text))
+            ids += found
+            ids.append(END_ID)
+            lengths.append(len(found) + 1)
+            parts = text.split()
+            words.append(len(parts) + 1)
+            # The spaces between words, and the end of the line.
+            characters.append(sum(map(len, parts)) + max(1, len(parts)))
+        return TokenStream(
+            Ragged(np.array(ids, dtype=np.int32), offsets_of(np.array(lengths, dtype=np.int64))),
+            words=np.array(words, dtype=np.int64),
+            characters=np.array(characters, dtype=np.int64),
+            backward=self.backward,
+        )
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """The tokens of ids, as the vocabulary spells them."""
+        known = list(self.vocabulary)
+        return [known[i] for i in ids]
