@@ -183,7 +183,7 @@ def test_a_part_that_only_one_model_has_is_named(made):
 def test_what_else_the_codecs_differ_in_is_named(made):
     model = made["cnn"]
     other = adapted(model, "NAME", labels=None, codec=replace(model.codec, lowercase=False, normalization=("quotes",)))
-    assert other.origin["differences"] == ("lowercase is False here and True there", "normalization")
+    assert other.origin["differences"] == ["lowercase is False here and True there", "normalization"]
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,10 @@ class FineTunedModule(TrainedModule):
     def setup(self, stage: str) -> None:
         if stage != "fit":
             return
-        # `from_pretrained` returns models in evaluation mode, and Lightning keeps the mode that it finds.
-        self.train()
+        # `from_pretrained` returns models in evaluation mode, and Lightning keeps the mode that it finds. In a model in
+        # training mode, a user may have put single modules into evaluation mode: they stay so.
+        if not self.training:
+            self.train()
         # An earlier training may have ended by an error.
         self._thaw()
         trained = [name for name, parameter in self.named_parameters() if parameter.requires_grad]

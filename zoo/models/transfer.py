@@ -92,10 +92,15 @@ class Transfer:
 
     def record(self) -> dict[str, Any]:
         """The same in plain types, with the number of new entries in place of their names."""
-        plain = asdict(self)
-        for entries in plain["entries"].values():
-            entries["new"] = len(entries["new"])
-        return plain
+        entries = {name: {**asdict(each), "new": len(each.new)} for name, each in self.entries.items()}
+        return {
+            "source": self.source,
+            "taken": list(self.taken),
+            "new": list(self.new),
+            "left_out": list(self.left_out),
+            "entries": entries,
+            "differences": list(self.differences),
+        }
 
 
 @torch.no_grad()
