@@ -38,7 +38,8 @@ def test_a_tagger_gets_other_tags(trained, tmp_path):
     assert "New and untrained: head." in told and any("tags are new: " in line for line in told)
     settings = yaml.safe_load((tmp_path / "new/config.yaml").read_text())
     # The sizes are those of the model, and flags that change no size are those of the command.
-    assert (settings["model"]["hidden_size"], settings["model"]["dropout"]) == (16, 0.1)
+    before = yaml.safe_load((trained / "config.yaml").read_text())["model"]
+    assert settings["model"] == {**before, "dropout": 0.1, "init_from": str(trained)}
     facts = json.loads((tmp_path / "new/metrics.json").read_text())
     assert facts["init_from"]["source"] == str(trained) and facts["init_from"]["entries"]["tags"]["new"] > 0
     scored = json.loads(run("pos_tagging", "validate", "--model=new", *CPU, cwd=tmp_path).stdout)
