@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from command_line import ROOT, run, run_python
-from small_runs import assert_same
-from two_processes import RESUMED, STOP_AT, STOPPED, WHOLE, watching
+from small_runs import assert_same, last_checkpoint
+from two_processes import FULL, RESUMED, STOP_AT, STOPPED, WHOLE, watching
 
 from datamodules import ClassificationDataModule
 
@@ -39,12 +39,13 @@ EXACT = ["spam", "test", "--model=classifier", "--trainer.precision=32-true", "-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Path:
-    """A folder with a run of each task on two processes, and in `exact.json` the scores of `EXACT`."""
+    """A folder with what `two_processes.py` leaves there, the scores of `EXACT` in `exact.json`, and all messages."""
     folder = tmp_path_factory.mktemp("two_processes")
     commands = [*([*fit, HALF] for fit in FITS), EXACT]
     # All in one launch: two Pythons that import torch and Lightning take eight seconds.
     done = run_python("-m", "two_processes", json.dumps(commands), cwd=folder, env={"PYTHONPATH": PATH})
     (folder / "exact.json").write_text(done.stdout.splitlines()[-1])
+    (folder / "messages").write_text(done.stderr)
     return folder
 
 
@@ -73,9 +74,13 @@ def test_scores_in_fp32_are_exactly_those_of_one_process(runs):
     assert json.loads((runs / "exact.json").read_text()) == pytest.approx(one, abs=1e-6)
 
 
+def ends(runs: Path, out: str) -> list[dict]:
+    """How a training has ended early, on each process: its exit code, and the rows of its batches."""
+    return [json.loads((runs / f"{out}-{rank}.json").read_text()) for rank in range(2)]
+
+
 def test_a_training_that_one_process_is_asked_to_stop_resumes_exactly(runs):
-    codes = [json.loads((runs / f"{STOPPED}-{rank}.json").read_text())["code"] for rank in range(2)]
-    assert codes == [128 + signal.SIGTERM, 0]
+    assert [end["code"] for end in ends(runs, STOPPED)] == [128 + signal.SIGTERM, 0]
     assert_same(runs / RESUMED, runs / WHOLE)
 
 
@@ -85,12 +90,20 @@ def test_a_training_that_goes_on_alone_trains_each_example_of_the_epoch_once(run
             "spam", "fit", f"--out={STOPPED}", "--resume", "--trainer.devices=1", "--trainer.strategy=auto", cwd=runs
         )
     assert "after 2 with 100: each example of the epoch is trained once" in done.stderr
-    for rank in range(2):
-        before = json.loads((runs / f"{STOPPED}-{rank}.json").read_text())["rows"]
-        assert len(before) > STOP_AT
-        batches += before
+    for end in ends(runs, STOPPED):
+        assert len(end["rows"]) > STOP_AT
+        batches += end["rows"]
     examples = ClassificationDataModule("sample-spam").training_examples
     assert sorted(chain.from_iterable(batches)) == list(range(examples))
+
+
+def test_a_full_disk_ends_all_processes_and_leaves_the_last_checkpoint(runs):
+    assert [end["code"] for end in ends(runs, FULL)] == [2, 2]
+    messages = (runs / "messages").read_text()
+    assert f"error: [Errno 27] File too large: '{FULL}/checkpoints/new.ckpt'" in messages
+    assert "error: the connection to another process of this run is lost" in messages
+    assert last_checkpoint(runs / FULL)["global_step"] == 1
+    assert [path.name for path in (runs / FULL / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
 def test_outputs_of_all_processes_are_written_once(runs):

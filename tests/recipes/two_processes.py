@@ -2,12 +2,14 @@
 
 python tests/recipes/two_processes.py '[["pos_tagging", "--out", "run"], ...]'
 
-Afterwards a training is stopped and resumed, in the folders `WHOLE`, `STOPPED` and `RESUMED`.
+Afterwards a training is stopped and resumed, in the folders `WHOLE`, `STOPPED` and `RESUMED`, and one in `FULL` runs out of
+disk space.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import sys
@@ -30,7 +32,7 @@ SMALL = [
     "--data.max_tokens=100", "--trainer.precision=32-true", "--trainer.max_epochs=2",
     "--trainer.accumulate_grad_batches=3",
 ]  # fmt: skip
-WHOLE, STOPPED, RESUMED = "whole", "stopped", "resumed"
+WHOLE, STOPPED, RESUMED, FULL = "whole", "stopped", "resumed", "full"
 # A step in the middle of an epoch, and of accumulated batches.
 STOP_AT = 5
 
@@ -62,19 +64,37 @@ def stop_and_resume() -> None:
             signal.raise_signal(signal.SIGTERM)
 
     with watching(stop) as rows:
-        try:
-            main(spam.RECIPE, ["fit", f"--out={STOPPED}", *SMALL, *FLAGS])
-        except SystemExit as end:
-            code = end.code
-    rank = distributed.get_rank()
-    Path(f"{STOPPED}-{rank}.json").write_text(json.dumps({"code": code, "rows": rows}))
-    if rank == 0:
+        end_early(STOPPED, rows)
+    if distributed.get_rank() == 0:
         shutil.copytree(STOPPED, RESUMED)
     with watching():
         main(spam.RECIPE, ["fit", f"--out={RESUMED}", "--resume"])
+
+
+def fill_the_disk() -> None:
+    """Trains until the first process can no longer write a file of the size of a checkpoint."""
+
+    def fill(model: TextClassifier) -> None:
+        if len(rows) == STOP_AT and model.global_rank == 0:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    with watching(fill) as rows:
+        end_early(FULL, rows, "--checkpoints.every_steps=1")
+
+
+def end_early(out: str, rows: list[list[int]], *flags: str) -> None:
+    """Runs a training that does not end well, and writes down how it ends on this process."""
+    code: object = None
+    try:
+        main(spam.RECIPE, ["fit", f"--out={out}", *SMALL, *FLAGS, *flags])
+    except SystemExit as end:
+        code = end.code
+    Path(f"{out}-{distributed.get_rank()}.json").write_text(json.dumps({"code": code, "rows": rows}))
 
 
 if __name__ == "__main__":
     for recipe, *args in json.loads(sys.argv[1]):
         main(import_module(f"recipes.{recipe}").RECIPE, [*args, *FLAGS])
     stop_and_resume()
+    # The last one, as the second process waits until the first one has ended.
+    fill_the_disk()
