@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from recipes.runner.processes import is_first
 from recipes.runner.recipe import Recipe
@@ -37,6 +38,20 @@ class WholeCheckpoints(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             part.write_bytes(content.getbuffer())
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Knows the best score of a run also when its folder has moved. Lightning alone would forget it."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        before = state_dict["dirpath"]
+
+        def here(path: str) -> str:
+            return os.path.join(str(self.dirpath), os.path.relpath(path, before)) if path else path
+
+        paths = {name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **paths, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class CheckpointFiles:

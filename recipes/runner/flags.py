@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
+from pytorch_lightning.callbacks import RichProgressBar, WeightAveraging
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import WandbLogger
 
@@ -20,7 +20,13 @@ from datamodules.agreement import agreeing, digest_of_state, of_first
 from datamodules.base import CorpusDataModule
 from recipes.runner.averaging import moving_average
 from recipes.runner.callbacks import Recorder
-from recipes.runner.checkpoints import CheckpointFiles, WholeCheckpoints, check_resumable, newest_checkpoint
+from recipes.runner.checkpoints import (
+    BestCheckpoint,
+    CheckpointFiles,
+    WholeCheckpoints,
+    check_resumable,
+    newest_checkpoint,
+)
 from recipes.runner.claim import Claim
 from recipes.runner.hardware import default_precision
 from recipes.runner.init_from import InitialModel, add_flags
@@ -246,7 +252,7 @@ class TrainingCLI(LightningCLI):
             )  # fmt: skip
             self.model.check_fine_tuning(checkpoint)
         self.recorder = Recorder(self.folder, self.model.monitor)
-        best = ModelCheckpoint(
+        best = BestCheckpoint(
             self.folder.checkpoints,
             filename="best",
             monitor=self.model.monitor,

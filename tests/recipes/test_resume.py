@@ -145,6 +145,16 @@ def logged(folder: Path) -> list[dict[str, str]]:
     return found
 
 
+def test_a_run_goes_on_where_its_folder_has_moved_to(tmp_path, monkeypatch, uninterrupted):
+    interrupt(monkeypatch, tmp_path / "run", [], hook="training_step", call=13, way=signal.SIGTERM)
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    train(spam.RECIPE, [f"--out={moved}", "--resume"], test=False)
+    assert_same(moved, uninterrupted([]))
+    # The second epoch is no better than the first one.
+    steps = [torch.load(folder / "checkpoints/best.ckpt")["global_step"] for folder in (moved, uninterrupted([]))]
+    assert steps[0] == steps[1] < last_checkpoint(moved)["global_step"]
+
+
 @pytest.mark.parametrize("way", [signal.SIGTERM, Killed], ids=["SIGTERM", "killed"])
 def test_a_wandb_run_goes_on_without_lost_or_doubled_rows(way, tmp_path, monkeypatch, uninterrupted):
     monkeypatch.setattr(training, "_report", lambda *_: wandb.teardown())

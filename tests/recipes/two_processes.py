@@ -2,8 +2,8 @@
 
 python tests/recipes/two_processes.py '[["pos_tagging", "--out", "run"], ...]'
 
-Afterwards a training is stopped and resumed, in the folders `WHOLE`, `STOPPED` and `RESUMED`, and one in `FULL` runs out of
-disk space.
+Afterwards it stops a training and resumes it, in the folders `WHOLE`, `STOPPED` and `RESUMED`. A training in `FULL`
+runs out of disk space.
 """
 
 from __future__ import annotations
