@@ -8,6 +8,7 @@ from recurrent import EVERY_KERNEL, EVERY_PRECISION, EVERY_SHAPE, INPUTS, KERNEL
 
 from zoo import CELLS, RecurrentBackbone, RecurrentOptions
 from zoo.errors import ZooError
+from zoo.nn.cells import precision
 
 
 @EVERY_PRECISION
@@ -139,3 +140,17 @@ def test_inference_equals_training(cell, kernel, bf16, layers, bidirectional):
         learning = backbone(x, lengths)
     tolerance = {"atol": 5e-2, "rtol": 5e-2} if bf16 else {}
     torch.testing.assert_close(inferred, learning, **tolerance)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cpu_without_half_precision_scans_in_fp32(cell, monkeypatch):
+    backbone, (x, lengths) = make(cell), batch([9, 1, 4])
+    exact = backbone(x.bfloat16().float(), lengths)
+    monkeypatch.setattr(precision, "SLOW_ON_CPU", {torch.bfloat16})
+    with torch.autocast("cpu", torch.bfloat16):
+        found = backbone(x.bfloat16(), lengths)
+    assert torch.equal(found.sequence, exact.sequence)
+    # Weights that are in half precision already stay there.
+    with torch.autocast("cpu", torch.bfloat16):
+        stored = backbone.bfloat16()(x.bfloat16(), lengths)
+    assert stored.sequence.dtype == torch.bfloat16

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from zoo.nn.cells.kernels.base import Kernel, Kernels, State
+from zoo.nn.cells.precision import autocasts_slowly
 
 if TYPE_CHECKING:
     from zoo.nn.cells.base import RecurrentCell
@@ -52,4 +54,7 @@ def scan_layer(
     Returns:
         The outputs `(B, T, D * O)`, undefined at padding, and the state in which each direction ends.
     """
+    if autocasts_slowly(x.device):
+        with torch.autocast(x.device.type, enabled=False):
+            return scan_layer(cells, x.to(cells[0].weight_ih.dtype), lengths, states)
     return choose_kernel(cells[0], lengths, x.shape[1]).run(cells, x, lengths, states)
