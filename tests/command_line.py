@@ -6,6 +6,7 @@ tests of what only a fresh Python shows, and for systems that cannot fork a proc
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import multiprocessing
@@ -43,6 +44,7 @@ class Fork:
     """A recipe's command line in a fork of this process, with temporary files as its output streams."""
 
     def __init__(self, recipe: str, arguments: list[str], cwd: Path, environment: Mapping[str, str]):
+        parse_docstrings(recipe)
         self.streams = [tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2)]
         target = (recipe, arguments, cwd, environment, [stream.fileno() for stream in self.streams])
         self.process = multiprocessing.get_context("fork").Process(target=_run_in_fork, args=target)
@@ -70,6 +72,12 @@ class Fork:
             written.append(stream.read())
             stream.close()
         return written[0], written[1]
+
+
+@functools.cache
+def parse_docstrings(recipe: str) -> None:
+    """Imports a recipe and parses the docstrings of its flags here, so that no fork of this process has to."""
+    run(recipe, "--print_config", cwd=ROOT)
 
 
 def _run_in_fork(recipe: str, arguments: list[str], cwd: Path, environment: Mapping[str, str], streams: list[int]):
