@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import warnings
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -150,9 +150,20 @@ def done(flags, alone):
     return int(len(alone[0]) * flags.get("val_check_interval", 1.0))
 
 
-@pytest.mark.parametrize(
-    "flags, batches", [*product(FLAGS, [1, 2, 3, 4]), (FLAGS[4], 35), (WITH_WORKERS, 2), (WITH_WORKERS, 8)], ids=str
-)
+# Within an epoch, at its end and after it; between the batches of an optimizer step; before and after a validation.
+STOPS = [
+    ([1], dict()), ([2, 3, 4], dict(limit_train_batches=3)), ([3], dict(limit_train_batches=0.2)),
+    ([2, 4], dict(overfit_batches=3)), ([1, 35], dict(reload_dataloaders_every_n_epochs=1)),
+    ([4], dict(limit_train_batches=5, reload_dataloaders_every_n_epochs=1)),
+    ([3, 4], dict(limit_train_batches=6, val_check_interval=0.5)),
+    ([1, 2, 5], dict(accumulate_grad_batches=2, limit_train_batches=5)),
+    ([2], dict(max_steps=20, max_epochs=-1, limit_train_batches=6)),
+    ([3], dict(max_steps=20, max_epochs=-1, limit_train_batches=6, reload_dataloaders_every_n_epochs=1)),
+    ([2, 8], WITH_WORKERS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("flags, batches", [(flags, stop) for stops, flags in STOPS for stop in stops], ids=str)
 def test_a_training_stopped_at_any_batch_repeats_and_skips_nothing(flags, batches, tmp_path):
     alone = uninterrupted(flags)
     before = Seen(stop_after=batches, folder=tmp_path)
