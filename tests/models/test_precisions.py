@@ -46,7 +46,7 @@ def test_every_task_learns_and_predicts(kind, precision):
     expected = model.predict(TEXTS)
     types = LossTypes()
     trainer = pl.Trainer(
-        max_steps=40, accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False,
+        max_steps=20, accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=5.0, num_sanity_val_steps=0,
         limit_val_batches=2, callbacks=[types],
     )  # fmt: skip
