@@ -79,7 +79,8 @@ def as_zip(files: Mapping[str, bytes]) -> bytes:
 
 def as_tar(files: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+    quick = {"preset": 0} if mode == "w:xz" else {"compresslevel": 1}
+    with tarfile.open(fileobj=buffer, mode=mode, **quick) as archive:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(content)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import runpy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from zoo.codecs import ClassificationCodec, TaggingCodec
 from zoo.errors import ZooError
 from zoo.hub.sources import BUNDLED
 from zoo.model_card import model_card, publish_card
+from zoo.models.base import ZooModule
 from zoo.models.options import CharacterOptions
 from zoo.text import Vocabulary
 
@@ -259,6 +261,12 @@ def test_the_error_for_an_unknown_name_lists_known_ones(tmp_path):
         zoo.from_pretrained(tmp_path)
 
 
+@cache
+def bundled(name: str) -> ZooModule:
+    """A bundled model, which is loaded once."""
+    return zoo.from_pretrained(name)
+
+
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in BUNDLED.glob("*/card.json")))
 class TestBundled:
     def test_it_is_small_and_has_a_complete_card(self, name):
@@ -273,13 +281,13 @@ class TestBundled:
         assert card["bytes"] == (folder / "model.safetensors").stat().st_size
 
     def test_it_predicts_labels_of_its_corpus(self, name):
-        corpus, model = CATALOG[zoo.list_pretrained()[name]["data"]["dataset"]], zoo.from_pretrained(name)
+        corpus, model = CATALOG[zoo.list_pretrained()[name]["data"]["dataset"]], bundled(name)
         if isinstance(model, zoo.TextClassifier):
             assert not set(model.codec.labels) & set(corpus.label_names)
             assert all(not label.isdecimal() for label in model.codec.labels)
 
     def test_its_card_describes_the_model(self, name):
-        card, model = zoo.card(name), zoo.from_pretrained(name)
+        card, model = zoo.card(name), bundled(name)
         assert card["unit"] == model.unit
         assert card["parameters"] == sum(parameter.numel() for parameter in model.parameters())
 
@@ -292,7 +300,7 @@ class TestBundled:
         if not os.environ.get("ZOO_DATA"):
             pytest.skip("ZOO_DATA is not set: the real corpora are not at hand")
         card = zoo.list_pretrained()[name]
-        score = BUNDLE["slice_score"](zoo.from_pretrained(name), card["data"])
+        score = BUNDLE["slice_score"](bundled(name), card["data"])
         assert score == pytest.approx(card["dev_slice_score"], abs=5e-4)
 
     def test_the_example_of_its_readme_prints_what_it_shows_in_any_folder(self, name, tmp_path, monkeypatch):

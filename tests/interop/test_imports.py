@@ -170,14 +170,27 @@ def test_each_head_gives_the_probabilities_of_keras(head, tmp_path):
     assert imported.codec.multi_label == (head == "multi-label")
 
 
+@pytest.fixture(scope="module")
+def masking(tmp_path_factory):
+    """A model of Keras that masks padding, and what is imported of it."""
+    model = keras_model(BODIES["stack"]())
+    return model, zoo.import_keras(saved(model, tmp_path_factory.mktemp("keras")), INDEX)
+
+
+@pytest.fixture(scope="module")
+def reading_padding(tmp_path_factory):
+    """A model of Keras that reads padding up to seven words, and what is imported of it."""
+    model = keras_model(BODIES["stack"](), mask_zero=False, length=7)
+    return model, zoo.import_keras(saved(model, tmp_path_factory.mktemp("keras")), INDEX, padding="pre")
+
+
 @needs_keras
 @given(
     texts=st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=STEPS).map(" ".join), min_size=1, max_size=5)
 )
 @settings(max_examples=25)
-def test_any_texts_get_the_probabilities_of_keras(texts, tmp_path_factory):
-    model = keras_model(BODIES["stack"]())
-    imported = zoo.import_keras(saved(model, tmp_path_factory.mktemp("keras")), INDEX)
+def test_any_texts_get_the_probabilities_of_keras(masking, texts):
+    model, imported = masking
     close(probabilities(imported, texts), keras_outputs(model, texts))
 
 
@@ -203,9 +216,8 @@ def test_a_model_that_reads_padding_gives_the_probabilities_of_keras(body, paddi
 @needs_keras
 @given(texts=st.lists(st.lists(st.sampled_from([*WORDS, "new"]), max_size=12).map(" ".join), min_size=1, max_size=5))
 @settings(max_examples=25)
-def test_any_texts_get_the_probabilities_of_a_model_that_reads_padding(texts, tmp_path_factory):
-    model = keras_model(BODIES["stack"](), mask_zero=False, length=7)
-    imported = zoo.import_keras(saved(model, tmp_path_factory.mktemp("keras")), INDEX, padding="pre")
+def test_any_texts_get_the_probabilities_of_a_model_that_reads_padding(reading_padding, texts):
+    model, imported = reading_padding
     close(probabilities(imported, texts), padded_outputs(model, texts, maxlen=7))
 
 
