@@ -29,7 +29,8 @@ def small_pictures(monkeypatch) -> None:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
-    done = run("pos_tagging", "--out", "run", "--trainer.max_epochs=2", *TINY, cwd=folder)
+    short = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=10"]
+    done = run("pos_tagging", "--out", "run", *short, *TINY, cwd=folder)
     assert "predict --model run/model" in done.stdout
     return folder / "run"
 

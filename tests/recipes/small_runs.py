@@ -88,3 +88,4 @@ def own_files(folder: Path, positive: str = "good") -> list[str]:
 
 
 SMALL = ["--model.hidden_size=8", "--model.embedding_size=8", *TINY[-2:]]
+FAST_SPAM = [*SMALL, "--data.tokenizer=words", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]

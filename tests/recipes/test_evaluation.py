@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules import DataError, TaggingDataModule
@@ -155,6 +155,7 @@ def test_scores_that_are_not_numbers_are_null(tmp_path, capsys):
     assert "nan" not in capsys.readouterr().out
 
 
+@settings(max_examples=40)
 @given(
     st.recursive(st.none() | st.floats() | st.text(), lambda some: st.lists(some) | st.dictionaries(st.text(), some))
 )

@@ -16,7 +16,8 @@ TRAIN_AND_PREDICT = """
 from recipes import spam
 from recipes.runner.cli import main
 
-main(spam.RECIPE, ["--wandb=offline", "--out=run", "--model.hidden_size=8", "--trainer.max_epochs=1"])
+short = ["--model.hidden_size=8", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+main(spam.RECIPE, ["--wandb=offline", "--out=run", *short])
 main(spam.RECIPE, ["predict", "texts.txt"])
 """
 

@@ -449,6 +449,9 @@ def test_modes_as_wandb_knows_them(mode, key, monkeypatch, recwarn):
     online = {"": UNASKED if key else "disabled"}.get(mode, "online" if key else "offline")
     expected = {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}.get(mode, online)
     assert wandb_mode(None) == wandb_mode(mode) == expected
+    told = [str(warning.message) for warning in recwarn]
+    asks_for_a_server = MODES.get(mode) == "online"
+    assert any("no W&B key: the run is kept offline" in text for text in told) == (asks_for_a_server and not key)
 
 
 # Flags that the Trainer has no use for

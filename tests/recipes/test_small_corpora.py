@@ -11,7 +11,7 @@ from zoo import from_pretrained
 
 TINY = (
     "--out=run", "--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--trainer.limit_train_batches=1",
-    "--trainer.limit_val_batches=1", "--model.hidden_size=4", "--model.embedding_size=4",
+    "--trainer.limit_val_batches=1", "--model.hidden_size=4", "--model.embedding_size=4", "--data.tokenizer=words",
 )  # fmt: skip
 
 
