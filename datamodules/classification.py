@@ -139,8 +139,8 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
             root=root,
             vectors=vectors,
             max_vectors=max_vectors,
-            store=store,
         )
+        self.store = store
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         if balance and class_weights:

@@ -24,12 +24,10 @@ from tarfile import TarError
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
-from platformdirs import user_cache_path
-
 from datamodules.catalog import CATALOG
 from datamodules.corpus import Corpus, RemoteFile
 from datamodules.errors import DataError
-from zoo.download import download
+from zoo.download import download, user_cache
 from zoo.errors import ZooError
 
 # In bytes: several times the size of the largest corpus in the catalog.
@@ -54,7 +52,7 @@ def cache_folder() -> Path:
         DataError: the user has no home folder.
     """
     try:
-        cache = user_cache_path("lstm-zoo", appauthor=False, opinion=False)
+        cache = user_cache()
     except RuntimeError as error:
         raise _no_home("the user's cache folder") from error
     return _expanded(cache)

@@ -158,8 +158,8 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
             root=root,
             vectors=vectors,
             max_vectors=max_vectors,
-            store=store,
         )
+        self.store = store
         formats = sorted(("parallel", *FORMATS))
         if format not in (None, *formats):
             raise DataError(f"unknown format {format!r}: known are {', '.join(formats)}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from datamodules.agreement import digest_of_state
 from datamodules.base import CodecT, CorpusDataModule, ExampleT
-from datamodules.budget import MaxTokens
 from datamodules.encoding import Encoder, StoreBuilder
 from datamodules.large_corpora import Stored, digest, is_large, store_key, stores_folder
 from datamodules.store import Store, StoreWriter, open_store
@@ -21,49 +20,19 @@ class StoredDataModule(CorpusDataModule[CodecT, ExampleT]):
     A subclass sets `codec_class`, and defines `_store_settings` and `_encoder` beside the methods of
     `CorpusDataModule`. Its `_encode` reads a split from its store if `_store_of` has one.
 
-    Args:
-        dataset, train, dev, test, max_tokens, seed, codec, extends, root, vectors, max_vectors: as in
-            `CorpusDataModule`.
-        store: whether splits are encoded on disk, once, and read from there. With "by_size" a split is if its files
-            have more than 256 MiB. Needs pyarrow.
-
     Attributes:
         codec_class: the class of the codec in a store.
+        store: whether splits are encoded on disk, once, and read from there. With "by_size" a split is if its files
+            have more than 256 MiB. Needs pyarrow.
     """
 
     codec_class: type[CodecT]
+    store: Stored = "by_size"
 
-    def __init__(
-        self,
-        dataset: str,
-        *,
-        train: str | None,
-        dev: str | None,
-        test: str | None,
-        max_tokens: MaxTokens,
-        seed: int,
-        codec: CodecT | None,
-        extends: CodecT | None,
-        root: str | None,
-        vectors: str | None,
-        max_vectors: int,
-        store: Stored,
-    ):
-        super().__init__(
-            dataset,
-            train=train,
-            dev=dev,
-            test=test,
-            max_tokens=max_tokens,
-            seed=seed,
-            codec=codec,
-            extends=extends,
-            root=root,
-            vectors=vectors,
-            max_vectors=max_vectors,
-        )
-        self.store = store
-        self._stores: dict[str, Store | None] = {}
+    @cached_property
+    def _stores(self) -> dict[str, Store | None]:
+        """The stores that were opened, by split; None for a split that is kept in memory."""
+        return {}
 
     @property
     @abstractmethod

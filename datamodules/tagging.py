@@ -121,8 +121,8 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
             root=root,
             vectors=vectors,
             max_vectors=max_vectors,
-            store=store,
         )
+        self.store = store
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.column, self.word_column, self.format = column, word_column, format

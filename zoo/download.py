@@ -1,8 +1,9 @@
-"""Downloads a file, with a progress bar and a limit."""
+"""Downloads a file, with a progress bar and a limit; and the folder for what is downloaded."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import BinaryIO
 from urllib.request import urlopen
 
@@ -14,6 +15,18 @@ TIMEOUT = 30.0
 BLOCK = 1 << 16
 
 
+def user_cache() -> Path:
+    """The folder `lstm-zoo` in the user's cache folder.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+    """
+    # A model in a local folder is loaded without this package.
+    from platformdirs import user_cache_path
+
+    return user_cache_path("lstm-zoo", appauthor=False, opinion=False)
+
+
 def download(url: str, file: BinaryIO, max_bytes: int) -> int:
     """Appends what is at `url` to a file, and returns its number of bytes.
 
@@ -23,7 +36,7 @@ def download(url: str, file: BinaryIO, max_bytes: int) -> int:
         ZooError: there are more than `max_bytes`.
         OSError: the address cannot be read. `http.client.HTTPException` is possible too.
     """
-    # Who has all that is needed downloads nothing.
+    # A model in a local folder is loaded without this package.
     from rich.console import Console
     from rich.progress import wrap_file
 

@@ -16,7 +16,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from zoo.download import download
+from zoo.download import download, user_cache
 from zoo.errors import ZooError
 from zoo.model_folder import CARD, CODEC, CONFIG, LARGEST, README, WEIGHTS
 from zoo.packages import require_extra
@@ -36,10 +36,8 @@ def default_cache() -> Path:
     """
     # Loading a bundled model needs no cache.
     require_extra("hub")
-    from platformdirs import user_cache_path
-
     try:
-        return user_cache_path("lstm-zoo", appauthor=False, opinion=False) / "models"
+        return user_cache() / "models"
     except RuntimeError as error:
         raise ZooError("expected a folder for fetched models, but this user has no home: give cache_dir") from error
 
