@@ -17,10 +17,12 @@ from zoo.text.patterns import (
     CURRENCY,
     DECADE,
     EMOTICON,
+    HASHTAG,
     HYPHENATED_NUMBER,
     INITIALS,
     LETTER,
     MARKS,
+    NAMES,
     NUMBER,
     WITH_SLASH,
     WORD,
@@ -39,7 +41,7 @@ PREFIX = (
 )
 PIECE = re.compile(
     rf"(?P<address>{ADDRESS})"
-    rf"|(?P<whole>{EMOTICON}|{INITIALS}|{HYPHENATED_NUMBER}|{DECADE}|{WITH_SLASH}|{CURRENCY}|{DETACHED})"
+    rf"|(?P<whole>{EMOTICON}|{NAMES}|{INITIALS}|{HYPHENATED_NUMBER}|{DECADE}|{WITH_SLASH}|{CURRENCY}|{HASHTAG}|{DETACHED})"
     rf"|(?P<number>{NUMBER})(?P<unit>{WORD})?"
     rf"|(?P<word>(?:{PREFIX}-(?={LETTER}))?{WORD}(?:(?:{APOSTROPHE}|[&_]){WORD})*)(?P<stop>\.(?![\w.]))?"
     rf"|{MARKS}|{CLUSTER}"
