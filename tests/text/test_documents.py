@@ -33,7 +33,10 @@ NASTY = st.text(alphabet="aB'’. 1-!?:)(,@/$nt\n…é\u0301“”中。_&😀\u
     ("good👍🏽🇩🇪!", "good 👍🏽 🇩🇪 !"), ("“He", "“ He"), ("no’.”", "no ’ . ”"), ("[1]{x}", "[ 1 ] { x }"),
     ("and/or", "and / or"), ("w/o", "w/o"), ("naïve", "naïve"), ("e\u0301te\u0301", "e\u0301te\u0301"),
     ("हिन्दी।", "हिन्दी ।"), ("我来了。OK吗？", "我 来 了 。 OK 吗 ？"), ("l'homme", "l'homme"),
-    ("a," * 30, "a , " * 30), ("z.B.", "z.B."),
+    ("#sunset", "#sunset"), ("@john_doe:", "@john_doe :"), ("#1", "# 1"), ("a@b", "a@b"), ("Ph.D.", "Ph.D."),
+    ("C++,", "C++ ,"), (".NET", ".NET"), ("a->b", "a -> b"), ("x>=3", "x >= 3"),
+    ("看https://a.cn/x，好。", "看 https://a.cn/x ， 好 。"),
+    ("邮箱a@b.cn。", "邮 箱 a@b.cn 。"), ("a," * 30, "a , " * 30), ("z.B.", "z.B."),
 ])  # fmt: skip
 def test_a_stretch_is_split_as_in_the_treebank(stretch, words):
     # What follows keeps the sentence from ending here.

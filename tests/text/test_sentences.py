@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 import zoo
 from datamodules import Seq2SeqDataModule
 from zoo.codecs import Seq2SeqCodec
+from zoo.errors import ZooError
 from zoo.models.options import SearchOptions
 from zoo.text import split_sentences
 from zoo.text.reversible import SPECIALS
-from zoo.text.units import UNITS, Output, join_outputs
+from zoo.text.units import UNITS, Output, join_outputs, place_outputs, split_units
 
 SENTENCES = [
     "A dog runs on the beach.|A man is sleeping.|Two children play!",
@@ -40,6 +41,8 @@ SENTENCES = [
     "It was great. :)|I agree! ;-)|we left.|they stayed, e.g. at home (approx. two).|Wait . . .|Ok",
     "Ok ^_^Now we go.|So nice :)|See http://zoo.org/a|It is ... good.|Ann 11/28/2000 07:35 PM|Bob, hello.",
     "Ends in space.  |Twice.\t",
+    "Please buy:\n|- two eggs\n|  * some milk and\nsome - really - good bread\n|2) flour\n|10. salt",
+    "We were out of it. |they were in.",
 ]
 
 
@@ -58,6 +61,14 @@ def is_asian(parts: list[str]) -> bool:
 def test_sentences_end_where_a_reader_ends_them(marked):
     text, expected = joined(marked)
     assert [sentence.strip() for sentence in split_sentences(text)] == expected
+
+
+@pytest.mark.parametrize("text, sentences", [
+    ("This is the end.The next one is", 2), ("What a film!I loved it. She said", 3), ("and others...Then it", 2),
+    ("See Newsfeed.Com and Notes.Doc for Mr.Smith", 1), ("in System.out.Print or fooBar", 1),
+])  # fmt: skip
+def test_a_sentence_may_begin_without_a_space(text, sentences):
+    assert len(split_sentences(text)) == sentences
 
 
 @given(st.text() | st.text(alphabet="aB1. !?\"'()。！”「\n…é", max_size=40))
@@ -103,6 +114,24 @@ def test_a_text_is_written_sentence_by_sentence():
     assert [output.text for output in model.sample([" ".join(sentences)], top_k=1)] == [
         " ".join(output.text for output in model.sample(sentences, top_k=1))
     ]
+
+
+def test_the_sentences_that_were_read_have_their_places():
+    model, sentences = translator(), ["The dog runs.", "A cat eats.", "A dog."]
+    text = f" {sentences[0]}\n\n\t{sentences[1]} {sentences[2]}\n"
+    found, nothing = model.predict([text, " \n"], return_offsets=True)
+    assert [text[one.start : one.end] for one in found] == sentences
+    assert [one.text for one in found] == model.predict(sentences)
+    assert nothing == []
+    with pytest.raises(ZooError, match="n_best"):
+        model.predict([text], n_best=2, return_offsets=True)
+
+
+@given(st.text(alphabet="aB. \n\t。", max_size=40), st.sampled_from(UNITS))
+def test_outputs_have_the_places_of_their_units(text, unit):
+    units = split_units(text, unit)
+    placed = place_outputs(text, units, [[Output("x", 0.0, 0.0)]] * len(units))
+    assert [text[one.start : one.end] for one in placed] == [unit.strip() for unit in units]
 
 
 def test_the_best_outputs_of_a_text_have_the_best_sums():

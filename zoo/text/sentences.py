@@ -1,18 +1,18 @@
 """Splits texts into sentences, by rules like those of Unicode (UAX 29) with English and German abbreviations.
 
 A sentence ends with a mark such as `.`, `?` or `。` and the closing quotes, brackets and emoticons behind it. A mark
-without a space behind it, as in 3.5 or example.com, ends a sentence only in Chinese and Japanese. A full stop may also
-belong to an abbreviation, an initial or a number. Before a capital letter, an emoticon or the address of a web page
-ends a sentence too.
+without a space behind it, as in 3.5 or example.com, ends a sentence in Chinese and Japanese, and between a small and a
+capital letter. A full stop may also belong to an abbreviation, an initial or a number. Before a capital letter, an
+emoticon or the address of a web page ends a sentence too.
 """
 
 from __future__ import annotations
 
 import re
 
-from zoo.text.abbreviations import BEFORE_NUMBERS, NEVER_LAST
+from zoo.text.abbreviations import BEFORE_NUMBERS, KEEP_STOP, KEEP_STOP_INSIDE, NEVER_LAST
 from zoo.text.characters import CHINESE_OR_JAPANESE
-from zoo.text.patterns import EMOTICON, WEB_PAGE
+from zoo.text.patterns import EMOTICON, FILE_ENDING, TOP_LEVEL, WEB_PAGE
 
 # These may belong to a word instead.
 FULL_STOPS = ".…"
@@ -34,14 +34,20 @@ END = re.compile(
 HEADER_TIME = r"\d/\d{1,2}/\d{2,4}[ ]\d{1,2}:\d\d(?::\d\d)?[ ][AP]M"
 # A new sentence begins with a capital letter behind these.
 UNMARKED_END = re.compile(rf"(?:(?<!\S)(?:{EMOTICON})|{HEADER_TIME}|{WEB_PAGE})(?P<space>\s*)")
-EMPTY_LINE = re.compile(r"\n\s*\n\s*")
+# A mark between a small and a capital letter, as in "the end.The next". Addresses are like that too.
+GLUED = re.compile(
+    rf"(?<=[a-z]{{3}})(?:[.!?]|\.\.+)(?!(?i:{TOP_LEVEL}|{FILE_ENDING})\b)(?=(?:[A-Z][a-z]+|I|A)(?:['’][a-z]+)?,?\s)"
+)
+# An empty line, or a line that is followed by an item of a list.
+LINE_END = re.compile(r"\n\s*\n\s*|\n[ \t]*(?=(?:[-*•–]|\d{1,2}[.)])[ \t]+\S)")
 ASIAN = re.compile(rf"[{CHINESE_OR_JAPANESE}]")
 LETTER = re.compile(r"[^\W\d_]")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 # Single letters with a full stop each: initials, U.S., e.g., z.B.
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")
 # Not an abbreviation, unless it is listed as one.
-LONG_WORD = re.compile(r"(?=[a-z]*[aeiouy])[a-z]{4,}")
+PLAIN_WORD = re.compile(r"(?=[a-z]*[aeiouy])[a-z]{2,}")
+ABBREVIATIONS = NEVER_LAST | BEFORE_NUMBERS | KEEP_STOP | KEEP_STOP_INSIDE
 SHORT_NUMBER = re.compile(r"\d{1,2}\.")
 # Characters before and after a mark that decide whether it ends a sentence.
 CONTEXT = 40
@@ -64,7 +70,8 @@ def split_sentences(text: str) -> list[str]:
     >>> split_sentences("Dr. Li paid $3.50. Why? 我来了。你呢？")
     ['Dr. Li paid $3.50. ', 'Why? ', '我来了。', '你呢？']
 
-    An empty line ends a sentence too, but the end of a line does not. Every sentence has a letter.
+    An empty line ends a sentence too, and so does a line before an item of a list, but the end of another line does
+    not. Every sentence has a letter.
     """
     sentences = []
     start = 0
@@ -93,8 +100,9 @@ def _ends(text: str) -> set[int]:
         for match in UNMARKED_END.finditer(text)
         if match["space"] and text[match.end() : match.end() + 1].isupper()
     }
-    empty_lines = {match.end() for match in EMPTY_LINE.finditer(text)}
-    return marks | unmarked | empty_lines
+    glued = {match.end() for match in GLUED.finditer(text) if "." not in _word_before(text, match.start())}
+    lists_and_paragraphs = {match.end() for match in LINE_END.finditer(text)}
+    return marks | unmarked | glued | lists_and_paragraphs
 
 
 def _ends_sentence(text: str, match: re.Match[str], *, has_capitals: bool) -> bool:
@@ -109,7 +117,7 @@ def _ends_sentence(text: str, match: re.Match[str], *, has_capitals: bool) -> bo
     is_plain = mark == "." and not match["closing"]
     only_full_stops = set(mark) <= {*FULL_STOPS, " "}
     if has_capitals and following[:1].islower() and (match["closing"] or only_full_stops):
-        return is_plain and LONG_WORD.fullmatch(word) is not None and word not in NEVER_LAST | BEFORE_NUMBERS
+        return is_plain and PLAIN_WORD.fullmatch(word) is not None and word not in ABBREVIATIONS
     return not is_plain or not _belongs_to_word(word + ".", following)
 
 
