@@ -25,7 +25,7 @@ from datamodules.vocabulary_size import VocabularySize
 from zoo.batches.classification import ClassificationDataset
 from zoo.codecs import ClassificationCodec
 from zoo.text import Preprocessor, TextCounts, require_words
-from zoo.text.normalization import DEFAULT
+from zoo.text.normalization import DEFAULT, check_normalizations
 from zoo.text.stop_words import read_stop_words
 
 
@@ -157,7 +157,7 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
             vocabulary_size=vocabulary_size,
             stop_words=read_stop_words(stop_words, tokenizer),
             lowercase=lowercase,
-            normalization=list(normalization),
+            normalization=check_normalizations(normalization),
             max_length=max_length,
             truncate=truncate,
             min_count=min_count,

@@ -22,7 +22,7 @@ from zoo.batches.language_modeling import LanguageModelingBatch, StreamWindows, 
 from zoo.codecs import LanguageModelingCodec
 from zoo.codecs.language_modeling import SPECIALS
 from zoo.text import SentencePieceModel, Vocabulary
-from zoo.text.normalization import DEFAULT, Normalizer
+from zoo.text.normalization import DEFAULT, Normalizer, check_normalizations
 from zoo.text.reversible import ReversibleTokenizer
 from zoo.text.tokenizers import BYTES, SENTENCEPIECE
 
@@ -113,7 +113,7 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
         )
         self.text_column = text_column
         self.tokenizer, self.vocabulary_size, self.min_count = tokenizer, vocabulary_size, min_count
-        self.lowercase, self.normalization, self.backward = lowercase, list(normalization), backward
+        self.lowercase, self.normalization, self.backward = lowercase, check_normalizations(normalization), backward
         self.streams, self.window, self.dev_streams = streams, window, dev_streams
         self._streams: dict[str, TokenStream] = {}
 

@@ -26,7 +26,7 @@ from zoo.codecs import Seq2SeqCodec
 from zoo.errors import unknown_name
 from zoo.text import require_words
 from zoo.text.languages import guess_language, primary_language
-from zoo.text.normalization import DEFAULT
+from zoo.text.normalization import DEFAULT, check_normalizations
 from zoo.text.reversible import bare
 from zoo.text.stop_words import read_stop_words
 from zoo.text.units import UNITS
@@ -176,7 +176,7 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
             tokenizer=tokenizer,
             stop_words=read_stop_words(stop_words, tokenizer),
             lowercase=lowercase,
-            normalization=list(normalization),
+            normalization=check_normalizations(normalization),
             vocabulary_size=vocabulary_size,
             algorithm=algorithm,
             joint=joint if extends is None else not extends.target_words,

@@ -25,7 +25,7 @@ from datamodules.tagging_encoder import TaggingCounts, TaggingEncoder, stored_se
 from datamodules.tagging_fitter import TaggingFitter
 from zoo.batches.tagging import TaggingDataset
 from zoo.codecs import TaggingCodec
-from zoo.text.normalization import DEFAULT
+from zoo.text.normalization import DEFAULT, check_normalizations
 from zoo.text.tag_schemes import is_legal
 
 
@@ -127,7 +127,9 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.column, self.word_column, self.format = column, word_column, format
         self.scheme, self.convert_to = scheme, convert_to
-        fitter = TaggingFitter(min_count=min_count, lowercase=lowercase, normalization=list(normalization))
+        fitter = TaggingFitter(
+            min_count=min_count, lowercase=lowercase, normalization=check_normalizations(normalization)
+        )
         self.fitter = following(fitter, extends)
         self.folds_vectors = self.fitter.lowercase
         if codec is not None:

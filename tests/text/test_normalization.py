@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import unicodedata
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from datamodules.errors import DataError
+from recipes.__main__ import known_recipes
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
 from zoo.text.normalization import NORMALIZATIONS, Normalizer
@@ -52,7 +55,15 @@ def test_joiners_of_words_and_emoji_stay():
 @pytest.mark.parametrize("make", [TaggingDataModule, ClassificationDataModule, Seq2SeqDataModule])
 def test_unknown_names_are_refused_with_the_known_ones(make):
     with pytest.raises((ZooError, DataError), match="nfc"):
-        make(normalization=["nfd"]).codec  # noqa: B018
+        make(normalization=["nfd"])
+    with pytest.raises(ZooError, match=r"one string, 'nfc': put it into a list, \['nfc'\]"):
+        make(normalization="nfc")
+
+
+@pytest.mark.parametrize("name", known_recipes())
+def test_every_recipe_has_the_flag(name):
+    data = importlib.import_module(f"recipes.{name}").RECIPE.data
+    assert inspect.signature(data).parameters["normalization"].default == ("nfc",)
 
 
 def files(folder, lines: list[str]) -> dict[str, str]:

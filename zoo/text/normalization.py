@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from zoo.errors import unknown_name
+from zoo.errors import ZooError, unknown_name
 
 # Composed characters (Unicode Standard Annex 15), for which nearly all texts are written already.
 DEFAULT = ("nfc",)
@@ -25,6 +25,20 @@ NORMALIZATIONS: dict[str, Callable[[str], str]] = {
 }
 
 
+def check_normalizations(names: Sequence[str]) -> list[str]:
+    """Returns the names of normalizations as a list.
+
+    Raises:
+        ZooError: a name is unknown (the known ones are listed), or `names` is one string.
+    """
+    if isinstance(names, str):
+        raise ZooError(f"expected a list of normalizations, got one string, {names!r}: put it into a list, [{names!r}]")
+    for name in names:
+        if name not in NORMALIZATIONS:
+            raise unknown_name("normalization", name, NORMALIZATIONS)
+    return list(names)
+
+
 class Normalizer:
     """Normalizes texts.
 
@@ -41,11 +55,9 @@ class Normalizer:
     """
 
     def __init__(self, names: Sequence[str]):
-        for name in names:
-            if name not in NORMALIZATIONS:
-                raise unknown_name("normalization", name, NORMALIZATIONS)
+        known = check_normalizations(names)
         # The names and not the functions: a model that is pickled takes this object with it.
-        self._names = [name for name in NORMALIZATIONS if name in names]
+        self._names = [name for name in NORMALIZATIONS if name in known]
 
     def __call__(self, text: str) -> str:
         """The normalized text, which may be empty."""
