@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import CodeType
 
 import torch
 
@@ -38,8 +39,12 @@ from zoo.text.reversible import SPECIALS
 
 TEXTS = ["free prize now", "see you at home", "so it is"]
 WORDS = [f"word{number}" for number in range(20_000)] + " ".join(TEXTS).split()
-# A folder that takes longer counts as hanging.
+# A folder that takes longer counts as hanging, and so does the start of a process.
 SECONDS = 60
+SECONDS_TO_START = 600
+READY = "ready"
+# So many folders of a process may import modules of libraries.
+IMPORTING = 30
 # Memory is measured in pages, and what a thread or an import takes is not the model's.
 SLACK = 16 << 20
 FORBIDDEN = (
@@ -80,21 +85,24 @@ KINDS: dict[str, Callable[[], zoo.SequenceTagger | zoo.TextClassifier | zoo.Seq2
 
 
 def try_folders(kind: str, dtype: str, numbers: range, results: Connection) -> None:
-    """Tries the damaged folders of these numbers, and sends (number, outcome) for each."""
+    """Tries the damaged folders of these numbers, and sends (number, outcome) for each, after one that says `READY`."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as temporary:
         whole = KINDS[kind]().save_pretrained(Path(temporary) / "whole", dtype=dtype)
         expected = predictions(whole)
-        honest = max(_growth(whole) for _ in range(5))
-        events: list[str] = []
-        watching = False
+        events: set[str] = set()
+        watching = True
 
         def watch(event: str, arguments: tuple[object, ...]) -> None:
             if watching and event in FORBIDDEN:
-                events.append(f"{event} {str(arguments)[:100]}")
+                events.add(_described(event, arguments))
 
         sys.addaudithook(watch)
+        honest = max(_growth(whole) for _ in range(5))
+        # torch executes code of its own in every load.
+        honest_events = set(events)
+        results.send((numbers.start - 1, READY))
         for number in numbers:
             dice = random.Random(f"{kind} {dtype} {number}")
             folder = Path(shutil.copytree(whole, Path(temporary) / "mutant"))
@@ -108,9 +116,10 @@ def try_folders(kind: str, dtype: str, numbers: range, results: Connection) -> N
             growth = _memory("VmHWM") - before
             if growth > 2 * honest + SLACK:
                 outcome = f"memory: {growth >> 20} MiB, an honest one {honest >> 20} MiB, {outcome}"
+            foreign = events - honest_events
             # The first folders may import what an error needs.
-            if events and number >= numbers.start + 100:
-                outcome = f"code: {events[0]}"
+            if foreign and number >= numbers.start + IMPORTING:
+                outcome = f"code: {min(foreign)}, {outcome}"
             results.send((number, outcome))
             shutil.rmtree(folder)
     results.send(None)
@@ -131,6 +140,14 @@ def _outcome(folder: Path, expected: object) -> str:
     if expected is None:
         return "loaded with new sums"
     return "loaded, the same answers" if predict(model, TEXTS) == expected else "accepted: other answers"
+
+
+def _described(event: str, arguments: tuple[object, ...]) -> str:
+    """An event, with the names that its code uses."""
+    code = arguments[0] if arguments else None
+    if isinstance(code, CodeType):
+        return f"{event} {code.co_filename} {code.co_name} {code.co_names}"[:300]
+    return f"{event} {arguments}"[:300]
 
 
 def _growth(folder: Path) -> int:
@@ -163,14 +180,18 @@ def run(kind: str, dtype: str, mutants: int) -> Counter[str]:
         process = context.Process(target=try_folders, args=(kind, dtype, range(start, mutants), sender))
         process.start()
         sender.close()
+        patience = SECONDS_TO_START
         try:
-            while receiver.poll(SECONDS):
+            while receiver.poll(patience):
                 message = receiver.recv()
                 if message is None:
                     start = mutants
                     break
                 number, outcome = message
                 start = number + 1
+                patience = SECONDS
+                if outcome == READY:
+                    continue
                 outcomes[outcome] += 1
                 if ":" in outcome:
                     print(f"{kind} {dtype} {number}: {outcome}", flush=True)

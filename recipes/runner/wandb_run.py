@@ -1,4 +1,7 @@
-"""Weights & Biases: used if the user asks for it or has set it up. Its failures never stop a training."""
+"""Weights & Biases: used if the user asks for it or has set it up. Its failures never stop a training.
+
+It is imported when a run starts, because the import takes longer than a wrong flag should take to answer.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,17 @@ import warnings
 from collections.abc import Mapping
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
 import pytorch_lightning as pl
-import wandb
 from pytorch_lightning.loggers import WandbLogger
-from wandb.env import get_cache_dir
-from wandb.sdk.wandb_run import Run
 
 from recipes.runner.run_folder import LOGGED_ROWS, RUN_ID
 from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
 
 Mode = Literal["online", "offline", "disabled", "unasked"]
 # The mode for each value that W&B knows. "run" and "dryrun" are old names; "shared" lets several writers share a run.
@@ -106,6 +109,8 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
     """
     if mode == "disabled":
         return None
+    import wandb
+
     note = folder / RUN_ID
     run_id = note.read_text().strip() if note.is_file() else None
     attempts: list[Mode] = [mode] if mode == "offline" else [mode, "offline"]
@@ -137,6 +142,8 @@ def wandb_logger(mode: Mode, folder: Path, project: str, config: dict[str, Any])
 def log_pictures(logger: WandbLogger | None, pictures: list[Path]) -> None:
     """Adds pictures to the W&B run."""
     if logger is not None:
+        import wandb
+
         logger.experiment.log({picture.stem: wandb.Image(str(picture)) for picture in pictures})
 
 
@@ -149,6 +156,8 @@ def finish(logger: WandbLogger | None, summary: Mapping[str, float]) -> None:
 
 def _find_cache(folder: Path) -> None:
     """Lets W&B keep its cache in a folder of the run if the user's home is missing or read-only."""
+    from wandb.env import get_cache_dir
+
     try:
         get_cache_dir().mkdir(parents=True, exist_ok=True)
     except OSError:
