@@ -81,8 +81,8 @@ class TrainingPosition:
             position = _replanned(position, before=before, now=now, lengths=lengths, seed=seed)
             if trainer.is_global_zero:
                 print(
-                    f"resuming on {now.processes} processes with at most {now.max_tokens} tokens a batch, after "
-                    f"{before.processes} with {before.max_tokens}: each example of the epoch is trained once, but in "
+                    f"resuming with steps of {now.processes} x {now.max_tokens} tokens (processes x budget) instead of "
+                    f"{before.processes} x {before.max_tokens}: each example of the epoch is trained once, but in "
                     "other batches and with other random numbers, so the result is not that of the uninterrupted "
                     "training",
                     file=sys.stderr,

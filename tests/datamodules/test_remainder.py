@@ -55,7 +55,7 @@ def test_a_budget_that_was_found_is_kept_when_the_training_resumes(tmp_path, mon
     stopped = training(80, stop_after=3, folder=tmp_path)
     resumed = training(200, checkpoint=tmp_path / "stopped.ckpt")
     assert stopped.train[0] + resumed.train[0] == whole.train[0]
-    assert "resuming on" not in capsys.readouterr().err
+    assert "resuming with" not in capsys.readouterr().err
 
 
 class Scored(Seen):

@@ -89,7 +89,7 @@ def test_a_training_that_goes_on_alone_trains_each_example_of_the_epoch_once(run
         done = run(
             "spam", "fit", f"--out={STOPPED}", "--resume", "--trainer.devices=1", "--trainer.strategy=auto", cwd=runs
         )
-    assert "after 2 with 100: each example of the epoch is trained once" in done.stderr
+    assert "instead of 2 x 100: each example of the epoch is trained once" in done.stderr
     for end in ends(runs, STOPPED):
         assert len(end["rows"]) > STOP_AT
         batches += end["rows"]
