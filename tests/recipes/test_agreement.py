@@ -44,8 +44,11 @@ RUNS = {
         ["--data.tokenizer=characters", "--data.max_target=30", "--data.normalization=[nfc,quotes,full_width]"],
     ],
 }
-# Arguments of datamodules that do not touch the text, or say where it is.
-OTHERS = {"self", "dataset", "root", "train", "dev", "test", "format", "header", "max_tokens", "seed", "store", "codec"}
+# Arguments of datamodules that do not touch the text, or say where it is, or that only code gives.
+OTHERS = {
+    "self", "dataset", "root", "train", "dev", "test", "format", "header", "max_tokens", "seed", "store",
+    "codec", "extends",
+}  # fmt: skip
 ELSEWHERE = {
     TaggingDataModule: {"column", "word_column", "scheme"},
     ClassificationDataModule: {"text_column", "label_column", "multi_label", "balance", "class_weights"},
