@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from datamodules.catalog import SAMPLES
+from datamodules.catalog.origins import SAMPLES
 from datamodules.errors import DataError
 from zoo.codecs import TaggingCodec
 

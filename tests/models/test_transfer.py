@@ -10,7 +10,7 @@ from unions import classifier, tagger, translator
 
 import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
-from datamodules.catalog import SAMPLES
+from datamodules.catalog.origins import SAMPLES
 from zoo.codecs import ClassificationCodec
 from zoo.errors import ZooError
 from zoo.hub.fine_tuning import adapted
