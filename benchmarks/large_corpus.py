@@ -102,7 +102,8 @@ def data_of(task: str, folder: Path, name: str) -> CorpusDataModule[Any, Any]:
         return TaggingDataModule(train=train, dev=dev, store=True)
     if task == "classification":
         return ClassificationDataModule(train=train, dev=dev, store=True)
-    return Seq2SeqDataModule(train=train, dev=dev, store=True, tokenizer="words")
+    # The probabilities of all words at each position take most of a step, and of the memory.
+    return Seq2SeqDataModule(train=train, dev=dev, store=True, tokenizer="words", max_tokens=500)
 
 
 def model_of(task: str, codec: Any) -> ZooModule:

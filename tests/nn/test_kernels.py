@@ -120,7 +120,9 @@ def test_a_gru_packs_a_batch_with_much_padding_in_inference(lengths, kernel, mon
 def test_without_avx512_a_batch_with_much_padding_is_packed(cell, padded, monkeypatch):
     layer = RecurrentBackbone(4, 512, cell=cell).cells[0]
 
-    def chosen(fraction: float, rows: int = 32, steps: int = 20) -> str:
+    wide = RecurrentBackbone(4, 768, cell=cell).cells[0]
+
+    def chosen(fraction: float, rows: int = 32, steps: int = 20, layer: nn.Module = layer) -> str:
         lengths = torch.full((rows,), round(fraction * steps))
         return choose_kernel(layer, lengths, steps).name
 
@@ -132,7 +134,9 @@ def test_without_avx512_a_batch_with_much_padding_is_packed(cell, padded, monkey
     assert chosen(0.7) == chosen(0.5, rows=8) == chosen(0.5, steps=100) == padded_before == padded
     with torch.no_grad():
         assert chosen(0.8) == chosen(0.5, rows=8) == chosen(0.5, steps=100) == "packed"
-        assert chosen(1.0) == padded
+        assert chosen(0.95) == (padded if cell == "lstm" else "packed")
+        assert chosen(0.95, layer=wide) == "packed"
+        assert chosen(1.0) == chosen(1.0, layer=wide) == padded
         with torch.autocast("cpu", torch.bfloat16):
             assert chosen(0.5) == padded
     x = torch.randn(32, 20, 4)

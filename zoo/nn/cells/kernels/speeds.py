@@ -24,6 +24,8 @@ FAST_CPU = "cpu, AVX-512"
 SLOW_CPU = "cpu"
 # With fewer hidden units in all rows of a batch, a step has so little to multiply that padding costs nothing.
 LEAST_WORK = 2**14
+# With at least so many hidden units, products take so long that padding costs as much as the rest of the batch.
+WIDE = 640
 # Over so many steps, torch's packed training is slow: it adds a gradient of all weights at each step.
 MANY_STEPS = 64
 
@@ -31,20 +33,21 @@ MANY_STEPS = 64
 class Packing(NamedTuple):
     """Below these fractions of unpadded steps a packed batch is faster; 0 for never, 1 for any padding.
 
-    The one of training holds for batches of at least `LEAST_WORK` hidden units, all rows together, and fewer than
-    `MANY_STEPS` steps.
+    The one of wide inference holds for at least `WIDE` hidden units, and the first one for fewer. The one of training
+    holds for batches of at least `LEAST_WORK` hidden units, all rows together, and fewer than `MANY_STEPS` steps.
     """
 
     inference: float = 0.0
+    wide_inference: float = 0.0
     training: float = 0.0
 
 
 # By device and cell. What is not here is never packed. On a GPU nothing is: packing makes the host wait for the lengths
 # at every layer, and cuDNN reads padding at almost no cost.
 PACKING = {
-    (FAST_CPU, "gru"): Packing(inference=0.75),
-    (SLOW_CPU, "lstm"): Packing(inference=0.85, training=0.6),
-    (SLOW_CPU, "gru"): Packing(inference=1.0, training=0.6),
+    (FAST_CPU, "gru"): Packing(inference=0.75, wide_inference=0.75),
+    (SLOW_CPU, "lstm"): Packing(inference=0.85, wide_inference=1.0, training=0.6),
+    (SLOW_CPU, "gru"): Packing(inference=1.0, wide_inference=1.0, training=0.6),
 }
 
 
@@ -65,7 +68,7 @@ def packing_pays_off(kind: str, cell: RecurrentCell, lengths: Tensor, steps: int
     packing = PACKING.get((_class_of(cell.weight_ih.device), kind))
     if packing is None or in_half_precision(cell.weight_ih):
         return False
-    full = packing.inference
+    full = packing.wide_inference if cell.hidden_size >= WIDE else packing.inference
     if torch.is_grad_enabled():
         # Torch's packed kernels do not go through torch.func.
         transformed = torch._C._functorch.peek_interpreter_stack() is not None
