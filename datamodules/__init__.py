@@ -8,7 +8,16 @@ from datamodules.catalog import CATALOG
 from datamodules.classification import ClassificationDataModule
 from datamodules.download import locate
 from datamodules.errors import DataError
+from datamodules.language_modeling import LanguageModelingDataModule
 from datamodules.seq2seq import Seq2SeqDataModule
 from datamodules.tagging import TaggingDataModule
 
-__all__ = ["CATALOG", "ClassificationDataModule", "DataError", "Seq2SeqDataModule", "TaggingDataModule", "locate"]
+__all__ = [
+    "CATALOG",
+    "ClassificationDataModule",
+    "DataError",
+    "LanguageModelingDataModule",
+    "Seq2SeqDataModule",
+    "TaggingDataModule",
+    "locate",
+]

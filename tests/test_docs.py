@@ -50,9 +50,10 @@ def test_python_of_a_page_prints_what_its_comments_say(page, tmp_path, monkeypat
 def known_flags(tmp_path_factory) -> set[str]:
     """The flags of a recipe of each task, and of the commands for a trained model."""
     folder = tmp_path_factory.mktemp("help")
-    commands = (["pos_tagging"], ["sentiment"], ["sentiment", "predict"], ["summarization"])
+    commands = (["pos_tagging"], ["sentiment"], ["sentiment", "predict"], ["summarization"], ["language_modeling"])
     written = [run(*command, "--help", cwd=folder).stdout for command in commands]
     written += [run("translation", command, "--help", cwd=folder).stdout for command in ("test", "predict")]
+    written.append(run("language_modeling", "generate", "--help", cwd=folder).stdout)
     return flags("\n".join(written))
 
 

@@ -12,9 +12,18 @@ from datamodules import (  # noqa: E402
     CATALOG,
     ClassificationDataModule,
     DataError,
+    LanguageModelingDataModule,
     Seq2SeqDataModule,
     TaggingDataModule,
     locate,
 )
 
-__all__ = ["CATALOG", "ClassificationDataModule", "DataError", "Seq2SeqDataModule", "TaggingDataModule", "locate"]
+__all__ = [
+    "CATALOG",
+    "ClassificationDataModule",
+    "DataError",
+    "LanguageModelingDataModule",
+    "Seq2SeqDataModule",
+    "TaggingDataModule",
+    "locate",
+]
