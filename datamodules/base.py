@@ -39,7 +39,8 @@ class CorpusDataModule(BatchDataModule, Generic[CodecT, ExampleT]):
     datamodule encodes texts for that model: it fits no codec and ignores the arguments in `fitting`.
 
     Args:
-        dataset: the name of a corpus in the catalog. It is ignored if `train`, `dev` or `test` is given.
+        dataset: the name of a corpus in the catalog, which is ignored if `train`, `dev` or `test` is given; or a
+            dataset of Hugging Face, "hf:OWNER/NAME", some of whose splits these may name (`datamodules.hugging_face`).
         train: your own file to train on; then `dataset` is ignored.
         dev: your own file to choose the best checkpoint on.
         test: your own file to score once, at the end.
@@ -52,7 +53,7 @@ class CorpusDataModule(BatchDataModule, Generic[CodecT, ExampleT]):
             words of the training split and with its labels. The arguments in `fitting` that are fields of the codec
             are ignored, as texts are read in the way of the model.
         root: the folder of all corpora; by default $ZOO_DATA, or else the user's cache folder.
-        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
+        vectors: a file of word vectors (word2vec, GloVe or fastText) to import, in text or in word2vec's binary format.
         max_vectors: the largest number of vectors to read from the top of the file.
 
     Attributes:

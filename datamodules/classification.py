@@ -37,8 +37,8 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
     >>> pl.Trainer(max_epochs=10, gradient_clip_val=5.0).fit(model, data)
 
     Args:
-        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
-            is given.
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`), which is ignored if `train`, `dev` or
+            `test` is given; or a dataset of Hugging Face, "hf:OWNER/NAME", some of whose splits these may name.
         text_column: the column of the texts: a name, or a number (0 is the first, -1 the last). By default the column
             in the catalog, or "text" in own files.
         label_column: the column of the labels: a name or a number. By default the column in the catalog, or "label" in
@@ -47,9 +47,9 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
         train: your own file to train on; then `dataset` is ignored.
         dev: your own file to choose the best checkpoint on.
         test: your own file to score once, at the end.
-        format: the format of own files: "csv", "tsv", "jsonl" or "parquet"; by default it follows from the file's
-            ending.
-        header: whether the first line of a CSV or TSV file names the columns; by default true, unless both columns are
+        format: the format of own files: "csv", "tsv", "jsonl", "parquet", "xlsx" or "fasttext"; by default it follows
+            from the file's ending, or from its first line.
+        header: whether the first row of CSV, TSV or Excel names the columns; by default true, unless both columns are
             given as numbers.
         multi_label: whether a text may have any number of labels, separated by "|".
         positive: with two labels, the one that F1, AUROC and average precision are computed for; by default the second
@@ -65,7 +65,7 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
             forms, as in Chinese) and "quotes" (straight quotes for curly ones).
         max_length: the largest number of tokens that the model reads of a text.
         truncate: which part of a longer text the model reads: its "head", its "tail", or "both" ends.
-        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
+        vectors: a file of word vectors (word2vec, GloVe or fastText) to import, in text or in word2vec's binary format.
         max_vectors: the largest number of vectors to read from the top of the file.
         max_tokens: the largest number of tokens in a training batch of one process, padding included. With "by_size"
             it is between 100 and 4,000, so that an epoch has about 170 steps; with "auto" it is as large as the memory

@@ -42,8 +42,8 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
     test splits, and have the same scores.
 
     Args:
-        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
-            is given.
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`), which is ignored if `train`, `dev` or
+            `test` is given; or a dataset of Hugging Face, "hf:OWNER/NAME", some of whose splits these may name.
         text_column: the column of the texts in files that are tables: a name or a number. By default the column in the
             catalog, or "text" in own files.
         root: the folder of all corpora; by default $ZOO_DATA, or else the user's cache folder.

@@ -46,8 +46,8 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
     `max_source` or `max_target` are truncated, and a warning counts them.
 
     Args:
-        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
-            is given.
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`), which is ignored if `train`, `dev` or
+            `test` is given; or a dataset of Hugging Face, "hf:OWNER/NAME", some of whose splits these may name.
         source: the sources: the ending of a parallel file ("en"), or a column, which is a name or a number (0 is the
             first, -1 the last). By default the one in the catalog, or "source" in own files.
         target: the targets, given in the same way. By default the one in the catalog, or "target" in own files. In
@@ -57,9 +57,9 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
             my/train.en and my/train.de). Then `dataset` is ignored.
         dev: your own file to choose the best checkpoint on.
         test: your own file to score once, at the end.
-        format: the format of own files: "parallel", "csv", "tsv", "jsonl" or "parquet"; by default it follows from the
-            file's ending, and any other ending means "parallel".
-        header: whether the first line of a CSV or TSV file names the columns; by default true, unless both columns are
+        format: the format of own files: "parallel", "csv", "tsv", "jsonl", "parquet" or "xlsx"; by default it follows
+            from the file's ending, and any other ending means "parallel".
+        header: whether the first row of CSV, TSV or Excel names the columns; by default true, unless both columns are
             given as numbers.
         language: the language of the targets as a BCP 47 tag such as "de" or "zh-CN". By default the language in the
             catalog; for own files it is guessed from the script of the training targets.
@@ -82,8 +82,9 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
         character_coverage: the fraction of the text's characters that sentencepiece keeps as pieces; other characters
             are spelled in bytes. With "by_language" it is 0.9995 for Chinese and Japanese, and 1 for others.
         min_count: words or characters that occur less often are in no vocabulary.
-        vectors: a text file of vectors of source words (word2vec, GloVe or fastText; plain or .gz) to import. A word is
-            looked up as it is spelled, and then in lower case. Not available with sentencepiece.
+        vectors: a file of vectors of source words (word2vec, GloVe or fastText) to import, in text or in word2vec's
+            binary format. A word is looked up as it is spelled, and then in lower case. Not available with
+            sentencepiece.
         max_vectors: the largest number of vectors to read from the top of the file.
         max_source: the largest number of pieces that the model reads of a source.
         max_target: the largest number of pieces in a target, without the end symbol.

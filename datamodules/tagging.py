@@ -40,8 +40,8 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
     processes take the same number of steps. Lightning's `use_distributed_sampler=True` does not change this.
 
     Args:
-        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`). It is ignored if `train`, `dev` or `test`
-            is given.
+        dataset: the name of a corpus in the catalog (`datamodules.CATALOG`), which is ignored if `train`, `dev` or
+            `test` is given; or a dataset of Hugging Face, "hf:OWNER/NAME", some of whose splits these may name.
         column: the column of the tags. In CoNLL-U it is a name such as "upos" or "xpos", or a key inside a column such
             as "misc:NER"; in column files a number (0 is the first, -1 the last); in JSON Lines a key. By default the
             column in the catalog, or in own files "upos" (CoNLL-U), -1 (columns) or "tags" (JSON Lines).
@@ -51,12 +51,12 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         train: your own file to train on; then `dataset` is ignored.
         dev: your own file to choose the best checkpoint on.
         test: your own file to score once, at the end.
-        format: the format of own files: "conllu", "columns" or "jsonl"; by default it follows from the file's ending
-            or first line.
+        format: the format of own files: "conllu", "columns", "jsonl" or "parquet"; by default it follows from the
+            file's ending or first line.
         scheme: how the tags mark spans: "BIO", "IOB1", "BIOES", "BMES" or "BILOU"; "none" if every tag stands for
             itself. By default the scheme that most tags follow.
         convert_to: the scheme to convert the tags to.
-        vectors: a text file of word vectors (word2vec, GloVe or fastText; plain or .gz) to import.
+        vectors: a file of word vectors (word2vec, GloVe or fastText) to import, in text or in word2vec's binary format.
         max_vectors: the largest number of vectors to read from the top of the file.
         max_tokens: the largest number of tokens in a training batch of one process, padding included. With "by_size"
             it is between 100 and 1,200, so that an epoch has about 170 steps; with "auto" it is as large as the memory

@@ -130,7 +130,7 @@ def _curve(ranking: Tensor, has_label: Tensor) -> tuple[Tensor, Tensor, float]:
     return precision, recall, float(binary_average_precision(ranking, has_label))
 
 
-PREDICT = """Classifies the texts of a file with one text per line, or of a table (CSV, TSV, JSON Lines, Parquet).
+PREDICT = """Classifies the texts of a file with one text per line, or of a table (CSV, JSON, Excel, ...).
 The answers are in the order of the texts. Answers to a table also have its columns. An empty line is a text."""
 
 

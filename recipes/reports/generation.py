@@ -137,8 +137,8 @@ def _best_lead(pairs: Sequence[Pair], language: str) -> int:
     return max(LEADS, key=score)
 
 
-PREDICT = """Writes an output for each text of a file with one text per line, or of a table (CSV, TSV, JSON Lines,
-Parquet). The outputs are in the order of the texts. Outputs for a table also have its columns, in JSON Lines. The
+PREDICT = """Writes an output for each text of a file with one text per line, or of a table (CSV, JSON, Excel,
+...). The outputs are in the order of the texts. Outputs for a table also have its columns, in JSON Lines. The
 output for an empty line is empty."""
 
 

@@ -62,7 +62,7 @@ def mean(score: Score) -> float:
     return score.total / len(score.tokens)
 
 
-PREDICT = """Scores each text of a file with one text per line, or of a table (CSV, TSV, JSON Lines, Parquet): the
+PREDICT = """Scores each text of a file with one text per line, or of a table (CSV, JSON, Excel, ...): the
 log-probability of the text, in nats, and of each of its tokens. Each text is read by itself. The scores are in the
 order of the texts, as JSON Lines."""
 
