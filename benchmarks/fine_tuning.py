@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -42,6 +42,7 @@ from recipes.runner.averaging import moving_average
 from recipes.runner.hardware import default_precision
 from zoo.codecs import Codec
 from zoo.models.base import ZooModule
+from zoo.models.transfer import transfer
 
 SPLITS = ("train", "dev", "test")
 # Howard & Ruder (2018), section 3.2.
@@ -53,7 +54,8 @@ WAYS: dict[str, zoo.FineTuningOptions | None] = {
     "fine-tuned, by depth": zoo.FineTuningOptions(layer_decay=LAYER_DECAY),
     "the head alone": zoo.FineTuningOptions(frozen=("embedding", "backbone")),
 }
-# The defaults of the recipes for small corpora.
+# The defaults of the recipes, those of classification for small corpora. They are the same with and without a source.
+SMOOTHED = {"regularization": replace(zoo.SequenceTagger.REGULARIZATION, label_smoothing=0.1)}
 SMALL = {"dropout": 0.3, "regularization": replace(zoo.TextClassifier.REGULARIZATION, adversarial=0.1)}
 
 
@@ -67,7 +69,8 @@ class Task:
         dev: how many examples of dev choose the best epoch.
         files: the files of the splits, below the root.
         columns: arguments of the datamodule that reads them.
-        scratch: the model that is trained without the source.
+        model: the class of the model.
+        regularized: arguments of the model that say how it is regularized.
         score: the score that is shown, and chooses the best epoch.
     """
 
@@ -76,7 +79,8 @@ class Task:
     dev: int
     files: tuple[str, str, str]
     columns: dict[str, Any]
-    scratch: Callable[[Any], ZooModule]
+    model: type[ZooModule]
+    regularized: dict[str, Any]
     score: str
 
     @property
@@ -106,7 +110,8 @@ TASKS = {
         dev=300,
         files=("conll03-en/eng.train", "conll03-en/eng.testa", "conll03-en/eng.testb"),
         columns={"column": "1", "format": "columns", "scheme": "none"},
-        scratch=lambda codec: zoo.SequenceTagger(codec, regularization=smoothed()),
+        model=zoo.SequenceTagger,
+        regularized=SMOOTHED,
         score="accuracy",
     ),
     "trec": Task(
@@ -115,7 +120,8 @@ TASKS = {
         dev=300,
         files=("trec/train.tsv", "trec/dev.tsv", "trec/test.tsv"),
         columns={"text_column": 2, "label_column": 0},
-        scratch=lambda codec: zoo.TextClassifier(codec, **SMALL),
+        model=zoo.TextClassifier,
+        regularized=SMALL,
         score="accuracy",
     ),
     "shopping-topics": Task(
@@ -124,15 +130,11 @@ TASKS = {
         dev=500,
         files=("shopping-zh/train.csv", "shopping-zh/dev.csv", "shopping-zh/test.csv"),
         columns={"text_column": "review", "label_column": "cat", "tokenizer": "characters"},
-        scratch=lambda codec: zoo.TextClassifier(codec, **SMALL),
+        model=zoo.TextClassifier,
+        regularized=SMALL,
         score="accuracy",
     ),
 }
-
-
-def smoothed() -> Any:
-    """The regularization of the recipe of part-of-speech tagging."""
-    return replace(zoo.SequenceTagger.REGULARIZATION, label_smoothing=0.1)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -169,10 +171,11 @@ def made(task: Task, files: dict[str, str], options: zoo.FineTuningOptions | Non
         if not task.tags:
             columns["tokenizer"] = task.columns.get("tokenizer", "words")
         data: Any = task.data(files, **columns)
-        return task.scratch(data.codec), data
+        return task.model(data.codec, **task.regularized), data
     source = zoo.from_pretrained(task.source)
     data = task.data(files, extends=source.codec, **columns)
-    model = zoo.from_pretrained(task.source, codec=data.codec)
+    model = task.model(**{**source.arguments, **task.regularized, "codec": data.codec})
+    transfer(source, model, task.source)
     model.use_fine_tuning(options)
     return model, data
 
