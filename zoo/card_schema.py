@@ -41,8 +41,32 @@ class Conversion(TypedDict):
     after: dict[str, float]
 
 
+class EntryCounts(TypedDict):
+    """Entries of a field of a codec, such as words: those that both models have, and those that only one has."""
+
+    known: int
+    new: int
+    lost: int
+
+
+class Origin(TypedDict):
+    """What a model has taken over from the one that it is fine-tuned from, see `zoo.models.transfer`."""
+
+    source: str
+    # Parts of the model, and of its source.
+    taken: list[str]
+    new: list[str]
+    left_out: list[str]
+    entries: dict[str, EntryCounts]
+    differences: list[str]
+
+
 class Card(TypedDict, total=False):
-    """The card of a model. One that `save_pretrained` wrote has `sha256`, `parameters`, `dtype` and `bytes` alone."""
+    """The card of a model.
+
+    One that `save_pretrained` wrote has `sha256`, `parameters`, `dtype` and `bytes` alone, and `init_from` if the model
+    is fine-tuned from another one.
+    """
 
     name: str
     # Of all files that the predictions depend on, by name. README.md is for people, who may edit it.
@@ -52,6 +76,7 @@ class Card(TypedDict, total=False):
     dtype: str
     bytes: int
     conversion: Conversion
+    init_from: Origin
     # What the model is for, and what it is not for.
     intended_use: str
     not_for: str
@@ -81,8 +106,8 @@ class Card(TypedDict, total=False):
     versions: dict[str, str]
 
 
-# A model that is published has all fields but this one.
-PUBLISHED = tuple(name for name in get_type_hints(Card) if name != "conversion")
+# A model that is published has all fields but these.
+PUBLISHED = tuple(name for name in get_type_hints(Card) if name not in ("conversion", "init_from"))
 
 
 def check_card(card: Mapping[str, object], path: Path) -> None:

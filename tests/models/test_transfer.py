@@ -164,7 +164,7 @@ def test_new_labels_begin_untrained_and_old_ones_keep_their_weights(made, capsys
         "NAME gives the weights of embedding, backbone and head.\n"
         f"3 of 4 tags are those of NAME and keep their weights, and {lost} of its tags are left out. New tags: FRESH.\n"
     )
-    assert other.origin["entries"]["tags"] == {"known": 3, "new": 1, "lost": lost, "answers": True}
+    assert other.origin["entries"]["tags"] == {"known": 3, "new": 1, "lost": lost}
     assert other.untrained == ("head.weight", "head.bias")
     # It is a new model, to be trained.
     assert other.training and not model.training

@@ -10,6 +10,7 @@ import torch
 import yaml
 from command_line import run
 
+import zoo
 from recipes import sentiment
 from recipes.runner import training
 from recipes.runner.training import train
@@ -42,6 +43,7 @@ def test_a_tagger_gets_other_tags(trained, tmp_path):
     assert settings["model"] == {**before, "dropout": 0.1, "init_from": str(trained)}
     facts = json.loads((tmp_path / "new/metrics.json").read_text())
     assert facts["init_from"]["source"] == str(trained) and facts["init_from"]["entries"]["tags"]["new"] > 0
+    assert zoo.card(tmp_path / "new")["init_from"] == facts["init_from"]
     scored = json.loads(run("pos_tagging", "validate", "--model=new", *CPU, cwd=tmp_path).stdout)
     assert scored["val/accuracy"] == pytest.approx(facts["scores"]["val/accuracy"])
 

@@ -52,7 +52,10 @@ class PretrainedModule(pl.LightningModule):
         codec = arguments.pop("codec", {})
         name = type(self).__name__
         weights = stored_weights(self.state_dict(), dtype)
-        facts = {"parameters": sum(parameter.numel() for parameter in self.parameters()), "dtype": dtype}
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        facts: dict[str, object] = {"parameters": parameters, "dtype": dtype}
+        if self.origin is not None:
+            facts["init_from"] = self.origin
         readme = model_card({"name": folder.resolve().name, **facts}, name)
         write_model(folder, name, arguments, codec=codec, weights=weights, facts=facts, readme=readme)
         return folder

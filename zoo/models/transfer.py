@@ -8,7 +8,7 @@ with. A weight that no field of the codec indexes is taken over as a whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -92,7 +92,9 @@ class Transfer:
 
     def record(self) -> dict[str, Any]:
         """The same in plain types, with the number of new entries in place of their names."""
-        entries = {name: {**asdict(each), "new": len(each.new)} for name, each in self.entries.items()}
+        entries = {
+            name: {"known": each.known, "new": len(each.new), "lost": each.lost} for name, each in self.entries.items()
+        }
         return {
             "source": self.source,
             "taken": list(self.taken),
