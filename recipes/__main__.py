@@ -59,7 +59,8 @@ def known_recipes() -> dict[str, str]:
 
 def usage(recipes: dict[str, str]) -> str:
     """The text that lists the commands."""
-    lines = [f"  {name:<16}{does}" for name, does in recipes.items()]
+    width = max(map(len, recipes)) + 2
+    lines = [f"  {name:<{width}}{does}" for name, does in recipes.items()]
     return "\n".join(
         [
             "lstm-zoo RECIPE [fit | validate | test | predict | convert] [flags]     add --help to list the flags",
