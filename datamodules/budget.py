@@ -52,7 +52,7 @@ class TokenBudget:
         self._found: int | None = None
 
     def of(self, tokens: int) -> int:
-        """The budget of a training split with so many tokens."""
+        """The budget of a training split, given the number of its tokens."""
         if not isinstance(self.max_tokens, str):
             return self.max_tokens
         if self._found is not None:
@@ -124,8 +124,8 @@ def largest_that_trains(
 ) -> int:
     """The largest budget whose batches the model can train on, less a margin.
 
-    The largest batches of an epoch are tried, forward and backward, beside the memory that AdamW will take. Neither the
-    weights nor any random state changes.
+    The largest batches of an epoch are tried, forward and backward, while the memory that AdamW needs is taken.
+    Weights and random states do not change.
 
     Raises:
         torch.OutOfMemoryError: not even a batch of one row fits.
@@ -140,7 +140,7 @@ def largest_that_trains(
             model.zero_grad()
         else:
             return True
-        # Outside of the handler, as the error keeps the tensors of the failed attempt.
+        # This is outside of the handler, because the error keeps the tensors of the failed attempt.
         torch.cuda.empty_cache()
         return False
 
@@ -151,7 +151,7 @@ def largest_that_trains(
 
 
 def _largest_batches(lengths: Lengths, budget: int) -> list[list[int]]:
-    """Of the batches of an epoch the one with the most tokens, the most rows and the longest row."""
+    """The batches of an epoch with the most tokens, with the most rows and with the longest row."""
     batches = EpochPlanner(lengths, budget).batches(0)
     sides = sides_of(lengths)
     longest = np.array([sides[batches[index]].max(0).astype(np.int64).sum() for index in range(len(batches))])

@@ -1,4 +1,4 @@
-"""Between encoded splits and a Trainer: the batches of every stage, on all processes, from any position on."""
+"""Loads the batches of encoded splits for a Trainer: for every stage, on all processes, from any position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples of dev or test that are in the training split too: what a model has seen, it need not have understood."""
+"""Warns of examples of dev or test that are in the training split too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TRAIN = "train"
 
 
 class Overlap:
-    """Compares the inputs of splits, and warns once, on the first process, of those that are in train too.
+    """Compares the inputs of splits, and warns of those that are in train too, on the first process only.
 
     It keeps eight bytes of each example. Two different inputs have the same sum so rarely that no count is wrong.
     """

@@ -17,9 +17,9 @@ def check_rows(rows: int, processes: int, *, of: str) -> None:
     """Refuses fewer rows than processes. A process without a batch would not take part in what the others compute.
 
     Args:
-        rows: their number.
+        rows: the number of rows.
         processes: the number of processes.
-        of: the name of their split, for the message.
+        of: the name of the split, for the message.
 
     Raises:
         ZooError: there are fewer rows.

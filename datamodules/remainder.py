@@ -14,7 +14,7 @@ from zoo.batches.ragged import Ragged
 
 
 class Part(NamedTuple):
-    """A part of an epoch that was trained: for how many processes and with which budget, and its steps."""
+    """A part of an epoch that was trained: on how many processes, with which budget, and for how many steps."""
 
     processes: int
     max_tokens: int
@@ -26,7 +26,7 @@ class Remainder:
 
     Args:
         lengths: the number of tokens in each row of the split, or in each side of it.
-        parts: the parts that were trained, in order; each is of what those before it have left.
+        parts: the parts that were trained, in order. Each has trained rows that the earlier ones have left over.
         epoch: the number of the epoch, from 0.
         seed: seeds the shuffling.
     """

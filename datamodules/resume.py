@@ -1,4 +1,4 @@
-"""Where a training goes on that was interrupted: what a checkpoint keeps of the data, and what becomes of it."""
+"""The position at which an interrupted training continues, as its checkpoint contains it."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class BatchDataset(Protocol[Batch_co]):
 class Position(NamedTuple):
     """A position in a training: the epoch, from 0, and the number of finished batches of that epoch.
 
-    If an epoch was begun on another number of processes, the current plan is one of the rows that these `parts` have
-    left over. Its batches are the last ones of an epoch, and counted as such.
+    If an epoch was begun on another number of processes, the current plan contains the rows that these `parts`
+    have left over. Its batches count as the last ones of the epoch.
     """
 
     epoch: int
@@ -80,7 +80,7 @@ def next_position(trainer: pl.Trainer) -> Position:
 def continue_from(trainer: pl.Trainer, position: Position) -> None:
     """Sets the Trainer's count of batches, if an epoch has another number of batches than when it was begun.
 
-    Call it in `on_train_start`, before the Trainer counts on.
+    Call it in `on_train_start`, before the Trainer continues to count.
     """
     in_this_epoch = position.epoch == trainer.fit_loop.epoch_progress.current.completed
     done = position.done if in_this_epoch else trainer.num_training_batches

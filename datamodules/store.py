@@ -114,7 +114,7 @@ class Store:
         return ArrowFile(self.folder / f"{name}.arrow").columns
 
     def _release(self, rows: int) -> None:
-        """Keeps the resident memory small, after so many rows of a column were read.
+        """Keeps the resident memory small. It is called with the number of rows that were read of a column.
 
         Without it, a training would seem to take as much memory as the store has bytes.
         """

@@ -34,9 +34,9 @@ from zoo.models.base import ZooModule
 
 # The argument of a task's datamodule that says where the tags, labels or targets are.
 GOLD = {"tagging": "column", "classification": "label_column", "seq2seq": "target"}
-# A test computes the score of a bundled model on the first rows of dev again: on so many texts or sentences,
+# The number of texts or sentences of dev on which a test computes the score of a bundled model again.
 SLICE = 400
-# and on fewer pairs, because decoding takes longer.
+# The number of pairs for the same test. They are fewer, because decoding takes longer.
 PAIRS = 40
 
 
@@ -84,7 +84,7 @@ def predict(model: ZooModule, texts: Sequence[Any]) -> list[Any]:
 
 
 def shown_answer(answer: Any) -> Any:
-    """The answer of `predict` to one input, as a card shows it: of a classifier the label alone."""
+    """The answer of `predict` to one input, as a card shows it: for a classifier, only the label."""
     return answer["label"] if isinstance(answer, dict) else answer
 
 

@@ -1,4 +1,4 @@
-"""All rules about padding. Rows are padded on the right, and `lengths` alone says which positions are padding.
+"""All rules about padding. Rows are padded on the right, and only `lengths` says which positions are padding.
 
 No function here makes the host wait for a device.
 

@@ -13,7 +13,7 @@ from zoo.errors import ZooError
 
 
 def require_memory(weights: float, cause: str) -> None:
-    """Raises an error if the weights alone need more than the memory of this machine.
+    """Raises an error if the weights by themselves need more than the memory of this machine.
 
     Args:
         weights: the number of weights to allocate, in torch's default type.

@@ -127,7 +127,7 @@ def parallel_parts(source: str | Path, target: str | Path) -> Iterator[tuple[Fil
 
 
 def _skip_lines(file: BinaryIO, lines: int) -> None:
-    """Moves past so many lines, or to the end of the file."""
+    """Moves past the given number of lines, or to the end of the file."""
     while lines and (block := file.read(PART)):
         ends = block.count(b"\n")
         if ends >= lines:

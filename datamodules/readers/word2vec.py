@@ -59,7 +59,7 @@ def is_word2vec(path: str | Path) -> bool:
 
 
 def _has_numbers(row: bytes, count: int) -> bool:
-    """Whether a row ends in so many numbers that are written as text."""
+    """Whether a row ends in the expected count of numbers that are written as text."""
     fields = row.replace(b"\t", b" ").rstrip(b"\r ").split(b" ")
     try:
         return len([float(field) for field in fields[-count:]]) == count

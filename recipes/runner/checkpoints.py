@@ -26,7 +26,7 @@ from zoo.models.base import CHECKPOINT_FORMAT, ZooModule
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint to a new file, which then replaces the old one. One complete checkpoint always exists.
 
-    Lightning alone overwrites the old file, so that a full disk or a killed process leaves a broken checkpoint.
+    Lightning itself overwrites the old file, so that a full disk or a killed process leaves a broken checkpoint.
     """
 
     def save_checkpoint(
@@ -86,7 +86,7 @@ class CheckpointFiles:
         if self.keep > 1 and before is not None and before < step:
             os.replace(self.folder.last, self.folder.older(before))
         os.replace(self.folder.new, self.folder.last)
-        # A run that has resumed from an older checkpoint has left the newer ones.
+        # Newer checkpoints are left from before the run resumed from an older one.
         kept = [path for path in self.folder.older_checkpoints() if step_of(path) < step][: self.keep - 1]
         for path in self.folder.older_checkpoints():
             if path not in kept:

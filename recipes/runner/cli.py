@@ -45,7 +45,7 @@ def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except SIGTERMException:
-        # Lightning alone would exit with 0.
+        # Lightning itself would exit with 0.
         raise SystemExit(128 + signal.SIGTERM) from None
     except SystemExit as end:
         # Lightning exits with 1 on Ctrl-C, as on any error.

@@ -1,9 +1,9 @@
 """Where in its loops Lightning continues a resumed training.
 
 Lightning saves its counters as they are in the middle of a hook, and guesses from them what is left to do. It skips a
-validation that was not begun, and counts a step for the loggers twice. These functions write counters of which it
-guesses right: between two batches, all of them say that the batches so far are complete; and a validation that is due
-is in its first batch.
+validation that was not begun, and counts a step for the loggers twice. The counters
+are therefore corrected: between two batches, all batches so far are complete; and a validation that is due is in its
+first batch.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class LoopState:
         for counts in (validation["total"], validation["current"]):
             counts.update(ready=begun, started=begun, processed=0, completed=0)
         steps = loops["epoch_loop.state_dict"]["_batches_that_stepped"]
-        # Lightning counts a step after the validation behind it.
+        # Lightning counts a step only after the validation that follows it.
         checkpoint[LOGGED_STEPS] = steps + 1 if trainer.validating else steps
 
     def read(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers what a checkpoint says of the steps that loggers have seen."""
+        """Remembers the number of steps that loggers had seen when a checkpoint was written."""
         self._logged_steps = checkpoint.get(LOGGED_STEPS)
 
     def restore_logged_steps(self, trainer: pl.Trainer) -> None:

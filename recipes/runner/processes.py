@@ -17,8 +17,8 @@ FLAGS = ("accelerator", "devices", "num_nodes", "strategy", "plugins")
 def join(trainer: pl.Trainer) -> None:
     """Joins the other processes of a run; starts those of this machine unless torchrun, SLURM or the like has.
 
-    Lightning alone would do so when the training begins: too late to agree on a folder, or on what cannot work. When
-    it begins it finds the processes together.
+    Lightning itself would do so when the training begins. This is too late to agree on a folder, or to refuse wrong
+    flags on all processes. When the training begins, it finds the processes connected.
 
     Raises:
         ZooError: the strategy starts copies of this process, such as "ddp_spawn": what they train does not come back.

@@ -1,4 +1,4 @@
-"""Saves a training so that it resumes exactly: from time to time, after each validation, and when it is to stop."""
+"""Saves a training so that it resumes exactly: at intervals, after each validation, and before it stops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CheckpointOptions:
 
     Args:
         every_minutes: the minutes between two checkpoints; None for no limit.
-        every_steps: the optimizer steps between two checkpoints; by default the time alone counts.
+        every_steps: the optimizer steps between two checkpoints; by default only the time counts.
         keep: the number of checkpoints that are kept, the newest ones; the best one is kept in any case.
     """
 
@@ -55,7 +55,7 @@ class Saver(Checkpoint):
 
     Args:
         files: the checkpoints of the run.
-        best: saves the best model. Where it has just saved one, that is the newest checkpoint too.
+        best: saves the best model. If it has just saved one, that file is the newest checkpoint too.
         options: when to save.
     """
 
@@ -162,12 +162,12 @@ class Saver(Checkpoint):
 
     def _between_steps(self, trainer: pl.Trainer) -> bool:
         """Whether no gradients are accumulated."""
-        # Lightning's public methods do not tell.
+        # Lightning has no public method for this.
         return not trainer.fit_loop._should_accumulate()
 
     def _save(self, trainer: pl.Trainer) -> None:
         best = self.best.best_model_path
-        # Lightning keeps these two to itself.
+        # Lightning has no public names for these two attributes.
         just_saved = self._validated and self.best._last_checkpoint_saved == best
         if just_saved and self.best._last_global_step_saved == trainer.global_step:
             if trainer.is_global_zero:

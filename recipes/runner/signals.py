@@ -23,7 +23,7 @@ def stop_signals() -> tuple[int, ...]:
 
 
 class StopSignals:
-    """Notes the first signal that asks this process to stop. A second one has the effect that it had before.
+    """Notes the first signal that asks this process to stop. A second signal has its usual effect.
 
     Attributes:
         received: the number of the signal, or 0.
@@ -34,12 +34,12 @@ class StopSignals:
         self._previous: dict[int, Any] = {}
 
     def watch(self) -> None:
-        """Replaces the handlers of the signals. Python allows that to the main thread alone."""
+        """Replaces the handlers of the signals. Python allows this in the main thread only."""
         if current_thread() is main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in stop_signals()}
 
     def unwatch(self) -> None:
-        """Restores the handlers of before."""
+        """Restores the handlers that `watch` has replaced."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
@@ -50,7 +50,7 @@ class StopSignals:
 
 
 class Agreement:
-    """Lets all processes of a training know the largest number that one of them has sent, one exchange later.
+    """Tells all processes of a training the largest number that any of them has sent, one exchange later.
 
     The processes exchange their numbers while they compute, so that none waits for another.
     """
@@ -60,11 +60,11 @@ class Agreement:
         self._pending: tuple[Tensor, Any] | None = None
         self._several = distributed.is_available() and distributed.is_initialized()
         if self._several and distributed.get_backend() != "gloo":
-            # On a GPU's own backend each exchange would wait for the GPU.
+            # With the backend of GPUs, each exchange would wait for the GPU.
             self._group = distributed.new_group(backend="gloo")
 
     def exchange(self, number: int) -> int:
-        """Sends a number and returns the largest one of the exchange before; of one process, the number itself."""
+        """Sends a number, and returns the largest one of the previous exchange. A lone process gets its own number."""
         if not self._several:
             return number
         agreed = self._received()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 
-# How often SLURM or torchrun has started this command again.
+# The environment variables in which SLURM and torchrun count how often they have restarted this command.
 RESTARTS = ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT")
 
 
@@ -41,7 +41,7 @@ def requeue(received: int) -> None:
 
 
 def check_root(folder: str) -> None:
-    """Refuses a folder with checkpoints of another program, which Lightning would load under SLURM without a word.
+    """Refuses a folder with checkpoints of another program, which Lightning would load under SLURM without notice.
 
     Args:
         folder: the `default_root_dir` of a Trainer.

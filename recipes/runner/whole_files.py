@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def sync_folder(folder: Path) -> None:
     """Writes the names in a folder to the disk, so that a renamed file survives a loss of power."""
-    # Windows opens no folder.
+    # Windows cannot open a folder.
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

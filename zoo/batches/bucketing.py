@@ -17,12 +17,12 @@ from zoo.errors import ZooError
 # The number of tokens in each row, or in each side of a row.
 Lengths = Sequence[int] | Sequence[tuple[int, ...]] | NDArray[np.integer[Any]]
 
-# If the padding of a batch takes more rows than these, two batches take less time on a CPU (benchmarks/NOTES.md).
+# If the padding of a batch fills more rows than this, two batches take less time on a CPU (benchmarks/NOTES.md).
 SPARE_ROWS = 8
-# Attention has a number for each pair of positions of two sides. A batch has at most so many for each token of its
-# budget: more than a source of 400 and a target of 100 pieces need.
+# Attention compares each position of a source with each position of its target. This is the largest number of such
+# pairs in a batch for each token of its budget. A source of 400 and a target of 100 pieces need fewer.
 PAIRS_PER_TOKEN = 100
-# Lengths of sources that share a bucket; they may share a batch at almost no cost.
+# The number of successive source lengths in a bucket. Its sources share a batch at almost no cost.
 BUCKET_WIDTH = 2
 
 
@@ -75,7 +75,7 @@ def sides_of(lengths: Lengths) -> NDArray[np.unsignedinteger[Any]]:
     """Lengths as an array `(N, S)` of the smallest type that holds them: 16 bits are sorted in a quarter of the time.
 
     Args:
-        lengths: N lengths, or N times those of S sides.
+        lengths: N lengths, or the lengths of S sides for each of N rows.
     """
     sides = np.asarray(lengths).reshape(len(lengths), -1)
     return sides.astype(np.min_scalar_type(int(sides.max(initial=0))))
@@ -121,7 +121,7 @@ def batch_offsets(sides: NDArray[np.unsignedinteger[Any]], max_tokens: int, *, m
             batch = _Batch(max_tokens, max_padding)
             room = batch.room(lengths)
         if not batch.rows:
-            # Full batches of rows of this length alone. A row that exceeds the budget is a batch of its own.
+            # Full batches of rows of this length only. A row that exceeds the budget is a batch of its own.
             room = max(1, room)
             full = (end - start - 1) // room
             offsets.extend(range(start + room, start + full * room + 1, room))

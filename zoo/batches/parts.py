@@ -43,7 +43,7 @@ def halves(whole: Whole) -> tuple[Whole, Whole] | None:
 
 
 def parts_of(whole: Whole, rows: int) -> Iterator[Whole]:
-    """Parts of at most so many rows, in order: the whole itself if it has no more, or cannot be divided."""
+    """Parts of at most `rows` rows, in order. What has no more rows, or cannot be divided, is the only part."""
     if not isinstance(whole, Divisible) or whole.num_rows <= rows:
         yield whole
         return

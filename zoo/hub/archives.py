@@ -128,7 +128,7 @@ def _unpack(packed: Path, folder: Path, url: str) -> None:
     found = set()
     for member, content in _members(packed):
         name = PurePosixPath(member).name
-        # Whatever else is in an archive stays there.
+        # Other files of an archive are not unpacked.
         if name not in (*FILES, README):
             continue
         if name in found:

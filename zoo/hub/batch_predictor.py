@@ -84,7 +84,7 @@ class BatchPredictor:
 
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:
-    """A column `(N,)` of any Python objects. numpy alone would make a table of lists that are equally long."""
+    """A column `(N,)` of any Python objects. numpy itself would make a table of equally long lists."""
     column = np.empty(len(values), dtype=object)
     for row, value in enumerate(values):
         column[row] = value

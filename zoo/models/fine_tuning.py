@@ -43,7 +43,7 @@ class FineTuningOptions(Options):
     """Factor of the learning rate from one depth to the next lower one (discriminative fine-tuning, section 3.2, where
     it is 1 / 2.6). With 1, all depths have the same learning rate."""
     unfreeze_every: int = 0
-    """Number of epochs after which the next lower depth is trained too, beginning with the highest one alone (gradual
+    """Number of epochs after which the next lower depth is trained too, beginning with only the highest one (gradual
     unfreezing, section 3.3, where it is 1). With 0, all depths are trained from the beginning."""
     frozen: tuple[str, ...] = ()
     """Parts that are not trained: names of modules or parameters such as "embedding" or "backbone.layers.0"."""

@@ -1,7 +1,7 @@
 """Notices losses and gradients that are NaN or infinite, before they reach a checkpoint.
 
-On a CPU, a loss is read at once. On a GPU, reading a value makes the host wait, so that losses are read together, every
-so many steps and before each checkpoint.
+On a CPU, a loss is read at once. On a GPU, reading a value makes the host wait, so losses are read together, after
+`MAX_UNREAD` steps and before each checkpoint.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.errors import ZooError
 
-# On a GPU, so many losses at most are unread.
+# The largest number of losses on a GPU that wait to be read.
 MAX_UNREAD = 50
 
 
@@ -53,10 +53,10 @@ class FiniteGuard:
         """Watches a value.
 
         Args:
-            name: what it is, as a message names it.
+            name: the name of the value in a message.
             value: `()`, on this process.
             bad: `()`, not 0 if the value of any process is NaN or infinite.
-            place: where in the training it is.
+            place: the batch that the value belongs to.
 
         Raises:
             NonFiniteError: it is NaN or infinite, and on a CPU.
@@ -121,9 +121,9 @@ def skip_step(optimizer: Any, bad: Tensor, parameters: Iterable[Tensor]) -> None
     A fused optimizer reads this on its device, as from a gradient scaler. Any other one makes the host wait.
 
     Args:
-        optimizer: torch's, or Lightning's around it.
+        optimizer: an optimizer of torch, or Lightning's wrapper of one.
         bad: `()`, bool.
-        parameters: of the optimizer.
+        parameters: the parameters of the optimizer.
     """
     optimizer = getattr(optimizer, "optimizer", optimizer)
     if getattr(optimizer, "_step_supports_amp_scaling", False):

@@ -50,7 +50,7 @@ def adamw(
 
 
 class StepSchedule(torch.optim.lr_scheduler.LambdaLR):
-    """A `LambdaLR` that leaves alone the groups that its optimizer gets later.
+    """A `LambdaLR` that does not change the groups that its optimizer gets later.
 
     Lightning's callbacks for fine-tuning add groups, and set the learning rates of these groups themselves.
     """

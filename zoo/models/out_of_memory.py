@@ -32,7 +32,7 @@ def in_parts(
     Args:
         work: must have no effect before it can no longer run out of memory, because it is called again for each half.
         whole: a batch or its inputs.
-        halve: divides it; None for what cannot be divided.
+        halve: divides a batch; it returns None for one that cannot be divided.
 
     Raises:
         RuntimeError: what `work` raises. One row that does not fit by itself gets a note that says so.
@@ -46,7 +46,7 @@ def in_parts(
         if parts is None:
             error.add_note("One input alone does not fit into the memory of the device: shorten it, or use a CPU")
             raise
-    # Outside of the handler, as the error keeps the tensors of the failed attempt.
+    # This is outside of the handler, because the error keeps the tensors of the failed attempt.
     torch.cuda.empty_cache()
     _report()
     return [result for part in parts for result in in_parts(work, part, halve)]
@@ -73,13 +73,12 @@ def splitting(work: Callable[[list[int]], Result]) -> Callable[[list[int]], list
 def training_in_parts(step: Step) -> Step:
     """A `training_step` that divides a batch which does not fit into memory; its gradient is that of the whole batch.
 
-    Each part is computed twice: once for its loss, and once more when its gradient is computed, which alone needs its
-    activations (`torch.utils.checkpoint`). So only one part at a time takes memory. The losses are means, and are
-    weighted by `loss_count`. Dropout draws other numbers than for the whole batch.
+    Each part is computed twice: once for its loss, and again for its gradient, as its activations are not kept in
+    between (`torch.utils.checkpoint`). So only one part at a time takes memory. The losses are means, and are weighted
+    by `loss_count`. Dropout draws other numbers than for the whole batch.
 
-    It divides a batch whose forward pass runs out of memory. Where only the backward pass does, nothing is left to
-    divide: a smaller budget of tokens is the way out. Adversarial training has a backward pass within each step, and
-    is not divided either.
+    A batch is divided only if its forward pass runs out of memory. If the backward pass does, a smaller budget of
+    tokens helps. A step of adversarial training contains a backward pass, so it is not divided either.
     """
 
     @wraps(step)
@@ -109,5 +108,5 @@ def training_in_parts(step: Step) -> Step:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device has no memory left."""
-    # Lightning knows what cuDNN says of it, and torch's allocator on a CPU.
+    # Lightning recognises the messages of cuDNN, and of torch's allocator on a CPU.
     return isinstance(error, torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and is_oom_error(error))

@@ -18,9 +18,9 @@ from zoo.models.guard import FiniteGuard, Place, check_weights, skip_step
 from zoo.models.optim import clip_grad_norm
 from zoo.models.union import GradientWindow, LossAverage, sum_over_processes
 
-# A message names so many rows of a batch at most.
+# The largest number of rows of a batch that a message names.
 NAMED_ROWS = 20
-# And so many characters of its first text.
+# The largest number of characters of its first text that a message shows.
 NAMED_CHARACTERS = 80
 
 
@@ -51,7 +51,7 @@ class TrainedModule(pl.LightningModule):
         self._epoch_loss = LossAverage()
         self._guard = FiniteGuard(self.describe)
         self._place: Place | None = None
-        # Of the current step, whether it is left out; and how many were.
+        # Whether the current step is left out, and the number of earlier steps that were.
         self._bad: Tensor | None = None
         self._skipped: Tensor | int = 0
 

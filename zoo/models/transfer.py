@@ -31,7 +31,7 @@ FREE_ARGUMENTS = frozenset(
 LABEL_ARGUMENTS = ("class_weights",)
 # What the entries of a field are called, where its name does not say it.
 NOUNS = {"vocabulary": "tokens", "vector_words": "words with vectors"}
-# A message names so many entries at most.
+# The largest number of entries that a message names.
 NAMED = 8
 
 

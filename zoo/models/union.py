@@ -38,9 +38,9 @@ class GradientWindow:
         """Adds a batch, and returns the factor of its mean loss, `()`.
 
         Args:
-            count: what the mean is over, on this process.
+            count: the number of tokens or texts that the mean is over, on this process.
             total: the sum of the counts over all processes.
-            processes: their number, by which DDP divides the sum of the gradients.
+            processes: the number of processes, by which DDP divides the sum of the gradients.
         """
         if self.batches:
             self._total = self._total + total
@@ -51,7 +51,7 @@ class GradientWindow:
         return processes * divisor(count) / self._reference
 
     def finish(self, parameters: Iterable[Tensor]) -> None:
-        """Replaces the reference by the count of all batches, in the gradients of the parameters; starts anew."""
+        """Replaces the reference by the count of all batches in the gradients, and starts the next step."""
         # A single batch is its own reference.
         if self.batches > 1:
             factor = self._reference / divisor(self._total)
@@ -65,14 +65,14 @@ class LossAverage:
     """The mean of losses over all their tokens or texts, on all processes.
 
     Attributes:
-        batches: how many losses were added on this process.
+        batches: the number of losses that were added on this process.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Starts anew."""
+        """Starts a new average."""
         self.batches = 0
         self._total = torch.zeros(())
         self._count = torch.zeros(())

@@ -15,7 +15,7 @@ BEFORE_NUMBERS = frozenset(
     "mon tue tues wed thu thur thurs fri sat sun "
     "jan feb mar apr jun jul aug sep sept oct okt nov dec dez".split()
 )
-# These end a sentence or not, and keep their full stop.
+# These keep their full stop, whether or not they end a sentence.
 KEEP_STOP = frozenset(
     "corp co jr sr jan feb mar apr aug sept oct nov dec tue tues wed thu thur thurs fri la reps arrv lv esp blvd ave "
     "rd ph que va vol".split()

@@ -20,7 +20,7 @@ NORMALIZATIONS: dict[str, Callable[[str], str]] = {
     "invisible": lambda text: text.translate(_INVISIBLE),
     "full_width": lambda text: text.translate(_FULL_WIDTH),
     "quotes": lambda text: text.translate(_QUOTES),
-    # The last, as what the others change or remove may have kept characters from being composed.
+    # This is the last one: what the others change or remove may have kept characters from being composed.
     "nfc": lambda text: unicodedata.normalize("NFC", text),
 }
 
@@ -46,7 +46,7 @@ class Normalizer:
     "ABC123:'it'"
 
     Args:
-        names: what to do, in the order of `NORMALIZATIONS` whatever theirs: "nfc" composes characters, "invisible"
+        names: the normalizations, applied in the order of `NORMALIZATIONS`: "nfc" composes characters, "invisible"
             removes zero-width spaces and soft hyphens, "full_width" makes ASCII of full-width forms, and "quotes"
             makes curly quotes straight.
 
@@ -68,6 +68,6 @@ class Normalizer:
         return text
 
     def token(self, token: str) -> str:
-        """The normalized token; one of which nothing would be left, and one of white space, stays as it is."""
+        """The normalized token. A token stays as it is if only white space, or nothing, would be left of it."""
         normalized = self(token)
         return normalized if normalized.strip() else token

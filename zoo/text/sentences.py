@@ -14,7 +14,7 @@ from zoo.text.abbreviations import BEFORE_NUMBERS, KEEP_STOP, KEEP_STOP_INSIDE, 
 from zoo.text.characters import CHINESE_OR_JAPANESE
 from zoo.text.patterns import EMOTICON, FILE_ENDING, TOP_LEVEL, WEB_PAGE
 
-# These may belong to a word instead.
+# These may also belong to a word: to an abbreviation, an initial or a number.
 FULL_STOPS = ".…"
 # These end a sentence if a space follows.
 MARKS = FULL_STOPS + "!?‼⁇⁈⁉؟۔।॥։።။។"
@@ -32,7 +32,7 @@ END = re.compile(
 )
 # The date and time that end the header of an e-mail.
 HEADER_TIME = r"\d/\d{1,2}/\d{2,4}[ ]\d{1,2}:\d\d(?::\d\d)?[ ][AP]M"
-# A new sentence begins with a capital letter behind these.
+# Behind these, a capital letter begins a new sentence.
 UNMARKED_END = re.compile(rf"(?:(?<!\S)(?:{EMOTICON})|{HEADER_TIME}|{WEB_PAGE})(?P<space>\s*)")
 # A mark between a small and a capital letter, as in "the end.The next". Addresses are like that too.
 GLUED = re.compile(
@@ -45,7 +45,7 @@ LETTER = re.compile(r"[^\W\d_]")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 # Single letters with a full stop each: initials, U.S., e.g., z.B.
 INITIALS = re.compile(r"(?:[^\W\d_]\.)+")
-# Not an abbreviation, unless it is listed as one.
+# Two letters and more with a vowel are no abbreviation, unless they are listed as one.
 PLAIN_WORD = re.compile(r"(?=[a-z]*[aeiouy])[a-z]{2,}")
 ABBREVIATIONS = NEVER_LAST | BEFORE_NUMBERS | KEEP_STOP | KEEP_STOP_INSIDE
 SHORT_NUMBER = re.compile(r"\d{1,2}\.")

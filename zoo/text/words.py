@@ -28,7 +28,7 @@ from zoo.text.patterns import (
     WORD,
 )
 
-# Stretches of text whose words are remembered, and the length above which one is not.
+# The number of stretches of text whose words are cached, and the length above which a stretch is not cached.
 REMEMBERED = 50_000
 LONGEST_REMEMBERED = 40
 
@@ -118,7 +118,7 @@ _remembered = lru_cache(REMEMBERED)(_split)
 def _parts(match: re.Match[str], ends_sentence: bool, before_number: bool) -> list[int]:
     """The lengths of the words at the beginning of a match of `PIECE`."""
     if match["address"]:
-        # One that has only such marks is a mark, and the rest is split again.
+        # If it has only such marks, the first mark is a word, and the rest is split again.
         return [len(match[0].rstrip(BEHIND_ADDRESS)) or 1]
     if match["unit"] and match["unit"].lower() in UNITS:
         return [len(match["number"]), len(match["unit"])]
