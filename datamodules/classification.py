@@ -167,7 +167,8 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
         self.text_files = LabelledFiles(
             self.files, text_column, label_column, format=format, header=header, multi_label=self.fitter.multi_label
         )
-        self.balance, self._class_weights = balance, list(class_weights)
+        self.balance = balance
+        self._class_weights = list(class_weights)
         self._tokens: dict[str, list[list[str]]] = {}
         self._counts: dict[str, TextCounts] = {}
 

@@ -112,9 +112,15 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
             root=root,
         )
         self.text_column = text_column
-        self.tokenizer, self.vocabulary_size, self.min_count = tokenizer, vocabulary_size, min_count
-        self.lowercase, self.normalization, self.backward = lowercase, check_normalizations(normalization), backward
-        self.streams, self.window, self.dev_streams = streams, window, dev_streams
+        self.tokenizer = tokenizer
+        self.vocabulary_size = vocabulary_size
+        self.min_count = min_count
+        self.lowercase = lowercase
+        self.normalization = check_normalizations(normalization)
+        self.backward = backward
+        self.streams = streams
+        self.window = window
+        self.dev_streams = dev_streams
         self._streams: dict[str, TokenStream] = {}
 
     def _read_examples(self, split: str) -> Iterator[str]:

@@ -50,7 +50,8 @@ def check_manifest(folder: Path, key: str) -> list[str]:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        format, version = manifest["format"], manifest["version"]
+        format = manifest["format"]
+        version = manifest["version"]
         if format == FORMAT and version > VERSION:
             raise DataError(
                 f"{folder}: a newer lstm-zoo has encoded this corpus (version {version}, this one reads {VERSION}). "

@@ -125,7 +125,9 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         self.store = store
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
-        self.column, self.word_column, self.format = column, word_column, format
+        self.column = column
+        self.word_column = word_column
+        self.format = format
         self.scheme, self.convert_to = scheme, convert_to
         fitter = TaggingFitter(
             min_count=min_count, lowercase=lowercase, normalization=check_normalizations(normalization)

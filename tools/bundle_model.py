@@ -52,7 +52,8 @@ def slice_score(model: ZooModule, data: Mapping[str, Any]) -> float:
         pairs = Seq2SeqDataModule(**data).pairs("dev")[:PAIRS]
         # Without `n_best`, each output is a string already.
         outputs = [str(output) for output in model.predict([pair.source for pair in pairs])]
-        name, language = model.hparams["metric"], model.codec.language
+        name = model.hparams["metric"]
+        language = model.codec.language
         return SCORES[name](outputs, [pair.target for pair in pairs], language)[MONITORS[name]]
     if isinstance(model, zoo.TextClassifier):
         texts = ClassificationDataModule(**data).texts("dev")[:SLICE]

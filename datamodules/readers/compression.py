@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 ENDINGS = (".gz", ".bz2", ".xz", ".zip")
-GZIP, BZIP2, XZ, ZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"PK\x03\x04"
+GZIP = b"\x1f\x8b"
+BZIP2 = b"BZh"
+XZ = b"\xfd7zXZ\x00"
+ZIP = b"PK\x03\x04"
 MAGICS = (GZIP, BZIP2, XZ, ZIP)
 LONGEST_MAGIC = 6
 # The exceptions of an incomplete or changed file, whatever has compressed it.

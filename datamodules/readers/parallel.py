@@ -55,7 +55,8 @@ def _zipped(source: Source, target: Source) -> Iterator[Pair]:
 
 def _no_partner(source: str | Path, target: str | Path, line: int) -> DataError:
     """The error for two files the shorter of which ends before a line."""
-    sources, targets = sum(1 for _ in _lines(source)), sum(1 for _ in _lines(target))
+    sources = sum(1 for _ in _lines(source))
+    targets = sum(1 for _ in _lines(target))
     longer = source if sources > targets else target
     return DataError(
         f"expected as many lines in {source} as in {target}, got {sources} and {targets}: line {line} of {longer} has "

@@ -37,7 +37,8 @@ def _spaces_after(content: str | Sequence[str], words: Sequence[str]) -> list[bo
     """Whether white space follows each word in the text. For the last word this is always true."""
     if not isinstance(content, str):
         return [True] * len(words)
-    spaces, end = [], 0
+    spaces = []
+    end = 0
     for place, word in enumerate(words):
         start = content.find(word, end)
         gap = start > end or start < 0

@@ -59,7 +59,8 @@ def _compare_bleu(
     results = [scores for key, scores in found.items() if key != "System"]
     differences = {}
     for name, (other, model) in zip(("bleu", "chrf"), results, strict=True):
-        model, other = instance(model, Result), instance(other, Result)
+        model = instance(model, Result)
+        other = instance(other, Result)
         differences[name] = {"difference": (model.score - other.score) / 100, "p": model.p_value}
     return differences
 

@@ -71,7 +71,8 @@ def confusion_matrix(
         title += f";\nthe {CONFUSED} of {len(predicted)} labels with most mistakes"
         rows, columns = _most_confused(counts, gold, predicted)
         shares = [[shares[i][j] for j in columns] for i in rows]
-        gold, predicted = [gold[i] for i in rows], [predicted[j] for j in columns]
+        gold = [gold[i] for i in rows]
+        predicted = [predicted[j] for j in columns]
     size = max(4.0, 0.42 * len(predicted) + 1.6)
     figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -167,7 +168,8 @@ def attention(weights: Tensor, source: Sequence[str], target: Sequence[str], pat
         path: where the picture is written.
     """
     shown = weights.amax(0).topk(min(len(source), ATTENDED)).indices.sort().values
-    weights, source = weights[:, shown], [source[i] for i in shown.tolist()]
+    weights = weights[:, shown]
+    source = [source[i] for i in shown.tolist()]
     size = (max(4.0, 0.26 * len(source) + 1.6), max(2.4, 0.26 * len(target) + 1.4))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
     axes.imshow(weights.tolist(), cmap="Blues", vmin=0, vmax=1, aspect="auto")

@@ -152,7 +152,8 @@ def check_resumable(
         )
     if checkpoint["model_class"] != recipe.model.__name__:
         raise wrong_model(path, checkpoint["model_class"], recipe)
-    before, now = _flat(checkpoint["hyper_parameters"]), _flat(model.hparams)
+    before = _flat(checkpoint["hyper_parameters"])
+    now = _flat(model.hparams)
     if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
         reason = "give the values that the run began with"
         # A list is a vocabulary or an inventory of labels. These come from the data.

@@ -81,7 +81,8 @@ def _definition(name: str) -> str | None:
     # The full parser reports this error.
     except pydoc.ErrorDuringImport:
         return None
-    module, path = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
+    module = getattr(found, "__module__", None)
+    path = getattr(found, "__qualname__", None)
     return f"{module}.{path}" if module and path else None
 
 

@@ -32,7 +32,8 @@ def compare_with_packed(setting: Setting) -> str:
     for index in setting.points(points):
         cell, steps, size = points[index]
         x, lengths = _batch(setting, steps_and_rows[steps], steps, size)
-        ours, packed = _ours(setting, cell, size), _packed(setting, cell, size)
+        ours = _ours(setting, cell, size)
+        packed = _packed(setting, cell, size)
         line = [cell, str(steps_and_rows[steps]), str(steps), str(size)]
         for mode, precision in modes:
             passes = [_pass(setting, layers, x, lengths, precision, mode) for layers in (ours, packed)]

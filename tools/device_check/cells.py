@@ -11,7 +11,9 @@ from zoo import CELLS, BackboneOutput, RecurrentBackbone
 # The largest distance from the CPU's fp32, relative to its length: of outputs and of gradients. In half precision, a
 # layer norm of little variance multiplies what is rounded off, and its gradients are far from those of fp32.
 TOLERANCES = {"fp32": (1e-4, 1e-3), "bf16": (5e-2, 3e-1), "fp16": (1e-2, 1e-1)}
-ROWS, STEPS, UNITS = 16, 40, 64
+ROWS = 16
+STEPS = 40
+UNITS = 64
 
 
 def check_cells(setting: Setting) -> str:

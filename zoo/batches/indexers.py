@@ -49,7 +49,8 @@ def vector_rows(vectors: Vocabulary, tokens: Sequence[str], keys: Sequence[str])
     """
     if not vectors:
         return torch.zeros(len(tokens), dtype=torch.long)
-    get, unknown = vectors.get, vectors.unknown_id or 0
+    get = vectors.get
+    unknown = vectors.unknown_id or 0
     return integers([get(token, get(key, unknown)) for token, key in zip(tokens, keys, strict=True)])
 
 
@@ -226,7 +227,8 @@ class PairIndexer:
         return self.target_vocabulary.get(piece, -1) >= len(SPECIALS)
 
     def _extended_ids(self, pieces: Sequence[str], unknown: Mapping[str, int]) -> list[int]:
-        get, size = self.target_vocabulary.get, len(self.target_vocabulary)
+        get = self.target_vocabulary.get
+        size = len(self.target_vocabulary)
         ids = []
         for piece in pieces:
             known_id = get(piece, -1)

@@ -121,7 +121,9 @@ class Sources:
         cut: int = 0,
         empty: int = 0,
     ):
-        self.ids, self.copy_ids, self.vector_ids = ids, copy_ids, vector_ids
+        self.ids = ids
+        self.copy_ids = copy_ids
+        self.vector_ids = vector_ids
         self.unknown = unknown
         self.cut = cut
         self.empty = empty

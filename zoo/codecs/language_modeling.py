@@ -82,7 +82,9 @@ class LanguageModelingCodec(Codec):
     def stream(self, texts: Iterable[str]) -> TokenStream:
         """All texts as one stream of tokens, in the order of the text whatever the direction."""
         ids: list[int] = []
-        lengths, words, characters = [], [], []
+        lengths = []
+        words = []
+        characters = []
         for text in texts:
             found = self.vocabulary.ids(self.split(text))
             ids += found

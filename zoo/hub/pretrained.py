@@ -210,7 +210,8 @@ def _check_shapes(
     The model is built once on the meta device, which has no memory. Building stops at the first parameter for which no
     weights are left, since ten thousand layers would take time and memory there too.
     """
-    left, thread = Counter(shapes.values()), get_ident()
+    left = Counter(shapes.values())
+    thread = get_ident()
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         if parameter is None or get_ident() != thread:

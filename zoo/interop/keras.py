@@ -103,7 +103,8 @@ def import_keras(
         ZooError: a layer or setting is not supported (it is named); the model reads padding, but `padding` is missing;
             ids, labels or a length do not fit the model; or the file is damaged.
     """
-    chain, index = read_keras(Path(path)), read_index(word_index)
+    chain = read_keras(Path(path))
+    index = read_index(word_index)
     if chain.pooling is None:
         if max_length is not None or index_from:
             raise ZooError("this model is a tagger, which reads whole sentences: leave out max_length and index_from")

@@ -66,7 +66,8 @@ def read_weights(file: h5py.File, group: str, number: int, shape: tuple[int, ...
     """Reads one variable of a layer. Links to other files are not followed."""
     import h5py
 
-    node, path = file, f"{group}/vars/{number}"
+    node = file
+    path = f"{group}/vars/{number}"
     for part in path.split("/"):
         if not isinstance(node, h5py.Group) or not isinstance(node.get(part, getlink=True), h5py.HardLink):
             raise ZooError(f"model.weights.h5 has no {path}")

@@ -104,9 +104,11 @@ def _items(config: dict[str, Any]) -> list[dict[str, Any]]:
 def _layers(model: str, items: list[dict[str, Any]]) -> Iterator[Layer]:
     """Yields the layers in the order of the chain that they must form."""
     seen: Counter[str] = Counter()
-    previous, masks = None, set()
+    previous = None
+    masks = set()
     for item in items:
-        kind, name = item["class_name"], item["config"]["name"]
+        kind = item["class_name"]
+        name = item["config"]["name"]
         # The option mask_zero makes its mask with this layer.
         if kind == "NotEqual" and item["inbound_nodes"][0]["args"][1] == 0:
             masks.add(name)
@@ -127,7 +129,9 @@ def _layers(model: str, items: list[dict[str, Any]]) -> Iterator[Layer]:
         settings = item["config"]
         # A Dense layer has the same outputs with and without this wrapper.
         if kind == "TimeDistributed":
-            kind, settings, group = settings["layer"]["class_name"], settings["layer"]["config"], f"{group}/layer"
+            kind = settings["layer"]["class_name"]
+            settings = settings["layer"]["config"]
+            group = f"{group}/layer"
             if kind != "Dense":
                 raise ZooError(f"layer {name!r} wraps the unsupported kind {kind}: supported is Dense")
         yield Layer(kind, name, settings, group)
@@ -179,10 +183,13 @@ def _chain(layers: list[Layer], file: h5py.File) -> Chain:
         came = " -> ".join(layer.kind for layer in layers)
         chain = "Embedding -> (Bidirectional) LSTM or GRU ... -> (one pooling) -> Dense"
         raise ZooError(f"expected {chain}, got {came}")
-    first, pooling, dense = by_role["embedding"][0], by_role["pooling"], by_role["dense"]
+    first = by_role["embedding"][0]
+    pooling = by_role["pooling"]
+    dense = by_role["dense"]
     size = first.config["output_dim"]
     embedding = read_weights(file, first.group, 0, (first.config["input_dim"], size))
-    recurrent, cells = [], set()
+    recurrent = []
+    cells = set()
     tags = not pooling and _returns_sequences(by_role["recurrent"][-1])
     for place, layer in enumerate(by_role["recurrent"], 1):
         goes_on = tags or bool(pooling) or place < len(by_role["recurrent"])
@@ -228,7 +235,8 @@ def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict[st
     """Yields the group of weights, the kind and the checked settings of each direction."""
     parts = [(layer.group, layer.kind, layer.config)]
     if layer.kind == "Bidirectional":
-        forward, backward = layer.config["layer"], layer.config["backward_layer"]
+        forward = layer.config["layer"]
+        backward = layer.config["backward_layer"]
         parts = [(f"{layer.group}/forward_layer", forward["class_name"], forward["config"])]
         parts += [(f"{layer.group}/backward_layer", backward["class_name"], backward["config"])]
     for backwards, (group, kind, config) in enumerate(parts):
@@ -241,7 +249,8 @@ def _directions(layer: Layer, goes_on: bool) -> Iterator[tuple[str, str, dict[st
 
 
 def _direction(file: h5py.File, group: str, kind: str, config: dict[str, Any], *, inputs: int) -> Direction:
-    order, units = GATES[kind], config["units"]
+    order = GATES[kind]
+    units = config["units"]
 
     def in_torch_order(x: Tensor) -> Tensor:  # (*, G * H)
         gates: Tensor = x.unflatten(-1, (len(order), units))

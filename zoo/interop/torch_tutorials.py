@@ -84,7 +84,8 @@ def import_state_dict(
     weights = read_state_dict(source)
     refuse_seq2seq(weights)
     names = Names.of(weights)
-    chain, index = _tutorial_chain(weights, names), read_index(word_index)
+    chain = _tutorial_chain(weights, names)
+    index = read_index(word_index)
     index.pop(PAD, None)
     unknown = UNKNOWN if unknown is None and UNKNOWN in index else unknown
     vocabulary, table = vocabulary_of(index, unknown, chain.embedding)

@@ -155,7 +155,8 @@ class ClassificationMetrics(Metric):
             gold = dim_zero_cat(self.gold)
         target = gold if self.multi_label else F.one_hot(gold, len(self.labels))  # (N, K)
         # The log-likelihood is concave in the inverse temperature: bisect where its slope is 0.
-        low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
+        low = 1 / MAX_TEMPERATURE
+        high = 1 / MIN_TEMPERATURE
         for _ in range(BISECTIONS):
             inverse: float = (low * high) ** 0.5
             slope = ((self._probabilities(inverse * logits) - target) * logits).sum()

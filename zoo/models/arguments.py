@@ -93,7 +93,8 @@ def _own_arguments(calls: Sequence[Call], saved: Mapping[str, object]) -> dict[s
             them has saved its arguments.
         saved: the arguments that the last constructor saved.
     """
-    first, last = calls[0], calls[-1]
+    first = calls[0]
+    last = calls[-1]
     arguments: dict[str, object] = {}
     for name, value in first.arguments.items():
         handed_on = name in saved and last.arguments.get(name) is value

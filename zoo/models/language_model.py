@@ -174,7 +174,8 @@ class LanguageModel(TextContinuer):
     def _mean_loss(self, outputs: Tensor, batch: LanguageModelingBatch) -> Tensor:
         """The mean negative log-likelihood of the targets in nats, `()`, from outputs `(B, T, H)`."""
         loss = -self.log_probability(outputs.flatten(0, 1), batch.target_ids.flatten())  # (B * T,)
-        lengths, steps = batch.inputs.lengths, outputs.shape[1]
+        lengths = batch.inputs.lengths
+        steps = outputs.shape[1]
         if known_complete(lengths, steps):
             return loss.mean()
         # To take the real positions out would make the host wait for a GPU.

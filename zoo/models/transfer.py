@@ -122,7 +122,8 @@ def transfer(source: ZooModule, target: ZooModule, name: str) -> Transfer:
     fits: dict[str, bool] = {}
     for parameter, value in target.state_dict().items():
         old = old_weights.get(parameter)
-        ours, theirs = _inventories(target, parameter), _inventories(source, parameter)
+        ours = _inventories(target, parameter)
+        theirs = _inventories(source, parameter)
         fits[parameter] = old is not None and _copy(old, value, ours=ours, theirs=theirs)
         if not fits[parameter] and target.depth_of(parameter) is not None:
             before = "missing" if old is None else f"of shape {tuple(old.shape)}"

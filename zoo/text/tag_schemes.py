@@ -291,7 +291,8 @@ def _check_legal(tags: Sequence[str], scheme: str) -> None:
     letters = _letters(scheme)
     parsed = [_OUTSIDE, *_parse(tags, scheme), _OUTSIDE]
     for position in range(len(tags) + 1):
-        before, after = parsed[position], parsed[position + 1]
+        before = parsed[position]
+        after = parsed[position + 1]
         if not _may_follow(letters, before, after):
             what = f"{tags[position]!r}" if position < len(tags) else "the end of the sequence"
             where = f"behind {tags[position - 1]!r}" if position else "at the start of the sequence"
