@@ -1,10 +1,9 @@
 """Greedy search, sampling and beam search over any step function. Nothing here knows a model."""
 
 from zoo.generation.beam import beam_search, check_search
+from zoo.generation.limits import NOTHING, Limits
 from zoo.generation.search import (
-    NOTHING,
     Hypothesis,
-    Limits,
     Nested,
     Source,
     State,

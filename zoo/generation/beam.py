@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import ZooError
-from zoo.generation.search import IMPOSSIBLE, Hypothesis, Limits, Source, State, Step, first_tensor, select
+from zoo.generation.limits import IMPOSSIBLE, Limits
+from zoo.generation.search import Hypothesis, Source, State, Step, first_tensor, select
 
 
 def beam_search(

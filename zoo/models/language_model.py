@@ -22,7 +22,7 @@ from zoo.batches.predictions import Predictions
 from zoo.batches.ragged import Ragged
 from zoo.codecs import LanguageModelingCodec
 from zoo.generation import NOTHING
-from zoo.generation.search import IMPOSSIBLE
+from zoo.generation.limits import IMPOSSIBLE
 from zoo.masks import known_complete, padding_mask
 from zoo.metrics.language_modeling import LanguageModelingMetrics
 from zoo.models.continuer import TextContinuer
