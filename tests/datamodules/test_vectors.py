@@ -132,7 +132,7 @@ def test_rows_of_binary_vectors_with_undecodable_words_are_left_out_and_counted(
         assert read_vectors(write(word2vec(rows)))[0] == ["the", "a"]
 
 
-def packed(content: bytes) -> bytes:
+def gzipped(content: bytes) -> bytes:
     """Without the time of the compression: the names of tests must be the same in all processes that run them."""
     return gzip.compress(content, mtime=0)
 
@@ -145,12 +145,12 @@ def packed(content: bytes) -> bytes:
             "v.bin:1: .* got 2 rows of 2 features in 15 bytes: the file is",
         ),
         (
-            packed(word2vec({b"the": [0.0, 1.0]})[:-3]),
+            gzipped(word2vec({b"the": [0.0, 1.0]})[:-3]),
             "v.bin: expected 1 rows of 2 features.*, got 0: the file",
         ),
         (word2vec({b"the": [0.0, 1.0]}, "1 1152921504606846976"), "v.bin:1: .*got 1 rows of 1,152,921,504,606,846,976"),
         (word2vec({b"the": [0.0, 1.0]}, "999999999999 2"), "v.bin:1: .*got 999,999,999,999 rows"),
-        (packed(word2vec({b"the": [0.0, 1.0]}, "999999999999 2")), "v.bin: expected 999,999,999,999.*got 1"),
+        (gzipped(word2vec({b"the": [0.0, 1.0]}, "999999999999 2")), "v.bin: expected 999,999,999,999.*got 1"),
         (word2vec({b"the": [0.0] * 9000}, "1 2"), "v.bin:1: .*got 1 rows of 2 features in 36,005 bytes"),
         (word2vec({b"the": [0.0, math.inf]}), "v.bin: expected finite numbers, got NaN or inf in row 1"),
         (b"\xba\x16O/" + bytes(99), "v.bin: expected word vectors, got a model of fastText: .*.vec"),
