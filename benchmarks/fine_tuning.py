@@ -79,7 +79,8 @@ class Task:
     dev: int
     files: tuple[str, str, str]
     columns: dict[str, Any]
-    model: type[ZooModule]
+    # A model of the zoo, whose constructors differ.
+    model: Any
     regularized: dict[str, Any]
     score: str
 
@@ -88,19 +89,19 @@ class Task:
         """Whether it is tagging; otherwise it is classification."""
         return "column" in self.columns
 
-    def data(self, files: dict[str, str], extends: Codec | None = None, **columns: Any) -> CorpusDataModule[Any]:
+    def data(self, files: dict[str, str], extends: Codec | None = None, **columns: Any) -> CorpusDataModule[Any, Any]:
         """The datamodule of some files."""
         kind: Any = TaggingDataModule if self.tags else ClassificationDataModule
-        return kind(**files, **columns, extends=extends)
+        data: CorpusDataModule[Any, Any] = kind(**files, **columns, extends=extends)
+        return data
 
     def rows(self, root: Path, split: str) -> list[dict[str, object]]:
         """The examples of a split as rows of JSON Lines."""
         path = str(root / self.files[SPLITS.index(split)])
-        data: Any = self.data({split: path}, **self.columns)
-        if not self.tags:
-            return [{"text": text.text, "label": text.labels[0]} for text in data.texts(split)]
-        sentences = [sentence for sentence in data.sentences(split) if sentence.tokens != ("-DOCSTART-",)]
-        return [{"tokens": sentence.tokens, "tags": sentence.tags} for sentence in sentences]
+        examples = self.data({split: path}, **self.columns).examples(split)
+        if self.tags:
+            return [{"tokens": sentence.tokens, "tags": sentence.tags} for sentence in examples]
+        return [{"text": text.text, "label": text.labels[0]} for text in examples]
 
 
 TASKS = {
@@ -188,13 +189,15 @@ def trained(
     model, data = made(task, files, options)
     with tempfile.TemporaryDirectory() as folder:
         best = ModelCheckpoint(folder, monitor=f"val/{task.score}", mode="max")
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         common = {"accelerator": "cpu", "precision": default_precision(), "num_sanity_val_steps": 0, **quiet}
         average = WeightAveraging(use_buffers=False, avg_fn=moving_average(0.997))
         trainer = pl.Trainer(max_epochs=epochs, gradient_clip_val=5.0, callbacks=[average, best], **common)
         started = time.perf_counter()
         trainer.fit(model, data)
         seconds = time.perf_counter() - started
+        if best.best_model_score is None:
+            raise SystemExit("the training has written no checkpoint")
         checkpoint = torch.load(best.best_model_path, weights_only=True)
         model.load_state_dict(checkpoint["state_dict"])
         (scores,) = pl.Trainer(**common).test(model, data, verbose=False)
