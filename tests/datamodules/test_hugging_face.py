@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import lazy_loader
 import pytest
 
 from datamodules import ClassificationDataModule, DataError, Seq2SeqDataModule, TaggingDataModule
 from datamodules.hugging_face import fetch_splits
 
-datasets = pytest.importorskip("datasets")
+# It imports the library of the hub, which must not happen before `tests/hub/conftest.py` has set its address.
+datasets = lazy_loader.load("datasets")
 
 
 @pytest.fixture(autouse=True)
 def caches(tmp_path, monkeypatch):
     """Folders of this test for what is fetched, and no network."""
+    pytest.importorskip("datasets")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)

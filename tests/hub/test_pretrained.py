@@ -294,7 +294,7 @@ class TestBundled:
     def test_its_card_names_the_data_that_it_is_scored_on(self, name):
         card = zoo.list_pretrained()[name]
         data = DATA[card["task"]](**card["data"])
-        assert data.dataset in CATALOG and CATALOG[data.dataset].task == card["task"]
+        assert data.files.entry == CATALOG[card["data"]["dataset"]] and data.files.entry.task == card["task"]
 
     def test_its_score_on_a_slice_of_dev_equals_that_of_its_card(self, name):
         if not os.environ.get("ZOO_DATA"):
