@@ -15,12 +15,20 @@ from hypothesis import settings
 # jsonargparse has no public names for these two.
 from jsonargparse import _optionals
 from jsonargparse._common import parsing_settings
+from stub_hub import serve
 
 # The tensors here are tiny, and the suite runs in several processes.
 torch.set_num_threads(1)
 # This is for the recipes that tests start as processes.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("WANDB_MODE", "disabled")
+# No test asks the real hub of Hugging Face. Its library reads these when it is imported, as other libraries do, too.
+HUB = serve()
+os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{HUB.server_port}"
+os.environ["HF_TOKEN"] = "hf_token"
+# Xet, which splits files into chunks, has a protocol and servers of its own.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 settings.register_profile("zoo", deadline=None)
 settings.load_profile("zoo")
 # Before a recipe has said, for its whole process, which classes a config file may name.

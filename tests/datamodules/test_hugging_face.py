@@ -11,7 +11,7 @@ import pytest
 from datamodules import ClassificationDataModule, DataError, Seq2SeqDataModule, TaggingDataModule
 from datamodules.hugging_face import fetch_splits
 
-# It imports the library of the hub, which must not happen before `tests/hub/conftest.py` has set its address.
+# To import it takes seconds.
 datasets = lazy_loader.load("datasets")
 
 
