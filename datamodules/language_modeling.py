@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,19 +11,17 @@ from torch.utils.data import DataLoader
 
 from datamodules.base import CorpusDataModule
 from datamodules.errors import DataError
+from datamodules.extension import following
+from datamodules.language_modeling_fitter import LanguageModelingFitter
 from datamodules.readers.compression import unpacked_name
 from datamodules.readers.tables import ENDINGS, read_rows
 from datamodules.readers.text_files import LINE_END, numbered, open_text
 from datamodules.sampler import BatchDataset, Position, batch_loader
-from datamodules.vocabulary_size import VocabularySize, limit, num_pieces
+from datamodules.vocabulary_size import VocabularySize
 from datamodules.windows import Window, Windows, WindowSampler, in_turn, plan
 from zoo.batches.language_modeling import LanguageModelingBatch, StreamWindows, TokenStream
 from zoo.codecs import LanguageModelingCodec
-from zoo.codecs.language_modeling import SPECIALS
-from zoo.text import SentencePieceModel, Vocabulary
-from zoo.text.normalization import DEFAULT, Normalizer, check_normalizations
-from zoo.text.reversible import ReversibleTokenizer
-from zoo.text.tokenizers import BYTES, SENTENCEPIECE
+from zoo.text.normalization import DEFAULT, check_normalizations
 
 # So many tokens of a stream are read at once in evaluation; no score depends on it.
 EVALUATION_WINDOW = 200
@@ -65,6 +62,8 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
             predicted once.
         seed: seeds where a pass over the training split begins and is cut.
         codec: the codec of a trained model, to evaluate or fine-tune that model.
+        extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new tokens
+            of the training split.
 
     Raises:
         DataError: a file cannot be read or is malformed (the message has the file and the line), a name is unknown (the
@@ -95,6 +94,7 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
         dev_streams: int = 10,
         seed: int = 0,
         codec: LanguageModelingCodec | None = None,
+        extends: LanguageModelingCodec | None = None,
     ):
         if min(streams, window, dev_streams) < 1:
             raise DataError(
@@ -109,15 +109,19 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
             max_tokens=streams * window,
             seed=seed,
             codec=codec,
+            extends=extends,
             root=root,
         )
         self.text_column = text_column
-        self.tokenizer = tokenizer
-        self.vocabulary_size = vocabulary_size
-        self.min_count = min_count
-        self.lowercase = lowercase
-        self.normalization = check_normalizations(normalization)
-        self.backward = backward
+        fitter = LanguageModelingFitter(
+            tokenizer=tokenizer,
+            vocabulary_size=vocabulary_size,
+            min_count=min_count,
+            lowercase=lowercase,
+            normalization=check_normalizations(normalization),
+            backward=backward,
+        )
+        self.fitter = following(fitter, extends)
         self.streams = streams
         self.window = window
         self.dev_streams = dev_streams
@@ -136,39 +140,15 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
         return column if self.text_column is None else self.text_column
 
     def _fit_codec(self) -> LanguageModelingCodec:
-        model = self._fit_sentencepiece()
-        return LanguageModelingCodec(
-            self._fit_vocabulary(model),
-            tokenizer=self.tokenizer,
-            sentencepiece_model=tuple(model),
-            lowercase=self.lowercase,
-            backward=self.backward,
-            normalization=tuple(self.normalization),
-        )
+        return self._extended(self.fitter.codec(self.examples("train"), self._sentencepiece_model()))
 
-    def _fit_sentencepiece(self) -> list[str]:
-        if self.tokenizer != SENTENCEPIECE:
-            return []
-        texts = map(Normalizer(self.normalization), self.examples("train"))
-        size = num_pieces(self.vocabulary_size)
-        lowered = (text.lower() for text in texts) if self.lowercase else texts
-        return SentencePieceModel.fit(lowered, size, faithful=True).serialized
+    def _sentencepiece_model(self) -> Sequence[str]:
+        if self._extends is not None:
+            return self._extends.sentencepiece_model
+        return self.fitter.sentencepiece_model(self.examples("train"))
 
-    def _fit_vocabulary(self, model: Sequence[str]) -> Vocabulary:
-        if self.tokenizer == BYTES:
-            return Vocabulary([*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256))])
-        if model:
-            return Vocabulary([*SPECIALS, *SentencePieceModel(model).pieces])
-        tokens = self._training_words(model)
-        return Vocabulary.fit(
-            Counter(tokens), min_count=self.min_count, size=limit(self.vocabulary_size), specials=SPECIALS
-        )
-
-    def _training_words(self, model: Sequence[str] = ()) -> Iterable[str]:
-        tokenizer = ReversibleTokenizer(
-            self.tokenizer, model, lowercase=self.lowercase, normalization=self.normalization
-        )
-        return (token for text in self.examples("train") for token in tokenizer.split(text))
+    def _training_words(self) -> Iterable[str]:
+        return self.fitter.tokens(self.examples("train"), self._sentencepiece_model())
 
     def _encode(self, split: str) -> BatchDataset[object]:
         return self.stream(split)

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import zoo
 from datamodules.errors import DataError
 from datamodules.language_modeling import LanguageModelingDataModule
 from datamodules.windows import JITTER, in_turn, plan
@@ -141,6 +142,21 @@ def test_what_cannot_be_trained_on_is_refused(options, message):
 
     with pytest.raises(ZooError, match=message):
         train()
+
+
+def test_a_model_goes_on_with_other_texts_and_more_words(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text("The zebra sleeps .\n" * 40, encoding="utf-8")
+    source = trained()
+    data = LanguageModelingDataModule(train=str(path), dev=str(path), extends=source.codec, **SMALL)
+    known = len(source.codec.vocabulary)
+    assert list(data.codec.vocabulary)[:known] == list(source.codec.vocabulary)
+    assert list(data.codec.vocabulary)[known:] == ["sleeps", "zebra"]
+    model = zoo.from_pretrained(source.save_pretrained(tmp_path / "source"), codec=data.codec)
+    old, new = source.state_dict(), model.state_dict()
+    for name, value in old.items():
+        assert torch.equal(new[name][: len(value)] if value.ndim else new[name], value), name
+    pl.Trainer(max_epochs=1, enable_checkpointing=False, **QUIET).fit(model, data)
 
 
 def test_a_missing_column_is_named(tmp_path):

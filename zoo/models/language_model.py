@@ -129,6 +129,14 @@ class LanguageModel(TextContinuer):
         self.monitor = "val/perplexity"
         self.use_metrics(LanguageModelingMetrics)
 
+    @property
+    def indexed(self) -> dict[str, tuple[str, ...]]:
+        names = ["embedding.weight"]
+        # Words do not index the clusters of an adaptive softmax.
+        if isinstance(self.output, Softmax):
+            names += [f"output.{name}" for name, parameter in self.output.named_parameters() if "project" not in name]
+        return dict.fromkeys(names, ("vocabulary",))
+
     def forward(self, inputs: LanguageModelingInputs, state: tuple[State, ...] | None = None) -> BackboneOutput:
         """Reads windows `(B, T)`, from a state or the beginning, and returns the outputs of the backbone."""
         x: Tensor = self.dropout(self._embed(inputs.token_ids))  # (B, T, E)
