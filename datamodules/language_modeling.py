@@ -72,6 +72,7 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
 
     task = "language_modeling"
     fitting = frozenset({"tokenizer", "vocabulary_size", "min_count", "lowercase", "normalization", "backward"})
+    # The tokens of a step are streams times window, so that no default follows from the size of the corpus.
     largest_budget = 1
 
     def __init__(

@@ -117,6 +117,11 @@ def test_the_parts_of_a_stream_are_what_generate_writes(tokenizer, stop):
             assert not stop or stop not in whole[len(prompt) :]
 
 
+def test_no_texts_have_no_scores_and_no_continuations():
+    model = model_of()
+    assert model.score([]) == [] and model.generate([]) == []
+
+
 def test_a_continuation_depends_on_its_own_prompt_and_seed_only():
     model = model_of()
     alone = model.generate(["the film"], seed=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,8 +75,7 @@ class LanguageModelingCodec(Codec):
 
     def text(self, ids: Iterable[int]) -> str:
         """The text for ids in the order in which it is read, without the end."""
-        known = list(self.vocabulary)
-        tokens = [known[i] for i in ids]
+        tokens = self.tokens(ids)
         return self._tokenizer.join(reversed(tokens) if self.backward else tokens)
 
     def stream(self, texts: Iterable[str]) -> TokenStream:
@@ -101,7 +100,6 @@ class LanguageModelingCodec(Codec):
             backward=self.backward,
         )
 
-    def tokens(self, ids: Sequence[int]) -> list[str]:
+    def tokens(self, ids: Iterable[int]) -> list[str]:
         """The tokens of ids, as the vocabulary spells them."""
-        known = list(self.vocabulary)
-        return [known[i] for i in ids]
+        return [self.vocabulary[i] for i in ids]

@@ -66,6 +66,8 @@ class TextContinuer(ZooModule):
                 range.
         """
         continuations = [Continuation(self.codec, prompt, stop) for prompt in check_texts(prompts)]
+        if not continuations:
+            return []
         model = self.in_evaluation()
         state, prompt = model.begin([each.prompt_ids for each in continuations])
         limits = Limits(END_ID, END_ID, max_length=max_length)
