@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy, one_hot
 from torchmetrics.functional.classification import binary_average_precision, binary_precision_recall_curve
 
 from datamodules.classification import ClassificationDataModule
+from datamodules.examples import LabelledText
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.inputs import Item
 from recipes.prediction.streams import TsvRows
+from recipes.reports.examples import SPLITS, Content, ScoredExample
 from recipes.reports.figures import confusion_matrix, drawable, precision_recall, reliability
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import label_scores, listed
 from recipes.runner.recipe import Recipe, Report, instance
 from zoo.errors import ZooError
-from zoo.metrics.classification import BINS, ClassificationMetrics
+from zoo.metrics.classification import BINS, ClassificationMetrics, Predictions
 from zoo.metrics.tagging import LabelScore
 from zoo.models.classifier import TextClassifier
 from zoo.text import TextCounts
@@ -29,23 +33,11 @@ from zoo.text import TextCounts
 LINKS = ("codec", "class_weights")
 # These values have the best average dev score on six small corpora (benchmarks/RESULTS.md, "Defaults and corpus size").
 SMALL_CORPUS = {"model.dropout": 0.3, "model.regularization.adversarial": 0.1}
-SPLITS = {"val": "dev", "test": "test"}
-MISTAKES = 30
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A text whose predicted label is wrong, and the probability of that label."""
-
-    gold: str
-    predicted: str
-    probability: float
-    text: str
 
 
 @dataclass(frozen=True)
 class ClassificationReport(Report):
-    """Scores of each label, the confusion matrix, the calibration, and the most confident mistakes."""
+    """Scores of each label, the confusion matrix, the calibration, and the answer to each text."""
 
     scores: list[LabelScore]
     read: dict[str, TextCounts]
@@ -58,14 +50,19 @@ class ClassificationReport(Report):
     """(N,), whether each prediction is right; if a text may have several labels, (N * K,), whether it has the label."""
     curves: dict[str, tuple[Tensor, Tensor, float]]
     """Precisions, recalls and average precision, by label."""
-    mistakes: list[Mistake]
+    predictions: Predictions
+    decided: Tensor
+    """(N,), the predicted labels; if a text may have several labels, (N, K)."""
+    texts: Callable[[], Sequence[LabelledText]]
+    """Reads the texts of the evaluated split."""
 
     @classmethod
     def of(cls, model: TextClassifier, data: ClassificationDataModule, stage: str) -> ClassificationReport:
         """Reports the last evaluation of `stage`; under DDP it must be called on every process."""
         metrics = instance(model.metrics[stage], ClassificationMetrics)
         split = SPLITS[stage]
-        probabilities, gold, rows = (part.cpu() for part in metrics.predictions())
+        predictions = Predictions(*(part.cpu() for part in metrics.predictions()))
+        probabilities, gold, _ = predictions
         decided = metrics.decide(probabilities)  # (N,), or (N, K) if a text may have several labels
         right = decided == gold
         if metrics.multi_label:
@@ -73,26 +70,12 @@ class ClassificationReport(Report):
             has_label = gold.long()
         else:
             confidence = probabilities.amax(-1)  # (N,)
-            has_label = torch.nn.functional.one_hot(gold, len(metrics.labels))
+            has_label = one_hot(gold, len(metrics.labels))
         shown = range(len(metrics.labels)) if metrics.positive is None else [metrics.positive]
-        # The confidence of the most confident wrong decision about each text; 0 if all are right.
-        wrong = confidence.masked_fill(right, 0.0).view(len(gold), -1).amax(-1)  # (N,)
-        num_mistakes = min(MISTAKES, int((wrong > 0).sum()))
-        worst = wrong.argsort(descending=True)[:num_mistakes].tolist()
-        texts = data.texts(split)
-
-        def named(ids: Tensor) -> str:
-            chosen = ids.nonzero().flatten() if metrics.multi_label else ids[None]
-            return "|".join(metrics.labels[i] for i in chosen.tolist())
-
         curves = {}
         for label in shown:
             if has_label[:, label].any():
                 curves[metrics.labels[label]] = _curve(probabilities[:, label], has_label[:, label])
-        mistakes = [
-            Mistake(named(gold[i]), named(decided[i]), probability=float(wrong[i]), text=texts[int(rows[i])].text)
-            for i in worst
-        ]
         return cls(
             scores=metrics.per_label(),
             read={name: data.counts(name) for name in ("train", split)},
@@ -100,19 +83,45 @@ class ClassificationReport(Report):
             confidence=probabilities.flatten() if metrics.multi_label else confidence,
             right=has_label.flatten() if metrics.multi_label else right,
             curves=curves,
-            mistakes=mistakes,
+            predictions=predictions,
+            decided=decided,
+            texts=partial(data.texts, split),
         )
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {split: counts._asdict() for split, counts in self.read.items()}
 
+    def examples(self) -> Iterator[ScoredExample]:
+        texts = self.texts()
+        probabilities, gold, rows = self.predictions
+        if self.confusion is None:
+            has_label = gold.to(probabilities.dtype)
+            losses = binary_cross_entropy(probabilities, has_label, reduction="none").mean(1)  # (N,)
+        else:
+            losses = -probabilities.gather(1, gold[:, None]).squeeze(1).log()  # (N,)
+        columns = (part.tolist() for part in (rows, gold, self.decided, losses, probabilities))
+        for row, of_gold, decided, loss, of_labels in zip(*columns, strict=True):
+            yield ScoredExample(
+                row,
+                source=texts[row].text,
+                gold=self._named(of_gold),
+                predicted=self._named(decided),
+                loss=loss,
+                tokens=1,
+                # More digits than these only differ between machines.
+                details={"probabilities": [float(f"{p:.7g}") for p in of_labels]},
+            )
+
+    def _named(self, answer: int | Sequence[int]) -> Content:
+        """The name of a label id, or of all labels of a row `(K,)` of zeros and ones."""
+        if isinstance(answer, int):
+            return self.scores[answer].label
+        return [score.label for score, has_label in zip(self.scores, answer, strict=True) if has_label]
+
     def write(self, folder: Path) -> list[Path]:
-        """Writes `scores.txt`, `mistakes.tsv` and the pictures into `folder`."""
+        """Writes `scores.txt` and the pictures into `folder`."""
         counts = "".join(f"{split}: {listed(counts)}\n" for split, counts in self.counts().items())
         (folder / "scores.txt").write_text(label_scores("label", self.scores) + "\n" + counts, encoding="utf-8")
-        rows = ["gold\tpredicted\tprobability\ttext"]
-        rows += [f"{m.gold}\t{m.predicted}\t{m.probability:.4f}\t{' '.join(m.text.split())}" for m in self.mistakes]
-        (folder / "mistakes.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
         labels = [score.label for score in self.scores]
         names = drawable(labels)
         curves = {names[labels.index(label)]: curve for label, curve in self.curves.items()}

@@ -11,6 +11,7 @@ from sacrebleu import CHRF
 from datamodules.seq2seq import Seq2SeqDataModule
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.inputs import Item
+from recipes.reports.examples import ScoredExample
 from recipes.reports.figures import attention
 from recipes.reports.json_text import json_text
 from recipes.runner.recipe import Recipe, Report, instance
@@ -32,6 +33,7 @@ from zoo.metrics.generation import (
     rouge,
 )
 from zoo.models.options import SearchOptions
+from zoo.models.outcomes import Outcome
 from zoo.models.seq2seq import Seq2Seq
 from zoo.text.languages import is_unspaced
 from zoo.text.units import Output
@@ -53,6 +55,8 @@ class WritingReport(Report):
     lead_length: int
     """Words, or characters of an unspaced language, of the lead baseline; 0 if there is none."""
     attended: list[Attended]
+    outcomes: dict[int, Outcome]
+    """By row."""
 
     @classmethod
     def of(cls, model: Seq2Seq, data: Seq2SeqDataModule, stage: str) -> WritingReport:
@@ -73,15 +77,25 @@ class WritingReport(Report):
         if model.decoder.attention is not None:
             shown = [w for w in written if w.output][:PICTURES]
             attended = [model.attend(w.pair.source, w.output) for w in shown]
-        return cls(metrics, written, scores=scores, lead_length=lead_length, attended=attended)
+        return cls(
+            metrics,
+            written,
+            scores=scores,
+            lead_length=lead_length,
+            attended=attended,
+            outcomes={} if model.outcomes is None else model.outcomes.gathered(),
+        )
+
+    def examples(self) -> Iterator[ScoredExample]:
+        for w in self.written:
+            outcome = self.outcomes[w.row]
+            loss = outcome.loss / outcome.tokens
+            yield ScoredExample(w.row, *w.pair, w.output, loss=loss, tokens=outcome.tokens)
 
     def write(self, folder: Path) -> list[Path]:
-        """Writes `scores.txt`, `samples.txt`, `outputs.jsonl` and pictures of attention into `folder`."""
+        """Writes `scores.txt`, `samples.txt` and pictures of attention into `folder`."""
         (folder / "scores.txt").write_text(self._table(), encoding="utf-8")
         (folder / "samples.txt").write_text("\n".join(map(self._sample, self.written[:SAMPLES])), encoding="utf-8")
-        rows = ({**w.pair._asdict(), "output": w.output} for w in self.written)
-        text = "".join(json_text(row) + "\n" for row in rows)
-        (folder / "outputs.jsonl").write_text(text, encoding="utf-8")
         return [
             attention(one.weights, one.source, one.target, folder / f"attention-{number}.png")
             for number, one in enumerate(self.attended, 1)

@@ -13,22 +13,23 @@ from jsonargparse import Namespace
 from datamodules.language_modeling import LanguageModelingDataModule
 from recipes.prediction.command import answer, computing, load_predictor, model_parser, prediction_parser, source_of
 from recipes.prediction.inputs import Item
+from recipes.reports.examples import SPLITS, ScoredExample
 from recipes.reports.json_text import json_text
 from recipes.runner.recipe import Recipe, Report
 from zoo.errors import ZooError
-from zoo.models.language_model import LanguageModel, Score
+from zoo.models.language_model import LanguageModel
 
 # The number of texts that the model writes, and the tokens of each.
 SAMPLES, LENGTH = 20, 60
-# The worst are sought among so many texts, and so many of them are shown.
-SCORED, SHOWN = 2000, 30
+# Only the first texts of the split are scored one by one.
+SCORED = 2000
 # Of each of these texts, so many tokens are named.
 SURPRISES = 5
 
 
 @dataclass(frozen=True)
 class LanguageModelingReport(Report):
-    """Texts that the model writes, and the texts of the split that surprise it most."""
+    """Texts that the model writes, and how much the first texts of the split surprise it, each read by itself."""
 
     model: LanguageModel
     data: LanguageModelingDataModule
@@ -37,29 +38,27 @@ class LanguageModelingReport(Report):
     @classmethod
     def of(cls, model: LanguageModel, data: LanguageModelingDataModule, stage: str) -> LanguageModelingReport:
         """Reports the last evaluation of `stage`."""
-        return cls(model, data, "dev" if stage == "val" else stage)
+        return cls(model, data, SPLITS[stage])
 
     def write(self, folder: Path) -> list[Path]:
-        """Writes `samples.txt` and `surprises.txt` into `folder`."""
+        """Writes `samples.txt` into `folder`."""
         samples = self.model.generate([""] * SAMPLES, max_length=LENGTH)
         (folder / "samples.txt").write_text("".join(f"{text}\n" for text in samples), encoding="utf-8")
-        (folder / "surprises.txt").write_text(self._surprises(), encoding="utf-8")
         return []
 
-    def _surprises(self) -> str:
+    def examples(self) -> Iterator[ScoredExample]:
         texts = list(islice(self.data.examples(self.split), SCORED))
-        scored = sorted(zip(self.model.score(texts), texts, strict=True), key=lambda pair: mean(pair[0]))
-        lines = [f"of the first {len(texts)} texts, those with the lowest log-probability per token, in nats\n"]
-        for score, text in scored[:SHOWN]:
+        for row, (text, score) in enumerate(zip(texts, self.model.score(texts), strict=True)):
             tokens = sorted(zip(score.log_probabilities, score.tokens, strict=True))[:SURPRISES]
-            worst = ", ".join(f"{token} {log_probability:.1f}" for log_probability, token in tokens)
-            lines.append(f"{mean(score):7.2f}  {text}\n         {worst}\n")
-        return "".join(lines)
-
-
-def mean(score: Score) -> float:
-    """The mean log-probability of a token in nats."""
-    return score.total / len(score.tokens)
+            yield ScoredExample(
+                row,
+                source=text,
+                gold=None,
+                predicted=None,
+                loss=-score.total / len(score.tokens),
+                tokens=len(score.tokens),
+                details={"surprises": [[token, -log_probability] for log_probability, token in tokens]},
+            )
 
 
 PREDICT = """Scores each text of a file with one text per line, or of a table (CSV, JSON, Excel, ...): the

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+import math
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+from datamodules.examples import TaggedSentence
 from datamodules.readers.conllu import parse_column
 from datamodules.tagging import TaggingDataModule
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.conllu import conllu_of
 from recipes.prediction.inputs import Item
+from recipes.reports.examples import SPLITS, ScoredExample
 from recipes.reports.figures import confusion_matrix, worst_confusions
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import label_scores
@@ -19,6 +23,7 @@ from recipes.runner.recipe import Recipe, Report, instance
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
 from zoo.metrics.tagging import UNSEEN, LabelScore, TaggingMetrics
+from zoo.models.outcomes import Outcome
 from zoo.models.tagger import SequenceTagger
 from zoo.models.text_tagger import tagged_spans
 from zoo.text import Token
@@ -38,6 +43,10 @@ class TaggingReport(Report):
     mistakes: list[tuple[str, str, int]]
     scheme: str | None
     stray_tokens: tuple[int, int]
+    outcomes: dict[int, Outcome]
+    """By row."""
+    sentences: Callable[[], Sequence[TaggedSentence]]
+    """Reads the sentences of the evaluated split."""
 
     @classmethod
     def of(cls, model: SequenceTagger, data: TaggingDataModule, stage: str) -> TaggingReport:
@@ -51,7 +60,23 @@ class TaggingReport(Report):
             mistakes=metrics.worst_confusions(20),
             scheme=metrics.scheme,
             stray_tokens=metrics.stray_tokens(),
+            outcomes={} if model.outcomes is None else model.outcomes.gathered(),
+            sentences=partial(data.sentences, SPLITS[stage]),
         )
+
+    def examples(self) -> Iterator[ScoredExample]:
+        sentences = self.sentences()
+        for row, outcome in self.outcomes.items():
+            sentence = sentences[row]
+            yield ScoredExample(
+                row,
+                source=list(sentence.tokens),
+                gold=list(sentence.tags),
+                predicted=[self.names[i] for i in outcome.tag_ids.tolist()],
+                loss=outcome.loss / outcome.tokens if outcome.tokens else math.nan,
+                tokens=outcome.tokens,
+                details={"unknown": outcome.unknown.nonzero()[0].tolist()},
+            )
 
     def write(self, folder: Path) -> list[Path]:
         """Writes `scores.txt`, `confusion.png` and `mistakes.png` into `folder`."""

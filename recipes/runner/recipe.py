@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from datamodules.base import CorpusDataModule
+from recipes.reports.examples import ScoredExample
 from zoo.models.base import ZooModule
 
 # A corpus with fewer training examples is small. An epoch takes seconds, so slower training is affordable.
@@ -26,6 +27,9 @@ class Report(Protocol):
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Counts of the texts in the training split and the evaluated split, by split; empty for most tasks."""
         return {}
+
+    def examples(self) -> Iterable[ScoredExample]:
+        """The examples of the evaluated split in the order of their rows. It is called on the first process only."""
 
     def write(self, folder: Path) -> list[Path]:
         """Writes pictures and texts into a folder, and returns the paths of the pictures."""

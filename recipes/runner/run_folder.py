@@ -17,19 +17,20 @@ from zoo.hub.sources import IN_RUN
 
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
+EXAMPLES = "examples.jsonl"
 CHECKPOINTS = "checkpoints"
 MODEL = IN_RUN
 RUN_ID = "wandb/run-id"
 LOGGED_ROWS = "wandb/logged-rows"
 # All files that a run of any recipe may write. --overwrite deletes no other files. A * stands for a number.
 FILES = (
-    CONFIG, METRICS, "scores.txt", "samples.txt", "outputs.jsonl", "mistakes.tsv",
+    CONFIG, METRICS, "scores.txt", "samples.txt", EXAMPLES,
     "learning-curve.csv", "learning-curve.png",
     "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
     "attention-1.png", "attention-2.png", "attention-3.png",
     f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/step-*.ckpt",
     # A run that was killed while writing leaves these files behind.
-    f"{CONFIG}{PART}", f"{METRICS}{PART}", f"learning-curve.csv{PART}",
+    f"{CONFIG}{PART}", f"{METRICS}{PART}", f"{EXAMPLES}{PART}", f"learning-curve.csv{PART}",
     f"{CHECKPOINTS}/new.ckpt", f"{CHECKPOINTS}/new.ckpt{PART}", f"{CHECKPOINTS}/best.ckpt{PART}",
     f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     f"{MODEL}/README.md",
@@ -50,6 +51,10 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.path / METRICS
+
+    @property
+    def examples(self) -> Path:
+        return self.path / EXAMPLES
 
     @property
     def checkpoints(self) -> Path:

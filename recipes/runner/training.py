@@ -15,6 +15,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 
 from datamodules.agreement import of_first
+from recipes.reports.examples import write_examples
 from recipes.reports.figures import learning_curve
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
@@ -29,6 +30,7 @@ from recipes.runner.wandb_run import finish, log_pictures
 from recipes.runner.whole_files import replacing
 from zoo.errors import ZooError
 from zoo.models.guard import NonFiniteError
+from zoo.models.outcomes import Outcomes
 
 
 def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
@@ -92,6 +94,7 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     model.load_state_dict(of_first(best))
     if cli.main_process:
         model.save_pretrained(folder.model)
+    model.outcomes = Outcomes()
     stage = "test" if cli.test else "val"
     evaluate = trainer.test if cli.test else trainer.validate
     scores = evaluate(model, cli.datamodule, verbose=False)[0]
@@ -120,6 +123,7 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     }
     with replacing(folder.metrics) as part:
         part.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
+    write_examples(report.examples(), folder.examples)
     pictures = [
         learning_curve(rows, best_epoch, model.monitor, folder.path / "learning-curve.png"),
         *report.write(folder.path),

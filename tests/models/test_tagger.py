@@ -17,6 +17,7 @@ from zoo.batches.tagging import Sentences, TaggingBatch, TaggingInputs
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
+from zoo.models.outcomes import Outcomes
 from zoo.text import Vocabulary
 from zoo.text.tag_schemes import transitions
 
@@ -267,3 +268,28 @@ def test_sentences_with_illegal_gold_tags_are_left_out_of_the_loss():
     expected = model.loss(model(alone.inputs), alone.tag_ids, alone.inputs.lengths)
     torch.testing.assert_close(model.loss(scores, broken.tag_ids, broken.inputs.lengths), expected)
     assert not torch.equal(model.loss(scores, legal.tag_ids, legal.inputs.lengths), expected)
+
+
+# A tag that is not in the training data; tags that no CRF of this scheme allows.
+UNSEEN = [["O", "B-Y", "I-X", "O"], *GOLD[1:]]
+BROKEN = [["O", "I-X", "I-X", "O"], *GOLD[1:]]
+
+
+@pytest.mark.parametrize("options", [dict(), dict(head="crf", scheme="BIO")], ids=str)
+@pytest.mark.parametrize("gold", [GOLD, UNSEEN, BROKEN])
+def test_losses_and_tags_of_sentences_are_those_of_the_batch(options, gold):
+    model = tagger(**options).eval()
+    batch = batch_of(model, SENTENCES, gold)
+    model.outcomes = Outcomes()
+    with torch.no_grad():
+        model._evaluate("test", batch)
+        scores = model(batch.inputs)
+        loss = model.loss(scores, batch.tag_ids, batch.inputs.lengths)
+    found = model.outcomes.gathered()
+    assert list(found) == list(range(len(SENTENCES)))
+    total = sum(one.loss for one in found.values())
+    assert total / sum(one.tokens for one in found.values()) == pytest.approx(float(loss))
+    answers = model.predict(SENTENCES)
+    assert [[model.codec.tags[i] for i in one.tag_ids] for one in found.values()] == answers
+    words = [word for sentence in SENTENCES[3:] for word in sentence]
+    assert found[3].unknown.tolist() == [True] * len(words) and not found[0].unknown.any()

@@ -25,7 +25,7 @@ def test_a_classifier_leaves_exactly_its_files(classified):
     (before,) = (path for path in files if path.startswith("checkpoints/step-"))
     files.remove(before)
     assert files == {
-        "config.yaml", "metrics.json", "scores.txt", "mistakes.tsv",
+        "config.yaml", "metrics.json", "scores.txt", "examples.jsonl",
         "learning-curve.csv", "learning-curve.png", "confusion.png", "reliability.png", "precision-recall.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json", "model/README.md",
@@ -35,13 +35,6 @@ def test_a_classifier_leaves_exactly_its_files(classified):
     names = ("accuracy", "macro_f1", "ece", "f1", "auroc", "average_precision", "loss")
     assert set(scores) == {f"test/{name}" for name in names}
     assert "40 texts, 0 empty, 0 truncated" in (classified / "scores.txt").read_text()
-    header, *mistakes = (classified / "mistakes.tsv").read_text("utf-8").splitlines()
-    assert header.split("\t") == ["gold", "predicted", "probability", "text"]
-    assert len(mistakes) == min(30, round(40 * (1 - scores["test/accuracy"])))
-    surest = [float(line.split("\t")[2]) for line in mistakes]
-    assert surest == sorted(surest, reverse=True) and all(
-        line.split("\t")[0] != line.split("\t")[1] for line in mistakes
-    )
 
 
 def test_the_saved_classifier_is_the_tested_one(classified):

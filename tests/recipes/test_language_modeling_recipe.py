@@ -8,6 +8,7 @@ import pytest
 from command_line import run
 
 import zoo
+from recipes.reports.examples import read_examples
 
 SMALL = [
     "--model.hidden_size=16", "--model.embedding_size=16", "--data.streams=4", "--data.window=25",
@@ -28,10 +29,11 @@ def test_a_run_has_scores_samples_and_surprises(trained):
     assert set(facts["scores"]) == {f"test/{name}" for name in names}
     report = trained / "run"
     assert len((report / "samples.txt").read_text("utf-8").splitlines()) == 20
-    worst = (report / "surprises.txt").read_text("utf-8").splitlines()
-    assert worst[0].startswith("of the first 60 texts")
-    means = [float(line.split()[0]) for line in worst[1::2]]
-    assert means == sorted(means) and all(mean < 0 for mean in means)
+    examples = list(read_examples(report / "examples.jsonl"))
+    assert len(examples) == 60
+    for one in examples:
+        surprises = [nats for _, nats in one.details["surprises"]]
+        assert surprises == sorted(surprises, reverse=True) and surprises[0] >= one.loss > 0
 
 
 def test_generate_continues_prompts_as_the_model_does(trained):

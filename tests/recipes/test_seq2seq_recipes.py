@@ -12,6 +12,7 @@ import torch
 from command_line import ROOT, run, run_alone, start_python
 from small_runs import interrupt, last_checkpoint
 
+from recipes.reports.examples import read_examples
 from recipes.runner import run_folder as folder
 
 TINY = [
@@ -19,7 +20,7 @@ TINY = [
     "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",
 ]  # fmt: skip
 FILES = {
-    "config.yaml", "metrics.json", "scores.txt", "samples.txt", "outputs.jsonl",
+    "config.yaml", "metrics.json", "scores.txt", "samples.txt", "examples.jsonl",
     "learning-curve.csv", "learning-curve.png",
     "attention-1.png", "attention-2.png", "attention-3.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
     "checkpoints/step-*.ckpt",
@@ -47,8 +48,11 @@ def test_a_run_leaves_exactly_its_files(summarizer):
     assert set(facts["scores"]) == {f"test/{n}" for n in ("rouge1", "rouge2", "rougeL", "loss", "perplexity")}
     table = (summarizer / "scores.txt").read_text()
     assert "lead" in table and "copied 2-grams" in table and "novel 2-grams" in table and "length ratio" in table
-    rows = [json.loads(line) for line in (summarizer / "outputs.jsonl").read_text("utf-8").splitlines()]
-    assert len(rows) == 25 and set(rows[0]) == {"source", "target", "output"}
+    examples = list(read_examples(summarizer / "examples.jsonl"))
+    assert [one.row for one in examples] == list(range(25))
+    tokens = sum(one.tokens for one in examples)
+    mean = sum(one.loss * one.tokens for one in examples) / tokens
+    assert mean == pytest.approx(facts["scores"]["test/loss"], rel=1e-5)
     samples = (summarizer / "samples.txt").read_text("utf-8").split("\n\n")
     assert len(samples) == 20
     assert [line.split()[0] for line in samples[0].splitlines()] == ["source", "reference", "output", "lead"]

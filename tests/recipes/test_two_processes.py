@@ -107,5 +107,5 @@ def test_a_full_disk_ends_all_processes_and_leaves_the_last_checkpoint(runs):
 
 
 def test_outputs_of_all_processes_are_written_once(runs):
-    assert len((runs / "translator/outputs.jsonl").read_text("utf-8").splitlines()) == 20
+    assert len((runs / "translator/examples.jsonl").read_text("utf-8").splitlines()) == 20
     assert "nrefs:1|case:mixed" in (runs / "translator/scores.txt").read_text()

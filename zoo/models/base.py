@@ -23,6 +23,7 @@ from zoo.models.fine_tuning import FineTunedModule
 from zoo.models.optim import StepSchedule, adamw, learning_rate_factor
 from zoo.models.options import OptimizerOptions
 from zoo.models.out_of_memory import in_parts
+from zoo.models.outcomes import Outcomes
 from zoo.models.pretrained import PretrainedModule
 from zoo.models.processes import of_all_processes, random_state, set_random_state
 from zoo.models.supported import check_supported
@@ -52,6 +53,7 @@ class ZooModule(FineTunedModule, PretrainedModule):
         monitor: the name of the score that chooses the best checkpoint.
         unit: what the model reads at a time: one "sentence", or a "text" of several sentences.
         metrics: the metrics of the stages "val" and "test".
+        outcomes: collects what evaluations find out about each example; None, as in a training, to collect nothing.
     """
 
     learning_rate: float
@@ -60,6 +62,7 @@ class ZooModule(FineTunedModule, PretrainedModule):
     unit: str
     metrics: Mapping[str, Metric | MetricCollection]
     codec: Codec
+    outcomes: Outcomes | None = None
     _mean_losses: Mapping[str, MeanLoss]
     # What each process has saved of itself in the checkpoint that a training resumes from, by rank.
     _saved_by_ranks: Sequence[Mapping[str, Any]] = ()

@@ -277,7 +277,6 @@ class Seq2Seq(TextGenerator):
         return Attended(read, [*written, END], decoded.weights[0].cpu())
 
     def _evaluate(self, stage: str, batch: Seq2SeqBatch) -> None:
-        pairs = batch.known_pairs()
         # Greedy search is good enough to choose a checkpoint, and it is faster.
         fitting = self.trainer.state.fn == TrainerFn.FITTING
         search = replace(self.search, beam=1) if fitting else self.search
@@ -285,9 +284,11 @@ class Seq2Seq(TextGenerator):
         with torch.autocast(self.device.type, enabled=False):
             found = self.generate(batch.inputs, search)
         outputs = [self.text_of(best[0].tokens, batch.inputs, row) for row, best in enumerate(found)]
-        written = [Written(*one) for one in zip(batch.rows.tolist(), pairs, outputs, strict=True)]
-        nll = self.losses(batch).nll
-        self.metrics[stage].update(written, nll, batch.target_lengths)
+        written = [Written(*one) for one in zip(batch.rows.tolist(), batch.known_pairs(), outputs, strict=True)]
+        losses = self.losses(batch)
+        self.metrics[stage].update(written, losses.nll, batch.target_lengths)
+        if self.outcomes is not None:
+            self.outcomes.add_written(batch.rows, -losses.log_probability, batch.target_lengths)
 
     @torch.no_grad()
     def _guessed(self, tokens: Tensor, lengths: Tensor, memory: Memory, state: DecoderState) -> Tensor:

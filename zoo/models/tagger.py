@@ -33,6 +33,7 @@ from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import FormEmbedding, gather_forms
 from zoo.nn.form_cache import FormCache
 from zoo.nn.losses import LanguageModelingLoss, adversarial_mean, ensure_gradient
+from zoo.nn.sentence_losses import sentence_losses
 from zoo.text import UNKNOWN_ID
 from zoo.text.tag_schemes import transitions
 from zoo.threads import map_in_threads
@@ -259,6 +260,9 @@ class SequenceTagger(TextTagger):
         loss = self.loss(scores, batch.tag_ids, inputs.lengths)
         self.metrics[stage].update(best, batch.tag_ids, inputs.lengths, unknown)
         self.record_loss(stage, loss, batch)
+        if self.outcomes is not None:
+            losses = sentence_losses(self.crf, scores, batch.tag_ids, inputs.lengths)
+            self.outcomes.add_tagged(batch.rows, losses, best, unknown, inputs.lengths)
 
     def _answers(self, inputs: TaggingInputs) -> list[list[str]]:
         best = self.decode(self(inputs), inputs.lengths).tolist()

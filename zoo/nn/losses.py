@@ -53,11 +53,12 @@ def label_loss(
 
 
 class WriterLosses(NamedTuple):
-    """The losses of a model that writes: means over all target tokens, including the end of each text."""
+    """The losses of a model that writes: means over all N target tokens, including the end of each text."""
 
     nll: Tensor  # negative log-likelihood; its exponential is the perplexity
     smoothed: Tensor  # the negative log-likelihood with label smoothing
     coverage: Tensor  # the coverage loss: repeated attention to the same source positions
+    log_probability: Tensor  # (N,), of each target token
 
     @classmethod
     def of(
@@ -73,7 +74,7 @@ class WriterLosses(NamedTuple):
         """
         nll = -log_probability.mean()
         smoothed = (1 - label_smoothing) * nll - label_smoothing * mean_of_words.mean()
-        return cls(nll, smoothed, overlap.mean())
+        return cls(nll, smoothed, overlap.mean(), log_probability)
 
 
 def token_log_probability(scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
