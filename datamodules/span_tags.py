@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from datamodules.errors import DataError
@@ -110,6 +111,8 @@ def convert_all(
 ) -> list[TaggedSentence]:
     """The sentences with their tags converted from one scheme to another.
 
+    In IOB1, a `B-` that separates nothing is read as `I-`, as evaluators read the two that CoNLL-2003 has.
+
     >>> lena = TaggedSentence(("Lena", "Meyer", "sings"), ("B-PER", "I-PER", "O"), lines=(1, 2, 3))
     >>> convert_all([lena], "BIO", "BIOES", path="names.txt")[0].tags
     ('B-PER', 'E-PER', 'O')
@@ -120,11 +123,26 @@ def convert_all(
     converted = []
     for sentence in sentences:
         try:
-            tags = convert(sentence.tags, source, target)
+            written = without_needless_dividers(sentence.tags) if source == "IOB1" else sentence.tags
+            tags = convert(written, source, target)
         except ZooError as error:
             raise DataError(f"{path}:{sentence.lines[0]}: {error}") from error
         converted.append(replace(sentence, tags=tuple(tags)))
     return converted
+
+
+def without_needless_dividers(tags: Sequence[str]) -> list[str]:
+    """Tags of IOB1 with `I-` instead of each `B-` that is not right behind a tag of its label.
+
+    >>> without_needless_dividers(["O", "B-MISC", "I-MISC", "B-MISC"])
+    ['O', 'I-MISC', 'I-MISC', 'B-MISC']
+    """
+    found = []
+    for before, tag in pairwise(["O", *tags]):
+        prefix, label = tag[:1], tag[1:]
+        separates = before != "O" and before[1:] == label
+        found.append(f"I{label}" if prefix == "B" and not separates else tag)
+    return found
 
 
 def without_key_outside(sentences: Sequence[TaggedSentence]) -> list[TaggedSentence]:

@@ -245,6 +245,15 @@ def test_bilou_is_read_and_converted(write):
     assert data.codec.scheme == "BIO"
 
 
+def test_a_needless_b_of_iob1_begins_a_span_when_it_is_converted(write):
+    """CoNLL-2003 has two such tags."""
+    tags = ["I-PER", "B-PER", "O", "B-MISC", "I-MISC", "I-LOC", "B-MISC"]
+    path = str(write("".join(f"word {tag}\n" for tag in tags), "iob1.txt"))
+    data = TaggingDataModule(train=path, scheme="IOB1", convert_to="BIOES")
+    converted = ("S-PER", "S-PER", "O", "B-MISC", "E-MISC", "S-LOC", "S-MISC")
+    assert data.sentences("train")[0].tags == converted
+
+
 def test_the_training_split_tells_the_scheme(write):
     """The test split by itself looks like BIOES."""
     files = {"train": "a B-X\nb M-X\nc E-X\nd O\n", "test": "a S-X\nb O\n"}
