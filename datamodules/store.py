@@ -32,7 +32,7 @@ INDEX = "index.arrow"
 # Ends the name of a store that is not finished.
 BUILDING = ".building"
 # Rows to read before the memory of the files is released. A row brings up to 64 kB around it into memory.
-RELEASE = 512
+RELEASE = 128
 
 
 class StoreWriter:
