@@ -15,13 +15,13 @@ from datamodules.agreement import agreeing, digest_of_files, digest_of_state, se
 from datamodules.budget import MaxTokens
 from datamodules.corpus_files import SPLITS, CorpusFiles
 from datamodules.errors import DataError
-from datamodules.extension import check_extension
+from datamodules.extension import check_extension, extended
 from datamodules.hugging_face import fetch_splits, is_hugging_face
 from datamodules.loaders import BatchDataModule
 from datamodules.overlap import Overlap
 from datamodules.readers.vectors import VectorFile, coverage
 from datamodules.sampler import BatchDataset
-from zoo.codecs import Codec
+from zoo.codecs import Codec, LanguageModelingCodec
 
 CodecT = TypeVar("CodecT", bound=Codec)
 ExampleT = TypeVar("ExampleT")
@@ -78,7 +78,7 @@ class CorpusDataModule(BatchDataModule, Generic[CodecT, ExampleT]):
         max_tokens: MaxTokens,
         seed: int,
         codec: CodecT | None,
-        extends: CodecT | None = None,
+        extends: CodecT | LanguageModelingCodec | None = None,
         root: str | None = None,
         vectors: str | None = None,
         max_vectors: int = 0,
@@ -110,7 +110,7 @@ class CorpusDataModule(BatchDataModule, Generic[CodecT, ExampleT]):
 
     def _extended(self, codec: CodecT) -> CodecT:
         """The codec that was fitted, or the one to extend with what it adds."""
-        return codec if self._extends is None else self._extends.extended(codec)
+        return codec if self._extends is None else extended(self._extends, codec)
 
     @property
     def codec(self) -> CodecT:

@@ -23,7 +23,7 @@ from datamodules.readers.vectors import coverage
 from datamodules.stored import StoredDataModule
 from datamodules.vocabulary_size import VocabularySize
 from zoo.batches.classification import ClassificationDataset
-from zoo.codecs import ClassificationCodec
+from zoo.codecs import ClassificationCodec, LanguageModelingCodec
 from zoo.text import Preprocessor, TextCounts, require_words
 from zoo.text.normalization import DEFAULT, check_normalizations
 from zoo.text.stop_words import read_stop_words
@@ -79,8 +79,9 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
             have more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and the
             arguments in `fitting`, which define the labels and the preprocessing, are ignored.
-        extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
-            and the labels of the training split. Arguments in `fitting` that are fields of the codec are ignored.
+        extends: the codec of a trained model to fine-tune, which may be a language model. The codec of the data is then
+            that codec with the new words and the labels of the training split. Arguments in `fitting` that are fields
+            of the codec are ignored.
 
     Raises:
         DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), a
@@ -125,7 +126,7 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
         seed: int = 0,
         store: Stored = "by_size",
         codec: ClassificationCodec | None = None,
-        extends: ClassificationCodec | None = None,
+        extends: ClassificationCodec | LanguageModelingCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -161,6 +162,7 @@ class ClassificationDataModule(StoredDataModule[ClassificationCodec, LabelledTex
             max_length=max_length,
             truncate=truncate,
             min_count=min_count,
+            as_language_model=isinstance(extends, LanguageModelingCodec),
         )
         self.fitter = following(fitter, extends)
         self.folds_vectors = self.fitter.lowercase

@@ -33,6 +33,7 @@ class ClassificationFitter:
     max_length: int
     truncate: str
     min_count: int
+    as_language_model: bool
 
     def sentencepiece_model(self, texts: Iterable[str]) -> list[str]:
         """The serialized sentencepiece model that is trained on these texts; empty with other tokenizers."""
@@ -54,6 +55,8 @@ class ClassificationFitter:
             stop_words=self.stop_words,
             max_length=self.max_length,
             truncate=self.truncate,
+            as_language_model=self.as_language_model,
+            lowercase=self.lowercase,
             normalization=self.normalization,
         )
 
@@ -72,7 +75,7 @@ class ClassificationFitter:
             DataError: the training split has too few labels.
         """
         words = counts.tokens
-        if self.lowercase:
+        if self.lowercase and not self.as_language_model:
             words = Counter()
             for token, count in counts.tokens.items():
                 words[token.lower()] += count
@@ -88,6 +91,7 @@ class ClassificationFitter:
             normalization=tuple(self.normalization),
             max_length=self.max_length,
             truncate=self.truncate,
+            as_language_model=self.as_language_model,
             vector_words=vectors.words,
             vector_size=vectors.size,
         )

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from datamodules.errors import DataError
-from zoo.codecs import Codec, TaggingCodec
+from zoo.codecs import Codec, LanguageModelingCodec, TaggingCodec
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 FitterT = TypeVar("FitterT", bound="DataclassInstance")
+CodecT = TypeVar("CodecT", bound=Codec)
 
 
 def followed(codec: Codec, arguments: Iterable[str]) -> dict[str, Any]:
@@ -32,6 +33,18 @@ def following(fitter: FitterT, codec: Codec | None) -> FitterT:
     if codec is None:
         return fitter
     return replace(fitter, **followed(codec, [field.name for field in fields(fitter)]))
+
+
+def extended(extends: Codec, fitted: CodecT) -> CodecT:
+    """A codec to extend, with what a codec that was fitted on the data adds.
+
+    Raises:
+        ZooError: it is the codec of a language model, from which models of this task cannot start.
+    """
+    if isinstance(extends, LanguageModelingCodec) and not isinstance(fitted, LanguageModelingCodec):
+        return fitted.based_on(extends)
+    # The datamodules take no other codec than one of their own task.
+    return cast(CodecT, extends).extended(fitted)
 
 
 def check_extension(codec: object, extends: object, vectors: str | None) -> None:

@@ -107,6 +107,7 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
     """
 
     task = "seq2seq"
+    _extends: Seq2SeqCodec | None
     codec_class = Seq2SeqCodec
     fitting = StoredDataModule.fitting | {
         "language", "unit", "tokenizer", "stop_words", "vocabulary_size", "algorithm", "joint", "character_coverage",

@@ -24,7 +24,7 @@ from datamodules.stored import StoredDataModule
 from datamodules.tagging_encoder import TaggingCounts, TaggingEncoder, stored_sentences
 from datamodules.tagging_fitter import TaggingFitter
 from zoo.batches.tagging import TaggingDataset
-from zoo.codecs import TaggingCodec
+from zoo.codecs import LanguageModelingCodec, TaggingCodec
 from zoo.text.normalization import DEFAULT, check_normalizations
 from zoo.text.tag_schemes import is_legal
 
@@ -72,8 +72,9 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         codec: the codec of a trained model, to evaluate or fine-tune that model. Then no codec is fitted, and
             `vectors`, `max_vectors`, `min_count`, `lowercase`, `normalization` and `convert_to` are ignored. Span tags
             are converted to the model's scheme; a model without a scheme reads them as plain tags.
-        extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new words
-            and the tags of the training split. Arguments in `fitting` that are fields of the codec are ignored.
+        extends: the codec of a trained model to fine-tune, which may be a language model. The codec of the data is then
+            that codec with the new words and the tags of the training split. Arguments in `fitting` that are fields of
+            the codec are ignored.
 
     Raises:
         DataError: a file cannot be read or is malformed (the message has the file, the line and what was expected), or
@@ -107,7 +108,7 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         seed: int = 0,
         store: Stored = "by_size",
         codec: TaggingCodec | None = None,
-        extends: TaggingCodec | None = None,
+        extends: TaggingCodec | LanguageModelingCodec | None = None,
     ):
         super().__init__(
             dataset,
@@ -193,7 +194,7 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
     def _codec_of(self, counts: TaggingCounts) -> TaggingCodec:
         path = self.files.path("train")
         codec = self.fitter.codec(counts, self._conversion.scheme, self.vector_file, path)
-        if self._extends is not None:
+        if isinstance(self._extends, TaggingCodec):
             check_tokens(path, codec, self._extends)
         return self._extended(codec)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonargparse import Namespace
@@ -16,11 +16,15 @@ from zoo.errors import ZooError
 from zoo.hub.pretrained import from_pretrained, list_pretrained
 from zoo.models.base import ZooModule
 from zoo.models.fine_tuning import FineTuningOptions
-from zoo.models.transfer import FREE_ARGUMENTS, Transfer, transfer
+from zoo.models.from_language_models import STARTERS, arguments_of, from_language_models
+from zoo.models.language_model import LanguageModel
+from zoo.models.transfer import FREE_ARGUMENTS, transfer
+from zoo.models.transferred import Transfer
 
 HELP = (
     "A trained model to fine-tune: a bundled name, a folder, a checkpoint or owner/name on the Hugging Face hub. Flags "
-    "that are not given have the values of that model."
+    "that are not given have the values of that model. It may be a language model, or a list of a forward and a "
+    "backward one, for a tagger or classifier."
 )
 # The arguments of data that a sentencepiece model is trained with.
 PIECES = ("vocabulary_size", "algorithm", "joint", "character_coverage")
@@ -28,7 +32,7 @@ PIECES = ("vocabulary_size", "algorithm", "joint", "character_coverage")
 
 def add_flags(parser: LightningArgumentParser) -> None:
     """Adds the flags of fine-tuning."""
-    parser.add_argument("--model.init_from", type=str | None, default=None, help=HELP)
+    parser.add_argument("--model.init_from", type=list[str] | str | None, default=None, help=HELP)
     parser.add_class_arguments(FineTuningOptions, "fine_tuning", instantiate=False)
 
 
@@ -39,7 +43,7 @@ class InitialModel:
     are taken over, or how they read a text, is refused.
 
     Args:
-        reference: the model, as `zoo.from_pretrained` takes it.
+        references: the model, as `zoo.from_pretrained` takes it, or two language models.
         recipe: the recipe of the training.
 
     Attributes:
@@ -51,19 +55,25 @@ class InitialModel:
 
     told: Transfer | None = None
 
-    def __init__(self, reference: str, recipe: Recipe):
-        self.reference = reference
-        self.model = from_pretrained(reference)
-        if not isinstance(self.model, recipe.model):
+    def __init__(self, references: str | list[str], recipe: Recipe):
+        names = [references] if isinstance(references, str) else references
+        self.reference = " and ".join(names)
+        models = [from_pretrained(name) for name in names]
+        self._language_models = _language_models(models, recipe)
+        if not self._language_models and not (len(models) == 1 and isinstance(models[0], recipe.model)):
             fitting = ", ".join(list_pretrained(task=recipe.data.task))
             raise ZooError(
-                f"--model.init_from {reference} is a {type(self.model).__name__}, and recipes.{recipe.name} trains a "
-                f"{recipe.model.__name__}: name one of {fitting}, or a model of your own"
+                f"--model.init_from {self.reference} is a {type(models[0]).__name__}, and recipes.{recipe.name} trains "
+                f"a {recipe.model.__name__}: name one of {fitting}, or a model of your own"
             )
-        arguments = flat({"model": {name: each for name, each in self.model.arguments.items() if name != "codec"}})
+        self.model = models[0]
+        if self._language_models:
+            arguments = arguments_of(self._language_models)
+        else:
+            arguments = {name: each for name, each in self.model.arguments.items() if name != "codec"}
         # Stop words are given by the name of a list, and a codec has the words.
-        codec = flat({"data": followed(self.model.codec, recipe.data.fitting - {"stop_words"})})
-        self._settings = arguments | codec
+        codec = followed(self.model.codec, recipe.data.fitting - {"stop_words"})
+        self._settings = flat({"model": arguments, "data": codec})
 
     def defaults(self, parser: Parser) -> dict[str, object]:
         """The values of all flags that describe this model."""
@@ -78,7 +88,7 @@ class InitialModel:
         given = flat(config.clone(with_meta=False).as_dict())
         known = self.defaults(parser)
         for name, value in known.items():
-            if not _is_free(name) and _plain(given[name]) != _plain(value):
+            if not self._is_free(name) and _plain(given[name]) != _plain(value):
                 raise ZooError(
                     f"--{name} {given[name]} contradicts {self.reference}, where it is {value}: leave it out, or train "
                     "a new model without --model.init_from"
@@ -89,6 +99,14 @@ class InitialModel:
                 raise ZooError(
                     f"--{name} has no effect with --model.init_from, which splits texts as before: leave it out"
                 )
+
+    def _is_free(self, flag: str) -> bool:
+        """Whether a flag may differ from the model that is fine-tuned."""
+        group, _, name = flag.partition(".")
+        if self._language_models and name == "bidirectional":
+            # The direction that no language model reads in is trained from the beginning.
+            return True
+        return group == "model" and (name in FREE_ARGUMENTS or name.partition(".")[0] in FREE_ARGUMENTS)
 
     @property
     def _has_pieces(self) -> bool:
@@ -101,8 +119,18 @@ class InitialModel:
     def make_model(self, model: type[ZooModule], **arguments: Any) -> ZooModule:
         """Makes the new model, with the weights of this one."""
         made = model(**arguments)
-        self.told = transfer(self.model, made, self.reference)
+        if self._language_models:
+            self.told = from_language_models(self._language_models, made, self.reference)
+        else:
+            self.told = transfer(self.model, made, self.reference)
         return made
+
+
+def _language_models(models: Sequence[ZooModule], recipe: Recipe) -> list[LanguageModel]:
+    """The models, if they are language models from which a model of another task is to start; else none."""
+    found = [model for model in models if isinstance(model, LanguageModel)]
+    begins = issubclass(recipe.model, STARTERS) and len(found) == len(models)
+    return found if begins else []
 
 
 def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -114,12 +142,6 @@ def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
         else:
             found[f"{prefix}{name}"] = value
     return found
-
-
-def _is_free(flag: str) -> bool:
-    """Whether a flag may differ from the model that is fine-tuned."""
-    group, _, name = flag.partition(".")
-    return group == "model" and (name in FREE_ARGUMENTS or name.partition(".")[0] in FREE_ARGUMENTS)
 
 
 def _plain(value: object) -> object:

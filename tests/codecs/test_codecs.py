@@ -58,6 +58,7 @@ def classification_changes(codec: Codec) -> dict[str, dict[str, object]]:
         "start": dict(start=True),
         "fill": dict(fill="before"),
         "empty": dict(empty="nothing"),
+        "as_language_model": dict(as_language_model=True),
         "vector_words": VECTORS,
         "vector_size": VECTORS,
         "normalization": dict(normalization=["nfc", "quotes"]),

@@ -13,7 +13,7 @@ from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingData
 from datamodules.catalog.origins import SAMPLES
 from zoo.codecs import ClassificationCodec
 from zoo.errors import ZooError
-from zoo.hub.fine_tuning import adapted
+from zoo.hub import fine_tuning
 from zoo.models.transfer import transfer
 from zoo.text import Vocabulary
 
@@ -25,6 +25,10 @@ def smaller(codec, names: tuple[str, ...]):
         first, rest = getattr(codec, name)[:5], getattr(codec, name)[5:]
         kept[name] = Vocabulary((*first, *(entry for i, entry in enumerate(reversed(rest)) if i % 3)))
     return replace(codec, **kept)
+
+
+def adapted(model, name, *, labels, codec):
+    return fine_tuning.adapted([model], name, labels=labels, codec=codec, arguments={})
 
 
 MADE = {

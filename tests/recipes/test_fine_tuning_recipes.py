@@ -11,6 +11,7 @@ import yaml
 from command_line import run
 
 import zoo
+from datamodules import LanguageModelingDataModule
 from recipes import sentiment
 from recipes.runner import training
 from recipes.runner.training import train
@@ -64,6 +65,31 @@ def test_a_translator_goes_on_with_other_pairs(tmp_path):
     assert "The codec also differs from that of old: language is 'en' here and 'de' there." in done.stderr
 
 
+@pytest.fixture(scope="module")
+def language_models(tmp_path_factory):
+    """A forward and a backward language model, untrained."""
+    saved = []
+    for backward in (False, True):
+        codec = LanguageModelingDataModule("sample-text-en", lowercase=True, backward=backward).codec
+        model = zoo.LanguageModel(codec, hidden_size=8, num_layers=1, embedding_size=4)
+        saved.append(str(model.save_pretrained(tmp_path_factory.mktemp("language-model"))))
+    return saved
+
+
+@pytest.mark.parametrize("recipe, features", [("topic", 8), ("pos_tagging", 208)])
+def test_a_recipe_starts_from_two_language_models(recipe, features, language_models, tmp_path):
+    flags = [f"--model.init_from=[{','.join(language_models)}]", "--model.dropout=0.2", "--out=new", *SHORT]
+    done = run(recipe, "fit", *flags, cwd=tmp_path)
+    told = done.stderr.splitlines()
+    assert f"{' and '.join(language_models)} gives the weights of embedding and backbone." in told
+    model = zoo.from_pretrained(tmp_path / "new")
+    assert model.codec.lowercase and model.hparams["bidirectional"] and model.hparams["dropout"] == 0.2
+    assert (model.backbone.input_size, model.backbone.output_size) == (features, 16)
+    assert zoo.card(tmp_path / "new")["init_from"]["left_out"] == ["output"]
+    again = run(recipe, "fit", "--out=new", "--resume", "--trainer.max_epochs=2", cwd=tmp_path)
+    assert "New and untrained: " in again.stderr
+
+
 @pytest.mark.parametrize(
     "recipe, flags, message",
     [
@@ -79,12 +105,16 @@ def test_a_translator_goes_on_with_other_pairs(tmp_path):
             ["--model.init_from=spam-en-sms", "--data.vocabulary_size=9"],
             "--data.vocabulary_size has no effect",
         ),
+        ("topic", ["--model.init_from=LM", "--model.cell=gru"], "--model.cell gru contradicts LM, where it is lstm"),
+        ("topic", ["--model.init_from=LM", "--data.tokenizer=words"], "--data.tokenizer words contradicts LM, where"),
+        ("translation", ["--model.init_from=LM"], "LM is a LanguageModel, and recipes.translation trains a Seq2Seq"),
         ("topic", ["--model.init_from=nothing"], "unknown pretrained model, folder or checkpoint 'nothing'"),
     ],
 )
-def test_what_contradicts_the_model_is_refused(recipe, flags, message, trained, tmp_path):
+def test_what_contradicts_the_model_is_refused(recipe, flags, message, trained, language_models, tmp_path):
+    flags = [flag.replace("LM", language_models[0]) for flag in flags]
     done = run(recipe, "fit", f"--model.init_from={trained}", "--out=new", *flags, *SHORT, cwd=tmp_path, fails=True)
-    assert message.replace("RUN", str(trained)) in done.stderr
+    assert message.replace("RUN", str(trained)).replace("LM", language_models[0]) in done.stderr
     assert not (tmp_path / "new").exists()
 
 

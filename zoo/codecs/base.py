@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from zoo.errors import ZooError
 from zoo.options import Options
 from zoo.text import Vocabulary
 from zoo.text.normalization import DEFAULT
+
+if TYPE_CHECKING:
+    from zoo.codecs.language_modeling import LanguageModelingCodec
 
 # The number of differences that a message describes. It only names the others.
 DESCRIBED = 3
@@ -61,6 +64,14 @@ class Codec(Options):
             if isinstance(own, Vocabulary) and own and name != "vector_words":
                 changed[name] = own.extended(getattr(other, name))
         return replace(self, **changed)
+
+    def based_on(self, codec: LanguageModelingCodec) -> Self:
+        """This codec with the tokens of a language model before its own ones, so that they keep their ids.
+
+        Raises:
+            ZooError: models with this codec cannot start from a language model, or not from this one.
+        """
+        raise ZooError(f"a model that reads by a {type(self).__name__} cannot start from a language model")
 
     def with_labels(self, labels: Sequence[str]) -> Self:
         """This codec with other labels.

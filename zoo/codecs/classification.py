@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.batches.classification import ClassificationDataset, Texts
 from zoo.batches.indexers import WordIndexer
 from zoo.codecs.base import Codec, sorted_tuple
+from zoo.codecs.language_modeling import LanguageModelingCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.text import Inventory, Preprocessor, Vocabulary, require_words
 
@@ -68,6 +69,8 @@ class ClassificationCodec(Codec):
     "nowhere". The model reads these tokens like all others."""
     empty: str = "unknown"
     """How a text without tokens is read: as one "unknown" token or as "nothing"."""
+    as_language_model: bool = False
+    """Whether a text is read as by a `LanguageModel`: after the end of a text, in pieces that mark white space."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "vocabulary", "vector_words")
@@ -92,6 +95,10 @@ class ClassificationCodec(Codec):
         keeps_positive = len(inventory) == 2 and self.positive in inventory
         return replace(self, labels=inventory, positive=self.positive if keeps_positive else None)
 
+    def based_on(self, codec: LanguageModelingCodec) -> Self:
+        """See `Codec.based_on`."""
+        return replace(self, vocabulary=codec.vocabulary.extended(self.vocabulary))
+
     @property
     def binary(self) -> bool:
         """Whether each text has one of two labels."""
@@ -100,7 +107,9 @@ class ClassificationCodec(Codec):
     @cached_property
     def indexer(self) -> WordIndexer:
         """Turns tokens into ids."""
-        return WordIndexer(self.vocabulary, self.vector_words, lowercase=self.lowercase)
+        # A language model has pieces such as <0xC3>, which are no words in upper case.
+        lowercase = self.lowercase and not self.as_language_model
+        return WordIndexer(self.vocabulary, self.vector_words, lowercase=lowercase)
 
     @cached_property
     def preprocessor(self) -> Preprocessor:
@@ -115,6 +124,8 @@ class ClassificationCodec(Codec):
             start=self.start,
             fill=self.fill,
             empty=self.empty,
+            as_language_model=self.as_language_model,
+            lowercase=self.lowercase,
             normalization=self.normalization,
         )
 

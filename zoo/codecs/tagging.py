@@ -11,7 +11,8 @@ from zoo.batches.indexers import FormIndexer
 from zoo.batches.ragged import Ragged
 from zoo.batches.tagging import Sentences, TaggingDataset
 from zoo.codecs.base import Codec
-from zoo.errors import unknown_name
+from zoo.codecs.language_modeling import LanguageModelingCodec
+from zoo.errors import ZooError, unknown_name
 from zoo.text import TOKENIZERS, Inventory, Token, Vocabulary, place_tokens, read_document
 from zoo.text.tag_schemes import SCHEMES, detect_scheme, strange_tags
 
@@ -63,6 +64,16 @@ class TaggingCodec(Codec):
         """This codec with other tags. They are in the scheme of this codec if it allows them all."""
         keeps_scheme = self.scheme is not None and not strange_tags(labels, self.scheme)
         return replace(self, tags=Inventory(labels), scheme=self.scheme if keeps_scheme else detect_scheme(labels))
+
+    def based_on(self, codec: LanguageModelingCodec) -> Self:
+        """See `Codec.based_on`. The tokens of the language model must be of the kind that this codec tags."""
+        expected = "characters" if self.tokenizer == "characters" else "whitespace"
+        if codec.tokenizer != expected:
+            raise ZooError(
+                f"expected a language model whose tokens are those to tag (tokenizer {expected}), got one with the "
+                f"tokenizer {codec.tokenizer}: choose another one"
+            )
+        return replace(self, words=codec.vocabulary.extended(self.words))
 
     @cached_property
     def indexer(self) -> FormIndexer:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -90,10 +91,11 @@ def card(source: str | Path) -> dict[str, Any]:
 
 
 def from_pretrained(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
     labels: Sequence[str] | None = None,
     codec: Codec | None = None,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | Path | None = None,
@@ -104,7 +106,8 @@ def from_pretrained(
 
     With `labels` or a `codec` it makes a model to fine-tune: one with these labels, and with the weights of the loaded
     model. Labels, words and characters that both models have keep their weights, all others begin untrained. A message
-    on standard error says what was taken over and what is new.
+    on standard error says what was taken over and what is new. A language model makes a tagger or classifier, or two of
+    them a bidirectional one.
 
     What is not on this machine is read from the cache, or else fetched. Every file is compared with the sha256 in the
     card of the model, and one from the hub also with the sum that the hub has.
@@ -112,9 +115,12 @@ def from_pretrained(
     Args:
         source: a name in `list_pretrained()`, a folder that `save_pretrained` wrote, the folder of a run, a checkpoint
             of one (`.ckpt`), "owner/name" on the Hugging Face hub (also "hf:owner/name@revision"; extra `hub`),
-            "https://HOST/FILE#sha256=SUM" for an archive, or "wandb:entity/project/artifact:alias".
+            "https://HOST/FILE#sha256=SUM" for an archive, or "wandb:entity/project/artifact:alias". A forward and a
+            backward language model make a list.
         labels: the labels of a tagger or classifier to fine-tune.
         codec: the codec of a model to fine-tune, such as that of a datamodule with `extends=model.codec`.
+        arguments: of the constructor of the model to fine-tune, where they differ from those of the loaded one, such as
+            `{"dropout": 0.1}`.
         revision: a branch, a tag or a commit on the hub; by default "main".
         token: of a user of the hub; by default the one that `hf auth login` has stored.
         cache_dir: the folder of the cache; by default that of `huggingface_hub`, or the user's cache folder for
@@ -127,17 +133,22 @@ def from_pretrained(
             (see `register`), or one of its files is missing, is damaged, differs from the sum in the card, or does not
             fit the others. With `labels` or a `codec` also: the model has no labels, or its encoder does not fit.
     """
-    model = _load(
-        source,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        force_download=force_download,
-    )
-    if labels is None and codec is None:
-        return model
-    return adapted(model, str(source), labels=labels, codec=codec)
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    models = [
+        _load(
+            each,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            force_download=force_download,
+        )
+        for each in sources
+    ]
+    if len(models) == 1 and labels is None and codec is None and not arguments:
+        return models[0]
+    name = " and ".join(map(str, sources))
+    return adapted(models, name, labels=labels, codec=codec, arguments=arguments)
 
 
 def _load(

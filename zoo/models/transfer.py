@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from zoo.codecs import Codec
 from zoo.errors import ZooError
 from zoo.models.base import ZooModule
+from zoo.models.transferred import Entries, Transfer
 from zoo.text import Inventory
 
 # The arguments of a model that may differ from those of its source. They say how the model is trained and searched, or
@@ -29,119 +31,82 @@ FREE_ARGUMENTS = frozenset(
 )  # fmt: skip
 # The arguments that belong to the labels of a model.
 LABEL_ARGUMENTS = ("class_weights",)
-# What the entries of a field are called, where its name does not say it.
-NOUNS = {"vocabulary": "tokens", "vector_words": "words with vectors"}
-# The largest number of entries that a message names.
-NAMED = 8
 
 
 @dataclass(frozen=True)
-class Entries:
-    """The entries of a field of a codec, such as its words."""
+class Source:
+    """What a model may take over."""
 
-    known: int
-    """How many of them the source has too."""
-    new: tuple[str, ...]
-    """Those that the source lacks."""
-    lost: int
-    """How many the source has and the new model lacks."""
-    answers: bool
-    """Whether they are what a model answers, such as its labels."""
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """What a model has taken over from its source."""
-
-    source: str
+    name: str
     """The trained model, as the user has named it."""
-    taken: tuple[str, ...]
-    """The modules of the model whose weights are those of the source, apart from the rows of new entries."""
-    new: tuple[str, ...]
-    """The modules and weights that begin untrained."""
-    left_out: tuple[str, ...]
-    """The modules that only the source has."""
-    entries: Mapping[str, Entries]
-    """The entries of each field of the codec that indexes weights, by the name of the field."""
-    differences: tuple[str, ...]
-    """In what else the two codecs differ."""
+    weights: Mapping[str, Tensor]
+    """Its weights, by the names that they have in the new model."""
+    codec: Codec
+    indexed: Mapping[str, tuple[str, ...]]
+    """By the name of a weight, the fields that index its first dimensions, as the new model calls them."""
+    fields: Mapping[str, Inventory]
+    """The entries of these fields."""
+    partial: bool = False
+    """Whether it may lack weights of the embeddings and the encoder of the new model."""
 
-    def __str__(self) -> str:
-        return "\n".join(self.sentences())
+    @classmethod
+    def of(cls, model: ZooModule, name: str) -> Source:
+        """A model of the same task as the new one."""
+        return cls(name, model.state_dict(), model.codec, model.indexed, fields_of(model))
 
-    def sentences(self) -> list[str]:
-        """What a user should know, in plain sentences."""
-        told = [f"{self.source} gives the weights of {_listed(self.taken)}."]
-        for name, entries in self.entries.items():
-            if entries.answers:
-                told.append(_about_answers(self.source, name, entries))
-                continue
-            total = entries.known + len(entries.new)
-            noun = NOUNS.get(name, name.replace("_", " "))
-            if entries.new:
-                told.append(f"{len(entries.new):,} of {total:,} {noun} are new.")
-            if entries.lost:
-                told.append(f"{entries.lost:,} {noun} of {self.source} are left out.")
-        if self.new:
-            told.append(f"New and untrained: {_listed(self.new)}.")
-        if self.left_out:
-            told.append(f"Left out of {self.source}: {_listed(self.left_out)}.")
-        if self.differences:
-            told.append(f"The codec also differs from that of {self.source}: {'; '.join(self.differences)}.")
-        return told
-
-    def record(self) -> dict[str, Any]:
-        """The same in plain types, with the number of new entries in place of their names."""
-        entries = {
-            name: {"known": each.known, "new": len(each.new), "lost": each.lost} for name, each in self.entries.items()
-        }
-        return {
-            "source": self.source,
-            "taken": list(self.taken),
-            "new": list(self.new),
-            "left_out": list(self.left_out),
-            "entries": entries,
-            "differences": list(self.differences),
-        }
+    def inventories(self, parameter: str) -> list[Inventory]:
+        """What indexes the first dimensions of a weight."""
+        return [self.fields[name] for name in self.indexed.get(parameter, ())]
 
 
-@torch.no_grad()
+def fields_of(model: ZooModule) -> dict[str, Inventory]:
+    """The fields of a model's codec that index weights."""
+    return {name: getattr(model.codec, name) for names in model.indexed.values() for name in names}
+
+
 def transfer(source: ZooModule, target: ZooModule, name: str) -> Transfer:
-    """Copies the weights of a model into another one as far as they fit, and records it as `target.origin`.
+    """Copies the weights of a model into another one of the same task, see `take_over`.
 
     Args:
         source: the trained model.
-        target: the new model of the same task.
+        target: the new model.
         name: the source, as the user has named it.
+    """
+    return take_over(Source.of(source, name), target)
+
+
+@torch.no_grad()
+def take_over(source: Source, target: ZooModule) -> Transfer:
+    """Copies weights into a model as far as they fit, and records it as `target.origin`.
 
     Raises:
         ZooError: a weight of the embeddings or the encoder does not fit. What the layers above it have learned would
             be of no use then.
     """
-    old_weights = source.state_dict()
     fits: dict[str, bool] = {}
+    fields = fields_of(target)
     for parameter, value in target.state_dict().items():
-        old = old_weights.get(parameter)
-        ours = _inventories(target, parameter)
-        theirs = _inventories(source, parameter)
-        fits[parameter] = old is not None and _copy(old, value, ours=ours, theirs=theirs)
-        if not fits[parameter] and target.depth_of(parameter) is not None:
-            before = "missing" if old is None else f"of shape {tuple(old.shape)}"
-            raise ZooError(
-                f"{name} cannot be taken over: its {parameter} is {before}, and that of the new model is of shape "
-                f"{tuple(value.shape)}. Sizes, cells and imported vectors must be those of {name}: leave out what "
-                "differs, choose another model, or train a new one without it"
-            )
+        old = source.weights.get(parameter)
+        ours = [fields[name] for name in target.indexed.get(parameter, ())]
+        fits[parameter] = old is not None and _copy(old, value, ours=ours, theirs=source.inventories(parameter))
+        if fits[parameter] or target.depth_of(parameter) is None or (old is None and source.partial):
+            continue
+        before = "missing" if old is None else f"of shape {tuple(old.shape)}"
+        raise ZooError(
+            f"{source.name} cannot be taken over: its {parameter} is {before}, and that of the new model is of shape "
+            f"{tuple(value.shape)}. Sizes, cells and imported vectors must be those of {source.name}: leave out what "
+            "differs, choose another model, or train a new one without it"
+        )
     # Buffers, such as a temperature, follow the weights.
     depths = target.depths()
     told = {parameter: fits[parameter] for parameter in sorted(depths, key=depths.__getitem__)}
     done = Transfer(
-        name,
+        source.name,
         taken=tuple(dict.fromkeys(_module(parameter) for parameter in told if told[parameter])),
         new=_new(told),
-        left_out=tuple(dict.fromkeys(_module(parameter) for parameter in old_weights if parameter not in fits)),
+        left_out=tuple(dict.fromkeys(_module(parameter) for parameter in source.weights if parameter not in fits)),
         entries=_entries(source, target),
-        differences=_differences(source, target),
+        differences=_differences(source.codec, target),
     )
     with_new_rows = {field for field, entries in done.entries.items() if entries.new}
     target.origin = done.record()
@@ -184,28 +149,26 @@ def _common(ours: Inventory, theirs: Inventory) -> tuple[Tensor, Tensor]:
     return new_ids, torch.tensor([old_id for _, old_id in shared], dtype=torch.long)
 
 
-def _inventories(model: ZooModule, parameter: str) -> list[Inventory]:
-    return [getattr(model.codec, name) for name in model.indexed.get(parameter, ())]
-
-
 def _module(parameter: str) -> str:
     return parameter.partition(".")[0]
 
 
 def _new(fits: Mapping[str, bool]) -> tuple[str, ...]:
-    """The modules of which no weight fits, and the weights that do not fit of the others."""
-    taken = {_module(parameter) for parameter in fits if fits[parameter]}
-    names = [
-        parameter if _module(parameter) in taken else _module(parameter) for parameter in fits if not fits[parameter]
-    ]
+    """The largest parts of the model of which no weight fits."""
+    taken = {part for parameter in fits if fits[parameter] for part in _parts(parameter)}
+    names = [next(part for part in _parts(parameter) if part not in taken) for parameter in fits if not fits[parameter]]
     return tuple(dict.fromkeys(names))
 
 
-def _entries(source: ZooModule, target: ZooModule) -> dict[str, Entries]:
+def _parts(parameter: str) -> list[str]:
+    """The module that a parameter is in, the modules in between, and the parameter itself, by their names."""
+    return list(accumulate(parameter.split("."), "{}.{}".format))
+
+
+def _entries(source: Source, target: ZooModule) -> dict[str, Entries]:
     found = {}
-    for name in dict.fromkeys(name for names in target.indexed.values() for name in names):
-        ours: Inventory = getattr(target.codec, name)
-        theirs: Inventory = getattr(source.codec, name)
+    for name, ours in fields_of(target).items():
+        theirs = source.fields.get(name, Inventory(()))
         if not ours and not theirs:
             continue
         old = set(theirs)
@@ -215,37 +178,15 @@ def _entries(source: ZooModule, target: ZooModule) -> dict[str, Entries]:
     return found
 
 
-def _differences(source: ZooModule, target: ZooModule) -> tuple[str, ...]:
-    """In what the codecs differ, apart from the fields that index weights."""
-    indexing = {name for names in target.indexed.values() for name in names}
-    ours, theirs = target.codec.state, source.codec.state
+def _differences(codec: Codec, target: ZooModule) -> tuple[str, ...]:
+    """In what the codecs differ, apart from the fields that index weights, and from those that only one of them has."""
+    ours, theirs = target.codec.state, codec.state
+    # The positive label follows from the labels.
+    known = {*fields_of(target), "positive"}
     told = []
     for name in ours:
-        # The positive label follows from the labels.
-        if name in {*indexing, "positive"} or ours[name] == theirs[name]:
+        if name in known or name not in theirs or ours[name] == theirs[name]:
             continue
         is_long = isinstance(ours[name], list)
         told.append(name if is_long else f"{name} is {ours[name]!r} here and {theirs[name]!r} there")
     return tuple(told)
-
-
-def _about_answers(source: str, name: str, entries: Entries) -> str:
-    new = len(entries.new)
-    total = entries.known + new
-    lost = f", and {entries.lost:,} of its {name} are left out" if entries.lost else ""
-    if not new:
-        return f"All {total:,} {name} are those of {source} and keep their weights{lost}."
-    if not entries.known:
-        return f"All {total:,} {name} are new: {_listed(entries.new)}."
-    return (
-        f"{entries.known:,} of {total:,} {name} are those of {source} and keep their weights{lost}. "
-        f"New {name}: {_listed(entries.new)}."
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first names, joined as in a sentence."""
-    shown = list(names[:NAMED])
-    if len(names) > NAMED:
-        return f"{', '.join(shown)} and {len(names) - NAMED:,} more"
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]])) or "nothing"

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from zoo.errors import ZooError, unknown_name
 from zoo.text.normalization import DEFAULT, Normalizer
-from zoo.text.tokenizers import make_splitter, require_words
+from zoo.text.reversible import END, ReversibleTokenizer
+from zoo.text.tokenizers import Splitter, make_splitter, require_words
 from zoo.text.vocabulary import UNKNOWN
 
 # Tokens that no text contains, because no tokenizer makes a token with a space in it.
@@ -40,11 +41,14 @@ class Preprocessor:
         fill: where a shorter text is filled up to `max_length` tokens with `FILLING`: "before" it, "after" it, or
             "nowhere".
         empty: how a text without tokens is read if it is not filled up: as one "unknown" token or as "nothing".
+        as_language_model: whether a text is read as a `LanguageModel` reads it: after the end of a text, in pieces of a
+            `ReversibleTokenizer`.
+        lowercase: whether it is then split in lower case. Otherwise, tokens keep their case.
         normalization: how a text is normalized before it is split, as for a `Normalizer`.
 
     Raises:
         ZooError: an unknown name (the known ones are listed), a sentencepiece model that is missing or that the
-            tokenizer does not use, stop words with sentencepiece, or a max_length below 2.
+            tokenizer does not use, stop words with sentencepiece or `as_language_model`, or a max_length below 2.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Preprocessor:
         start: bool = False,
         fill: str = "nowhere",
         empty: str = "unknown",
+        as_language_model: bool = False,
+        lowercase: bool = False,
         normalization: Sequence[str] = DEFAULT,
     ):
         require_words(tokenizer, {"stop words": stop_words})
@@ -68,15 +74,22 @@ class Preprocessor:
             raise unknown_name("place to fill", fill, FILLS)
         if empty not in EMPTIES:
             raise unknown_name("reading of an empty text", empty, EMPTIES)
+        if as_language_model and stop_words:
+            raise ZooError("a language model reads all words of a text: leave the stop words out")
         if max_length < 2:
             raise ZooError(f"expected to read at least 2 tokens of a text, got max_length={max_length}")
         self._normalize = Normalizer(normalization)
-        self._split = make_splitter(tokenizer, sentencepiece_model)
+        self._split: Splitter
+        if as_language_model:
+            reversible = ReversibleTokenizer(tokenizer, sentencepiece_model, lowercase=lowercase, normalization=())
+            self._split = reversible.split
+        else:
+            self._split = make_splitter(tokenizer, sentencepiece_model)
         self._stop_words = frozenset(stop_words)
         self._is_known = is_known
         self._max_length = max_length
         self._kept = TRUNCATIONS[truncate](max_length)
-        self._beginning = [START] if start else []
+        self._beginning = [END] if as_language_model else [START] if start else []
         # The name and not the function: a model that is pickled takes this object with it.
         self._fill = fill
         self._instead_of_nothing = EMPTIES[empty]
