@@ -150,7 +150,7 @@ class CorpusDataModule(BatchDataModule, Generic[CodecT, ExampleT]):
         """The name of a split in a table of scores: the corpus and the split, or the own file."""
         return self.files.described(split)
 
-    def _paths(self, split: str) -> list[str | Path]:
+    def paths(self, split: str) -> list[str | Path]:
         """All files that a split is read from."""
         return [self.files.path(split)]
 
@@ -223,4 +223,4 @@ class CorpusDataModule(BatchDataModule, Generic[CodecT, ExampleT]):
         return sums
 
     def _sum_of_files(self, split: str) -> str:
-        return digest_of_files(self._paths(split))
+        return digest_of_files(self.paths(split))

@@ -196,7 +196,7 @@ class Seq2SeqDataModule(StoredDataModule[Seq2SeqCodec, Pair]):
     def _read_examples(self, split: str) -> Iterator[Pair]:
         return self.pair_files.read(split)
 
-    def _paths(self, split: str) -> list[str | Path]:
+    def paths(self, split: str) -> list[str | Path]:
         return self.pair_files.paths(split)
 
     def _fit_codec(self) -> Seq2SeqCodec:

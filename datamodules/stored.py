@@ -55,7 +55,7 @@ class StoredDataModule(CorpusDataModule[CodecT, ExampleT]):
     def _open_store(self, split: str) -> Store | None:
         if split not in self.splits:
             return None
-        paths = self._paths(split)
+        paths = self.paths(split)
         if not is_large(paths, self.store):
             return None
         key = store_key(paths, self._all_settings(split))

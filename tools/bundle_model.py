@@ -23,7 +23,7 @@ from datamodules import CATALOG, ClassificationDataModule, Seq2SeqDataModule, Ta
 from datamodules.base import CorpusDataModule
 from datamodules.corpus_files import SPLITS
 from recipes.runner.evaluation import scored
-from recipes.runner.training import hardware
+from recipes.runner.hardware import hardware
 from recipes.runner.verification import recipe_of
 from zoo.errors import ZooError
 from zoo.hub.sources import BUNDLED

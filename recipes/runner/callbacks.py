@@ -62,6 +62,12 @@ class Recorder(Callback):
         """Training tokens per second over all rows, of all processes together."""
         return sum(row["tokens"] for row in self.rows) / max(self.seconds, 1e-9)
 
+    @property
+    def tokens_per_second_now(self) -> float:
+        """Training tokens per second since the last validation, of this process."""
+        seconds = self._seconds + time.perf_counter() - self._since
+        return float(self._tokens) / max(seconds, 1e-9)
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         # A run that is resumed within an epoch gets no `on_train_epoch_start`, so the clock starts here.
         self._since = time.perf_counter()

@@ -14,7 +14,6 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import RichProgressBar, WeightAveraging
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import WandbLogger
 
 from datamodules.agreement import agreeing, digest_of_state, of_first
 from datamodules.base import CorpusDataModule
@@ -28,18 +27,24 @@ from recipes.runner.checkpoints import (
     newest_checkpoint,
 )
 from recipes.runner.claim import Claim
+from recipes.runner.gauges import Gauges
 from recipes.runner.hardware import default_precision
 from recipes.runner.init_from import InitialModel, add_flags
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
 from recipes.runner.processes import is_first, join, trainer_to_join_with
 from recipes.runner.recipe import SMALL_CORPUS, Recipe
+from recipes.runner.run_flags import add_run_flags
 from recipes.runner.run_folder import RunFolder, run_folder
 from recipes.runner.saver import CheckpointOptions, Saver
 from recipes.runner.signals import RunnerSignals
 from recipes.runner.slurm import check_root, restarted
 from recipes.runner.trainer import check_precision, check_shares, check_trainer, fitting
-from recipes.runner.wandb_run import is_online, wandb_logger, wandb_mode
+from recipes.runner.wandb_config import run_config
+from recipes.runner.wandb_flags import run_names
+from recipes.runner.wandb_modes import is_online, wandb_mode
+from recipes.runner.wandb_results import log_data
+from recipes.runner.wandb_run import CountingLogger, start_run
 from recipes.runner.whole_files import replacing
 from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
@@ -62,7 +67,7 @@ class TrainingCLI(LightningCLI):
     claim: Claim | None = None
     # The model to fine-tune.
     initial: InitialModel | None = None
-    logger: WandbLogger | None = None
+    logger: CountingLogger | None = None
 
     def __init__(self, recipe: Recipe, args: Sequence[str], *, test: bool):
         self.recipe = recipe
@@ -91,30 +96,7 @@ class TrainingCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--out", type=str | None, default=None, help="The folder of the run; by default runs/RECIPE/TIME."
-        )
-        switch: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": False}
-        parser.add_argument("--resume", **switch, help="Continue the run in --out.")
-        parser.add_argument(
-            "--overwrite", **switch, help="Delete the files of an older run in --out before the training."
-        )
-        parser.add_argument(
-            "--ema",
-            type=float,
-            default=0.997,
-            help="Decay of the exponential moving average of the weights; 0 for no average.",
-        )
-        skip = (
-            "Leave out a step whose loss or gradient is NaN or infinite, and count it; by default the run stops there."
-        )
-        parser.add_argument("--skip_nonfinite", **switch, help=skip)
-        parser.add_argument(
-            "--trust", type=str | None, default=None, help="Classes that a config file may name, such as a.B,c.D."
-        )
-        mode = "The W&B mode: online, offline or disabled; by default $WANDB_MODE, else online if there is a W&B key."
-        parser.add_argument("--wandb", type=str | None, default=None, help=mode)
-        parser.add_argument("--wandb_project", type=str, default="lstm-zoo", help="The name of the W&B project.")
+        add_run_flags(parser)
         parser.add_class_arguments(CheckpointOptions, "checkpoints", instantiate=False)
         add_flags(parser)
         for name in self.recipe.links:
@@ -226,11 +208,16 @@ class TrainingCLI(LightningCLI):
     def _open_folder(self) -> None:
         """Opens the run's folder, and the W&B run of all processes."""
         self.claim = self.folder.open(resume=self.config.resume, overwrite=self.config.overwrite)
+        if self.wandb_mode == "disabled":
+            return
         # The settings without the codec, which contains the vocabulary.
-        settings = self.config.clone(with_meta=False).as_dict()
-        self.logger = wandb_logger(self.wandb_mode, self.folder.path, self.config.wandb_project, settings)
+        settings = self.config.clone(with_meta=False)
+        processes = self.trainer.world_size
+        config = run_config(self.recipe, settings, self.datamodule, self.model, processes=processes)
+        self.logger = start_run(self.wandb_mode, self.folder.path, run_names(self.config), config)
         if self.logger is not None:
             self.trainer.loggers = [self.logger, *self.trainer.loggers]
+            log_data(self.logger, config)
 
     # LightningCLI calls this method without arguments.
     def instantiate_trainer(self) -> pl.Trainer:  # type: ignore[override]
@@ -261,7 +248,7 @@ class TrainingCLI(LightningCLI):
         )
         options = CheckpointOptions(**self.config.checkpoints)
         saver = Saver(CheckpointFiles(self.folder, options.keep), best, options)
-        callbacks = [self.recorder, best, saver]
+        callbacks = [self.recorder, Gauges(self.recorder), best, saver]
         if self.config.ema:
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         interactive = sys.stderr.isatty()

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from jsonargparse import Namespace
 
-from recipes.runner.wandb_run import is_online
+from recipes.runner.wandb_modes import is_online
 from zoo.errors import ZooError
 
-# `out` is not a permission, but it is not saved either, because a repeated run needs its own folder.
-UNSAVED = ("out", "overwrite", "resume", "trust", "wandb")
+# Two are not permissions, but are not saved either: a repeated run needs its own folder, and `quiet` is of one command.
+UNSAVED = ("out", "quiet", "overwrite", "resume", "trust", "wandb")
 
 
 def permissions(settings: Namespace) -> list[str]:

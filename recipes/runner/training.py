@@ -22,11 +22,11 @@ from recipes.reports.tables import print_scores
 from recipes.runner.callbacks import best_row
 from recipes.runner.failures import lost_process
 from recipes.runner.flags import TrainingCLI
-from recipes.runner.hardware import cpu_capabilities
+from recipes.runner.hardware import hardware, peak_memory_mb
 from recipes.runner.recipe import Recipe
 from recipes.runner.run_folder import RunFolder
 from recipes.runner.trainer import fitting
-from recipes.runner.wandb_run import finish, log_pictures
+from recipes.runner.wandb_results import log_results
 from recipes.runner.whole_files import replacing
 from zoo.errors import ZooError
 from zoo.models.guard import NonFiniteError
@@ -128,12 +128,11 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         learning_curve(rows, best_epoch, model.monitor, folder.path / "learning-curve.png"),
         *report.write(folder.path),
     ]
-    log_pictures(cli.logger, pictures)
-    finish(cli.logger, scores)
     split = cli.datamodule.described("test" if cli.test else "dev")
     title = f"{folder.path}, the best of {facts['epochs']:g} epochs, on {split}"
     print_scores(title, scores, facts, file=sys.stdout)
     print(f"next:  {recipe.command} predict --model {shlex.quote(str(folder.model))}")
+    log_results(cli.logger, folder, facts, best_epoch, pictures)
 
 
 def print_resume(folder: RunFolder, command: str) -> None:
@@ -146,27 +145,6 @@ def print_resume(folder: RunFolder, command: str) -> None:
 
 def _parameters(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-def peak_memory_mb() -> int | None:
-    """The peak memory in MB of the GPU, or without a GPU of the process; None if the system does not report it."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 1e6)
-    try:
-        import resource
-    # Windows does not have this module.
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
-
-
-def hardware() -> str:
-    """The name of the GPU, or without a GPU the name of the processor and the number of threads."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    name = cpu_capabilities().get("cpu_name") or platform.processor() or platform.machine()
-    return f"{name}, {torch.get_num_threads()} threads"
 
 
 def versions() -> dict[str, str]:

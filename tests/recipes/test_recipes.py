@@ -10,13 +10,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from command_line import ROOT, run, run_alone, start
-from small_runs import FAST, FAST_SPAM, SMALL, TINY, interrupt, last_checkpoint, waiting
-from wandb_files import wandb_records
+from command_line import ROOT, run, start
+from small_runs import FAST, SMALL, TINY, interrupt, last_checkpoint, waiting
 
 import recipes
 from recipes import sentiment, spam
-from recipes.runner import wandb_run
 from recipes.runner.cli import main
 from recipes.runner.training import train
 from zoo import SequenceTagger, TextClassifier
@@ -152,28 +150,3 @@ def test_predict_writes_conllu_back_with_one_column_changed(trained):
 def test_the_config_can_be_printed_and_used(tmp_path):
     done = run("pos_tagging", "--model.cell=gru", "--print_config", cwd=tmp_path)
     assert "cell: gru" in done.stdout and "words" not in done.stdout
-
-
-def test_wandb_offline_keeps_one_run_without_the_vocabulary(tmp_path):
-    args = [*FAST, "--trainer.log_every_n_steps=1", "--wandb=offline"]
-    run_alone("pos_tagging", "--out=run", *args, cwd=tmp_path, env={"WANDB_MODE": "disabled"})
-    (records,) = (tmp_path / "run/wandb").glob("offline-run-*/run-*.wandb")
-    config, summary, history = {}, {}, set()
-    for record in wandb_records(records):
-        for item in record.run.config.update:
-            config[item.key or item.nested_key[0]] = item.value_json
-        for item in record.summary.update:
-            summary[item.key or item.nested_key[0]] = json.loads(item.value_json)
-        history |= {item.key or item.nested_key[0] for item in record.history.item}
-    assert "model" in config and len(json.dumps(config)) < 10_000
-    scores = json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
-    assert summary["test/accuracy"] == pytest.approx(scores["test/accuracy"])
-    assert {"train/loss", "val/accuracy", "learning-curve", "confusion"} <= history
-
-
-def test_a_run_without_a_network_continues_without_wandb(tmp_path, monkeypatch):
-    monkeypatch.setattr(wandb_run, "START_SECONDS", 1)
-    environment = {"WANDB_MODE": "online", "WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    done = run_alone("spam", "--out=run", *FAST_SPAM, cwd=tmp_path, env=environment)
-    assert "test/accuracy" in json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
-    assert "W&B" in done.stderr

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 import shlex
 import signal
 import sys
@@ -29,7 +28,7 @@ from recipes.runner.flags import TrainingCLI
 from recipes.runner.permissions import UNSAVED, permissions, without_permissions
 from recipes.runner.run_folder import FILES
 from recipes.runner.training import train
-from recipes.runner.wandb_run import MODES, UNASKED, wandb_mode
+from recipes.runner.wandb_modes import MODES
 from zoo import TextClassifier
 from zoo.errors import ZooError
 
@@ -432,26 +431,6 @@ def test_a_score_that_is_better_when_lower_is_minimised_and_printed_as_a_plain_n
 def test_the_best_row_is_the_first_of_the_best_score(monitor, best):
     rows = [{"epochs": epochs, monitor: value} for epochs, value in enumerate([math.nan, 0.1, 0.9, 0.9, 0.1])]
     assert best_row(rows, monitor)["epochs"] == best
-
-
-# W&B
-
-
-@pytest.mark.parametrize("key", ["", "0" * 40])
-@pytest.mark.parametrize("mode", [*MODES, "", "nonsense"])
-def test_modes_as_wandb_knows_them(mode, key, monkeypatch, recwarn):
-    for name, value in {"WANDB_MODE": mode, "WANDB_API_KEY": key, "NETRC": os.devnull}.items():
-        monkeypatch.setenv(name, value)
-    if mode == "nonsense":
-        with pytest.raises(ZooError, match="unknown W&B mode 'nonsense': known are online, offline, disabled, run"):
-            wandb_mode(None)
-        return
-    online = {"": UNASKED if key else "disabled"}.get(mode, "online" if key else "offline")
-    expected = {"offline": "offline", "dryrun": "offline", "disabled": "disabled"}.get(mode, online)
-    assert wandb_mode(None) == wandb_mode(mode) == expected
-    told = [str(warning.message) for warning in recwarn]
-    asks_for_a_server = MODES.get(mode) == "online"
-    assert any("no W&B key: the run is kept offline" in text for text in told) == (asks_for_a_server and not key)
 
 
 # Flags that the Trainer has no use for

@@ -19,7 +19,7 @@ from string import Template
 
 import pytest
 from command_line import SECONDS, Process, run, start
-from wandb_files import wandb_records
+from wandb_files import logged_in
 
 from datamodules import ClassificationDataModule
 from datamodules.sampler import BatchDataset
@@ -127,13 +127,10 @@ def test_two_nodes_of_torchrun_share_a_folder_and_a_wandb_run(tmp_path):
     facts = json.loads((folder / "metrics.json").read_text())
     assert facts["processes"] == 2
     (records,) = tmp_path.rglob("*.wandb")
-    summary = {
-        item.key or item.nested_key[0]: json.loads(item.value_json)
-        for record in wandb_records(records)
-        for item in record.summary.update
-    }
     assert records.is_relative_to(folder / "wandb")
-    assert summary["test/accuracy"] == pytest.approx(facts["scores"]["test/accuracy"])
+    logged = logged_in(folder)
+    assert logged.summary["test/accuracy"] == pytest.approx(facts["scores"]["test/accuracy"])
+    assert logged.config["processes"] == 2 and logged.config["trainer.num_nodes"] == 2
 
 
 def slurm(rank: int, job: int, restarts: int) -> dict[str, str]:

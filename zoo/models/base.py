@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, Self
 
 import torch
+from lightning_fabric.utilities.data import AttributeDict
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
@@ -80,7 +81,7 @@ class ZooModule(FineTunedModule, PretrainedModule):
             arguments: `locals()` at the beginning of the constructor.
         """
         given = {name: value for name, value in arguments.items() if name not in ("self", "__class__")}
-        self.save_hyperparameters({name: plain(value) for name, value in given.items()}, logger=False)
+        self.save_hyperparameters({name: plain(value) for name, value in given.items()})
 
     def use_optimizer(self, options: OptimizerOptions) -> None:
         """Sets the options of the optimizer. Lightning's tuner may change `learning_rate` later."""
@@ -212,6 +213,11 @@ class ZooModule(FineTunedModule, PretrainedModule):
         The model's own mode does not change, because other threads may be training it or predicting with it.
         """
         return in_evaluation(self)
+
+    @property
+    def hparams_initial(self) -> AttributeDict:
+        """What Lightning gives to loggers. The codec would fill them with its words."""
+        return AttributeDict(self.settings)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""What a W&B run gets at its ends: the data that it reads, and at last its pictures, scores and model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from recipes.runner.run_folder import RunFolder
+from recipes.runner.wandb_config import corpus_name
+from recipes.runner.wandb_run import CountingLogger, harmless
+from zoo.model_folder import CARD
+
+DATA_DIR = "WANDB_DATA_DIR"
+
+
+def log_data(logger: CountingLogger | None, config: Mapping[str, object]) -> None:
+    """Names the data as an input of a run that is online. W&B gets the names and sums of the files, and no text.
+
+    Args:
+        logger: the logger of the run.
+        config: the config of the run.
+    """
+    # W&B refuses inputs of an offline run.
+    if logger is None or logger.experiment.offline:
+        return
+    import wandb
+
+    with harmless("name the data of this run"):
+        files = {name: value for name, value in config.items() if name.startswith("corpus.")}
+        artifact = wandb.Artifact(artifact_name(corpus_name(config)), type="dataset", metadata=files)
+        # The artifact has a new version if a file has another content.
+        with artifact.new_file("files.json", encoding="utf-8") as file:
+            json.dump(files, file, indent=2, ensure_ascii=False)
+        logger.experiment.use_artifact(artifact)
+
+
+def log_results(
+    logger: CountingLogger | None,
+    folder: RunFolder,
+    facts: Mapping[str, Any],
+    best: Mapping[str, float],
+    pictures: Sequence[Path],
+) -> None:
+    """Gives a W&B run its pictures, its summary and its model, and ends it.
+
+    The summary describes the model that is saved: its scores on dev, not those of the last epoch.
+
+    Args:
+        logger: the logger of the run.
+        folder: the folder of the run, with the model.
+        facts: the content of `metrics.json`.
+        best: the row of the learning curve that the model is of.
+        pictures: files of pictures.
+    """
+    if logger is None:
+        return
+    import wandb
+
+    run = logger.experiment
+    with _kept_in(folder.path / "wandb"):
+        with harmless("show the pictures of this run"):
+            logger.log_media({picture.stem: wandb.Image(str(picture)) for picture in pictures})
+        with harmless("keep the model of this run"):
+            card = json.loads((folder.model / CARD).read_text("utf-8"))
+            model = wandb.Artifact(
+                artifact_name(f"model-{run.id}"),
+                type="model",
+                metadata={**card, "best_dev": facts["best_dev"], "scores": facts["scores"]},
+            )
+            for path in sorted(folder.model.iterdir()):
+                # W&B reads the file where it is, and a run folder is synced from any machine with the same path to it.
+                model.add_file(str(path), policy="immutable")
+            run.log_artifact(model, aliases=["best", "latest"])
+    with harmless("keep the scores of this run"):
+        of_dev = {name: value for name, value in best.items() if name.startswith("val/")}
+        run.summary.update({**of_dev, **facts["scores"], "best_epoch": best["epochs"], "epochs": facts["epochs"]})
+        for name in ("train_seconds", "train_tokens_per_second", "peak_memory_mb"):
+            run.summary[name] = facts[name]
+    with harmless("end this run"):
+        run.finish()
+
+
+def artifact_name(name: str) -> str:
+    """A name without the characters that W&B refuses in a name.
+
+    >>> artifact_name("hf:stanfordnlp/imdb")
+    'hf-stanfordnlp-imdb'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:128]
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """A block in which W&B copies what it has yet to upload into a folder of the run, not into the user's home."""
+    if os.environ.get(DATA_DIR):
+        yield
+        return
+    os.environ[DATA_DIR] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        del os.environ[DATA_DIR]
