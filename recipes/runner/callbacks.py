@@ -65,7 +65,7 @@ class Recorder(Callback):
     @property
     def tokens_per_second_now(self) -> float:
         """Training tokens per second since the last validation, of this process."""
-        seconds = self._seconds + time.perf_counter() - self._since
+        seconds: float = self._seconds + time.perf_counter() - self._since
         return float(self._tokens) / max(seconds, 1e-9)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from recipes.reports.examples import Content, ScoredExample, chosen, read_examples
 from recipes.runner.run_folder import RunFolder
 from recipes.runner.wandb_config import corpus_name
 from recipes.runner.wandb_run import CountingLogger, harmless
 from zoo.model_folder import CARD
 
 DATA_DIR = "WANDB_DATA_DIR"
+# Of the tables of examples.
+COLUMNS: list[str | int] = ["source", "gold", "predicted", "loss"]
 
 
 def log_data(logger: CountingLogger | None, config: Mapping[str, object]) -> None:
@@ -46,7 +49,7 @@ def log_results(
     best: Mapping[str, float],
     pictures: Sequence[Path],
 ) -> None:
-    """Gives a W&B run its pictures, its summary and its model, and ends it.
+    """Gives a W&B run its pictures, examples, summary and model, and ends it.
 
     The summary describes the model that is saved: its scores on dev, not those of the last epoch.
 
@@ -65,6 +68,10 @@ def log_results(
     with _kept_in(folder.path / "wandb"):
         with harmless("show the pictures of this run"):
             logger.log_media({picture.stem: wandb.Image(str(picture)) for picture in pictures})
+        with harmless("show the examples of this run"):
+            shown = chosen(read_examples(folder.examples))
+            tables = {"worst-examples": shown.worst, "random-examples": shown.at_random}
+            logger.log_media({name: wandb.Table(COLUMNS, cells(examples)) for name, examples in tables.items()})
         with harmless("keep the model of this run"):
             card = json.loads((folder.model / CARD).read_text("utf-8"))
             model = wandb.Artifact(
@@ -83,6 +90,19 @@ def log_results(
             run.summary[name] = facts[name]
     with harmless("end this run"):
         run.finish()
+
+
+def cells(examples: Iterable[ScoredExample]) -> list[list[str | float | None]]:
+    """The cells of a table of examples, a row each."""
+    return [[_text(one.source), _text(one.gold), _text(one.predicted), one.loss] for one in examples]
+
+
+def _text(content: Content | None) -> str | None:
+    if content is None:
+        return None
+    text = content if isinstance(content, str) else " ".join(content)
+    # W&B stores UTF-8, which has no lone surrogates.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def artifact_name(name: str) -> str:

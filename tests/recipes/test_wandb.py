@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,10 +20,11 @@ from wandb_files import Logged, logged_in
 
 from datamodules import TaggingDataModule
 from recipes import spam
+from recipes.reports.examples import ScoredExample, read_examples
 from recipes.runner import wandb_run
 from recipes.runner.callbacks import best_row
 from recipes.runner.wandb_modes import MODES, UNASKED, wandb_mode
-from recipes.runner.wandb_results import artifact_name
+from recipes.runner.wandb_results import COLUMNS, artifact_name, cells
 from zoo import SequenceTagger
 from zoo.errors import ZooError
 
@@ -31,6 +33,7 @@ MEASURED = {
 }
 SCORES = {"loss", "accuracy", "unknown_accuracy", "sentence_accuracy", "macro_f1"}
 PICTURES = {"learning-curve", "confusion", "mistakes"}
+TABLES = {"worst-examples", "random-examples"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +77,7 @@ def test_data_are_named_with_their_sums(logged):
 def test_each_value_is_logged_at_its_step(logged):
     names = {name.partition(".")[0] for row in logged.rows for name in row if not name.startswith("_")}
     scores = {f"{stage}/{score}" for stage in ("val", "test") for score in SCORES}
-    assert names == {*MEASURED, *scores, *PICTURES, "epoch", wandb_run.STEPS}
+    assert names == {*MEASURED, *scores, *PICTURES, *TABLES, "epoch", wandb_run.STEPS}
     assert logged.axes == {"*": wandb_run.STEPS}
     for name in MEASURED:
         # Lightning counts the steps that have ended before.
@@ -92,11 +95,38 @@ def test_the_summary_is_of_the_best_model(watched, logged):
     assert logged.summary["peak_memory_mb"] == facts["peak_memory_mb"]
 
 
-def test_pictures_are_kept(watched, logged):
+def test_pictures_and_tables_are_kept(watched, logged):
     (part,) = watched.glob("wandb/offline-run-*")
-    for name in PICTURES:
+    for name in PICTURES | TABLES:
+        # Once, at the end.
+        assert sum(f"{name}.path" in row for row in logged.rows) == 1
         assert (part / "files" / logged.summary[f"{name}.path"]).stat().st_size == logged.summary[f"{name}.size"]
         assert logged.summary[f"{name}.path"] in logged.files
+
+
+def test_tables_show_the_examples_of_the_run(watched, logged):
+    (part,) = watched.glob("wandb/offline-run-*")
+    examples = {example.row: example for example in read_examples(watched / "examples.jsonl")}
+    tables = {name: json.loads((part / "files" / logged.summary[f"{name}.path"]).read_text()) for name in TABLES}
+    assert all(table["columns"] == ["source", "gold", "predicted", "loss"] for table in tables.values())
+    losses = sorted((example.loss for example in examples.values()), reverse=True)
+    worst = tables["worst-examples"]["data"]
+    assert [row[-1] for row in worst] == pytest.approx(losses[:50])
+    for source, gold, predicted, _ in [*worst, *tables["random-examples"]["data"]]:
+        lengths = {len(text.split(" ")) for text in (source, gold, predicted)}
+        assert len(lengths) == 1
+        assert source in {" ".join(example.source) for example in examples.values()}
+    # What is to be uploaded is in the run folder too, not in the user's home.
+    for name in TABLES:
+        artifact = logged.artifacts[f"run-{logged.run['run_id']}-{name}"]
+        assert all(Path(file["local_path"]).is_relative_to(watched) for file in artifact["manifest"]["contents"])
+
+
+def test_cells_hold_any_text():
+    example = ScoredExample(0, ["a", "\ud800"], None, "<b>", math.nan, 1)
+    ((source, gold, predicted, loss),) = cells([example])
+    assert (source, gold, predicted) == ("a \\ud800", None, "<b>") and math.isnan(loss)
+    wandb.Table(columns=COLUMNS, data=cells([example, example]))
 
 
 def test_the_model_is_an_artifact(watched, logged):
