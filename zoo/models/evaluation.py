@@ -22,6 +22,15 @@ def in_evaluation(module: Module) -> Module:
     return _view(module, {})
 
 
+def without_gradients(module: Module) -> Module:
+    """A view of `module` in evaluation mode whose weights need no gradient: gradients reach its inputs alone."""
+    view = _view(module, {})
+    for part in view.modules():
+        weights = {name: None if weight is None else weight.detach() for name, weight in part._parameters.items()}
+        part.__dict__["_parameters"] = weights
+    return view
+
+
 def _view(module: Module, made: dict[nn.Module, Any]) -> Module:
     """A view of `module`, of the same class; `made` contains the views of the modules that have one already."""
     if module in made:

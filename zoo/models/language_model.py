@@ -139,8 +139,11 @@ class LanguageModel(TextContinuer):
 
     def forward(self, inputs: LanguageModelingInputs, state: tuple[State, ...] | None = None) -> BackboneOutput:
         """Reads windows `(B, T)`, from a state or the beginning, and returns the outputs of the backbone."""
-        x: Tensor = self.dropout(self._embed(inputs.token_ids))  # (B, T, E)
-        encoded: BackboneOutput = self.backbone(x, inputs.lengths, state)
+        return self.read(self._embed(inputs.token_ids), inputs.lengths, state)
+
+    def read(self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None = None) -> BackboneOutput:
+        """What `forward` returns, from embedded tokens `x (B, T, E)` and `lengths (B,)`."""
+        encoded: BackboneOutput = self.backbone(self.dropout(x), lengths, state)
         return encoded
 
     def _embed(self, token_ids: Tensor) -> Tensor:

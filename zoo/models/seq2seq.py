@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from lightning_fabric.utilities import move_data_to_device
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -25,18 +24,17 @@ from zoo.batches.seq2seq import Pair, Seq2SeqBatch, Seq2SeqInputs, Sources
 from zoo.codecs import Seq2SeqCodec
 from zoo.errors import ZooError
 from zoo.generation import Step
-from zoo.masks import padding_mask
 from zoo.metrics.generation import MONITORS, TextMetrics, Written
-from zoo.models.generator import Beginning, TextGenerator
+from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.models.generator import Beginning
 from zoo.models.inputs import check_text
 from zoo.models.options import AttentionOptions, OptimizerOptions, SearchOptions, Seq2SeqRegularization
 from zoo.models.out_of_memory import training_in_parts
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
-from zoo.nn.decoder import AttentionDecoder, Decoded, DecoderState, Memory, log_coverage
+from zoo.nn.decoder import AttentionDecoder, DecoderState, Memory, log_coverage
 from zoo.nn.dropout import LockedDropout
 from zoo.nn.embeddings import ImportedVectors, new_embeddings
-from zoo.nn.losses import WriterLosses, token_log_probability
 from zoo.nn.pointer import Pointer
 from zoo.text import PAD_ID, UNKNOWN_ID
 from zoo.text.reversible import BEGIN_ID, END
@@ -44,7 +42,7 @@ from zoo.text.reversible import BEGIN_ID, END
 NEVER_WRITTEN = [PAD_ID, UNKNOWN_ID, BEGIN_ID]
 
 
-class Seq2Seq(TextGenerator):
+class Seq2Seq(EncoderDecoder):
     """Writes a target text for a source text, such as its translation.
 
     >>> translator = zoo.from_pretrained("translate-en-de-multi30k")
@@ -79,8 +77,6 @@ class Seq2Seq(TextGenerator):
     OPTIMIZER = OptimizerOptions(warmup=0.05)
     codec: Seq2SeqCodec
     metrics: Mapping[str, TextMetrics]
-    # The first embedding is that of targets, the last one that of sources. A shared vocabulary has one embedding.
-    embeddings: Sequence[nn.Embedding]
 
     def __init__(
         self,
@@ -164,66 +160,6 @@ class Seq2Seq(TextGenerator):
         """What the model reads at a time: one "sentence", or a "text" of several sentences."""
         return self.codec.unit
 
-    @property
-    def covering(self) -> bool:
-        """Whether coverage is on. In training it starts after `attention.coverage_after` steps."""
-        started = not self.training or self.global_step >= self.attention_options.coverage_after
-        return self.attention_options.coverage and started
-
-    def forward(self, inputs: Seq2SeqInputs) -> tuple[Memory, DecoderState]:
-        """Encodes the sources into what the decoder attends to, and into its state before the first step."""
-        x = self.embeddings[-1](inputs.source_ids)  # (B, S, E)
-        if self.vectors is not None:
-            x = torch.cat([x, self.vectors(inputs.vector_ids)], dim=-1)  # (B, S, E and imported features)
-        encoded = self.encoder(self.dropout(x), inputs.source_lengths)
-        mask = padding_mask(inputs.source_lengths, x.shape[1])  # (B, S)
-        return self.decoder.remember(encoded, mask, inputs.copy_ids), self.decoder.start(encoded)
-
-    def embed(self, tokens: Tensor) -> Tensor:
-        """Embeds ids of the extended target vocabulary, those outside the vocabulary as unknown: `(*, E)`."""
-        known = len(self.embeddings[0].weight)
-        embedded: Tensor = self.embeddings[0](tokens.masked_fill(tokens >= known, UNKNOWN_ID))
-        return embedded
-
-    def project(self, output: Tensor) -> Tensor:
-        """Scores each target word: outputs of the decoder `(*, E)` -> `(*, V)`."""
-        weight = self.embeddings[0].weight if self.output is None else self.output.weight
-        return F.linear(output, weight, self.output_bias)
-
-    def follow(self, batch: Seq2SeqBatch) -> tuple[Decoded, Tensor, Memory]:
-        """Runs the decoder over known targets (teacher forcing): each step reads the token before its target.
-
-        Returns:
-            The results at each position, with dropout on the output; the inputs `(B, T, E)`; the encoded sources.
-        """
-        memory, state = self(batch.inputs)
-        begin = torch.full_like(batch.target_ids[:, :1], BEGIN_ID)
-        tokens = torch.cat([begin, batch.target_ids[:, :-1]], dim=1)  # (B, T)
-        if self.training and self.regularization.scheduled_sampling:
-            tokens = self._guessed(tokens, batch.target_lengths, memory, state)
-        x = self.dropout(self.embed(tokens))  # (B, T, E)
-        decoded = self.decoder(x, batch.target_lengths, memory, state, covering=self.covering)
-        return decoded._replace(output=self.dropout(decoded.output)), x, memory
-
-    def losses(self, batch: Seq2SeqBatch) -> WriterLosses:
-        """The losses of a batch, over its N target tokens. The coverage loss is equation 12 of See et al. (2017)."""
-        decoded, x, memory = self.follow(batch)
-        real = padding_mask(batch.target_lengths, batch.target_ids.shape[1])  # (B, T)
-        target = batch.target_ids[real]  # (N,)
-        is_outside = target >= len(self.output_bias)  # (N,)
-        # This is the largest product of a step, so padding is left out.
-        scores = self.project(decoded.output[real])  # (N, V)
-        known = target.masked_fill(is_outside, UNKNOWN_ID)  # (N,)
-        log_probability, mean_of_words = token_log_probability(scores, known)  # (N,)
-        if self.pointer is not None:
-            # A token outside the vocabulary can only be copied.
-            generated = log_probability.masked_fill(is_outside, torch.finfo(torch.float32).min / 2)
-            generated = generated.new_zeros(real.shape).masked_scatter(real, generated)  # (B, T)
-            log_probability = self.pointer(decoded, x, generated, memory.copies, batch.target_ids)[real]  # (N,)
-        overlap = torch.minimum(decoded.weights, decoded.coverage).sum(-1)[real]  # (N,)
-        smoothing = self.regularization.label_smoothing
-        return WriterLosses.of(log_probability, mean_of_words, overlap, label_smoothing=smoothing)
-
     def loss_count(self, batch: Seq2SeqBatch) -> Tensor:
         """The target tokens, `()`."""
         return batch.num_tokens
@@ -289,11 +225,3 @@ class Seq2Seq(TextGenerator):
         self.metrics[stage].update(written, losses.nll, batch.target_lengths)
         if self.outcomes is not None:
             self.outcomes.add_written(batch.rows, -losses.log_probability, batch.target_lengths)
-
-    @torch.no_grad()
-    def _guessed(self, tokens: Tensor, lengths: Tensor, memory: Memory, state: DecoderState) -> Tensor:
-        """Scheduled sampling (Bengio et al. 2015) at all positions in one further pass (Duckworth et al. 2019)."""
-        decoded = self.decoder(self.embed(tokens), lengths, memory, state, covering=self.covering)
-        guesses = self.project(decoded.output).argmax(-1)  # (B, T)
-        replaced = torch.rand(tokens[:, 1:].shape, device=tokens.device) < self.regularization.scheduled_sampling
-        return torch.cat([tokens[:, :1], torch.where(replaced, guesses[:, :-1], tokens[:, 1:])], dim=1)
