@@ -21,6 +21,7 @@ FLOORS = (
     ("batches",),
     ("nn", "metrics", "codecs"),
     ("models",),
+    ("explanation",),
     ("hub", "interop"),
     ("data", "__main__", ""),
 )

@@ -1,5 +1,9 @@
 from .batches.predictions import in_order
 from .codecs import ClassificationCodec, Codec, LanguageModelingCodec, Seq2SeqCodec, TaggingCodec
+from .explanation.explain import explain
+from .explanation.explanation import Explanation
+from .explanation.gates import GateActivations, gate_activations
+from .explanation.nearest import Neighbour, nearest_examples
 from .hub.batch_predictor import BatchPredictor
 from .hub.pretrained import card, from_pretrained, list_pretrained, register
 from .interop import import_keras, import_state_dict
@@ -33,10 +37,13 @@ __all__ = [
     "CharacterOptions",
     "ClassificationCodec",
     "Codec",
+    "Explanation",
     "FineTuningOptions",
+    "GateActivations",
     "LanguageModel",
     "LanguageModelRegularization",
     "LanguageModelingCodec",
+    "Neighbour",
     "OptimizerOptions",
     "RecurrentBackbone",
     "RecurrentOptions",
@@ -51,10 +58,13 @@ __all__ = [
     "TextClassifier",
     "Vocabulary",
     "card",
+    "explain",
     "from_pretrained",
+    "gate_activations",
     "import_keras",
     "import_state_dict",
     "in_order",
     "list_pretrained",
+    "nearest_examples",
     "register",
 ]

@@ -16,6 +16,7 @@ from torchmetrics.functional.classification import binary_average_precision, bin
 from datamodules.classification import ClassificationDataModule
 from datamodules.examples import LabelledText
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
+from recipes.prediction.explanations import add_explain_flag, explained_format, fields_of, page_header, paragraph
 from recipes.prediction.inputs import Item
 from recipes.prediction.streams import TsvRows
 from recipes.reports.examples import SPLITS, Content, ScoredExample
@@ -23,7 +24,7 @@ from recipes.reports.figures import confusion_matrix, drawable, precision_recall
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import label_scores, listed
 from recipes.runner.recipe import Recipe, Report, instance
-from zoo.errors import ZooError
+from zoo.explanation.explain import explain
 from zoo.metrics.classification import BINS, ClassificationMetrics, Predictions
 from zoo.metrics.tagging import LabelScore
 from zoo.models.classifier import TextClassifier
@@ -145,14 +146,10 @@ The answers are in the order of the texts. Answers to a table also have its colu
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     """Runs the command `predict` of a classifier. `pretrained` is the default model."""
-    parser = prediction_parser(recipe, PREDICT, pretrained, formats=("tsv", "jsonl"))
-    parser.add_argument(
-        "--explain", action="store_true", help="Add the tokens and their attention weights (JSON Lines)."
-    )
+    parser = prediction_parser(recipe, PREDICT, pretrained, formats=("tsv", "jsonl", "html"))
+    add_explain_flag(parser)
     options = parser.parse_args(args)
-    format = options.format or "tsv"
-    if options.explain and format != "jsonl":
-        raise ZooError("--explain gives a list for each text: add --format jsonl")
+    format = explained_format(options, usual="tsv")
     source = source_of(options)
     model = load_predictor(options, recipe, TextClassifier)
     codec = model.codec
@@ -165,8 +162,15 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
         read = codec.preprocessor.count(map(codec.preprocessor.split, texts))
         counts = TextCounts(*(before + now for before, now in zip(counts, read, strict=True)))
         with computing(options, model):
-            results = model.explain(texts) if options.explain else model.predict(texts)
+            results = model.predict(texts)
         for item, result in zip(chunk, results, strict=True):
+            if options.explain:
+                has_tokens = bool(codec.preprocessor.split(item.text))
+                (explanation,) = explain(model, [item.text], method=options.explain) if has_tokens else [None]
+                if format == "html":
+                    yield paragraph([] if explanation is None else [explanation])
+                    continue
+                result["explanation"] = fields_of(explanation)
             if format == "jsonl":
                 row = {"text": item.content, **result} if item.fields is None else item.beside(result)
                 yield json_text(row) + "\n"
@@ -174,7 +178,9 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
                 label = "|".join(result["labels"]) if codec.multi_label else result["label"]
                 yield table.row(item, [label, *(f"{p:.4f}" for p in result["probabilities"].values())])
 
-    header = table.header() if format == "tsv" and not source.is_table else ""
+    header = page_header(options) if format == "html" else ""
+    if format == "tsv" and not source.is_table:
+        header = table.header()
     answer(options, source, classified, "texts", header)
     if counts.empty or counts.truncated:
         print(listed(counts._asdict()), file=sys.stderr)

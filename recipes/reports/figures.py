@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from zoo.explanation.pictures import font_families
 from zoo.metrics.display import score_format
 
 # The largest number of columns in a picture of attention.
@@ -26,9 +27,7 @@ CONFUSED = 60
 # The largest number of curves of precision and recall.
 CURVES = 20
 DARK, LIGHT = "#1f4e79", "#c0504d"
-CHINESE = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei", "SimHei")
-INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
-plt.rcParams["font.family"] = ["DejaVu Sans", *(name for name in CHINESE if name in INSTALLED)]
+plt.rcParams["font.family"] = font_families()
 
 
 def learning_curve(rows: Sequence[Mapping[str, float]], best: Mapping[str, float], monitor: str, path: Path) -> Path:

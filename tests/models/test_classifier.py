@@ -180,17 +180,6 @@ def test_the_loss_of_several_labels_equals_its_formula():
     torch.testing.assert_close(model.loss(scores, labels), expected)
 
 
-def test_explain_returns_the_attention_weight_of_each_token():
-    model = classifier(pooling="max+attention", max_length=4, truncate="tail")
-    for text, result in zip(TEXTS, model.explain(TEXTS), strict=True):
-        assert result["tokens"] == (split_words(text)[-4:] or ["<unk>"])
-        assert len(result["weights"]) == len(result["tokens"])
-        assert sum(result["weights"]) == pytest.approx(1, abs=1e-5)
-    assert probabilities(model.explain(TEXTS)).tolist() == probabilities(model.predict(TEXTS)).tolist()
-    with pytest.raises(ZooError, match="pooling='attention'"):
-        classifier().explain(TEXTS)
-
-
 def test_labels_are_those_of_the_highest_probabilities():
     for result in classifier().predict(TEXTS):
         assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-5)

@@ -47,7 +47,6 @@ MODELS = {
 }
 CALLS = [
     *(pytest.param(make, "predict", id=name) for name, make in MODELS.items()),
-    pytest.param(classifier, "explain", id="explain"),
     pytest.param(MODELS["translator"], "sample", id="sample"),
 ]
 

@@ -70,17 +70,39 @@ def test_a_classifier_predicts_every_line_in_order(classified):
     tsv = run("sentiment", "predict", "--model=run", cwd=classified.parent, text=text).stdout.splitlines()
     assert tsv[0] == "label\tnegative\tpositive" and len(tsv) == 1 + 1203
     assert len(set(tsv[4:])) == 1
-    args = ["predict", "--model=run", "--format=jsonl", "--explain"]
+    args = ["predict", "--model=run", "--format=jsonl"]
     rows = run("sentiment", *args, cwd=classified.parent, text=text).stdout.splitlines()
     rows = [json.loads(row) for row in rows]
     assert [row["text"] for row in rows[:4]] == ["I love it .", "", "awful 😀 , שלום", "so so "]
-    assert rows[0]["tokens"] == ["I", "love", "it", "."] and len(rows[0]["weights"]) == 4
     for line, row in zip(tsv[1:], rows, strict=True):
         label, *chances = line.split("\t")
         assert label == row["label"]
         assert [float(p) for p in chances] == pytest.approx(list(row["probabilities"].values()), abs=6e-5)
-    done = run("sentiment", "predict", "--model=run", "--explain", cwd=classified.parent, text=text, fails=True)
-    assert "--format jsonl" in done.stderr
+
+
+def test_a_classifier_explains_every_line(classified):
+    text = "I love it .\n\n<b>awful</b>\n"
+    args = ["predict", "--model=run", "--explain"]
+    printed = run("sentiment", *args, "integrated_gradients", cwd=classified.parent, text=text).stdout
+    first, empty, last = map(json.loads, printed.splitlines())
+    assert first["explanation"]["tokens"] == ["I", "love", "it", "."] and empty["explanation"] is None
+    assert first["explanation"]["target"] == first["label"] and first["explanation"]["completeness_gap"] < 0.01
+    page = run("sentiment", *args, "attention", "--format=html", cwd=classified.parent, text=text).stdout
+    assert page.startswith("<!doctype html>") and page.count("<p>") == 3
+    assert ">love</span>" in page and "<b>" not in page and len(last["explanation"]["attributions"]) > 2
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--explain", "occlusion", "--format", "tsv"], "use --format jsonl or html, not tsv"),
+        (["--format", "html"], "add --explain integrated_gradients"),
+        (["--explain", "gradient"], "input_x_gradient"),
+    ],
+)
+def test_what_explains_nothing_is_refused(classified, flags, message):
+    done = run("sentiment", "predict", "--model=run", *flags, cwd=classified.parent, text="good\n", fails=True)
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(

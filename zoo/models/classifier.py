@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from lightning_fabric.utilities import move_data_to_device
@@ -251,48 +251,18 @@ class TextClassifier(ZooModule):
         Raises:
             ZooError: an input is not a text.
         """
-        return [answer for answer, _, _ in self._classify(texts, max_tokens)]
-
-    def explain(self, texts: Sequence[str], *, max_tokens: int = 4096) -> list[dict[str, Any]]:
-        """Classifies texts, and adds to each result the "tokens" that were read and their attention "weights".
-
-        Raises:
-            ZooError: the model does not pool by attention, or an input is not a text.
-        """
-        if self.pooling.attention is None:
-            names = "+".join(self.pooling.names)
-            raise ZooError(
-                f"only a model that pools by attention has weights to explain, this one pools by {names}: train one "
-                "with pooling='attention'"
-            )
-        classified = self._classify(texts, max_tokens)
-        return [{**answer, "tokens": tokens, "weights": weights} for answer, tokens, weights in classified]
+        return self._classify(check_texts(texts), max_tokens)
 
     @torch.inference_mode()
-    def _classify(self, texts: Sequence[str], max_tokens: int) -> list[_Classified]:
-        tokens = [self.codec.preprocessor(text) for text in check_texts(texts)]
-        encoded = Texts.of(tokens, self.codec.indexer)
+    def _classify(self, texts: Sequence[str], max_tokens: int) -> list[dict[str, Any]]:
+        encoded = Texts.of([self.codec.preprocessor(text) for text in texts], self.codec.indexer)
         model = self.in_evaluation()
 
-        def classify(rows: list[int]) -> list[_Classified]:
-            pooled = model.encode(move_data_to_device(encoded.inputs(rows), model.device))
-            probabilities = model.probabilities(model.score(pooled.vectors)).tolist()
-            weights = [[]] * len(rows) if pooled.weights is None else pooled.weights.tolist()
-            return [
-                _Classified(self.codec.answer(of_labels), tokens[row], of_tokens[: len(tokens[row])])
-                for row, of_labels, of_tokens in zip(rows, probabilities, weights, strict=True)
-            ]
+        def classify(rows: list[int]) -> list[dict[str, Any]]:
+            return model._answers(move_data_to_device(encoded.inputs(rows), model.device))
 
         batches = group_for_prediction(encoded.lengths, max_tokens, model.device)
-        answers: dict[int, _Classified] = {}
+        answers: dict[int, dict[str, Any]] = {}
         for rows, parts in zip(batches, map_in_threads(splitting(classify), batches, model.device), strict=True):
             answers.update(zip(rows, chain.from_iterable(parts), strict=True))
-        return [answers[row] for row in range(len(tokens))]
-
-
-class _Classified(NamedTuple):
-    """The result for one text."""
-
-    answer: dict[str, Any]
-    tokens: list[str]  # the tokens that were read
-    weights: list[float]  # the attention weights of the tokens; empty without attention
+        return [answers[row] for row in range(len(texts))]

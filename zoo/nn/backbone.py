@@ -6,7 +6,7 @@ Shapes: B rows, T time steps, I inputs, H hidden units, O outputs (H, except for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -158,14 +158,31 @@ class RecurrentBackbone(nn.Module):
         x = cast if mask is None else zero_padding(cast, mask, inplace=cast is not x)
         finals: list[Tensor] = []
         states: list[State] = []
-        for depth, layer in enumerate(self.layers):
+        for depth in range(len(self.layers)):
             start = None if state is None else state[depth * self.directions : (depth + 1) * self.directions]
-            y, ends = scan_layer(_cells_of(layer), self._drop_input(x, depth), lengths, start)  # (B, T, D * O)
-            x = self._skip(x, y, depth)
+            x, ends = self.read_layer(depth, x, lengths, start)
             finals.append(torch.cat([end[0] for end in ends], dim=-1))  # (B, D * O)
             states += ends
         x = x if mask is None else zero_padding(x, mask, inplace=True)
         return BackboneOutput(x, torch.stack(finals), tuple(states))
+
+    def read_layer(
+        self, depth: int, x: Tensor, lengths: Tensor, state: Sequence[State] | None = None
+    ) -> tuple[Tensor, list[State]]:
+        """One layer of `forward`.
+
+        Args:
+            depth: the layer, from 0.
+            x: its input `(B, T, *)`, zeros at padding.
+            lengths: `(B,)`.
+            state: where each direction starts; None for zeros.
+
+        Returns:
+            The input of the next layer `(B, T, D * O)`, undefined at padding, and the state in which each direction
+            ends.
+        """
+        y, ends = scan_layer(_cells_of(self.layers[depth]), self._drop_input(x, depth), lengths, state)
+        return self._skip(x, y, depth), ends
 
     def step(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """One time step of a backbone with one direction, for decoding and streams. It applies no dropout.

@@ -19,6 +19,9 @@ from zoo.nn.cells.options import RecurrentOptions
 from zoo.nn.cells.precision import at_least_fp32
 from zoo.nn.cells.stacked import StackedParameters, stacked_linear
 
+# The name of pre-activations that are a candidate for the state.
+CANDIDATE = "candidate"
+
 
 class RecurrentCell(Protocol):
     """One recurrent layer in one direction: what backbone, decoders and kernels need of it. It is an `nn.Module` too.
@@ -110,6 +113,8 @@ class Cell(nn.Module):
     """
 
     num_gates: ClassVar[int]
+    # The names of the gates, in the order of their pre-activations. A candidate for the state is no gate.
+    gate_names: ClassVar[tuple[str, ...]] = ()
     num_states: ClassVar[int] = 1
     free_states: ClassVar[int] = 1
     kernels: ClassVar[Kernels] = (Steps(),)
@@ -160,15 +165,36 @@ class Cell(nn.Module):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, O)` and the next state. It applies no dropout."""
+        after = self.update(*self._stacked(x, state))
+        state = tuple(part[0] for part in after)
+        return state[0].to(self.weight_hh.dtype), state
+
+    def gates(self, x: Tensor, state: State) -> dict[str, Tensor]:
+        """How far each gate is open at one time step, from 0 to 1: the arguments of `step` -> `(B, H)` each, by name.
+
+        It is empty if the cell names no gates.
+        """
+        return {name: gate[0] for name, gate in self._gates(*self._stacked(x, state)).items()}
+
+    def _gates(
+        self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters
+    ) -> dict[str, Tensor]:
+        """The gates that `update` computes from the same arguments: `(D, B, H)` each."""
+        if not self.gate_names:
+            return {}
+        parts = (inputs + recurrent).chunk(self.num_gates, dim=-1)
+        named = zip(self.gate_names, parts, strict=True)
+        return {name: part.sigmoid() for name, part in named if name != CANDIDATE}
+
+    def _stacked(self, x: Tensor, state: State) -> tuple[Tensor, Tensor, State, StackedParameters]:
+        """The arguments of `update` for one time step of this cell alone."""
         parameters = StackedParameters([self])
         # The state may be more precise than the weights.
         dtype = self.weight_hh.dtype
         hidden = state[0][None].to(dtype)  # (1, B, O)
         recurrent = stacked_linear(hidden, parameters["weight_hh"], self.recurrent_bias(parameters))
         inputs = at_least_fp32(self.project(x[None].to(dtype), parameters))  # (1, B, G)
-        after = self.update(inputs, recurrent, tuple(part[None] for part in state), parameters)
-        state = tuple(part[0] for part in after)
-        return state[0].to(dtype), state
+        return inputs, recurrent, tuple(part[None] for part in state), parameters
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `scan_cell`."""

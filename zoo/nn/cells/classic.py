@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.nn.cells.base import Cell
+from zoo.nn.cells.base import CANDIDATE, Cell
 from zoo.nn.cells.kernels import Kernels, State
 from zoo.nn.cells.kernels.gru import GRUByHand
 from zoo.nn.cells.kernels.steps import Steps
@@ -52,8 +52,8 @@ class LSTM(TorchCell):
     The state is `(h, c)`.
     """
 
-    # Input, forget, cell, output.
     num_gates = 4
+    gate_names = ("input", "forget", CANDIDATE, "output")
     num_states = 2
     free_states = 2
     kernels: ClassVar[Kernels] = (Packed("lstm"), FusedLSTM(), Steps())
@@ -76,8 +76,8 @@ class GRU(TorchCell):
     The state is `(h,)`.
     """
 
-    # Reset, update, new.
     num_gates = 3
+    gate_names = ("reset", "update", CANDIDATE)
     kernels: ClassVar[Kernels] = (Packed("gru"), GRUByHand(), Fused(), Steps())
     function = staticmethod(torch.gru)
 

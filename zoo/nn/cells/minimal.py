@@ -31,6 +31,7 @@ class MinimalCell(nn.Module):
     """
 
     num_gates: ClassVar[int]
+    gate_name: ClassVar[str]
     free_states: ClassVar[int] = 1
     kernels: ClassVar[Kernels] = (ParallelScan(), LinearSteps())
     supported_options: ClassVar[frozenset[str]] = frozenset()
@@ -56,10 +57,18 @@ class MinimalCell(nn.Module):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One time step: `(B, I)` and a state -> output `(B, H)` and the next state. It applies no dropout."""
-        dtype = self.weight_ih.dtype
-        odds, candidate = self.log_odds(at_least_fp32(F.linear(x.to(dtype), self.weight_ih, self.bias_ih)))
+        odds, candidate = self._log_odds_of(x)
         h = torch.lerp(state[0].to(odds.dtype), positive(candidate), odds.sigmoid())
-        return h.to(dtype), (h,)
+        return h.to(self.weight_ih.dtype), (h,)
+
+    def gates(self, x: Tensor, state: State) -> dict[str, Tensor]:
+        """How far the gate is open through which the candidate enters, from 0 to 1: `(B, H)`, by its name."""
+        odds, _ = self._log_odds_of(x)
+        return {self.gate_name: odds.sigmoid()}
+
+    def _log_odds_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`log_odds` for an input `(B, I)`."""
+        return self.log_odds(at_least_fp32(F.linear(x.to(self.weight_ih.dtype), self.weight_ih, self.bias_ih)))
 
     def scan(self, x: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         """A whole padded batch; see `zoo.nn.cells.base.scan_cell`."""
@@ -74,6 +83,7 @@ class MinGRU(MinimalCell):
 
     # Update, candidate.
     num_gates = 2
+    gate_name = "update"
 
     def log_odds(self, gates: Tensor) -> tuple[Tensor, Tensor]:
         update, candidate = gates.chunk(2, dim=-1)
@@ -85,6 +95,7 @@ class MinLSTM(MinimalCell):
 
     # Forget, input, candidate.
     num_gates = 3
+    gate_name = "input"
     supported_options = MinimalCell.supported_options | {"forget_bias"}
 
     def __init__(self, input_size: int, hidden_size: int, options: RecurrentOptions):

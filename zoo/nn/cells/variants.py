@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import ZooError, unknown_name
-from zoo.nn.cells.base import Cell
+from zoo.nn.cells.base import CANDIDATE, Cell
 from zoo.nn.cells.kernels import State
 from zoo.nn.cells.options import RecurrentOptions
 from zoo.nn.cells.stacked import StackedParameters
@@ -28,8 +28,8 @@ class PeepholeLSTM(Cell):
     `output_gate="previous"`, the previous one too. The state is `(h, c)`.
     """
 
-    # Input, forget, output, cell.
     num_gates = 4
+    gate_names = ("input", "forget", "output", CANDIDATE)
     num_states = 2
     free_states = 2
     supported_options = Cell.supported_options | {"forget_bias", "output_gate"}
@@ -51,6 +51,19 @@ class PeepholeLSTM(Cell):
         seen = new if self.output_gate == "current" else c
         return (o + peep_o * seen).sigmoid() * new.tanh(), new
 
+    def _gates(
+        self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters
+    ) -> dict[str, Tensor]:
+        i, f, o, _ = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
+        peep_i, peep_f, peep_o = parameters["peephole"][:, :, None].unbind(1)  # (D, 1, H) each
+        c = state[1]
+        seen = self.update(inputs, recurrent, state, parameters)[1] if self.output_gate == "current" else c
+        return {
+            "input": (i + peep_i * c).sigmoid(),
+            "forget": (f + peep_f * c).sigmoid(),
+            "output": (o + peep_o * seen).sigmoid(),
+        }
+
 
 class CoupledLSTM(Cell):
     """LSTM whose input gate is 1 - the forget gate (CIFG, Greff et al. 2017).
@@ -58,8 +71,8 @@ class CoupledLSTM(Cell):
     The state is `(h, c)`.
     """
 
-    # Forget, output, cell.
     num_gates = 3
+    gate_names = ("forget", "output", CANDIDATE)
     num_states = 2
     free_states = 2
     supported_options = Cell.supported_options | {"forget_bias"}
@@ -80,8 +93,8 @@ class LayerNormLSTM(Cell):
     The state is `(h, c)`.
     """
 
-    # Input, forget, output, cell.
     num_gates = 4
+    gate_names = ("input", "forget", "output", CANDIDATE)
     num_states = 2
     free_states = 2
     supported_options = Cell.supported_options | {"forget_bias"}
@@ -104,6 +117,11 @@ class LayerNormLSTM(Cell):
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * _layer_norm(c, parameters["scale_c"], parameters["bias_c"]).tanh(), c
 
+    def _gates(
+        self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters
+    ) -> dict[str, Tensor]:
+        return super()._gates(inputs, _layer_norm(recurrent, parameters["scale_hh"]), state, parameters)
+
 
 class ProjectedLSTM(Cell):
     """LSTM whose hidden state is a smaller projection of its units (LSTMP, Sak et al. 2014): H units, O outputs.
@@ -111,8 +129,8 @@ class ProjectedLSTM(Cell):
     The state is `(h, c)`, `(B, O)` and `(B, H)`.
     """
 
-    # Input, forget, output, cell.
     num_gates = 4
+    gate_names = ("input", "forget", "output", CANDIDATE)
     num_states = 2
     free_states = 2
     supported_options = Cell.supported_options | {"forget_bias", "projection_size"}
@@ -139,8 +157,8 @@ class SLSTM(Cell):
     stabiliser, the logarithm of the factor by which `c` and `n` are scaled down.
     """
 
-    # Input, forget, output, cell.
     num_gates = 4
+    gate_names = ("input", "forget", "output", CANDIDATE)
     num_states = 4
     supported_options = Cell.supported_options | {"forget_bias"}
 
@@ -162,6 +180,15 @@ class SLSTM(Cell):
         c = forget * c + take * z.tanh()
         n = forget * n + take
         return o.sigmoid() * c / n, c, n, new_m
+
+    def _gates(
+        self, inputs: Tensor, recurrent: Tensor, state: State, parameters: StackedParameters
+    ) -> dict[str, Tensor]:
+        """The shares of the new candidate and of the old state in c / n, and the output gate."""
+        i, _, o, _ = (inputs + recurrent).chunk(4, dim=-1)  # (D, B, H) each
+        _, _, n, m = self.update(inputs, recurrent, state, parameters)
+        share = (i - m).exp() / n
+        return {"input": share, "forget": 1 - share, "output": o.sigmoid()}
 
 
 def _layer_norm(x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
