@@ -66,7 +66,7 @@ def gate_activations(
     >>> classifier = zoo.from_pretrained("spam-en-sms")
     >>> (activations,) = zoo.gate_activations(classifier, ["Claim your free prize"])
     >>> [(name, tuple(gate.shape)) for name, gate in activations.gates.items()]
-    [('input', (6, 64)), ('forget', (6, 64)), ('output', (6, 64))]
+    [('input', (4, 200)), ('forget', (4, 200)), ('output', (4, 200))]
 
     Args:
         model: a model that `zoo.explain` explains. Of a `Seq2Seq`, it is a layer of the encoder.

@@ -24,17 +24,18 @@ def ask_classifier(model: TextClassifier, readings: Sequence[Reading], asked: As
     (reading,) = readings
     codec = model.codec
 
-    def scores(x: Tensor) -> Tensor:
-        vectors = model.pool(x, reading.lengths.expand(len(x))).vectors
+    def scores(vectors: Tensor) -> Tensor:
         return at_least_fp32(model.score(vectors)) / model.temperature  # (B, K)
 
-    index = _index(asked.target, codec.labels, "label", scores(reading.x)[0])
+    pooled = model.pool(reading.x, reading.lengths)
+    index = _index(asked.target, codec.labels, "label", scores(pooled.vectors)[0])
 
     def score(x: Tensor) -> Tensor:
-        return scores(x)[:, index] if codec.multi_label else log_odds(scores(x), index)
+        found = scores(model.pool(x, reading.lengths.expand(len(x))).vectors)
+        return found[:, index] if codec.multi_label else log_odds(found, index)
 
-    weights = model.pool(reading.x, reading.lengths).weights  # (1, T)
-    return Question(reading, score, codec.labels[index], attention=None if weights is None else weights[0])
+    weights = None if pooled.weights is None else pooled.weights[0]  # (T,)
+    return Question(reading, score, codec.labels[index], attention=weights)
 
 
 def ask_tagger(model: SequenceTagger, readings: Sequence[Reading], asked: Asked) -> Question:
