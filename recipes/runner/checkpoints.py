@@ -93,6 +93,15 @@ class CheckpointFiles:
                 path.unlink(missing_ok=True)
         sync_folder(self.folder.checkpoints)
 
+    def commit_left_over(self, step: int) -> None:
+        """Makes the new checkpoint the last one if a run was killed just before it did so after its last step.
+
+        Args:
+            step: the optimizer steps of the training.
+        """
+        if _step(self.folder.new) == step:
+            self.commit(step)
+
 
 def _step(path: Path) -> int | None:
     """The optimizer steps of a checkpoint; None if it is missing or damaged."""

@@ -125,6 +125,8 @@ class Saver(Checkpoint):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.signals.unwatch()
+        if trainer.is_global_zero:
+            self.files.commit_left_over(trainer.global_step)
         self._end(trainer, self.signals.received)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

@@ -124,6 +124,26 @@ def test_each_signal_stops_a_run(way, hook, call, tmp_path, monkeypatch, uninter
     assert_same(tmp_path / "run", uninterrupted([]))
 
 
+def test_a_run_killed_before_its_last_checkpoint_has_its_name_ends_with_it(tmp_path, monkeypatch, uninterrupted):
+    folder = RunFolder(tmp_path / "run")
+    last_step = last_checkpoint(uninterrupted([]))["global_step"]
+    commit = CheckpointFiles.commit
+
+    def killed(files, step):
+        if step == last_step:
+            raise Killed
+        commit(files, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointFiles, "commit", killed)
+        with pytest.raises(Killed):
+            main(spam.RECIPE, ["fit", f"--out={folder.path}", *TINY])
+    assert folder.new.is_file()
+    train(spam.RECIPE, [f"--out={folder.path}", "--resume"], test=False)
+    assert_same(folder.path, uninterrupted([]))
+    assert not folder.new.exists()
+
+
 def test_a_run_resumes_again_and_again(tmp_path, monkeypatch, uninterrupted):
     folder = tmp_path / "run"
     flags = ["--checkpoints.every_steps=3", OFTEN]
