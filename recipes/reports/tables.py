@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 
 from zoo.metrics.display import score_format
 from zoo.metrics.tagging import LabelScore
+
+# The columns that a label may take, so that its scores fit into a terminal of 80 columns.
+LONGEST_LABEL = 40
 
 
 def print_scores(
@@ -39,7 +43,13 @@ def listed(counts: Mapping[str, int]) -> str:
 
 def label_scores(title: str, scores: Sequence[LabelScore]) -> str:
     """A table of the precision, recall and F1 of each label, a line each."""
-    head = f"{title:<16}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}\n"
+    width = min(LONGEST_LABEL, max(16, *(cell_len(score.label) + 1 for score in scores)))
+    head = f"{title:<{width}}{'precision':>10}{'recall':>10}{'F1':>10}{'support':>10}\n"
     return head + "".join(
-        f"{s.label:<16}{s.precision:>10.4f}{s.recall:>10.4f}{s.f1:>10.4f}{s.support:>10}\n" for s in scores
+        f"{filled(s.label, width)}{s.precision:>10.4f}{s.recall:>10.4f}{s.f1:>10.4f}{s.support:>10}\n" for s in scores
     )
+
+
+def filled(label: str, width: int) -> str:
+    """A label in exactly so many columns of a terminal, where a Chinese character takes two."""
+    return set_cell_size(label if cell_len(label) < width else f"{set_cell_size(label, width - 2)}…", width)

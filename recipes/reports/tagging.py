@@ -18,7 +18,7 @@ from recipes.prediction.inputs import Item
 from recipes.reports.examples import SPLITS, ScoredExample
 from recipes.reports.figures import confusion_matrix, worst_confusions
 from recipes.reports.json_text import json_text
-from recipes.reports.tables import label_scores
+from recipes.reports.tables import filled, label_scores
 from recipes.runner.recipe import Recipe, Report, instance
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
@@ -92,7 +92,9 @@ class TaggingReport(Report):
                 "seqeval does the same with mode='strict'; its default counts such spans too.\n\n"
             )
         text += "most frequent mistakes: gold, predicted, tokens\n"
-        text += "".join(f"{gold:<16}{predicted:<16}{count:>6}\n" for gold, predicted, count in self.mistakes)
+        text += "".join(
+            f"{filled(gold, 16)}{filled(predicted, 16)}{count:>6}\n" for gold, predicted, count in self.mistakes
+        )
         (folder / "scores.txt").write_text(text, encoding="utf-8")
         names = [*self.names, UNSEEN]
         occurring = [tag for tag, row in enumerate(self.confusion) if sum(row)]

@@ -39,11 +39,13 @@ class Recorder(Callback):
     Args:
         folder: the folder of the run, where the table of rows is written.
         monitor: the score that is printed after each validation.
+        quiet: whether nothing is printed.
     """
 
-    def __init__(self, folder: RunFolder, monitor: str):
+    def __init__(self, folder: RunFolder, monitor: str, *, quiet: bool = False):
         self.folder = folder
         self.monitor = monitor
+        self.quiet = quiet
         self.rows: list[dict[str, float]] = []
         # Finished epochs, with the finished fraction of the current epoch.
         self._epochs = 0.0
@@ -104,6 +106,7 @@ class Recorder(Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             self.write_rows()
+        if trainer.is_global_zero and not self.quiet:
             speed = f"{tokens / max(self._seconds, 1e-9):,.0f} tokens/s"
             score = f"{self.monitor} {score_format(self.monitor).number(row[self.monitor])}"
             # None and -1 mean that there is no limit.

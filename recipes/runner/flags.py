@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 from lightning_fabric.plugins import TorchCheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import RichProgressBar, WeightAveraging
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from datamodules.agreement import agreeing, digest_of_state, of_first
@@ -33,6 +32,7 @@ from recipes.runner.init_from import InitialModel, add_flags
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
 from recipes.runner.processes import is_first, join, trainer_to_join_with
+from recipes.runner.progress import TrainingBar, shows_progress
 from recipes.runner.recipe import SMALL_CORPUS, Recipe
 from recipes.runner.run_flags import add_run_flags
 from recipes.runner.run_folder import RunFolder, run_folder
@@ -51,6 +51,10 @@ from zoo.metrics.display import higher_is_better
 from zoo.models.base import ZooModule
 from zoo.models.fine_tuning import FineTuningOptions
 from zoo.models.supported import check_supported
+
+DESCRIPTION = """Trains a model, chooses the best checkpoint on dev, and scores it on test.
+As a first argument, fit leaves test unread; validate, test, predict and convert
+use a trained model, and each has a --help. --config reads flags from a file."""
 
 
 class TrainingCLI(LightningCLI):
@@ -79,7 +83,11 @@ class TrainingCLI(LightningCLI):
             args=self.args,
             run=False,
             parser_class=Parser,
-            parser_kwargs={"prog": f"python -m recipes.{recipe.name}", "allow_abbrev": False},
+            parser_kwargs={
+                "prog": f"python -m recipes.{recipe.name}",
+                "description": DESCRIPTION,
+                "allow_abbrev": False,
+            },
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
@@ -238,7 +246,7 @@ class TrainingCLI(LightningCLI):
                 max_epochs=self.config.trainer.max_epochs,
             )  # fmt: skip
             self.model.check_fine_tuning(checkpoint)
-        self.recorder = Recorder(self.folder, self.model.monitor)
+        self.recorder = Recorder(self.folder, self.model.monitor, quiet=self.config.quiet)
         best = BestCheckpoint(
             self.folder.checkpoints,
             filename="best",
@@ -251,14 +259,14 @@ class TrainingCLI(LightningCLI):
         callbacks = [self.recorder, Gauges(self.recorder), best, saver]
         if self.config.ema:
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
-        interactive = sys.stderr.isatty()
-        if interactive:
-            callbacks.append(RichProgressBar())
+        shows_bar = shows_progress(self.config.trainer.enable_progress_bar, quiet=self.config.quiet)
+        if shows_bar:
+            callbacks.append(TrainingBar(self.recorder, self.model.monitor))
         self.trainer_defaults["callbacks"] = callbacks
         with fitting("the flags of --trainer do not fit together or do not fit this machine"):
             trainer = super().instantiate_trainer(
                 default_root_dir=self.config.trainer.default_root_dir or str(self.folder.path),
-                enable_progress_bar=interactive and self.config.trainer.enable_progress_bar is not False,
+                enable_progress_bar=shows_bar,
             )
         check_root(trainer.default_root_dir)
         check_supported(trainer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+from argparse import HelpFormatter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
@@ -12,6 +13,7 @@ import pytorch_lightning as pl
 from jsonargparse import Namespace, set_parsing_settings
 from pytorch_lightning.cli import LightningArgumentParser
 
+from recipes.runner.help import TRAINER_HELP, help_text, trainer_help
 from recipes.runner.permissions import refuse_permissions
 from recipes.runner.trust import distrusted, trust_only
 from zoo.errors import ZooError
@@ -50,6 +52,9 @@ class Parser(LightningArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, *options: Any, **more: Any) -> Namespace:  # type: ignore[override]
         """Parses the command line. Config files may name classes of other people only if the command line does."""
         arguments = sys.argv[1:] if args is None else args
+        if TRAINER_HELP in arguments:
+            print(trainer_help(self, self._defaults_by_flag()), end="")
+            raise SystemExit(0)
         self.trusted = trust_only(arguments)
         settings: Namespace = super().parse_args(arguments, *options, **more)
         return settings
@@ -63,6 +68,13 @@ class Parser(LightningArgumentParser):
             self.error(str(error), error)
         refuse_permissions(settings, path)
         return settings
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        return help_text(self, self._defaults_by_flag())
+
+    def _defaults_by_flag(self) -> dict[str, object]:
+        defaults: Namespace = self.get_defaults()
+        return {action.dest: defaults.get(action.dest) for action in self._actions}
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         # jsonargparse uses such a parser to try whether a value fits, and handles its error.
@@ -86,8 +98,9 @@ class Parser(LightningArgumentParser):
         message = one_line(message)
         for word in wrong:
             close = difflib.get_close_matches(word, flags, n=3)
+            listing = TRAINER_HELP if word.startswith("--trainer") else "--help"
             close = close or [flag for flag in flags if flag.startswith(word.split(".")[0] + ".")][:3]
-            message += f"\nknown flags like {word}: {', '.join(close) or 'none'}; --help lists all"
+            message += f"\nknown flags like {word}: {', '.join(close) or 'none'}; {listing} lists all"
         return message
 
 

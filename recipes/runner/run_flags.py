@@ -13,7 +13,7 @@ SWITCH: dict[str, Any] = {"type": bool, "nargs": "?", "const": True, "default": 
 SWITCHES = {
     "resume": "Continue the run in --out.",
     "overwrite": "Delete the files of an older run in --out before the training.",
-    "quiet": "Print the final table, warnings and errors alone.",
+    "quiet": "Show no progress: print the final table, warnings and errors.",
     "skip_nonfinite": "Leave out a step whose loss or gradient is NaN or infinite, and count it; by default the run "
     "stops there.",
 }

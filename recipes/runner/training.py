@@ -60,6 +60,8 @@ def train(recipe: Recipe, args: Sequence[str], *, test: bool) -> None:
 def _begin(cli: TrainingCLI, *, test: bool) -> None:
     """Writes the settings of the run, and tells what it trains."""
     cli.save_config()
+    if cli.config.quiet:
+        return
     print(f"{cli.folder.path}: {type(cli.model).__name__}, {_parameters(cli.model):,} parameters", file=sys.stderr)
     if cli.initial is not None:
         print(cli.initial.told, file=sys.stderr)
