@@ -1,4 +1,4 @@
-"""The worker that trains and times flair's `SequenceTagger`, for `benchmarks/tagging_peers.py`.
+"""The worker that trains and times flair's `SequenceTagger`, for `tagging_peers.py` and `inference_peers.py`.
 
 The tagger starts from random weights. All choices favour flair: its training steps run without its trainer, so there
 is no evaluation, logging or checkpoint, and the time to make `Sentence` objects for tagging is not counted.
@@ -108,7 +108,12 @@ def main() -> None:
     turns.give(flair=f"flair {flair.__version__} on torch {torch.__version__}")
     train(turns, tagger, dataset, **settings["training"])
     while True:
-        turns.give(**tag(tagger, sentences, **turns.take()))
+        command = turns.take()
+        if "save" in command:
+            tagger.save(command["save"])
+            turns.give()
+        else:
+            turns.give(**tag(tagger, sentences, **command))
 
 
 main()

@@ -1,4 +1,4 @@
-"""The worker that trains and times spaCy's tok2vec tagger, for `benchmarks/tagging_peers.py`.
+"""The worker that trains and times spaCy's tok2vec tagger, for `tagging_peers.py` and `inference_peers.py`.
 
 All settings are those of `spacy init config --pipeline tagger --optimize efficiency`. The training loop is spaCy's own,
 and the model is the best one on dev. The time to make `Doc` objects, in which spaCy computes the prefix, suffix and
@@ -96,7 +96,12 @@ def main() -> None:
     turns.give(spacy=f"spaCy {spacy.__version__}")
     train(turns, nlp, corpus, **settings["training"])
     while True:
-        turns.give(**tag(nlp, corpus["test"], **turns.take()))
+        command = turns.take()
+        if "save" in command:
+            nlp.to_disk(command["save"])
+            turns.give()
+        else:
+            turns.give(**tag(nlp, corpus["test"], **command))
 
 
 main()

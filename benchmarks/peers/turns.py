@@ -47,6 +47,12 @@ class Worker:
             raise SystemExit(f"{self.script} has ended without a reply; its error is above") from None
         return reply
 
+    def close(self) -> None:
+        """Ends the worker: it finds no further command."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
 
 class Turns:
     """The worker's side."""
