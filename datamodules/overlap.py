@@ -29,12 +29,23 @@ class Overlap:
         for other in others:
             self._warn(other)
 
+    def repeated(self, split: str) -> int | None:
+        """The examples of a split whose input has occurred before in the split; None if they were not added."""
+        sums = self._sums.get(split)
+        return None if sums is None else len(sums) - len(np.unique(sums))
+
+    def in_train(self, split: str) -> int | None:
+        """The examples of another split whose input is in train, too; None if those of one of them were not added."""
+        if split == TRAIN or TRAIN not in self._sums or split not in self._sums:
+            return None
+        return int(np.isin(self._sums[split], self._sums[TRAIN]).sum())
+
     def _warn(self, split: str) -> None:
-        sums = self._sums[split]
-        count = int(np.isin(sums, self._sums[TRAIN]).sum())
+        count = self.in_train(split)
+        total = len(self._sums[split])
         if count:
             rank_zero_warn(
-                f"{count:,} of {len(sums):,} examples of {split} ({100 * count / len(sums):.1f} %) are in {TRAIN} too: "
+                f"{count:,} of {total:,} examples of {split} ({100 * count / total:.1f} %) are in {TRAIN} too: "
                 "on them a model may remember the answer. Remove them from one of the files, unless the corpus is "
                 "published like this"
             )

@@ -51,6 +51,8 @@ class ClassificationReport(Report):
     """(N,), whether each prediction is right; if a text may have several labels, (N * K,), whether it has the label."""
     curves: dict[str, tuple[Tensor, Tensor, float]]
     """Precisions, recalls and average precision, by label."""
+    positive: str | None
+    """The label that the ranking scores are about."""
     predictions: Predictions
     decided: Tensor
     """(N,), the predicted labels; if a text may have several labels, (N, K)."""
@@ -84,6 +86,7 @@ class ClassificationReport(Report):
             confidence=probabilities.flatten() if metrics.multi_label else confidence,
             right=has_label.flatten() if metrics.multi_label else right,
             curves=curves,
+            positive=None if metrics.positive is None else metrics.labels[metrics.positive],
             predictions=predictions,
             decided=decided,
             texts=partial(data.texts, split),
@@ -91,6 +94,14 @@ class ClassificationReport(Report):
 
     def counts(self) -> dict[str, dict[str, int]]:
         return {split: counts._asdict() for split, counts in self.read.items()}
+
+    def task(self) -> dict[str, object]:
+        return {
+            "kind": "classification",
+            "labels": [score.label for score in self.scores],
+            "positive": self.positive,
+            "multi_label": self.confusion is None,
+        }
 
     def examples(self) -> Iterator[ScoredExample]:
         texts = self.texts()

@@ -10,13 +10,14 @@ import heapq
 import json
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recipes.reports.json_text import json_text
 from recipes.runner.whole_files import replacing
+from zoo.batches.predictions import Attended
 from zoo.errors import ZooError
 
 # How many examples are shown: those with the highest loss, and others drawn at random.
@@ -101,6 +102,14 @@ def write_examples(examples: Iterable[ScoredExample], path: Path) -> None:
         for example in examples:
             fields = {name: getattr(example, name) for name in FIELDS}
             file.write(json_text({**fields, **example.details}) + "\n")
+
+
+def write_attention(attended: Sequence[Attended], path: Path) -> None:
+    """Writes the attention of a model as JSON; nothing if there is none."""
+    if attended:
+        rows = [{**one._asdict(), "weights": one.weights.tolist()} for one in attended]
+        with replacing(path) as part:
+            part.write_text(json_text(rows) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def read_examples(path: Path) -> Iterator[ScoredExample]:

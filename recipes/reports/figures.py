@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,13 +16,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from recipes.reports.confusions import SHOWN, Confusions, most_confused
 from zoo.explanation.pictures import font_families
 from zoo.metrics.display import score_format
 
 # The largest number of columns in a picture of attention.
 ATTENDED = 60
-# The largest number of labels in a confusion matrix. More labels would take minutes and gigabytes.
-CONFUSED = 60
 # The largest number of curves of precision and recall.
 CURVES = 20
 DARK, LIGHT = "#1f4e79", "#c0504d"
@@ -62,16 +60,15 @@ def confusion_matrix(
 ) -> Path:
     """Draws how often each gold label (row) was predicted as each label (column), in per cent of the row.
 
-    If there are more than `CONFUSED` labels, it shows those with the most mistakes.
+    If there are more than `SHOWN` labels, it shows those with the most mistakes.
     """
     title = "per cent of each gold label"
-    shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
-    if len(predicted) > CONFUSED:
-        title += f";\nthe {CONFUSED} of {len(predicted)} labels with most mistakes"
-        rows, columns = _most_confused(counts, gold, predicted)
-        shares = [[shares[i][j] for j in columns] for i in rows]
-        gold = [gold[i] for i in rows]
-        predicted = [predicted[j] for j in columns]
+    if len(predicted) > SHOWN:
+        title += f";\nthe {SHOWN} of {len(predicted)} labels with most mistakes"
+    shown = most_confused(Confusions(list(map(list, counts)), list(gold), list(predicted)))
+    totals = {label: max(1, sum(row)) for label, row in zip(gold, counts, strict=True)}
+    shares = [[100 * n / totals[label] for n in row] for label, row in zip(shown.gold, shown.counts, strict=True)]
+    gold, predicted = shown.gold, shown.predicted
     size = max(4.0, 0.42 * len(predicted) + 1.6)
     figure, axes = plt.subplots(figsize=(size, size), layout="constrained")
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
@@ -84,21 +81,6 @@ def confusion_matrix(
     axes.set_yticks(range(len(gold)), _literal(gold))
     axes.set(xlabel="predicted", ylabel="gold", title=title)
     return _save(figure, path)
-
-
-def _most_confused(
-    counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str]
-) -> tuple[list[int], list[int]]:
-    """The rows and columns of the labels with the most mistakes."""
-    mistakes = Counter(dict.fromkeys(predicted, 0))
-    for right, row in zip(gold, counts, strict=True):
-        for label, count in zip(predicted, row, strict=True):
-            if label != right:
-                mistakes[right] += count
-                mistakes[label] += count
-    shown = {label for label, _ in mistakes.most_common(CONFUSED)}
-    rows, columns = ([i for i, label in enumerate(labels) if label in shown] for labels in (gold, predicted))
-    return rows, columns
 
 
 def worst_confusions(mistakes: Sequence[tuple[str, str, int]], path: Path) -> Path:

@@ -86,6 +86,12 @@ class WritingReport(Report):
             outcomes={} if model.outcomes is None else model.outcomes.gathered(),
         )
 
+    def task(self) -> dict[str, object]:
+        return {"kind": "generation", "metric": self.metrics.metric, "language": self.metrics.language}
+
+    def attention(self) -> list[Attended]:
+        return self.attended
+
     def examples(self) -> Iterator[ScoredExample]:
         for w in self.written:
             outcome = self.outcomes[w.row]

@@ -46,6 +46,9 @@ class LanguageModelingReport(Report):
         (folder / "samples.txt").write_text("".join(f"{text}\n" for text in samples), encoding="utf-8")
         return []
 
+    def task(self) -> dict[str, object]:
+        return {"kind": "language_modeling"}
+
     def examples(self) -> Iterator[ScoredExample]:
         texts = list(islice(self.data.examples(self.split), SCORED))
         for row, (text, score) in enumerate(zip(texts, self.model.score(texts), strict=True)):

@@ -64,6 +64,9 @@ class TaggingReport(Report):
             sentences=partial(data.sentences, SPLITS[stage]),
         )
 
+    def task(self) -> dict[str, object]:
+        return {"kind": "tagging", "labels": self.names, "scheme": self.scheme}
+
     def examples(self) -> Iterator[ScoredExample]:
         sentences = self.sentences()
         for row, outcome in self.outcomes.items():

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from datamodules.base import CorpusDataModule
 from recipes.reports.examples import ScoredExample
+from zoo.batches.predictions import Attended
 from zoo.models.base import ZooModule
 
 # A corpus with fewer training examples is small. An epoch takes seconds, so slower training is affordable.
@@ -28,8 +29,20 @@ class Report(Protocol):
         """Counts of the texts in the training split and the evaluated split, by split; empty for most tasks."""
         return {}
 
+    def task(self) -> Mapping[str, object]:
+        """What the examples are scored by: "kind", a key of `recipes.reports.scores.tasks.KINDS`, and what it needs.
+
+        Without a task, a page shows no scores of labels and no examples.
+        """
+        return {}
+
     def examples(self) -> Iterable[ScoredExample]:
         """The examples of the evaluated split in the order of their rows. It is called on the first process only."""
+        return ()
+
+    def attention(self) -> Sequence[Attended]:
+        """The attention to the sources of a few examples."""
+        return ()
 
     def write(self, folder: Path) -> list[Path]:
         """Writes pictures and texts into a folder, and returns the paths of the pictures."""

@@ -18,19 +18,22 @@ from zoo.hub.sources import IN_RUN
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
 EXAMPLES = "examples.jsonl"
+ATTENTION = "attention.json"
+PAGE = "report.html"
 CHECKPOINTS = "checkpoints"
 MODEL = IN_RUN
 RUN_ID = "wandb/run-id"
 LOGGED_ROWS = "wandb/logged-rows"
 # All files that a run of any recipe may write. --overwrite deletes no other files. A * stands for a number.
 FILES = (
-    CONFIG, METRICS, "scores.txt", "samples.txt", EXAMPLES,
+    CONFIG, METRICS, "scores.txt", "samples.txt", EXAMPLES, ATTENTION, PAGE,
     "learning-curve.csv", "learning-curve.png",
     "confusion.png", "mistakes.png", "reliability.png", "precision-recall.png",
     "attention-1.png", "attention-2.png", "attention-3.png",
     f"{CHECKPOINTS}/best.ckpt", f"{CHECKPOINTS}/last.ckpt", f"{CHECKPOINTS}/step-*.ckpt",
     # A run that was killed while writing leaves these files behind.
-    f"{CONFIG}{PART}", f"{METRICS}{PART}", f"{EXAMPLES}{PART}", f"learning-curve.csv{PART}",
+    f"{CONFIG}{PART}", f"{METRICS}{PART}", f"{EXAMPLES}{PART}", f"{ATTENTION}{PART}", f"{PAGE}{PART}",
+    f"learning-curve.csv{PART}",
     f"{CHECKPOINTS}/new.ckpt", f"{CHECKPOINTS}/new.ckpt{PART}", f"{CHECKPOINTS}/best.ckpt{PART}",
     f"{MODEL}/config.json", f"{MODEL}/codec.json", f"{MODEL}/model.safetensors", f"{MODEL}/card.json",
     f"{MODEL}/README.md",
@@ -55,6 +58,14 @@ class RunFolder:
     @property
     def examples(self) -> Path:
         return self.path / EXAMPLES
+
+    @property
+    def attention(self) -> Path:
+        return self.path / ATTENTION
+
+    @property
+    def page(self) -> Path:
+        return self.path / PAGE
 
     @property
     def checkpoints(self) -> Path:

@@ -15,7 +15,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, WeightAveraging
 
 from datamodules.agreement import of_first
-from recipes.reports.examples import write_examples
+from datamodules.statistics import statistics_of
+from recipes.pages.page import try_page
+from recipes.reports.examples import SPLITS, write_attention, write_examples
 from recipes.reports.figures import learning_curve
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
@@ -98,16 +100,21 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         model.save_pretrained(folder.model)
     model.outcomes = Outcomes()
     stage = "test" if cli.test else "val"
+    split = SPLITS[stage]
     evaluate = trainer.test if cli.test else trainer.validate
     scores = evaluate(model, cli.datamodule, verbose=False)[0]
     report = recipe.report(model, cli.datamodule, stage)
     if not cli.main_process:
         return
     rows = cli.recorder.rows
+    read = ("train", "dev", "test") if cli.test else ("train", "dev")
     best_epoch = best_row(rows, model.monitor)
     facts = {
         "scores": scores,
         "best_dev": {model.monitor: best_epoch[model.monitor]},
+        "split": cli.datamodule.described(split),
+        "task": report.task(),
+        "data": {name: statistics_of(cli.datamodule, name) for name in read},
         "counts": report.counts(),
         "epochs": round(rows[-1]["epochs"], 2),
         "train_seconds": round(cli.recorder.seconds, 1),
@@ -119,22 +126,25 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         "seed": cli.config.seed_everything,
         "precision": cli.config.trainer.precision,
         "processes": trainer.world_size,
+        "recipe": recipe.name,
         "command": f"python -m recipes.{recipe.name} {shlex.join(args)}".strip(),
         "hardware": hardware(),
         "versions": versions(),
     }
     with replacing(folder.metrics) as part:
         part.write_text(json_text(facts, indent=2) + "\n", encoding="utf-8")
+    title = f"{folder.path}, the best of {facts['epochs']:g} epochs, on {facts['split']}"
+    print_scores(title, scores, facts, file=sys.stdout)
     write_examples(report.examples(), folder.examples)
+    write_attention(report.attention(), folder.attention)
     pictures = [
         learning_curve(rows, best_epoch, model.monitor, folder.path / "learning-curve.png"),
         *report.write(folder.path),
     ]
-    split = cli.datamodule.described("test" if cli.test else "dev")
-    title = f"{folder.path}, the best of {facts['epochs']:g} epochs, on {split}"
-    print_scores(title, scores, facts, file=sys.stdout)
+    try_page(folder)
     print(f"next:  {recipe.command} predict --model {shlex.quote(str(folder.model))}")
     log_results(cli.logger, folder, facts, best_epoch, pictures)
+
 
 
 def print_resume(folder: RunFolder, command: str) -> None:

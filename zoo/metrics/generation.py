@@ -115,16 +115,22 @@ def keywords(outputs: Sequence[str], references: Sequence[str], language: str) -
     """Micro-averaged precision, recall and F1 of the sets of keywords, which `_` or `;` separates."""
     matched = found = gold = 0
     for output, reference in zip(outputs, references, strict=True):
-        found_keywords = _keywords(output)
-        gold_keywords = _keywords(reference)
-        matched += len(found_keywords & gold_keywords)
-        found += len(found_keywords)
-        gold += len(gold_keywords)
+        counts = keyword_counts(output, reference)
+        matched += counts[0]
+        found += counts[1]
+        gold += counts[2]
     return {
         "keyword_f1": _f1(matched, found, gold),
         "keyword_precision": matched / max(1, found),
         "keyword_recall": matched / max(1, gold),
     }
+
+
+def keyword_counts(output: str, reference: str) -> tuple[int, int, int]:
+    """The number of keywords that both texts have, that the output has, and that the reference has."""
+    found = _keywords(output)
+    gold = _keywords(reference)
+    return len(found & gold), len(found), len(gold)
 
 
 def novel_ngrams(outputs: Sequence[str], sources: Sequence[str], language: str, n: int) -> float:

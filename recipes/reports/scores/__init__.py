@@ -1,0 +1,1 @@
+"""Scores of an evaluation as functions of its examples, with intervals, and how two evaluations differ."""
