@@ -12,7 +12,17 @@ HERE = Path(__file__).resolve().parents[1]
 EXTRAS = {
     "train": (
         "training and scoring",
-        ("docstring_parser", "filelock", "jsonargparse", "matplotlib", "platformdirs", "rich", "sacrebleu", "wandb"),
+        (
+            "docstring_parser",
+            "filelock",
+            "jinja2",
+            "jsonargparse",
+            "matplotlib",
+            "platformdirs",
+            "rich",
+            "sacrebleu",
+            "wandb",
+        ),
     ),
     "hub": ("fetching models", ("huggingface_hub", "platformdirs", "rich")),
 }

@@ -213,6 +213,6 @@ def _text_width(text: str) -> float:
 def _svg(content: str, width: float, height: float, kind: str = "chart") -> Markup:
     # All texts in it have been escaped.
     return Markup(
-        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{1.35 * width:.0f}px" role="img">'
+        f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{1.2 * width:.0f}px" role="img">'
         f"{content}</svg>"
     )

@@ -96,19 +96,74 @@ def _is_unspaced(words: Sequence[str]) -> bool:
     return 2 * sum(len(word) == 1 and ord(word) > 0x2E7F for word in words) > len(words)
 
 
-def visible(value: object) -> object:
-    """A value for HTML: texts without the characters that HTML does not have.
+@dataclass(frozen=True)
+class ComparedWord:
+    """A word of a sentence; where the runs differ, its gold tag and that of each run."""
 
-    Control characters become their pictures (U+2400 and following), and lone surrogates their escapes. Texts that are
-    HTML already, such as a chart, have been made of such texts.
+    text: str
+    gold: str = ""
+    tags: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ComparedAnswer:
+    """The answer of a run to an example."""
+
+    text: str
+    loss: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class ComparedExample:
+    """An example and the answers of several runs."""
+
+    row: int
+    source: str
+    gold: str
+    words: list[ComparedWord]
+    unspaced: bool
+    answers: list[ComparedAnswer]
+
+
+def compared(runs: Sequence[Sequence[ScoredExample]], task: Mapping[str, Any], number: int) -> list[ComparedExample]:
+    """The examples on which the losses of runs differ most.
+
+    Args:
+        runs: the same examples, scored by each run.
+        task: the facts of their task.
+        number: how many to return.
     """
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    if value.isprintable():
-        return value
-    return value.translate(PICTURES).encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def spread(answers: Sequence[ScoredExample]) -> float:
+        losses = [one.loss for one in answers if not math.isnan(one.loss)]
+        return max(losses) - min(losses) if losses else 0.0
+
+    columns = list(zip(*runs, strict=True))
+    # Where the answers differ, the losses are more telling.
+    columns.sort(key=lambda answers: (len({str(one.predicted) for one in answers}) == 1, -spread(answers)))
+    return [_compared(answers, task["kind"]) for answers in columns[:number]] if task.get("kind") else []
 
 
-# Tabs and ends of lines are white space in HTML, too.
-PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"} | {0x7F: 0x2421}
-PICTURES |= dict.fromkeys(range(128, 160), 65533)
+def _compared(answers: Sequence[ScoredExample], kind: str) -> ComparedExample:
+    first = answers[0]
+    words = []
+    if kind == "tagging":
+        tags = zip(*(one.predicted or () for one in answers), strict=True)
+        for text, gold, of_runs in zip(first.source, first.gold or (), tags, strict=True):
+            differ = len(set(of_runs)) > 1
+            words.append(ComparedWord(text, gold if differ else "", list(enumerate(of_runs)) if differ else []))
+    shown = []
+    for one in answers:
+        loss = "" if math.isnan(one.loss) else f"{one.loss:.3f}"
+        text = "" if kind == "tagging" else cut(_joined(one.predicted))
+        shown.append(ComparedAnswer(text, loss, right=one.gold is not None and one.right))
+    source = "" if kind == "tagging" else cut(str(first.source))
+    gold = "" if kind == "tagging" else cut(_joined(first.gold))
+    return ComparedExample(first.row, source, gold, words, _is_unspaced(first.source), shown)
+
+
+def _joined(content: object) -> str:
+    if isinstance(content, list):
+        return ", ".join(content) or "none"
+    return "" if content is None else str(content)

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from recipes.pages.data_views import data_view
-from recipes.pages.example_views import view, visible
+from recipes.pages.example_views import view
+from recipes.pages.html import duration, render, save, shown_setting
 from recipes.pages.labels import label_scores_of
 from recipes.pages.run_record import RunRecord
 from recipes.pages.run_views import (
@@ -21,15 +19,20 @@ from recipes.pages.run_views import (
     calibration_charts,
     confusion_view,
     learning_curves,
+    printed_name,
     score_row,
 )
 from recipes.reports.examples import chosen
 from recipes.reports.scores.resampling import resamplings
 from recipes.runner.run_folder import RunFolder
-from recipes.runner.whole_files import replacing
 from zoo.metrics.display import score_format
 
-TEMPLATES = Path(__file__).with_name("templates")
+# How to read an example, by the task.
+LEGENDS = {
+    "tagging": "A wrong tag stands in red under its word, and the gold tag below it. Dotted words are not in train.",
+    "classification": "The numbers are the probabilities of the labels.",
+    "language_modeling": "Under each text are its most surprising tokens, and their surprisal in nats.",
+}
 SECTIONS = {
     "scores": "Scores",
     "baselines": "Baselines",
@@ -68,25 +71,6 @@ def try_page(folder: RunFolder) -> None:
         warnings.warn(f"there is no {folder.page}: {type(error).__name__}: {error}")
 
 
-def save(text: str, path: Path) -> None:
-    """Writes a page as a whole."""
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")
-
-
-def render(template: str, context: Mapping[str, Any]) -> str:
-    """A page, in which all texts are escaped that are not HTML of ours."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    style = Markup((TEMPLATES / "style.css").read_text("utf-8"))
-    return environment.get_template(template).render(style=style, **context)
-
-
 def run_context(run: RunRecord) -> dict[str, Any]:
     """What the template of a run is filled with. A section of which a run has nothing is empty and left out."""
     monitor = next(iter(run.facts["best_dev"])).rpartition("/")[2]
@@ -109,6 +93,7 @@ def run_context(run: RunRecord) -> dict[str, Any]:
         "examples": bool(run.examples),
         "worst": [view(one, run.task) for one in choice.worst],
         "worst_told": "Those with the highest loss: the negative log-likelihood of the gold in nats, per token.",
+        "legend": LEGENDS.get(run.kind, ""),
         "at_random": [view(one, run.task) for one in choice.at_random],
         "num_examples": f"{len(run.examples):,}",
         "attention": [attention_rows(one) for one in run.attention],
@@ -125,7 +110,7 @@ def _key_facts(run: RunRecord) -> list[tuple[str, str]]:
     facts = run.facts
     found = []
     for name, value in facts["best_dev"].items():
-        found.append((name.replace("val/", "dev ").replace("_", " "), score_format(name).text(value)))
+        found.append((printed_name(name), score_format(name).text(value)))
     if "epochs" in facts:
         found.append(("epochs", f"{facts['epochs']:g}"))
     if "train_seconds" in facts:
@@ -133,16 +118,6 @@ def _key_facts(run: RunRecord) -> list[tuple[str, str]]:
     if "parameters" in facts:
         found.append(("parameters", f"{facts['parameters']:,}"))
     return found
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `42 s`, `3 min 5 s`, `2 h 7 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def settings_groups(settings: Mapping[str, object]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -157,15 +132,6 @@ def settings_groups(settings: Mapping[str, object]) -> list[tuple[str, list[tupl
         else:
             groups["run"].append((name, shown_setting(value)))
     return [(group, pairs) for group, pairs in groups.items() if pairs]
-
-
-def shown_setting(value: object) -> str:
-    """A setting as a person would type it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return ", ".join(map(shown_setting, value)) or "none"
-    return "none" if value is None else str(value)
 
 
 def _environment(run: RunRecord) -> list[tuple[str, str]]:

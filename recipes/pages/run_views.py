@@ -16,6 +16,8 @@ from zoo.batches.predictions import Attended
 from zoo.metrics.display import score_format
 
 MISTAKES = 20
+ABBREVIATIONS = {"f1": "F1", "ece": "calibration error", "auroc": "AUROC", "bleu": "BLEU", "chrf": "chrF"}
+ABBREVIATIONS |= {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
 # More labels than these are not drawn in a narrow window.
 NARROW = 12
 # The largest number of source pieces whose attention is shown.
@@ -30,10 +32,16 @@ def score_row(run: RunRecord, name: str) -> dict[str, str]:
     if value is None and interval is not None:
         value = interval.value
     return {
-        "name": name.replace("_", " "),
+        "name": printed_name(name),
         "text": format.text(float("nan") if value is None else value),
         "span": "" if interval is None else span(name, interval),
     }
+
+
+def printed_name(name: str) -> str:
+    """The name of a score for people, with or without the stage before it: `dev macro F1`."""
+    words = name.replace("val/", "dev ").replace("test/", "").replace("_", " ").split(" ")
+    return " ".join(ABBREVIATIONS.get(word, word) for word in words)
 
 
 def span(name: str, interval: Interval) -> str:
@@ -62,7 +70,7 @@ def baseline_tables(run: RunRecord, monitor: str) -> list[dict[str, Any]]:
             }
             for one in rows
         ]
-        tables.append({"score": name.rpartition("/")[2].replace("_", " "), "rows": shown})
+        tables.append({"score": printed_name(name.rpartition("/")[2]), "rows": shown})
     return tables
 
 
@@ -70,7 +78,7 @@ def learning_curves(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """The losses and the score that chooses the checkpoint, by epoch; of several runs, all in one picture."""
     monitors = list(dict.fromkeys(next(iter(run.facts["best_dev"])) for run in runs))
     shown = [("training loss", "train/loss"), ("dev loss", "val/loss")]
-    shown += [(name.replace("val/", "dev ").replace("_", " "), name) for name in monitors if name != "val/loss"]
+    shown += [(printed_name(name), name) for name in monitors if name != "val/loss"]
     # The losses of one run belong into one picture.
     groups = [shown[:2], *([one] for one in shown[2:])] if len(runs) == 1 else [[one] for one in shown]
     found = []

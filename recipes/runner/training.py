@@ -146,7 +146,6 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     log_results(cli.logger, folder, facts, best_epoch, pictures)
 
 
-
 def print_resume(folder: RunFolder, command: str) -> None:
     """Prints the command that resumes an interrupted run."""
     if resumable := folder.resumable():

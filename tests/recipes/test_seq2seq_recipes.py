@@ -20,7 +20,7 @@ TINY = [
     "--data.tokenizer=words", "--data.max_target=12", "--trainer.accelerator=cpu", "--trainer.max_epochs=2",
 ]  # fmt: skip
 FILES = {
-    "config.yaml", "metrics.json", "scores.txt", "samples.txt", "examples.jsonl",
+    "config.yaml", "metrics.json", "scores.txt", "samples.txt", "examples.jsonl", "attention.json", "report.html",
     "learning-curve.csv", "learning-curve.png",
     "attention-1.png", "attention-2.png", "attention-3.png", "checkpoints/best.ckpt", "checkpoints/last.ckpt",
     "checkpoints/step-*.ckpt",
