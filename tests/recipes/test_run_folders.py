@@ -20,8 +20,8 @@ def test_a_run_leaves_exactly_its_files(trained):
     (before,) = (path for path in files if path.startswith("checkpoints/step-"))
     files.remove(before)
     assert files == {
-        "config.yaml", "metrics.json", "scores.txt", "examples.jsonl", "report.html", "learning-curve.csv", "learning-curve.png",
-        "confusion.png", "mistakes.png",
+        "config.yaml", "metrics.json", "scores.txt", "examples.jsonl", "report.html",
+        "learning-curve.csv", "learning-curve.png", "confusion.png", "mistakes.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json", "model/README.md",
     }  # fmt: skip
