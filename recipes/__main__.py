@@ -2,6 +2,7 @@
 
 lstm-zoo                            lists the recipes
 lstm-zoo RECIPE [...]               runs python -m recipes.RECIPE [...]
+lstm-zoo compare RUN RUN ...        compares finished runs on one page
 lstm-zoo models                     lists the bundled models
 lstm-zoo show NAME                  prints the card of a bundled model
 lstm-zoo verify [NAME]              scores a bundled model, or all of them, and compares the scores with the card
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     recipes = known_recipes()
     if not args or args[0] in ("-h", "--help"):
         print(usage(recipes))
+    elif args[0] == "compare":
+        import_module("recipes.compare.__main__").main(args[1:])
     elif args[0] in MODELS:
         show_models(args)
     elif args[0] in recipes:
@@ -68,6 +71,7 @@ def usage(recipes: dict[str, str]) -> str:
             "recipes:",
             *lines,
             "",
+            "lstm-zoo compare RUNS  compares finished runs on one page",
             "lstm-zoo models        lists the models that come with this package",
             "lstm-zoo show NAME     prints the card of such a model",
             "lstm-zoo verify NAME   scores such a model, or all of them, and compares the scores with the card",
