@@ -6,6 +6,7 @@ lstm-zoo compare RUN RUN ...        compares finished runs on one page
 lstm-zoo models                     lists the bundled models
 lstm-zoo show NAME                  prints the card of a bundled model
 lstm-zoo verify [NAME]              scores a bundled model, or all of them, and compares the scores with the card
+lstm-zoo search RECIPE [...]        runs python -m recipes.search RECIPE [...]
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         import_module("recipes.compare.__main__").main(args[1:])
     elif args[0] in MODELS:
         show_models(args)
+    elif args[0] == "search":
+        import_module("recipes.search.__main__").main(args[1:])
     elif args[0] in recipes:
         try:
             require_extra("train")
@@ -75,6 +78,7 @@ def usage(recipes: dict[str, str]) -> str:
             "lstm-zoo models        lists the models that come with this package",
             "lstm-zoo show NAME     prints the card of such a model",
             "lstm-zoo verify NAME   scores such a model, or all of them, and compares the scores with the card",
+            "lstm-zoo search RECIPE searches for settings of a recipe that score better",
         ]
     )
 

@@ -15,6 +15,7 @@ from pages import DOCS, README, ROOT, blocks, check_console, check_python
 
 import zoo
 from datamodules import CATALOG
+from recipes.search.__main__ import parser as search_parser
 from zoo.hub import pretrained
 
 RECORDED = [ROOT / "benchmarks" / name for name in ("RESULTS.md", "NOTES.md")]
@@ -54,6 +55,7 @@ def known_flags(tmp_path_factory) -> set[str]:
     written = [run(*command, "--help", cwd=folder).stdout for command in commands]
     written += [run("translation", command, "--help", cwd=folder).stdout for command in ("test", "predict")]
     written.append(run("language_modeling", "generate", "--help", cwd=folder).stdout)
+    written.append(search_parser().format_help())
     return flags("\n".join(written))
 
 

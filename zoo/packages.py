@@ -25,6 +25,7 @@ EXTRAS = {
         ),
     ),
     "hub": ("fetching models", ("huggingface_hub", "platformdirs", "rich")),
+    "search": ("searching for settings", ("optuna",)),
 }
 
 

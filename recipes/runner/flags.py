@@ -40,6 +40,7 @@ from recipes.runner.saver import CheckpointOptions, Saver
 from recipes.runner.signals import RunnerSignals
 from recipes.runner.slurm import check_root, restarted
 from recipes.runner.trainer import check_precision, check_shares, check_trainer, fitting
+from recipes.runner.trial import callbacks_of_trial
 from recipes.runner.wandb_config import run_config
 from recipes.runner.wandb_flags import run_names
 from recipes.runner.wandb_modes import is_online, wandb_mode
@@ -173,8 +174,7 @@ class TrainingCLI(LightningCLI):
         if not 0 <= self.config.ema < 1:
             raise ZooError(f"expected a decay in [0, 1) as --ema, 0 for no average, got {self.config.ema}")
         FineTuningOptions(**self.config.fine_tuning)
-        self.parser.add_instantiator(self._make_model, self.recipe.model, subclasses=False)
-        self.parser.add_instantiator(self._make_data, self.recipe.data, subclasses=False)
+        self.add_instantiators()
         self.wandb_mode = wandb_mode(self.config.wandb)
         with fitting("the flags of --trainer do not fit each other or this machine"):
             trainer = trainer_to_join_with(self.config.trainer)
@@ -204,6 +204,11 @@ class TrainingCLI(LightningCLI):
         with agreeing():
             if self.main_process:
                 self._open_folder()
+
+    def add_instantiators(self) -> None:
+        """Lets the parser make the model and the data by the two methods below."""
+        self.parser.add_instantiator(self._make_model, self.recipe.model, subclasses=False)
+        self.parser.add_instantiator(self._make_data, self.recipe.data, subclasses=False)
 
     # jsonargparse calls these two with the values of the flags, of which `init_from` is none of the constructor.
 
@@ -256,7 +261,7 @@ class TrainingCLI(LightningCLI):
         )
         options = CheckpointOptions(**self.config.checkpoints)
         saver = Saver(CheckpointFiles(self.folder, options.keep), best, options)
-        callbacks = [self.recorder, Gauges(self.recorder), best, saver]
+        callbacks = [self.recorder, Gauges(self.recorder), best, saver, *callbacks_of_trial(self.recorder)]
         if self.config.ema:
             callbacks.insert(0, WeightAveraging(use_buffers=False, avg_fn=moving_average(self.config.ema)))
         shows_bar = shows_progress(self.config.trainer.enable_progress_bar, quiet=self.config.quiet)
