@@ -142,9 +142,7 @@ def report(folder: Path, trials: int, before: list[dict[str, str]]) -> None:
     print("| what | found |")
     print("|---|---|")
     print(f"| finished trials | {len(found)} of {trials}: {dict(states)} |")
-    print(
-        f"| finished before the last kill and kept | {sum(row in found for row in before)} of {len(before)} |"
-    )
+    print(f"| finished before the last kill and kept | {sum(row in found for row in before)} of {len(before)} |")
     print(f"| {name} of the defaults | {float(found[0][name]):.5f} |")
     print(f"| {name} of the best, trial {best['trial']} | {float(best[name]):.5f} |")
     print(f"| {name} of a training with best.yaml | {repeated:.5f}, equal: {repeated == float(best[name])} |")
