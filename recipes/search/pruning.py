@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from pytorch_lightning.callbacks import Callback
 
 from recipes.runner.callbacks import Recorder
-from recipes.runner.trial import TrialAddress
+from recipes.search.address import TrialAddress
 
 # Trials that finish before any is stopped, and validations of each before it may be stopped.
 STARTUP_TRIALS = 5

@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from recipes.runner.trial import TrialAddress
+from recipes.search.address import TrialAddress
 from recipes.search.pruning import DATABASE_PATIENCE, STOPPED
 from recipes.search.space import Space, Value
 from zoo.errors import ZooError

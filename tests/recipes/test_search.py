@@ -24,10 +24,10 @@ from PIL import Image
 from small_runs import FAST_SPAM
 
 from recipes.__main__ import known_recipes
-from recipes.runner.trial import TrialAddress
 from recipes.search import beginning, conductor
 from recipes.search import run as run_module
 from recipes.search.__main__ import main
+from recipes.search.address import TrialAddress
 from recipes.search.pruning import STARTUP_TRIALS, STOPPED, WARMUP_VALIDATIONS
 from recipes.search.run import share_of_machine
 from recipes.search.space import extremes, flag_of, read_space, starting_space
