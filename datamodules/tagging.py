@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from datamodules.agreement import digest_of_state
 from datamodules.budget import MaxTokens
 from datamodules.errors import DataError
 from datamodules.examples import TaggedSentence
@@ -66,6 +67,7 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         normalization: how texts are normalized before anything else, in training and prediction: any of "nfc" (composed
             characters), "invisible" (without zero-width spaces and soft hyphens), "full_width" (ASCII for full-width
             forms, as in Chinese) and "quotes" (straight quotes for curly ones).
+        context: the codecs of language models whose states a tagger reads beside the words.
         seed: seeds the order of the batches.
         store: whether splits are encoded on disk, once, and read from there. With "by_size" a split is if its files
             have more than 256 MiB. Needs pyarrow.
@@ -105,6 +107,7 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         min_count: int = 1,
         lowercase: bool = True,
         normalization: Sequence[str] = DEFAULT,
+        context: Sequence[LanguageModelingCodec] = (),
         seed: int = 0,
         store: Stored = "by_size",
         codec: TaggingCodec | None = None,
@@ -124,6 +127,11 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
             max_vectors=max_vectors,
         )
         self.store = store
+        self.context = tuple(context)
+        if context and isinstance(extends, TaggingCodec):
+            raise DataError(
+                "the model to fine-tune has language models of its own, or none: leave --model.language_models out"
+            )
         if format not in (None, *FORMATS):
             raise DataError(f"unknown format {format!r}: known are {', '.join(FORMATS)}")
         self.column = column
@@ -196,7 +204,7 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         codec = self.fitter.codec(counts, self._conversion.scheme, self.vector_file, path)
         if isinstance(self._extends, TaggingCodec):
             check_tokens(path, codec, self._extends)
-        return self._extended(codec)
+        return self._extended(replace(codec, context=self.context))
 
     def _training_words(self) -> Iterable[str]:
         return (token for sentence in self.examples("train") for token in sentence.tokens)
@@ -204,7 +212,8 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
     @property
     def _store_settings(self) -> dict[str, object]:
         names = ("column", "word_column", "format", "scheme", "convert_to")
-        return {**asdict(self.fitter), **{name: getattr(self, name) for name in names}}
+        context = [digest_of_state(codec.state) for codec in self.context]
+        return {**asdict(self.fitter), **{name: getattr(self, name) for name in names}, "context": context}
 
     def _use_facts(self, facts: Mapping[str, Any]) -> None:
         # The tags of the training split determine the scheme of all splits.
@@ -230,7 +239,7 @@ class TaggingDataModule(StoredDataModule[TaggingCodec, TaggedSentence]):
         store = self._store_of(split)
         if store is not None:
             self._check_tags(split, Counter(store.facts["tags"]), store.facts["broken"])
-            data = stored_sentences(store)
+            data = stored_sentences(store, self.codec.indexer.readers)
         else:
             sentences = self.examples(split)
             self.overlap.add(split, (sentence.tokens for sentence in sentences))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import cast
@@ -15,10 +15,14 @@ from datamodules.encoding import Packed, counter, numbered, packed, unpacked
 from datamodules.examples import TaggedSentence
 from datamodules.readers.file_parts import Parted
 from datamodules.store import Store
+from zoo.batches.context import SentenceReader
 from zoo.batches.ragged import Integers, Ragged, offsets_of
 from zoo.batches.tagging import FormTable, Sentences, TaggingDataset
 from zoo.codecs import TaggingCodec
 from zoo.text.tag_schemes import is_legal
+
+# The columns of the pieces of each form, by the number of the language model.
+PIECES = "pieces-"
 
 
 @dataclass
@@ -109,18 +113,25 @@ class TaggingEncoder:
         columns: dict[str, Ragged | Integers] = {"word_ids": forms.word_ids, "character_ids": forms.character_ids}
         if forms.vector_ids is not None:
             columns["vector_ids"] = forms.vector_ids
+        columns |= {f"{PIECES}{place}": pieces for place, pieces in enumerate(forms.pieces)}
         return {"forms": columns}
 
     def facts(self) -> dict[str, object]:
         return self._facts
 
 
-def stored_sentences(store: Store) -> TaggingDataset:
-    """The data set of a store."""
+def stored_sentences(store: Store, readers: Sequence[SentenceReader]) -> TaggingDataset:
+    """The data set of a store.
+
+    Args:
+        store: what the encoder has written.
+        readers: how language models read the sentences.
+    """
     table = store.table("forms")
     forms = FormTable(
         cast(Integers, table["word_ids"]),
         cast(Integers | None, table.get("vector_ids")),
         cast(Ragged, table["character_ids"]),
+        tuple(cast(Ragged, table[f"{PIECES}{place}"]) for place in range(len(readers))),
     )
-    return TaggingDataset(Sentences(store.ragged("form_ids"), forms), store.ragged("tag_ids"))
+    return TaggingDataset(Sentences(store.ragged("form_ids"), forms, readers), store.ragged("tag_ids"))

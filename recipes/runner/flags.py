@@ -29,6 +29,7 @@ from recipes.runner.claim import Claim
 from recipes.runner.gauges import Gauges
 from recipes.runner.hardware import default_precision
 from recipes.runner.init_from import InitialModel, add_flags
+from recipes.runner.language_models import add_flag, context_of, load_language_models
 from recipes.runner.parser import Parser
 from recipes.runner.permissions import without_permissions
 from recipes.runner.processes import is_first, join, trainer_to_join_with
@@ -51,6 +52,7 @@ from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
 from zoo.models.base import ZooModule
 from zoo.models.fine_tuning import FineTuningOptions
+from zoo.models.language_model import LanguageModel
 from zoo.models.supported import check_supported
 
 DESCRIPTION = """Trains a model, chooses the best checkpoint on dev, and scores it on test.
@@ -72,6 +74,8 @@ class TrainingCLI(LightningCLI):
     claim: Claim | None = None
     # The model to fine-tune.
     initial: InitialModel | None = None
+    # Those whose states a tagger reads.
+    language_models: Sequence[LanguageModel] = ()
     logger: CountingLogger | None = None
 
     def __init__(self, recipe: Recipe, args: Sequence[str], *, test: bool):
@@ -108,6 +112,7 @@ class TrainingCLI(LightningCLI):
         add_run_flags(parser)
         parser.add_class_arguments(CheckpointOptions, "checkpoints", instantiate=False)
         add_flags(parser)
+        add_flag(parser, self.recipe)
         for name in self.recipe.links:
             parser.link_arguments(f"data.{name}", f"model.{name}", apply_on="instantiate")
         # Linking removes --model.codec, but jsonargparse keeps the flag that lists its arguments.
@@ -123,6 +128,7 @@ class TrainingCLI(LightningCLI):
             parser.set_defaults(self.initial.defaults(self.parser))
             self._parse(parser)
             self.initial.check(self.config, self.parser)
+        self.language_models = load_language_models(self.config.model.get("language_models", ()))
 
     def _parse(self, parser: LightningArgumentParser) -> None:
         """Parses the command line, and the settings of a run that is resumed."""
@@ -210,12 +216,17 @@ class TrainingCLI(LightningCLI):
         self.parser.add_instantiator(self._make_model, self.recipe.model, subclasses=False)
         self.parser.add_instantiator(self._make_data, self.recipe.data, subclasses=False)
 
-    # jsonargparse calls these two with the values of the flags, of which `init_from` is none of the constructor.
+    # jsonargparse calls these two with the values of the flags. The constructors have no `init_from` and no
+    # `language_models`.
 
-    def _make_model(self, model: type[ZooModule], *, init_from: str | None, **arguments: Any) -> ZooModule:
+    def _make_model(
+        self, model: type[ZooModule], *, init_from: object, language_models: object = None, **arguments: Any
+    ) -> ZooModule:
+        arguments |= context_of(self.language_models, codecs=False)
         return model(**arguments) if self.initial is None else self.initial.make_model(model, **arguments)
 
     def _make_data(self, data: type[CorpusDataModule[Any, Any]], **arguments: Any) -> CorpusDataModule[Any, Any]:
+        arguments |= context_of(self.language_models, codecs=True)
         return data(**arguments) if self.initial is None else self.initial.make_data(data, **arguments)
 
     def _open_folder(self) -> None:

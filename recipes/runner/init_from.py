@@ -118,7 +118,9 @@ class InitialModel:
 
     def make_model(self, model: type[ZooModule], **arguments: Any) -> ZooModule:
         """Makes the new model, with the weights of this one."""
-        made = model(**arguments)
+        # The language models of a tagger belong to its weights.
+        context = {name: value for name, value in self.model.arguments.items() if name == "context"}
+        made = model(**(context | arguments))
         if self._language_models:
             self.told = from_language_models(self._language_models, made, self.reference)
         else:

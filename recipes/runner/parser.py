@@ -43,9 +43,11 @@ class Parser(LightningArgumentParser):
         return f"--{name}" in self._option_string_actions
 
     def add_class_arguments(self, theclass: type, *args: Any, skip: Iterable[str] = (), **options: Any) -> list[str]:
-        """Adds a flag for each argument of a class, except for codecs of a datamodule, which only code can pass."""
+        """Adds a flag for each argument of a class, except for codecs and models, which only code can pass."""
         if issubclass(theclass, pl.LightningDataModule):
-            skip = {*skip, "codec", "extends"}
+            skip = {*skip, "codec", "extends", "context"}
+        if issubclass(theclass, pl.LightningModule):
+            skip = {*skip, "context"}
         names: list[str] = super().add_class_arguments(theclass, *args, skip=set(skip), **options)
         return names
 

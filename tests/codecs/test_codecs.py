@@ -14,7 +14,7 @@ import zoo
 from datamodules import ClassificationDataModule, Seq2SeqDataModule, TaggingDataModule
 from datamodules.base import CorpusDataModule
 from datamodules.errors import DataError
-from zoo.codecs import Codec
+from zoo.codecs import Codec, LanguageModelingCodec
 from zoo.errors import ZooError
 from zoo.models.options import CharacterOptions
 from zoo.text import SentencePieceModel
@@ -25,6 +25,7 @@ QUIET = dict(
 )  # fmt: skip
 TEXTS = ["The cat sat on a mat", "a dog ran away", "an odd one out"]
 PIECES = [SentencePieceModel.fit(TEXTS * n, size).serialized for n, size in ((1, 30), (2, 26))]
+CONTEXT = LanguageModelingCodec(["<pad>", "<unk>", "</s>", "a"], backward=True)
 VECTORS = dict(vector_words=["<pad>", "<unk>", "free"], vector_size=2)
 
 
@@ -74,6 +75,7 @@ def tagging_changes(codec: Codec) -> dict[str, dict[str, object]]:
         "tokenizer": dict(tokenizer="characters"),
         "lowercase": dict(lowercase=False),
         "max_characters": dict(max_characters=8),
+        "context": dict(context=[CONTEXT]),
         "vector_words": VECTORS,
         "vector_size": VECTORS,
         "normalization": dict(normalization=["nfc", "quotes"]),
@@ -111,7 +113,12 @@ TASKS = {
     "tagging": Task(
         lambda **options: TaggingDataModule("sample-en-ner", **options),
         lambda codec: zoo.SequenceTagger(
-            codec, embedding_size=4, characters=NO_CHARACTERS, hidden_size=4, num_layers=1
+            codec,
+            embedding_size=4,
+            characters=NO_CHARACTERS,
+            hidden_size=4,
+            num_layers=1,
+            context=[zoo.LanguageModel(of_model, hidden_size=4, embedding_size=4) for of_model in codec.context],
         ),
         tagging_changes,
     ),

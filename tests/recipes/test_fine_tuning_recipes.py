@@ -90,6 +90,21 @@ def test_a_recipe_starts_from_two_language_models(recipe, features, language_mod
     assert "New and untrained: " in again.stderr
 
 
+def test_a_tagger_reads_the_states_of_language_models(language_models, tmp_path):
+    flags = [f"--model.language_models=[{','.join(language_models)}]", "--model.hidden_size=8", "--out=new", *SHORT]
+    run("pos_tagging", "fit", *flags, cwd=tmp_path)
+    facts = json.loads((tmp_path / "new/metrics.json").read_text())
+    model = zoo.from_pretrained(tmp_path / "new")
+    assert [codec.backward for codec in model.codec.context] == [False, True]
+    scored = json.loads(run("pos_tagging", "validate", "--model=new", *CPU, cwd=tmp_path).stdout)
+    assert scored["val/accuracy"] == pytest.approx(facts["scores"]["val/accuracy"], abs=1e-3)
+    run("pos_tagging", "fit", "--out=new", "--resume", "--trainer.max_epochs=2", cwd=tmp_path)
+    # With other tags, it has the same language models.
+    flags = ["--model.init_from=new", "--data.column=xpos", "--out=newer", *SHORT]
+    done = run("pos_tagging", "fit", *flags, cwd=tmp_path)
+    assert "new gives the weights of embedding, backbone and context." in done.stderr
+
+
 @pytest.mark.parametrize(
     "recipe, flags, message",
     [
@@ -107,6 +122,8 @@ def test_a_recipe_starts_from_two_language_models(recipe, features, language_mod
         ),
         ("topic", ["--model.init_from=LM", "--model.cell=gru"], "--model.cell gru contradicts LM, where it is lstm"),
         ("topic", ["--model.init_from=LM", "--data.tokenizer=words"], "--data.tokenizer words contradicts LM, where"),
+        ("pos_tagging", ["--model.language_models=[pos-en-ewt]"], "got pos-en-ewt, a SequenceTagger: train one with"),
+        ("pos_tagging", ["--model.language_models=[LM]"], "leave --model.language_models out"),
         ("translation", ["--model.init_from=LM"], "LM is a LanguageModel, and recipes.translation trains a Seq2Seq"),
         ("topic", ["--model.init_from=nothing"], "unknown pretrained model, folder or checkpoint 'nothing'"),
     ],

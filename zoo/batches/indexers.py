@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.batches.context import SentenceReader
 from zoo.batches.ragged import Ragged, pad
 from zoo.errors import ZooError
 from zoo.text import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, Vocabulary, require_words
@@ -102,6 +103,7 @@ class FormIndexer(WordIndexer):
         max_characters: the number of characters that are read. From a longer form, half of them are its first ones and
             half its last ones.
         normalization: how forms are normalized first, as for a `Normalizer`.
+        readers: how language models read the forms.
     """
 
     def __init__(
@@ -113,11 +115,13 @@ class FormIndexer(WordIndexer):
         lowercase: bool = True,
         max_characters: int = 24,
         normalization: Sequence[str] = DEFAULT,
+        readers: Sequence[SentenceReader] = (),
     ):
         super().__init__(words, vectors, lowercase=lowercase)
         self._normalizer = Normalizer(normalization)
         self.characters = characters
         self.max_characters = max_characters
+        self.readers = readers
 
     def ids(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
         return super().ids(list(map(self._normalizer.token, tokens)))
@@ -125,6 +129,10 @@ class FormIndexer(WordIndexer):
     def character_ids(self, forms: Sequence[str]) -> Ragged:
         """The ids of the characters of each form."""
         return Ragged.of([self.characters.ids(self._cut(self._normalizer.token(form))) for form in forms])
+
+    def pieces(self, forms: Sequence[str]) -> tuple[Ragged, ...]:
+        """The ids of the pieces of each form, for each language model."""
+        return tuple(reader.pieces(forms) for reader in self.readers)
 
     def spell(self, forms: Sequence[str]) -> tuple[Tensor, Tensor]:
         """The ids of the characters of forms `(U, L)`, and the number of characters of each form `(U,)`."""

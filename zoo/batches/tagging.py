@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.batches.context import Context, ContextStates, SentenceReader, context_inputs, part_of_context
 from zoo.batches.indexers import FormIndexer, Forms
 from zoo.batches.ragged import Integers, Ragged, Rows, pad, row_tensor
 
@@ -25,6 +26,7 @@ class TaggingInputs(NamedTuple):
     form_ids: Tensor  # (B, T) positions in `forms`; 0 at padding
     lengths: Tensor  # (B,) in tokens
     forms: Forms
+    context: Context = ()  # for the language models of a tagger that has some
 
     @property
     def num_rows(self) -> int:
@@ -33,7 +35,8 @@ class TaggingInputs(NamedTuple):
     def part(self, rows: slice) -> Self:
         used, form_ids = self.form_ids[rows].unique(return_inverse=True)
         forms = Forms(*(of_forms[used] for of_forms in self.forms))
-        return self._replace(form_ids=form_ids, lengths=self.lengths[rows], forms=forms)
+        context = part_of_context(self.context, rows)
+        return self._replace(form_ids=form_ids, lengths=self.lengths[rows], forms=forms, context=context)
 
 
 class TaggingBatch(NamedTuple):
@@ -72,6 +75,7 @@ class FormTable(NamedTuple):
     word_ids: Integers  # (U,)
     vector_ids: Integers | None  # (U,) positions in the table of imported vectors; None without imported vectors
     character_ids: Ragged
+    pieces: tuple[Ragged, ...] = ()  # the pieces of each form, for each language model
 
     @classmethod
     def of(cls, forms: Sequence[str], indexer: FormIndexer) -> Self:
@@ -81,6 +85,7 @@ class FormTable(NamedTuple):
             word_ids.numpy().astype(np.int32),
             vector_ids.numpy().astype(np.int32) if indexer.vectors else None,
             indexer.character_ids(forms),
+            indexer.pieces(forms),
         )
 
     def select(self, rows: Integers) -> Forms:
@@ -100,14 +105,19 @@ class Sentences:
     Args:
         form_ids: of each sentence, the positions of its tokens in `forms`.
         forms: the distinct forms.
+        readers: how language models read the forms.
 
     Attributes:
         lengths: the number of tokens of each sentence `(N,)`.
+        states: the states of the language models, if they were computed.
     """
 
-    def __init__(self, form_ids: Ragged, forms: FormTable):
+    states: ContextStates | None = None
+
+    def __init__(self, form_ids: Ragged, forms: FormTable, readers: Sequence[SentenceReader] = ()):
         self.form_ids = form_ids
         self.forms = forms
+        self.readers = readers
         self.lengths = form_ids.lengths
 
     @classmethod
@@ -115,7 +125,7 @@ class Sentences:
         """Encodes sentences of at least one token each."""
         rows: dict[str, int] = {}
         form_ids = place_forms(sentences, rows)
-        return cls(form_ids, FormTable.of(list(rows), indexer))
+        return cls(form_ids, FormTable.of(list(rows), indexer), indexer.readers)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -126,8 +136,17 @@ class Sentences:
         used, form_ids = np.unique(taken.values, return_inverse=True)
         lengths = taken.lengths
         return TaggingInputs(
-            form_ids=pad(form_ids, lengths), lengths=torch.from_numpy(lengths), forms=self.forms.select(used)
+            form_ids=pad(form_ids, lengths),
+            lengths=torch.from_numpy(lengths),
+            forms=self.forms.select(used),
+            context=self.context(rows) if self.states is None else self.states.padded(rows),
         )
+
+    def context(self, rows: Rows) -> Context:
+        """What the language models read of the sentences at `rows`."""
+        if not self.readers:
+            return ()
+        return context_inputs(self.readers, self.forms.pieces, self.form_ids.take(rows))
 
 
 class TaggingDataset:

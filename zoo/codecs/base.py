@@ -118,7 +118,7 @@ def sorted_tuple(values: Iterable[str]) -> tuple[str, ...]:
 def _plain(value: object) -> object:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return value
-    return list(value)
+    return [item.state if isinstance(item, Codec) else item for item in value]
 
 
 def _difference(mine: object, others: object, *, ours: str, theirs: str) -> str:

@@ -13,7 +13,8 @@ from zoo.batches.ragged import Ragged, offsets_of
 from zoo.codecs.base import Codec
 from zoo.errors import ZooError
 from zoo.text import PAD, UNKNOWN, Vocabulary
-from zoo.text.reversible import END, ReversibleTokenizer
+from zoo.text.reversible import END, SPACE, ReversibleTokenizer
+from zoo.text.tokenizers import BYTES
 
 SPECIALS = (PAD, UNKNOWN, END)  # their ids are 0, 1, 2
 END_ID = 2
@@ -67,6 +68,16 @@ class LanguageModelingCodec(Codec):
     def split(self, text: str) -> list[str]:
         """The tokens of a text in the order of the text, without the end."""
         return self._tokenizer.split(text)
+
+    def spell(self, word: str) -> list[int]:
+        """The ids of the tokens of a word, in the order of the text."""
+        return self.vocabulary.ids(self.split(word))
+
+    @property
+    def space_ids(self) -> list[int]:
+        """The ids of the tokens between two words; none if a word's own tokens mark the space before it."""
+        spaces = {"characters": [SPACE], BYTES: [f"<0x{ord(' '):02X}>"]}
+        return self.vocabulary.ids(spaces.get(self.tokenizer, []))
 
     def ids(self, text: str) -> list[int]:
         """The ids of a text in the order in which it is read, and the end."""

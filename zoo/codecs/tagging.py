@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Self
 
+from zoo.batches.context import SentenceReader
 from zoo.batches.indexers import FormIndexer
 from zoo.batches.ragged import Ragged
 from zoo.batches.tagging import Sentences, TaggingDataset
 from zoo.codecs.base import Codec
-from zoo.codecs.language_modeling import LanguageModelingCodec
+from zoo.codecs.language_modeling import END_ID, LanguageModelingCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.text import TOKENIZERS, Inventory, Token, Vocabulary, place_tokens, read_document
 from zoo.text.tag_schemes import SCHEMES, detect_scheme, strange_tags
+
+# Of these tokenizers, a character has tokens of its own wherever it stands.
+SPELLING = ("characters", "bytes")
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,20 @@ class TaggingCodec(Codec):
     max_characters: int = 24
     """The number of characters of a word that are read. From a longer word, half of them are its first ones and half
     its last ones."""
+    context: tuple[LanguageModelingCodec, ...] = ()
+    """The codecs of the language models whose states are features of the tokens."""
 
     def __post_init__(self) -> None:
         self._convert(Vocabulary, "words", "characters", "vector_words")
         self._convert(Inventory, "tags")
         self._convert(tuple, "normalization")
+        object.__setattr__(self, "context", tuple(LanguageModelingCodec.of(codec) for codec in self.context))
+        for codec in self.context:
+            if self.tokenizer == "characters" and codec.tokenizer not in SPELLING:
+                raise ZooError(
+                    f"expected language models of {' or '.join(SPELLING)}, as the tokens to tag are single characters, "
+                    f"got one with the tokenizer {codec.tokenizer}: choose another one"
+                )
         if self.tokenizer not in TOKENIZERS:
             raise unknown_name("tokenizer", self.tokenizer, TOKENIZERS)
         if self.scheme not in (None, *SCHEMES):
@@ -85,6 +98,16 @@ class TaggingCodec(Codec):
             lowercase=self.lowercase,
             max_characters=self.max_characters,
             normalization=self.normalization,
+            readers=[self._reader(codec) for codec in self.context],
+        )
+
+    def _reader(self, codec: LanguageModelingCodec) -> SentenceReader:
+        spaced = self.tokenizer != "characters"
+        return SentenceReader(
+            codec.spell,
+            space_ids=codec.space_ids if spaced else [],
+            begin_id=END_ID,
+            backward=codec.backward,
         )
 
     def read(self, item: str | Sequence[str]) -> list[list[Token]]:

@@ -15,15 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.batches.bucketing import group_for_prediction
+from zoo.batches.context import Context
 from zoo.batches.tagging import TaggingBatch, TaggingInputs, place_forms
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError, unknown_name
 from zoo.masks import padding_mask, zero_padding
 from zoo.metrics.tagging import TaggingMetrics
+from zoo.models.contextual import ContextualTagger, LanguageModels, plain_arguments
 from zoo.models.form_embeddings import embed_forms
 from zoo.models.options import CharacterOptions, OptimizerOptions, RegularizationOptions
 from zoo.models.out_of_memory import splitting, training_in_parts
-from zoo.models.text_tagger import TextTagger
 from zoo.models.union import divisor
 from zoo.nn.backbone import RecurrentBackbone
 from zoo.nn.cells import RecurrentOptions
@@ -41,7 +42,7 @@ from zoo.threads import map_in_threads
 HEADS = ("softmax", "crf")
 
 
-class SequenceTagger(TextTagger):
+class SequenceTagger(ContextualTagger):
     """Predicts a tag for each token of a sentence.
 
     >>> tagger = zoo.from_pretrained("pos-en-ewt")
@@ -61,6 +62,8 @@ class SequenceTagger(TextTagger):
         characters: options of the character encoder. The model has no such encoder if its tokens are characters
             (`codec.tokenizer` is "characters").
         tune_vectors: whether training changes the imported vectors.
+        context: language models whose states are further features of each token; those of `codec.context`, in its
+            order. Their weights become a part of this model, and are not trained.
         dropout: probability of zeroing a feature before, between and after the recurrent layers.
         recurrent: further options of the backbone; they do not apply to the character encoder.
         head: "softmax" predicts each tag independently, "crf" the best legal sequence of tags.
@@ -90,6 +93,7 @@ class SequenceTagger(TextTagger):
         embedding_size: int = 128,
         characters: CharacterOptions = CharacterOptions(),
         tune_vectors: bool = False,
+        context: LanguageModels = (),
         dropout: float = 0.4,
         recurrent: RecurrentOptions = RecurrentOptions(),
         head: str = "softmax",
@@ -98,7 +102,7 @@ class SequenceTagger(TextTagger):
         optimizer: OptimizerOptions = OPTIMIZER,
     ):
         super().__init__()
-        self.save_arguments(locals())
+        self.save_arguments(locals() | {"context": plain_arguments(context)})
         self.codec = codec = TaggingCodec.of(codec)
         self.regularization = regularization = RegularizationOptions.of(regularization)
         self.use_optimizer(OptimizerOptions.of(optimizer))
@@ -129,7 +133,7 @@ class SequenceTagger(TextTagger):
         self._cache = FormCache()
         self.dropout = LockedDropout(dropout)
         self.backbone = RecurrentBackbone(
-            self.embedding.output_size,
+            self.embedding.output_size + self.use_context(codec, context),
             hidden_size,
             cell=cell,
             num_layers=num_layers,
@@ -167,25 +171,23 @@ class SequenceTagger(TextTagger):
 
     def forward(self, inputs: TaggingInputs) -> Tensor:
         """Scores each tag at each position: sentences -> `(B, T, K)`."""
-        return self.score(self.embedding(inputs.forms), inputs.form_ids, inputs.lengths)
+        return self.score(self.embedding(inputs.forms), inputs.form_ids, inputs.lengths, inputs.context)
 
-    def score(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
-        """Scores each tag at each position.
+    def score(self, forms: Tensor, form_ids: Tensor, lengths: Tensor, context: Context = ()) -> Tensor:
+        """Scores each tag at each position, `(B, T, K)`.
 
         Args:
             forms: the embeddings of the distinct forms, `(U, X)`.
             form_ids: the form of each token, `(B, T)`.
             lengths: `(B,)`.
-
-        Returns:
-            `(B, T, K)`.
+            context: what the language models read, or their states.
         """
-        scores: Tensor = self.head(self.encode(forms, form_ids, lengths))
+        scores: Tensor = self.head(self.encode(forms, form_ids, lengths, context))
         return scores
 
-    def encode(self, forms: Tensor, form_ids: Tensor, lengths: Tensor) -> Tensor:
+    def encode(self, forms: Tensor, form_ids: Tensor, lengths: Tensor, context: Context = ()) -> Tensor:
         """The outputs of the backbone, which the head reads: the arguments of `score` -> `(B, T, D * H)`."""
-        return self.read(gather_forms(forms, form_ids), lengths)
+        return self.read(self.join(gather_forms(forms, form_ids), context), lengths)
 
     def read(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Embedded tokens `x (B, T, X)` of sentences of `lengths (B,)` -> what `encode` returns."""
@@ -235,7 +237,7 @@ class SequenceTagger(TextTagger):
     @training_in_parts
     def training_step(self, batch: TaggingBatch, _: int) -> Tensor:
         inputs, tag_ids = batch.inputs, batch.tag_ids
-        x = gather_forms(self.embedding(inputs.forms), inputs.form_ids)  # (B, T, X)
+        x = self.join(gather_forms(self.embedding(inputs.forms), inputs.form_ids), inputs.context)  # (B, T, X)
         distance = self.regularization.adversarial
         if distance:
             # Padding would change the length of a sentence's embeddings.
@@ -279,14 +281,17 @@ class SequenceTagger(TextTagger):
             return tags
         model = self.in_evaluation()
         tags_of_ids = list(self.codec.tags)
+        indexer = self.codec.indexer
         forms: dict[str, int] = {}
         positions = place_forms(sentences, forms)
-        table = embed_forms(model.embedding, list(forms), self.codec.indexer, self._cache, model.device)  # (U, X)
+        pieces = indexer.pieces(list(forms))
+        table = embed_forms(model.embedding, list(forms), indexer, self._cache, model.device)  # (U, X)
 
         def tag(rows: list[int]) -> None:
             tokens = positions.padded(rows).to(model.device)  # (B, T)
             on_device = torch.tensor([lengths[row] for row in rows], device=model.device)  # (B,)
-            best = model.decode(model.score(table, tokens, on_device), on_device).tolist()
+            context = model.read_context(pieces, positions.take(rows))
+            best = model.decode(model.score(table, tokens, on_device, context), on_device).tolist()
             for row, ids in zip(rows, best, strict=True):
                 tags[row] = [tags_of_ids[i] for i in ids[: lengths[row]]]
 
