@@ -36,7 +36,7 @@ from zoo.models.options import SearchOptions
 from zoo.models.outcomes import Outcome
 from zoo.models.seq2seq import Seq2Seq
 from zoo.text.languages import is_unspaced
-from zoo.text.units import Output
+from zoo.text.units import Output, WrittenUnit
 
 LINKS = ("codec",)
 SAMPLES, PICTURES = 20, 3
@@ -173,9 +173,15 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     add("--top_k", type=int, default=0, help="With --sample: draw from the k most probable tokens; 0 for all.")
     add("--top_p", type=float, default=1.0, help="With --sample: draw from the smallest set of this probability.")
     add("--seed", type=int, default=0, help="With --sample: the seed of the draws.")
+    offsets_help = "Write the output for each sentence that the model reads, with its place in the text, to JSON Lines."
+    add("--offsets", action="store_true", help=offsets_help)
     options = parser.parse_args(args)
     source = source_of(options)
-    format = options.format or ("jsonl" if source.is_table else "text")
+    format = options.format or ("jsonl" if source.is_table or options.offsets else "text")
+    if options.offsets and format != "jsonl":
+        raise ZooError(f"--offsets are written to JSON Lines alone: leave out --format {format}, or --offsets")
+    if options.offsets and (options.sample or options.n_best is not None):
+        raise ZooError("--offsets are those of the best outputs: leave out --sample and --n_best, or --offsets")
     if options.n_best is not None and format != "jsonl":
         raise ZooError("--n_best gives several outputs a line: add --format jsonl")
     if options.n_best is not None and options.sample:
@@ -184,8 +190,10 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     model.search = changed_search(model.search, options)
     number = 0
 
-    def outputs(texts: Sequence[str]) -> list[list[Output]]:
+    def outputs(texts: Sequence[str]) -> Sequence[Sequence[Output | WrittenUnit]]:
         nonlocal number
+        if options.offsets:
+            return model.predict(texts, return_offsets=True)
         if not options.sample:
             return model.predict(texts, n_best=options.n_best or 1)
         # Each chunk has a seed of its own, or the first lines of all chunks would draw the same.
@@ -203,9 +211,10 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
             if format == "text":
                 yield best[0].text + "\n"
                 continue
-            result: dict[str, object] = {"output": best[0].text}
-            if options.n_best is not None:
-                result = {"outputs": [output._asdict() for output in best]}
+            if options.n_best is not None or options.offsets:
+                result: dict[str, object] = {"outputs": [output._asdict() for output in best]}
+            else:
+                result = {"output": best[0].text}
             row = {"source": item.text, **result} if item.fields is None else item.beside(result)
             yield json_text(row) + "\n"
 

@@ -141,6 +141,9 @@ def test_predict_keeps_order_and_empty_lines(summarizer):
     scores = [output["score"] for output in rows[0]["outputs"]]
     assert scores == sorted(scores, reverse=True)
     assert predict("--sample", "--seed=1") != predict("--sample", "--seed=2")
+    placed = [json.loads(line)["outputs"] for line in predict("--offsets")[:3]]
+    assert [[unit["text"] for unit in units] for units in placed] == [[lines[0]], [], [lines[2]]]
+    assert (placed[0][0]["start"], placed[0][0]["end"]) == (0, len(text.split("\n")[0]))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +170,8 @@ def test_mistakes_are_explained(tmp_path, recipe, args, message):
         (["--beam=0"], "beam of at least 1"),
         (["--n_best=9", "--format=jsonl"], "n_best from 1 to the beam"),
         (["--n_best=2"], "--format jsonl"),
+        (["--offsets", "--format=text"], "leave out --format text, or --offsets"),
+        (["--offsets", "--n_best=2"], "leave out --sample and --n_best"),
         (["--min_length=9", "--max_length=3"], "min_length=9 and max_length=3"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
