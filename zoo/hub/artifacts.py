@@ -11,7 +11,8 @@ from zoo.errors import ZooError
 from zoo.hub.archives import default_cache, move_folder
 from zoo.packages import require_extra
 
-NAME = re.compile(r"(?P<path>[\w.-]+/[\w.-]+/[\w.-]+):(?P<alias>[\w.-]+)")
+# None of the parts begins with a dot, so that none leads out of the cache.
+NAME = re.compile(r"(?P<path>\w[\w.-]*/\w[\w.-]*/\w[\w.-]*):(?P<alias>\w[\w.-]*)")
 VERSION = re.compile(r"v\d+")
 
 
@@ -47,6 +48,8 @@ def fetch_artifact(name: str, *, cache_dir: str | Path | None = None, local_file
 
     try:
         artifact = wandb.Api().artifact(name)
+        if not VERSION.fullmatch(str(artifact.version)):
+            raise ValueError(f"a version {str(artifact.version)[:60]!r}, which is no v0, v1, ...")
         folder = root / "wandb" / match["path"] / str(artifact.version)
         if folder.is_dir():
             return folder
