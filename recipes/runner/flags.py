@@ -43,7 +43,7 @@ from recipes.runner.slurm import check_root, restarted
 from recipes.runner.trainer import check_precision, check_shares, check_trainer, fitting
 from recipes.runner.trial import callbacks_of_trial
 from recipes.runner.wandb_config import run_config
-from recipes.runner.wandb_flags import run_names
+from recipes.runner.wandb_flags import check_names, run_names
 from recipes.runner.wandb_modes import is_online, wandb_mode
 from recipes.runner.wandb_results import log_data
 from recipes.runner.wandb_run import CountingLogger, start_run
@@ -182,6 +182,8 @@ class TrainingCLI(LightningCLI):
         FineTuningOptions(**self.config.fine_tuning)
         self.add_instantiators()
         self.wandb_mode = wandb_mode(self.config.wandb)
+        if self.wandb_mode != "disabled":
+            check_names(run_names(self.config))
         with fitting("the flags of --trainer do not fit each other or this machine"):
             trainer = trainer_to_join_with(self.config.trainer)
         with fitting("the flags of --trainer do not fit the processes that were started", ValueError):

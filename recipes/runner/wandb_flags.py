@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from jsonargparse import Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
+from zoo.errors import ZooError
+
 PROJECT = "lstm-zoo"
 JOB_TYPE = "train"
 HELP = {
@@ -33,6 +35,25 @@ def add_wandb_flags(parser: LightningArgumentParser) -> None:
     """Adds the flags of W&B. None is also a mode or a name that is not given."""
     for name, text in HELP.items():
         parser.add_argument(f"--{name}", type=str | None, default=None, help=text)
+
+
+def check_names(names: RunNames) -> None:
+    """Refuses names that W&B would refuse as the run starts. This imports W&B.
+
+    Raises:
+        ZooError: there is one.
+    """
+    import wandb
+
+    tags = names.tags or ()
+    for flag, given, options, expected in (
+        ("project", names.project, {"project": names.project}, "at most 128 characters and none of / \\ # ? % :"),
+        ("tags", ",".join(tags), {"run_tags": tags}, "tags of at most 64 characters"),
+    ):
+        try:
+            wandb.Settings(**options)
+        except (wandb.Error, ValueError) as error:
+            raise ZooError(f"--wandb_{flag} {given[:200]}: W&B takes {expected}") from error
 
 
 def run_names(settings: Namespace) -> RunNames:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ def log_results(
     import wandb
 
     run = logger.experiment
+    if logger.failed:
+        # Otherwise W&B would try once more as Python ends, and print a traceback.
+        with suppress(Exception):
+            wandb.teardown()
+        return
     with _kept_in(folder.path / "wandb"):
         with harmless("show the pictures of this run"):
             logger.log_media({picture.stem: wandb.Image(str(picture)) for picture in pictures})
@@ -81,7 +86,7 @@ def log_results(
             )
             for path in sorted(folder.model.iterdir()):
                 # W&B reads the file where it is, and a run folder is synced from any machine with the same path to it.
-                model.add_file(str(path), policy="immutable")
+                model.add_file(str(path if run.offline else path.resolve()), policy="immutable")
             run.log_artifact(model, aliases=["best", "latest"])
     with harmless("keep the scores of this run"):
         of_dev = {name: value for name, value in best.items() if name.startswith("val/")}

@@ -45,6 +45,7 @@ class CountingLogger(WandbLogger):
 
     Attributes:
         rows: the number of rows that the training has computed so far; checkpoints keep it.
+        failed: whether an error has ended the logging.
     """
 
     def __init__(self, experiment: Run, logged: Path):
@@ -55,7 +56,7 @@ class CountingLogger(WandbLogger):
         self._wandb_steps = counts[1] if counts else 0
         # A resumed run goes on after these rows, unless its checkpoint says otherwise.
         self.rows = self._logged
-        self._failed = False
+        self.failed = False
         self._file = logged.open("r+b" if logged.is_file() else "w+b", buffering=0)
 
     def log_hyperparams(self, params: Any) -> None:
@@ -72,16 +73,16 @@ class CountingLogger(WandbLogger):
         self._log(media)
 
     def _log(self, values: Mapping[str, object]) -> None:
-        if self._failed:
+        if self.failed:
             return
-        self._failed = True
+        self.failed = True
         with harmless("log this run any more"):
             self.experiment.log(dict(values), step=self._wandb_steps, commit=True)
             self._wandb_steps += 1
             # One write of a fixed length: a kill leaves the numbers before or these.
             self._file.seek(0)
             self._file.write(f"{self._logged:12d} {self._wandb_steps:12d}".encode())
-            self._failed = False
+            self.failed = False
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def test_a_recipe_takes_the_arguments_of_an_agent(recipe, tmp_path):
             assert found == value, name
 
 
-def test_a_run_of_a_sweep_has_its_metric_and_parameters(tmp_path):
+def test_a_run_of_a_sweep_has_its_metric_parameters_and_pictures(tmp_path):
     content = sweep("spam")
     chosen = next(runs(content)) | {"trainer.max_epochs": 1, "model.hidden_size": 8, "data.vocabulary_size": 200}
     _, _, *arguments = agent_arguments(content, chosen)
@@ -81,6 +81,8 @@ def test_a_run_of_a_sweep_has_its_metric_and_parameters(tmp_path):
     run("spam", *arguments, *few, "--wandb=offline", "--out=run", cwd=tmp_path)
     wandb.teardown()
     logged = logged_in(tmp_path / "run")
+    pictures = {path.stem for path in (tmp_path / "run").glob("*.png")}
+    assert {f"{name}.path" for name in pictures} <= set(logged.summary) and "reliability" in pictures
     assert {name: logged.config[name] for name in chosen} == chosen
     facts = json.loads((tmp_path / "run/metrics.json").read_text())
     assert logged.summary[content["metric"]["name"]] == pytest.approx(facts["best_dev"][content["metric"]["name"]])

@@ -23,6 +23,7 @@ from recipes import spam
 from recipes.reports.examples import ScoredExample, read_examples
 from recipes.runner import wandb_run
 from recipes.runner.callbacks import best_row
+from recipes.runner.training import train
 from recipes.runner.wandb_modes import MODES, UNASKED, wandb_mode
 from recipes.runner.wandb_results import COLUMNS, artifact_name, cells
 from zoo import SequenceTagger
@@ -210,8 +211,22 @@ def test_a_run_whose_wandb_dies_goes_on(tmp_path, monkeypatch):
     flags = ["--wandb=offline", "--trainer.log_every_n_steps=1", *FAST_SPAM]
     done = run_alone("spam", "--out=run", *flags, cwd=tmp_path)
     assert "test/accuracy" in json.loads((tmp_path / "run/metrics.json").read_text())["scores"]
-    assert done.stderr.count("warning: W&B cannot log this run any more") == 1
+    (told,) = [line for line in done.stderr.splitlines() if "W&B" in line]
+    assert told.startswith("warning: W&B cannot log this run any more: ")
     assert "next:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--wandb_project=a/b", r"--wandb_project a/b: W&B takes at most 128 characters and none of / "),
+        (f"--wandb_tags=a,{'b' * 65}", "--wandb_tags a,b+: W&B takes tags of at most 64 characters"),
+    ],
+)
+def test_names_that_wandb_refuses_are_refused_before_a_run(flag, message, tmp_path):
+    with pytest.raises(ZooError, match=message):
+        train(spam.RECIPE, [f"--out={tmp_path / 'run'}", "--wandb=offline", flag], test=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
