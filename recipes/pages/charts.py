@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from recipes.pages.html import visible
+
 WIDTH = 360
 HEIGHT = 230
 LEFT = 46
@@ -116,22 +118,24 @@ def matrix(counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequ
     """Draws how often each gold label (row) was predicted as each label (column), in per cent of the row."""
     cell = max(17.0, min(56.0, 620 / len(predicted)))
     font = min(12.0, max(7.5, 0.36 * cell))
-    left = 14 + max(map(_text_width, gold))
-    top = 14 + max(map(_text_width, predicted))
+    row_names = [visible(label) for label in gold]
+    column_names = [visible(label) for label in predicted]
+    left = 14 + max(map(_text_width, row_names))
+    top = 14 + max(map(_text_width, column_names))
     width, height = left + cell * len(predicted) + 2, top + cell * len(gold) + 2
     parts: list[str] = []
-    for j, label in enumerate(predicted):
+    for j, name in enumerate(column_names):
         across = left + (j + 0.5) * cell + 4
         parts.append(
             Markup('<text class="label" transform="translate({:.1f},{:.1f})rotate(-90)">{}</text>').format(
-                across, top - 6, label
+                across, top - 6, name
             )
         )
     for i, (label, row) in enumerate(zip(gold, counts, strict=True)):
         down = top + i * cell
         parts.append(
             Markup('<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>').format(
-                left - 6, down + cell / 2 + 4, label
+                left - 6, down + cell / 2 + 4, row_names[i]
             )
         )
         across = cell * len(predicted)
@@ -141,7 +145,7 @@ def matrix(counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequ
                 share = count / sum(row)
                 right = predicted[j] == label
                 parts.append(_cell(left + j * cell, down, cell, font, share, right))
-                parts.append(Markup("<title>{} → {}: {:,}</title></g>").format(label, predicted[j], count))
+                parts.append(Markup("<title>{} → {}: {:,}</title></g>").format(row_names[i], column_names[j], count))
     return _svg("".join(parts), width, height, "matrix")
 
 

@@ -12,6 +12,9 @@ from markupsafe import Markup
 from recipes.runner.whole_files import replacing
 
 TEMPLATES = Path(__file__).with_name("templates")
+# Tabs and ends of lines are white space in HTML, too.
+PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"} | {0x7F: 0x2421}
+PICTURES |= dict.fromkeys(range(128, 160), 65533)
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -19,7 +22,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
-        finalize=visible,
+        finalize=finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
@@ -52,19 +55,16 @@ def shown_setting(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def visible(value: object) -> object:
-    """A value for HTML: texts without the characters that HTML does not have.
+def finalize(value: object) -> object:
+    """A value for a template. Texts that are HTML already, such as a chart, have been made of visible texts."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    Control characters become their pictures (U+2400 and following), and lone surrogates their escapes. Texts that are
-    HTML already, such as a chart, have been made of such texts.
+
+def visible(text: str) -> str:
+    """A text without the characters that HTML does not have.
+
+    Control characters become their pictures (U+2400 and following), and lone surrogates their escapes.
     """
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    if value.isprintable():
-        return value
-    return value.translate(PICTURES).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-# Tabs and ends of lines are white space in HTML, too.
-PICTURES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"} | {0x7F: 0x2421}
-PICTURES |= dict.fromkeys(range(128, 160), 65533)
+    if text.isprintable():
+        return text
+    return text.translate(PICTURES).encode("utf-8", "backslashreplace").decode("utf-8")
