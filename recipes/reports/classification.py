@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from recipes.reports.figures import confusion_matrix, drawable, precision_recall
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import label_scores, listed
 from recipes.runner.recipe import Recipe, Report, instance
+from zoo.batches.predictions import Attended
 from zoo.explanation.explain import explain
 from zoo.metrics.classification import BINS, ClassificationMetrics, Predictions
 from zoo.metrics.tagging import LabelScore
@@ -32,6 +34,8 @@ from zoo.text import TextCounts
 
 # Properties of the data that are arguments of the model.
 LINKS = ("codec", "class_weights")
+# The attention to the first texts is shown, so many of them.
+ATTENDED = 5
 # These values have the best average dev score on six small corpora (benchmarks/RESULTS.md, "Defaults and corpus size").
 SMALL_CORPUS = {"model.dropout": 0.3, "model.regularization.adversarial": 0.1}
 
@@ -56,6 +60,7 @@ class ClassificationReport(Report):
     predictions: Predictions
     decided: Tensor
     """(N,), the predicted labels; if a text may have several labels, (N, K)."""
+    model: TextClassifier
     texts: Callable[[], Sequence[LabelledText]]
     """Reads the texts of the evaluated split."""
 
@@ -89,6 +94,7 @@ class ClassificationReport(Report):
             positive=None if metrics.positive is None else metrics.labels[metrics.positive],
             predictions=predictions,
             decided=decided,
+            model=model,
             texts=partial(data.texts, split),
         )
 
@@ -102,6 +108,15 @@ class ClassificationReport(Report):
             "positive": self.positive,
             "multi_label": self.confusion is None,
         }
+
+    def attention(self) -> list[Attended]:
+        if self.model.pooling.attention is None:
+            return []
+        preprocessor = self.model.codec.preprocessor
+        # A text without a token has no attention.
+        readable = (text.text for text in self.texts() if preprocessor.split(text.text))
+        found = explain(self.model, islice(readable, ATTENDED), method="attention")
+        return [Attended(list(one.tokens), [one.target], torch.tensor([one.attributions])) for one in found]
 
     def examples(self) -> Iterator[ScoredExample]:
         texts = self.texts()

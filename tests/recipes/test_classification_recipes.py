@@ -25,7 +25,7 @@ def test_a_classifier_leaves_exactly_its_files(classified):
     (before,) = (path for path in files if path.startswith("checkpoints/step-"))
     files.remove(before)
     assert files == {
-        "config.yaml", "metrics.json", "scores.txt", "examples.jsonl", "report.html",
+        "config.yaml", "metrics.json", "scores.txt", "examples.jsonl", "attention.json", "report.html",
         "learning-curve.csv", "learning-curve.png", "confusion.png", "reliability.png", "precision-recall.png",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt",
         "model/config.json", "model/codec.json", "model/model.safetensors", "model/card.json", "model/README.md",

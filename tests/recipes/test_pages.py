@@ -78,7 +78,7 @@ def test_the_page_of_a_tagger_has_its_sections(trained):
 
 def test_the_page_of_a_classifier_has_its_sections(classified):
     outline = assert_sound(classified / "report.html")
-    assert outline.ids == [name for name in SECTIONS if name not in ("baselines", "attention")]
+    assert outline.ids == [name for name in SECTIONS if name != "baselines"]
 
 
 def test_baselines_are_shown_beside_the_run(tmp_path):

@@ -1,13 +1,13 @@
-"""The pages of runs on real corpora in headless Chromium: no error, no request, every section, no sideways scrolling."""
+"""Pages of runs on real corpora in headless Chromium: no error, no request, all sections, no sideways scrolling."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, Browser
-from corpora import needs_data
 from small_runs import SMALL, TINY
 
 from recipes import pos_tagging, sentiment
@@ -15,7 +15,10 @@ from recipes.compare.__main__ import main as compare
 from recipes.pages.page import SECTIONS
 from recipes.runner.cli import main
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
+    pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="ZOO_DATA is not set: the real corpora are not at hand"),
+]
 FEW = [
     "--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1",
     "--trainer.limit_test_batches=2",
@@ -38,7 +41,6 @@ def runs(tmp_path_factory) -> Path:
     return folder
 
 
-@needs_data
 @pytest.mark.parametrize(
     "page, missing",
     [
