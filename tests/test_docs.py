@@ -53,6 +53,7 @@ def known_flags(tmp_path_factory) -> set[str]:
     folder = tmp_path_factory.mktemp("help")
     commands = (["pos_tagging"], ["sentiment"], ["sentiment", "predict"], ["summarization"], ["language_modeling"])
     written = [run(*command, "--help", cwd=folder).stdout for command in commands]
+    written.append(run("pos_tagging", "--help.trainer", cwd=folder).stdout)
     written += [run("translation", command, "--help", cwd=folder).stdout for command in ("test", "predict")]
     written.append(run("language_modeling", "generate", "--help", cwd=folder).stdout)
     written.append(search_parser().format_help())
@@ -66,7 +67,10 @@ def flags(text: str) -> set[str]:
 @pytest.mark.parametrize("page", [README, *DOCS, *RECORDED], ids=lambda page: page.stem)
 def test_every_flag_that_is_shown_exists(page, known_flags):
     # Blocks of text also show commands of other programs.
-    shown = flags(re.sub(r"```text\n.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)) - {"--help"}
+    shown = flags(re.sub(r"```text\n.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)) - {
+        "--help",
+        "--help.trainer",
+    }
     if page in RECORDED:
         # The benchmarks have flags of their own.
         shown = {flag for flag in shown if flag.startswith(("--model.", "--data.", "--trainer."))}

@@ -45,7 +45,12 @@ def model_parser(recipe: Recipe, command: str, description: str, pretrained: str
     add = parser.add_argument
     model_help = "A bundled model, a model or run folder, or a checkpoint."
     add("--model", type=str | None, default=pretrained, help=model_help)
-    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, mps, ...; auto uses a GPU if there is one.")
+    add(
+        "--device",
+        type=str,
+        default="auto",
+        help="The device: cpu, cuda, cuda:1, mps, ...; auto uses a GPU if there is one.",
+    )
     add(
         "--precision",
         type=one_of(PRECISIONS),
@@ -71,7 +76,11 @@ def prediction_parser(
     parser = model_parser(recipe, "predict", description, pretrained)
     add = parser.add_argument
     add("input", nargs="?", type=str, default="-", help="The input file, or - for standard input.")
-    add("--input_format", type=one_of(kinds) | None, help="Default: by the file's ending, or else one text per line.")
+    add(
+        "--input_format",
+        type=one_of(kinds) | None,
+        help="The format of the input; by default by the file's ending, or else one text per line.",
+    )
     add("--text_column", type=str | None, help="The column of the texts in a table: a name, or a number from 0.")
     add("--header", type=bool | None, help="Whether the first line of a CSV or TSV file names the columns.")
     add("--format", type=one_of(formats) | None, help=f"The format of the output; by default {formats[0]} for texts.")

@@ -120,7 +120,11 @@ def configured(parser: Parser, args: Sequence[str], recipe: Recipe, split: str) 
 
 def evaluation_parser(recipe: Recipe, command: str) -> Parser:
     """The flags of a command that scores a model: for the data (without those in `fitting`), Trainer and search."""
-    parser = Parser(prog=f"python -m recipes.{recipe.name} {command}", allow_abbrev=False)
+    parser = Parser(
+        prog=f"python -m recipes.{recipe.name} {command}",
+        description=f"Scores a trained model on {'test' if command == 'test' else 'dev'}.",
+        allow_abbrev=False,
+    )
     belongs = "applies to training only, and the model keeps its own value: leave it out"
     parser.refused = {f"--data.{name}": belongs for name in recipe.data.fitting}
     where = "The model: the name of a bundled model, a model folder, a run folder or a checkpoint."

@@ -55,9 +55,10 @@ from zoo.models.fine_tuning import FineTuningOptions
 from zoo.models.language_model import LanguageModel
 from zoo.models.supported import check_supported
 
-DESCRIPTION = """Trains a model, chooses the best checkpoint on dev, and scores it on test.
-As a first argument, fit leaves test unread; validate, test, predict and convert
-use a trained model, and each has a --help. --config reads flags from a file."""
+DESCRIPTION = (
+    "Trains a model, chooses the best checkpoint on dev, and scores it on test. As a first argument, fit leaves test "
+    "unread; validate, test, predict and convert use a trained model, and each has a --help."
+)
 
 
 class TrainingCLI(LightningCLI):

@@ -47,7 +47,12 @@ def help_text(parser: ArgumentParser, defaults: Mapping[str, object]) -> str:
     sections = _sections(parser)
     trainer = sections.pop(TRAINER, [])
     order = [name for name in TITLES if name in sections] + [name for name in sections if name not in TITLES]
-    parts = [f"usage: {parser.prog} [--FLAG VALUE ...]", parser.description or ""]
+    inputs = [action for action in parser._actions if not action.option_strings and action.help != SUPPRESS]
+    usage = " ".join(
+        [f"usage: {parser.prog}", *(f"[{action.dest.upper()}]" for action in inputs), "[--FLAG VALUE ...]"]
+    )
+    parts = [usage, _wrapped(parser.description or "", "")]
+    parts += [f"{action.dest.upper()}\n{_wrapped(_plain(action.help or ''), '      ')}" for action in inputs]
     parts += [_section(_title(name, sections[name]), sections[name], defaults) for name in order]
     if trainer:
         used = [action for action in trainer if _name(action).rpartition(".")[2] in USED]
@@ -96,7 +101,8 @@ def _section(title: str, actions: Sequence[Action], defaults: Mapping[str, objec
 def _flag(action: Action, defaults: Mapping[str, object]) -> Iterator[str]:
     """A flag with its default in brackets, and below what it does."""
     name = _name(action)
-    default = _shown(defaults.get(name))
+    # What may only be switched on is off.
+    default = "" if action.nargs == 0 else _shown(defaults.get(name))
     yield " ".join(part for part in (f"  --{name}", _placeholder(action), default and f"[{default}]") if part)
     text = ADDED[name][0] if name in ADDED else _plain(action.help or "")
     yield _wrapped(_sentence(text) if name.startswith(TRAINER) else text, "      ")
@@ -115,6 +121,8 @@ def _placeholder(action: Action) -> str:
     """What stands for the value of a flag; of a flag that may stand alone, in brackets."""
     if _name(action) in ADDED:
         return ADDED[_name(action)][1]
+    if action.nargs == 0:
+        return ""
     words = list(dict.fromkeys(_words(getattr(action, "_typehint", None) or action.type)))
     text = "|".join(words) if 0 < len(words) <= MOST_VALUES else "VALUE"
     return f"[{text}]" if action.nargs == "?" else text
@@ -137,8 +145,9 @@ def _words(kind: Any) -> Iterator[str]:
 def _plain(text: str) -> str:
     """A docstring in one line without markup, as a sentence."""
     text = re.sub(r":\w+:`~?([^`]*)`", lambda match: match[1].rpartition(".")[2], text)
-    text = re.split(r"\s+Defaults?(?: is|:)", text.replace("``", ""))[0]
-    text = " ".join(text.split())
+    # The help shows the default in another place.
+    text = re.split(r"\s+Defaults?(?: is|:)\s+``", text)[0]
+    text = " ".join(text.replace("``", "").split())
     return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
