@@ -67,10 +67,8 @@ def flags(text: str) -> set[str]:
 @pytest.mark.parametrize("page", [README, *DOCS, *RECORDED], ids=lambda page: page.stem)
 def test_every_flag_that_is_shown_exists(page, known_flags):
     # Blocks of text also show commands of other programs.
-    shown = flags(re.sub(r"```text\n.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)) - {
-        "--help",
-        "--help.trainer",
-    }
+    text = re.sub(r"```text\n.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    shown = flags(text) - {"--help", "--help.trainer"}
     if page in RECORDED:
         # The benchmarks have flags of their own.
         shown = {flag for flag in shown if flag.startswith(("--model.", "--data.", "--trainer."))}

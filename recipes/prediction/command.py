@@ -49,7 +49,7 @@ def model_parser(recipe: Recipe, command: str, description: str, pretrained: str
         "--device",
         type=str,
         default="auto",
-        help="The device: cpu, cuda, cuda:1, mps, ...; auto uses a GPU if there is one.",
+        help="The device, such as cpu, cuda:1 or mps; auto uses a GPU if there is one.",
     )
     add(
         "--precision",
@@ -79,7 +79,7 @@ def prediction_parser(
     add(
         "--input_format",
         type=one_of(kinds) | None,
-        help="The format of the input; by default by the file's ending, or else one text per line.",
+        help="The format of the input; by default that of the file's ending, else one text a line.",
     )
     add("--text_column", type=str | None, help="The column of the texts in a table: a name, or a number from 0.")
     add("--header", type=bool | None, help="Whether the first line of a CSV or TSV file names the columns.")

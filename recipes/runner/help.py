@@ -87,8 +87,10 @@ def _name(action: Action) -> str:
 
 
 def _title(name: str, actions: Sequence[Action]) -> str:
-    if name in TITLES or "." not in name:
-        return TITLES.get(name, name.replace("_", " ").capitalize() if name.islower() else name)
+    if name in ("", WANDB):
+        return TITLES.get(name, name)
+    if "." not in name:
+        return f"{TITLES.get(name, name.replace('_', ' ').capitalize())}: --{name}.*"
     # jsonargparse has the first line of the docstring.
     described = getattr(actions[0], "container", None)
     return f"--{name}.*: {_sentence(getattr(described, 'title', None) or name)}"
