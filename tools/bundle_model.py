@@ -61,7 +61,8 @@ def slice_score(model: ZooModule, data: Mapping[str, Any]) -> float:
         gold_labels = [text.labels[0] for text in texts]
         return _accuracy(gold_labels, [result["label"] for result in results])
     if isinstance(model, zoo.SequenceTagger):
-        sentences = TaggingDataModule(**data).sentences("dev")[:SLICE]
+        # With the model's codec, the gold tags are in its scheme, which the training may have converted to.
+        sentences = TaggingDataModule(**data, codec=model.codec).sentences("dev")[:SLICE]
         tags = model.predict([sentence.tokens for sentence in sentences])
         gold_tags = [sentence.tags for sentence in sentences]
         return _accuracy(list(chain.from_iterable(gold_tags)), list(chain.from_iterable(tags)))
@@ -146,6 +147,8 @@ def main() -> None:
         gold: str(corpus.column if data.get(gold) is None else data[gold]),
     }
     recipe = recipe_of(options.name, facts)
+    flags = ["--model", str(folder), "--trainer.precision", "32-true"]
+    flags += chain.from_iterable((f"--data.{key}", value) for key, value in trained_on.items())
     (answer,) = predict(model, [prose["example"]])
     card = {
         "name": options.name,
@@ -159,7 +162,7 @@ def main() -> None:
         "licence": corpus.licence,
         "splits": rows_of_splits(recipe.data(**trained_on)),
         # The scores of the stored weights in fp32, not those of the run, which may have computed in bf16.
-        "scores": scored(recipe, ["--model", str(folder), "--trainer.precision", "32-true"], "test"),
+        "scores": scored(recipe, flags, "test"),
         "best_dev": facts["best_dev"],
         "dev_slice_score": slice_score(model, trained_on),
         "command": re.sub(r" --out \S+| --overwrite", "", facts["command"]),
