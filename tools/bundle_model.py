@@ -1,4 +1,4 @@
-"""Adds the model of a finished run to the bundled models, with fp16 weights and a card.
+"""Adds the model of a finished run to the bundled models, with weights in fp16 or int8 and a card.
 
 python tools/bundle_model.py runs/pos_tagging/TIME pos-en-ewt --commit 75553ec --prose prose.yaml
 """
@@ -31,6 +31,7 @@ from zoo.metrics.generation import MONITORS, SCORES
 from zoo.model_card import publish_card
 from zoo.model_folder import CARD
 from zoo.models.base import ZooModule
+from zoo.storage import DTYPES
 
 # The argument of a task's datamodule that says where the tags, labels or targets are.
 GOLD = {"tagging": "column", "classification": "label_column", "seq2seq": "target"}
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--commit", required=True, help="the commit of the code that trained the model")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16", help="how the weights are stored (%(default)s)")
     parser.add_argument(
         "--prose",
         type=Path,
@@ -138,7 +140,7 @@ def main() -> None:
     prose = yaml.safe_load(options.prose.read_text("utf-8"))
     data = yaml.safe_load((options.run / "config.yaml").read_text("utf-8"))["data"]
     corpus = CATALOG[data["dataset"]]
-    folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, dtype="float16")
+    folder = zoo.from_pretrained(options.run / "model").save_pretrained(BUNDLED / options.name, dtype=options.dtype)
     model = zoo.from_pretrained(folder)
 
     gold = GOLD[corpus.task]
