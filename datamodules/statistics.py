@@ -82,7 +82,7 @@ def _read(encoded: object) -> tuple[NDArray[Any], Integers] | None:
     """The lengths `(N,)` of what a model reads of a split, and the ids of its tokens `(M,)`."""
     if isinstance(encoded, TaggingDataset):
         sentences = encoded.sentences
-        return sentences.lengths, sentences.forms.word_ids[sentences.form_ids.values[:COUNTED_TOKENS]]
+        return sentences.lengths, sentences.forms.word_ids[sentences.form_ids.head(COUNTED_TOKENS)]
     if isinstance(encoded, ClassificationDataset):
         ragged = encoded.texts.word_ids
     elif isinstance(encoded, Seq2SeqDataset):
@@ -91,13 +91,13 @@ def _read(encoded: object) -> tuple[NDArray[Any], Integers] | None:
         ragged = encoded.lines
     else:
         return None
-    return ragged.lengths, ragged.values[:COUNTED_TOKENS]
+    return ragged.lengths, ragged.head(COUNTED_TOKENS)
 
 
 def _labels(encoded: object, data: CorpusDataModule[Any, Any]) -> dict[str, int]:
     codec = data.codec
     if isinstance(encoded, TaggingDataset) and isinstance(codec, TaggingCodec):
-        return _counted(list(codec.tags), encoded.tag_ids.values[:COUNTED_TOKENS])
+        return _counted(list(codec.tags), encoded.tag_ids.head(COUNTED_TOKENS))
     if isinstance(encoded, ClassificationDataset) and isinstance(codec, ClassificationCodec):
         gold = encoded.gold
         # A text may have several labels.

@@ -23,6 +23,7 @@ from datamodules import store as stores
 from datamodules import store_manifest as manifests
 from datamodules.errors import DataError
 from datamodules.readers import file_parts
+from datamodules.statistics import statistics_of
 from datamodules.store import StoreWriter, open_store
 from zoo.batches.ragged import Ragged
 
@@ -78,6 +79,10 @@ def test_a_store_is_the_split_in_memory(task, recwarn):
     assert all(values(batch) == values(expected) for batch, expected in pairs)
     pairs = zip(stored.val_dataloader(), held.val_dataloader(), strict=True)
     assert all(values(batch) == values(expected) for batch, expected in pairs)
+    # Inputs that occur more than once are counted in memory alone.
+    unknown = {"repeated": None, "in_train": None}
+    for split in ("train", "dev"):
+        assert statistics_of(stored, split) == {**statistics_of(held, split), **unknown}
 
 
 WITH_VECTORS = {

@@ -67,6 +67,10 @@ class Ragged:
         places += np.arange(len(places))
         return Ragged(self.values[places], offsets)
 
+    def head(self, count: int) -> Integers:
+        """The first `count` of all values, or all if they are fewer."""
+        return self.values[:count]
+
     def padded(self, rows: Rows, *, min_steps: int = 0) -> Tensor:
         """The sequences at `rows`, in that order, right-padded with 0 `(B, T)`; T is at least `min_steps`."""
         taken = self.take(rows)
@@ -110,6 +114,15 @@ class ShardedRagged(Ragged):
         values = np.concatenate(taken)
         self._on_take(len(taken))
         return Ragged(values, offsets_of(lengths))
+
+    def head(self, count: int) -> Integers:
+        """The first `count` of all values, or all if they are fewer."""
+        taken = []
+        for values, _ in self._parts:
+            taken.append(np.array(values[:count]))
+            count -= len(taken[-1])
+            self._on_take(len(self))
+        return np.concatenate(taken)
 
 
 class StringLists:
