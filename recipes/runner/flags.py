@@ -244,7 +244,7 @@ class TrainingCLI(LightningCLI):
         self.logger = start_run(self.wandb_mode, self.folder.path, run_names(self.config), config)
         if self.logger is not None:
             self.trainer.loggers = [self.logger, *self.trainer.loggers]
-            log_data(self.logger, config)
+            log_data(self.logger, self.folder, config)
 
     # LightningCLI calls this method without arguments.
     def instantiate_trainer(self) -> pl.Trainer:  # type: ignore[override]

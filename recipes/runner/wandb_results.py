@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 from recipes.reports.examples import Content, ScoredExample, chosen, read_examples
 from recipes.runner.run_folder import RunFolder
@@ -16,30 +17,50 @@ from recipes.runner.wandb_config import corpus_name
 from recipes.runner.wandb_run import CountingLogger, harmless
 from zoo.model_folder import CARD
 
+if TYPE_CHECKING:
+    from wandb import Artifact
+
 DATA_DIR = "WANDB_DATA_DIR"
 # Of the tables of examples.
 COLUMNS: list[str | int] = ["source", "gold", "predicted", "loss"]
 
 
-def log_data(logger: CountingLogger | None, config: Mapping[str, object]) -> None:
+def log_data(logger: CountingLogger | None, folder: RunFolder, config: Mapping[str, object]) -> None:
     """Names the data as an input of a run that is online. W&B gets the names and sums of the files, and no text.
 
     Args:
         logger: the logger of the run.
+        folder: the folder of the run.
         config: the config of the run.
     """
     # W&B refuses inputs of an offline run.
     if logger is None or logger.experiment.offline:
         return
+    run = logger.experiment
+    with harmless("name the data of this run"), _kept_in(folder.path / "wandb"):
+        artifact = data_artifact(config)
+
+        def use() -> None:
+            with harmless("name the data of this run"):
+                run.use_artifact(artifact)
+
+        # W&B waits for its server, however long that takes.
+        Thread(target=use, daemon=True).start()
+
+
+def data_artifact(config: Mapping[str, object]) -> Artifact:
+    """The corpus of a run as an artifact, which has a new version if a file has another content.
+
+    Args:
+        config: the config of the run.
+    """
     import wandb
 
-    with harmless("name the data of this run"):
-        files = {name: value for name, value in config.items() if name.startswith("corpus.")}
-        artifact = wandb.Artifact(artifact_name(corpus_name(config)), type="dataset", metadata=files)
-        # The artifact has a new version if a file has another content.
-        with artifact.new_file("files.json", encoding="utf-8") as file:
-            json.dump(files, file, indent=2, ensure_ascii=False)
-        logger.experiment.use_artifact(artifact)
+    files = {name: value for name, value in config.items() if name.startswith("corpus.")}
+    artifact = wandb.Artifact(artifact_name(corpus_name(config)), type="dataset", metadata=files)
+    with artifact.new_file("files.json", encoding="utf-8") as file:
+        json.dump(files, file, indent=2, ensure_ascii=False)
+    return artifact
 
 
 def log_results(

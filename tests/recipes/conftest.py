@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import wandb
 from command_line import run
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -28,9 +29,12 @@ def small_pictures(monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
+    """A run that W&B has kept offline, whatever its environment says."""
     folder = tmp_path_factory.mktemp("trained")
     short = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=10"]
-    done = run("pos_tagging", "--out", "run", *short, *TINY, cwd=folder)
+    names = ["--wandb=offline", "--wandb_group=sizes", "--wandb_tags=small, gru", "--wandb_project=mine"]
+    done = run("pos_tagging", "--out", "run", *names, *short, *TINY, cwd=folder)
+    wandb.teardown()
     assert "predict --model run/model" in done.stdout
     return folder / "run"
 

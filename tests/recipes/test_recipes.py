@@ -49,7 +49,7 @@ def test_the_saved_model_is_the_tested_one(trained):
 
 
 def test_a_run_is_repeated_by_its_config(trained, tmp_path):
-    run("pos_tagging", "--config", trained / "config.yaml", "--out", "again", cwd=tmp_path)
+    run("pos_tagging", "--config", trained / "config.yaml", "--out", "again", "--wandb=disabled", cwd=tmp_path)
     ours, theirs = (json.loads((f / "metrics.json").read_text())["scores"] for f in (trained, tmp_path / "again"))
     assert ours == theirs
 
