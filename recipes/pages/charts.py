@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from recipes.pages.html import visible
-
 WIDTH = 360
 HEIGHT = 230
 LEFT = 46
@@ -89,7 +87,7 @@ def line_chart(lines: Sequence[Line], x: Axis, y: Axis, *, diagonal: bool = Fals
         ringed = None if line.ring is None else placed[line.ring]
         if ringed is not None:
             parts.append(f'<circle class="ring" cx="{ringed[0]:.1f}" cy="{ringed[1]:.1f}" r="6"/>')
-    return _svg("".join(parts), WIDTH, HEIGHT)
+    return svg("".join(parts), WIDTH, HEIGHT)
 
 
 def histogram(counts: Sequence[int], bar: int, name: str) -> Markup:
@@ -111,54 +109,7 @@ def histogram(counts: Sequence[int], bar: int, name: str) -> Markup:
     parts.append(
         Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(width / 2, height - 14, name)
     )
-    return _svg("".join(parts), width, height)
-
-
-def matrix(counts: Sequence[Sequence[int]], gold: Sequence[str], predicted: Sequence[str]) -> Markup:
-    """Draws how often each gold label (row) was predicted as each label (column), in per cent of the row."""
-    cell = max(17.0, min(56.0, 620 / len(predicted)))
-    font = min(12.0, max(7.5, 0.36 * cell))
-    row_names = [visible(label) for label in gold]
-    column_names = [visible(label) for label in predicted]
-    left = 14 + max(map(_text_width, row_names))
-    top = 14 + max(map(_text_width, column_names))
-    width, height = left + cell * len(predicted) + 2, top + cell * len(gold) + 2
-    parts: list[str] = []
-    for j, name in enumerate(column_names):
-        across = left + (j + 0.5) * cell + 4
-        parts.append(
-            Markup('<text class="label" transform="translate({:.1f},{:.1f})rotate(-90)">{}</text>').format(
-                across, top - 6, name
-            )
-        )
-    for i, (label, row) in enumerate(zip(gold, counts, strict=True)):
-        down = top + i * cell
-        parts.append(
-            Markup('<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>').format(
-                left - 6, down + cell / 2 + 4, row_names[i]
-            )
-        )
-        across = cell * len(predicted)
-        parts.append(f'<rect class="row" x="{left:.1f}" y="{down:.1f}" width="{across:.1f}" height="{cell - 1:.1f}"/>')
-        for j, count in enumerate(row):
-            if count:
-                share = count / sum(row)
-                right = predicted[j] == label
-                parts.append(_cell(left + j * cell, down, cell, font, share, right))
-                parts.append(Markup("<title>{} → {}: {:,}</title></g>").format(row_names[i], column_names[j], count))
-    return _svg("".join(parts), width, height, "matrix")
-
-
-def _cell(x: float, y: float, size: float, font: float, share: float, right: bool) -> str:
-    """A coloured cell with its per cent; it is left open for a title."""
-    opacity = share if right else share**0.5
-    kind = "hit" if right else "miss"
-    text = f"{100 * share:.0f}" if share >= 0.0095 else "·"
-    return (
-        f'<g class="{kind}{" deep" if opacity > 0.55 else ""}">'
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{size - 1:.1f}" height="{size - 1:.1f}" fill-opacity="{opacity:.2f}"/>'
-        f'<text x="{x + size / 2 - 0.5:.1f}" y="{y + size / 2 + font * 0.36:.1f}" font-size="{font:.1f}">{text}</text>'
-    )
+    return svg("".join(parts), width, height)
 
 
 def _axes(x: Axis, y: Axis, place: object) -> str:
@@ -209,12 +160,7 @@ def _label(value: float) -> str:
     return f"{value:g}" if abs(value) < 10_000 else f"{value / 1000:g}k"
 
 
-def _text_width(text: str) -> float:
-    """About how wide a text of 11 units is drawn. Characters of Chinese are twice as wide as others."""
-    return sum(11.5 if ord(character) > 0x2E7F else 6.6 for character in text)
-
-
-def _svg(content: str, width: float, height: float, kind: str = "chart") -> Markup:
+def svg(content: str, width: float, height: float, kind: str = "chart") -> Markup:
     # All texts in it have been escaped.
     return Markup(
         f'<svg class="{kind}" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{1.2 * width:.0f}px" role="img">'

@@ -12,7 +12,7 @@ from recipes.pages.example_views import ComparedExample, compared
 from recipes.pages.html import duration, render, shown_setting
 from recipes.pages.labels import label_scores_of
 from recipes.pages.run_record import RunRecord
-from recipes.pages.run_views import learning_curves, printed_name, score_row, span
+from recipes.pages.run_views import format_of, learning_curves, printed_name, score_row, span
 from recipes.reports.scores.resampling import differences
 from zoo.errors import ZooError
 from zoo.metrics.display import score_format
@@ -134,7 +134,7 @@ def _scores(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     found = [differences(run.resampled, first.resampled, len(run.examples)) if run.resampled else {} for run in runs]
     tables = []
     for name in dict.fromkeys(name for run in runs for name in [*run.scores, *run.resampled]):
-        format = score_format(name.partition(" of ")[0])
+        format = format_of(name)
         intervals = [run.intervals.get(name) for run in runs]
         known = [interval for interval in intervals if interval is not None]
         low = min((interval.low for interval in known), default=0.0)

@@ -14,7 +14,7 @@ from recipes.pages.html import duration, render, save, shown_setting
 from recipes.pages.labels import label_scores_of
 from recipes.pages.run_record import RunRecord
 from recipes.pages.run_views import (
-    attention_rows,
+    attention_view,
     baseline_tables,
     calibration_charts,
     confusion_view,
@@ -32,6 +32,12 @@ LEGENDS = {
     "tagging": "A wrong tag stands in red under its word, and the gold tag below it. Dotted words are not in train.",
     "classification": "The numbers are the probabilities of the labels.",
     "language_modeling": "Under each text are its most surprising tokens, and their surprisal in nats.",
+}
+# What the pictures of attention are of: a label, or the pieces of a text.
+ATTENTION = {
+    True: "To the tokens of the first texts, for the predicted label: the stronger a colour, the higher the weight.",
+    False: "Each row is a piece of an output, each column a piece of its source: the stronger a colour, the higher the "
+    "weight.",
 }
 SECTIONS = {
     "scores": "Scores",
@@ -96,7 +102,8 @@ def run_context(run: RunRecord) -> dict[str, Any]:
         "legend": LEGENDS.get(run.kind, ""),
         "at_random": [view(one, run.task) for one in choice.at_random],
         "num_examples": f"{len(run.examples):,}",
-        "attention": [attention_rows(one) for one in run.attention],
+        "attention": [attention_view(one) for one in run.attention],
+        "attention_told": ATTENTION[len(run.attention[0].target) == 1] if run.attention else "",
         "data": data_view(run.facts.get("data") or {}),
         "settings": settings_groups(run.settings),
         "environment": _environment(run),

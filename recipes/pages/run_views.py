@@ -8,25 +8,29 @@ from typing import Any
 from recipes.pages import charts
 from recipes.pages.charts import Axis, Line
 from recipes.pages.labels import calibration_of, confusions_of, curves_of, mistakes_of
+from recipes.pages.matrices import heat_map, matrix
 from recipes.pages.run_record import RunRecord
 from recipes.reports.confusions import most_confused
 from recipes.reports.scores.resampling import Interval
 from recipes.runner.callbacks import best_row
 from zoo.batches.predictions import Attended
-from zoo.metrics.display import score_format
+from zoo.metrics.display import ScoreFormat, score_format
 
 MISTAKES = 20
 ABBREVIATIONS = {"f1": "F1", "ece": "calibration error", "auroc": "AUROC", "bleu": "BLEU", "chrf": "chrF"}
 ABBREVIATIONS |= {"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L"}
 # More labels than these are not drawn in a narrow window.
 NARROW = 12
-# The largest number of source pieces whose attention is shown.
-ATTENDED = 120
+# Attention is shown of so many pieces of a text, to so many pieces of its source.
+WRITTEN = 40
+ATTENDED = 60
+# In a narrow window, of each piece so many pieces of its source.
+MOST_ATTENDED = 3
 
 
 def score_row(run: RunRecord, name: str) -> dict[str, str]:
     """A score as it is printed, with its interval if it has one."""
-    format = score_format(name.partition(" of ")[0])
+    format = format_of(name)
     value = run.scores.get(name)
     interval = run.intervals.get(name)
     if value is None and interval is not None:
@@ -38,6 +42,11 @@ def score_row(run: RunRecord, name: str) -> dict[str, str]:
     }
 
 
+def format_of(name: str) -> ScoreFormat:
+    """The format of a score, or of one of single texts: `word perplexity of single texts` prints as the other one."""
+    return score_format(name.partition(" of ")[0].replace(" ", "_"))
+
+
 def printed_name(name: str) -> str:
     """The name of a score for people, with or without the stage before it: `dev macro F1`."""
     words = name.replace("val/", "dev ").replace("test/", "").replace("_", " ").split(" ")
@@ -46,7 +55,7 @@ def printed_name(name: str) -> str:
 
 def span(name: str, interval: Interval) -> str:
     """An interval as it is printed: `95.12 – 96.30`."""
-    format = score_format(name.partition(" of ")[0])
+    format = format_of(name)
     return f"{format.number(interval.low)} – {format.number(interval.high)}"
 
 
@@ -112,7 +121,7 @@ def confusion_view(run: RunRecord) -> dict[str, Any] | None:
     mistakes = mistakes_of(whole, MISTAKES)
     highest = mistakes[0][2] if mistakes else 1
     return {
-        "picture": charts.matrix(shown.counts, shown.gold, shown.predicted),
+        "picture": matrix(shown.counts, shown.gold, shown.predicted),
         "shown": len(shown.predicted),
         "hidden": len(whole.predicted) - len(shown.predicted),
         "is_large": len(shown.predicted) > NARROW,
@@ -146,10 +155,21 @@ def calibration_charts(run: RunRecord) -> list[dict[str, Any]]:
     return found
 
 
-def attention_rows(attended: Attended) -> list[dict[str, Any]]:
+def attention_view(attended: Attended) -> dict[str, Any]:
+    """The attention to each piece of a source, relative to the highest weight.
+
+    Of a label it is one row of coloured pieces; of a written text it is a picture, and a list of the most attended
+    pieces for windows that are too narrow for the picture.
+    """
     source = attended.source[:ATTENDED]
+    weights = attended.weights[:WRITTEN, :ATTENDED]
+    shares = (weights / weights.max().clamp(min=1e-9)).tolist()
+    target = attended.target[:WRITTEN]
+    if len(target) == 1:
+        pieces = [{"text": text, "heat": round(85 * share)} for text, share in zip(source, shares[0], strict=True)]
+        return {"label": target[0], "pieces": pieces}
     rows = []
-    for target, weights in zip(attended.target, attended.weights.tolist(), strict=True):
-        pieces = [{"text": text, "heat": round(90 * weight)} for text, weight in zip(source, weights, strict=False)]
-        rows.append({"target": target, "pieces": pieces})
-    return rows
+    for piece, of_piece in zip(target, weights.tolist(), strict=True):
+        best = sorted(zip(of_piece, source, strict=True), key=lambda one: -one[0])[:MOST_ATTENDED]
+        rows.append((piece, [(text, f"{weight:.2f}") for weight, text in best]))
+    return {"label": "", "picture": heat_map(shares, source, target), "rows": rows}
