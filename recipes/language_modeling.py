@@ -9,6 +9,7 @@ python -m recipes.language_modeling generate "The film" --model RUN
 from __future__ import annotations
 
 from datamodules.language_modeling import LanguageModelingDataModule
+from recipes.baselines.language_modeling import baselines
 from recipes.reports import language_modeling
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
@@ -21,6 +22,7 @@ RECIPE = Recipe(
     defaults={"data.dataset": "sample-text-en"},
     report=language_modeling.LanguageModelingReport.of,
     predict=language_modeling.predict,
+    baselines=baselines,
     commands={"generate": language_modeling.generate},
 )
 

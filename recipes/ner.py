@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.tagging import TaggingDataModule
+from recipes.baselines.tagging import baselines
 from recipes.reports import tagging
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
@@ -31,6 +32,7 @@ RECIPE = Recipe(
     },
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="ner-zh-resume"),
+    baselines=baselines,
 )
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.tagging import TaggingDataModule
+from recipes.baselines.tagging import baselines
 from recipes.reports import tagging
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
@@ -22,6 +23,7 @@ RECIPE = Recipe(
     defaults={"data.dataset": "sample-en", "model.regularization.label_smoothing": 0.1},
     report=tagging.TaggingReport.of,
     predict=partial(tagging.predict, pretrained="pos-en-ewt"),
+    baselines=baselines,
 )
 
 if __name__ == "__main__":

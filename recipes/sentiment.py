@@ -12,6 +12,7 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.classification import ClassificationDataModule
+from recipes.baselines.classification import baselines
 from recipes.reports import classification
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
@@ -26,6 +27,7 @@ RECIPE = Recipe(
     defaults={"data.dataset": "sample-reviews-en"},
     report=classification.ClassificationReport.of,
     predict=partial(classification.predict, pretrained="sentiment-en-sst2"),
+    baselines=baselines,
 )
 
 if __name__ == "__main__":

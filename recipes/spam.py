@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.classification import ClassificationDataModule
+from recipes.baselines.classification import baselines
 from recipes.reports import classification
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
@@ -29,6 +30,7 @@ RECIPE = Recipe(
     },
     report=classification.ClassificationReport.of,
     predict=partial(classification.predict, pretrained="spam-en-sms"),
+    baselines=baselines,
 )
 
 if __name__ == "__main__":

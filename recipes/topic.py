@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.classification import ClassificationDataModule
+from recipes.baselines.classification import baselines
 from recipes.reports import classification
 from recipes.runner.cli import main
 from recipes.runner.recipe import Recipe
@@ -24,6 +25,7 @@ RECIPE = Recipe(
     defaults={"data.dataset": "sample-topics"},
     report=classification.ClassificationReport.of,
     predict=partial(classification.predict, pretrained="topic-zh-shopping"),
+    baselines=baselines,
 )
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 from functools import partial
 
 from datamodules.seq2seq import Seq2SeqDataModule
+from recipes.baselines.writing import baselines
 from recipes.reports import generation
 from recipes.reports.comparison import compare
 from recipes.runner.cli import main
@@ -28,6 +29,7 @@ RECIPE = Recipe(
     defaults={"data.dataset": "sample-phrases"},
     report=generation.WritingReport.of,
     predict=partial(generation.predict, pretrained="translate-en-de-multi30k"),
+    baselines=partial(baselines, metric="bleu"),
     search=SearchOptions,
     compare=compare,
 )

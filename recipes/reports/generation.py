@@ -9,6 +9,8 @@ from pathlib import Path
 from sacrebleu import CHRF
 
 from datamodules.seq2seq import Seq2SeqDataModule
+from recipes.baselines.baseline import Baseline
+from recipes.baselines.writing import best_lead
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.inputs import Item
 from recipes.reports.examples import ScoredExample
@@ -17,7 +19,6 @@ from recipes.reports.json_text import json_text
 from recipes.runner.recipe import Recipe, Report, instance
 from recipes.runner.search_flags import add_search_flags, changed_search
 from zoo.batches.predictions import Attended
-from zoo.batches.seq2seq import Pair
 from zoo.errors import ZooError
 from zoo.metrics.display import score_format
 from zoo.metrics.generation import (
@@ -30,7 +31,6 @@ from zoo.metrics.generation import (
     length_ratio,
     novel_ngrams,
     repetition,
-    rouge,
 )
 from zoo.models.options import SearchOptions
 from zoo.models.outcomes import Outcome
@@ -40,8 +40,8 @@ from zoo.text.units import Output, WrittenUnit
 
 LINKS = ("codec",)
 SAMPLES, PICTURES = 20, 3
-# Lengths of the lead baseline. The length with the best dev score is used.
-LEADS = (3, 5, 8, 10, 15, 20, 30, 45)
+# The scores of the lead baseline; other numbers describe it.
+LEAD_SCORES = ("rouge1", "rouge2", "rougeL")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class WritingReport(Report):
         scores = {"model": _described(metrics.metric, outputs, references, sources=sources, language=language)}
         lead_length = 0
         if metrics.metric == "rouge":
-            lead_length = _best_lead(data.pairs("dev"), language)
+            lead_length = best_lead(data.pairs("dev"), language)
             leads = [lead(source, lead_length, language) for source in sources]
             scores["lead"] = _described(metrics.metric, leads, references, sources=sources, language=language)
         attended = []
@@ -91,6 +91,12 @@ class WritingReport(Report):
 
     def attention(self) -> list[Attended]:
         return self.attended
+
+    def baselines(self, stage: str) -> list[Baseline]:
+        if "lead" not in self.scores:
+            return []
+        scores = {name: self.scores["lead"][name] for name in LEAD_SCORES}
+        return [Baseline.of("lead", stage, scores, f"first {self.lead_length}")]
 
     def examples(self) -> Iterator[ScoredExample]:
         for w in self.written:
@@ -144,17 +150,6 @@ def _described(
         scores |= {f"novel {n}-grams": share for n, share in novel.items()}
     scores["repeated 2-grams"] = repetition(outputs, language)
     return scores | {"length ratio": length_ratio(outputs, references, language)}
-
-
-def _best_lead(pairs: Sequence[Pair], language: str) -> int:
-    """The length in `LEADS` whose lead baseline has the best ROUGE-L."""
-    references = [pair.target for pair in pairs]
-
-    def score(length: int) -> float:
-        leads = [lead(pair.source, length, language) for pair in pairs]
-        return rouge(leads, references, language)["rougeL"]
-
-    return max(LEADS, key=score)
 
 
 PREDICT = """Writes an output for each text of a file with one text per line, or of a table (CSV, JSON, Excel,

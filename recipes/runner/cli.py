@@ -5,6 +5,7 @@ python -m recipes.RECIPE fit [...]                             trains, without r
 python -m recipes.RECIPE validate --model MODEL [--data.*]      scores a trained model on dev
 python -m recipes.RECIPE test --model MODEL [--data.*]          scores a trained model on test
 python -m recipes.RECIPE predict [FILE] --model MODEL           applies a trained model to text
+python -m recipes.RECIPE baselines [--data.*]                   scores simple answers, such as the most frequent label
 python -m recipes.RECIPE convert --model MODEL --out FOLDER     stores a trained model in fewer bits
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from recipes.baselines.command import run_baselines
 from recipes.runner.conversion import convert
 from recipes.runner.evaluation import evaluate
 from recipes.runner.failures import explaining_lost_processes
@@ -28,7 +30,7 @@ from recipes.runner.training import train
 from zoo.errors import ZooError
 from zoo.models.advertisements import silence_advertisements
 
-COMMANDS = ("fit", "validate", "test", "predict", "convert")
+COMMANDS = ("fit", "validate", "test", "predict", "baselines", "convert")
 
 
 def main(recipe: Recipe, argv: Sequence[str] | None = None) -> None:
@@ -72,6 +74,8 @@ def _run(recipe: Recipe, command: str | None, args: list[str]) -> None:
         own[command](recipe, args)
     elif command in ("validate", "test"):
         evaluate(recipe, args, command)
+    elif command == "baselines":
+        run_baselines(recipe, args)
     elif command == "convert":
         convert(recipe, args)
     else:

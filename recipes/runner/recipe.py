@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from datamodules.base import CorpusDataModule
+from recipes.baselines.baseline import Baseline
 from recipes.reports.examples import ScoredExample
 from zoo.batches.predictions import Attended
 from zoo.models.base import ZooModule
@@ -44,6 +45,10 @@ class Report(Protocol):
         """The attention to the sources of a few examples."""
         return ()
 
+    def baselines(self, stage: str) -> list[Baseline]:
+        """The baselines that the report itself has scored, on "val" or "test"."""
+        return []
+
     def write(self, folder: Path) -> list[Path]:
         """Writes pictures and texts into a folder, and returns the paths of the pictures."""
 
@@ -57,6 +62,18 @@ def instance(value: object, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"expected a {kind.__name__}, got a {type(value).__name__}")
     return value
+
+
+class ScoreBaselines(Protocol):
+    """Scores simple answers to a corpus."""
+
+    def __call__(self, data: Any, stage: str, *, quick: bool) -> Iterable[Baseline]:
+        """The baselines of a datamodule of the recipe on a stage; `quick` leaves out what would take long."""
+
+
+def no_baselines(data: Any, stage: str, *, quick: bool) -> Iterable[Baseline]:
+    """The baselines of a recipe that defines none."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,7 @@ class Recipe:
         search: the dataclass of the model's attribute `search`. Its fields become flags of `validate`, `test` and
             `predict`. None if the model does not generate text.
         commands: further commands, by name; each is called as `predict` is.
+        baselines: scores simple answers to a corpus, given the datamodule, the stage and whether to be quick.
         compare: computes the differences between two evaluations of the same split from their metrics. None if the
             task has no `--compare`.
     """
@@ -92,6 +110,7 @@ class Recipe:
     small_corpus: Mapping[str, object] = field(default_factory=dict)
     search: type | None = None
     commands: Mapping[str, Callable[[Recipe, Sequence[str]], None]] = field(default_factory=dict)
+    baselines: ScoreBaselines = no_baselines
     # Called with two metrics of the task.
     compare: Callable[[Any, Any], Mapping[str, object]] | None = None
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -16,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, WeightAveraging
 
 from datamodules.agreement import of_first
 from datamodules.statistics import statistics_of
+from recipes.baselines.command import quick_baselines
 from recipes.pages.page import try_page
 from recipes.reports.examples import SPLITS, write_attention, write_examples
 from recipes.reports.figures import learning_curve
@@ -106,6 +108,7 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     report = recipe.report(model, cli.datamodule, stage)
     if not cli.main_process:
         return
+    baselines = [*report.baselines(stage), *quick_baselines(recipe, cli.datamodule, stage)]
     rows = cli.recorder.rows
     read = ("train", "dev", "test") if cli.test else ("train", "dev")
     best_epoch = best_row(rows, model.monitor)
@@ -115,6 +118,7 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
         "split": cli.datamodule.described(split),
         "task": report.task(),
         "data": {name: statistics_of(cli.datamodule, name) for name in read},
+        "baselines": [asdict(one) for one in baselines],
         "counts": report.counts(),
         "epochs": round(rows[-1]["epochs"], 2),
         "train_seconds": round(cli.recorder.seconds, 1),

@@ -1,0 +1,1 @@
+"""Baselines: answers that need no network, so that a score means something."""
