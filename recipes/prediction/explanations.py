@@ -27,7 +27,7 @@ def add_explain_flag(parser: Parser) -> None:
     parser.add_argument(
         "--explain",
         type=one_of(METHODS) | None,
-        help="Add what each token adds to the answer, by this method (with --format jsonl or html).",
+        help="Add what each token adds to an answer, by this method: in JSON Lines, or as a page with --format html.",
     )
 
 
@@ -63,4 +63,4 @@ def fields_of(explanation: Explanation | None) -> dict[str, object] | None:
 
 def paragraph(explanations: Sequence[Explanation]) -> str:
     """The explanations of one answer as a part of a page."""
-    return f"<p>{''.join(explanation.html() for explanation in explanations)}</p>\n"
+    return f"<article>{''.join(explanation.html() for explanation in explanations)}</article>\n"

@@ -14,6 +14,7 @@ from datamodules.readers.conllu import parse_column
 from datamodules.tagging import TaggingDataModule
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
 from recipes.prediction.conllu import conllu_of
+from recipes.prediction.explanations import add_explain_flag, explained_format, fields_of, page_header, paragraph
 from recipes.prediction.inputs import Item
 from recipes.reports.examples import SPLITS, ScoredExample
 from recipes.reports.figures import confusion_matrix, worst_confusions
@@ -22,6 +23,8 @@ from recipes.reports.tables import filled, label_scores
 from recipes.runner.recipe import Recipe, Report, instance
 from zoo.codecs import TaggingCodec
 from zoo.errors import ZooError
+from zoo.explanation.explain import explain
+from zoo.explanation.explanation import Explanation
 from zoo.metrics.tagging import UNSEEN, LabelScore, TaggingMetrics
 from zoo.models.outcomes import Outcome
 from zoo.models.tagger import SequenceTagger
@@ -117,14 +120,15 @@ table also have its columns, in JSON Lines. The answer to an empty line is empty
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     """Runs the command `predict` of a tagger. `pretrained` is the default model."""
-    formats = ("tsv", "jsonl", "conllu")
+    formats = ("tsv", "jsonl", "conllu", "html")
     parser = prediction_parser(recipe, PREDICT, pretrained, formats, inputs=("tokens", "conllu", "columns"))
     parser.add_argument("--column", type=str, default="upos", help="The column of the tags in CoNLL-U output.")
     parser.add_argument("--offsets", action="store_true", help="Write places in the text, and spans, to JSON Lines.")
+    add_explain_flag(parser)
     options = parser.parse_args(args)
     parse_column(options.column)
     source = source_of(options, tokens=True)
-    format = options.format or ("jsonl" if source.is_table or options.offsets else "tsv")
+    format = explained_format(options, usual="jsonl" if source.is_table or options.offsets else "tsv")
     if options.offsets and format != "jsonl":
         raise ZooError(f"--offsets are written to JSON Lines alone: leave out --format {format}, or --offsets")
     model = load_predictor(options, recipe, SequenceTagger)
@@ -141,15 +145,30 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
             found = iter(model.predict([_words(sentence) for document in documents for sentence in document]))
         for item, document in zip(chunk, documents, strict=True):
             tags = list(islice(found, len(document)))
-            if format == "jsonl":
-                yield json_text(_row(item, document, tags, model.codec, offsets=options.offsets)) + "\n"
+            explanations = _explanations(model, document, options.explain) if options.explain else []
+            if format == "html":
+                yield paragraph(explanations)
+            elif format == "jsonl":
+                row = _row(item, document, tags, model.codec, offsets=options.offsets)
+                if options.explain:
+                    row |= item.beside({"explanations": list(map(fields_of, explanations))})
+                yield json_text(row) + "\n"
             elif format == "tsv":
                 yield _table(document, tags)
             else:
                 yield _conllu(item, document, tags, options.column, first_number=sentences + 1)
             sentences += len(document)
 
-    answer(options, source, tagged, "sentences")
+    answer(options, source, tagged, "sentences", header=page_header(options) if format == "html" else "")
+
+
+def _explanations(model: SequenceTagger, document: Sequence[Sequence[Token]], method: str) -> list[Explanation]:
+    """An explanation of the tag of each token."""
+    return [
+        explain(model, [_words(sentence)], position=position, method=method)[0]
+        for sentence in document
+        for position in range(len(sentence))
+    ]
 
 
 def refuse_columns(chunk: Sequence[Item], tags: Container[str]) -> None:

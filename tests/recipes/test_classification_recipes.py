@@ -88,7 +88,7 @@ def test_a_classifier_explains_every_line(classified):
     assert first["explanation"]["tokens"] == ["I", "love", "it", "."] and empty["explanation"] is None
     assert first["explanation"]["target"] == first["label"] and first["explanation"]["completeness_gap"] < 0.01
     page = run("sentiment", *args, "attention", "--format=html", cwd=classified.parent, text=text).stdout
-    assert page.startswith("<!doctype html>") and page.count("<p>") == 3
+    assert page.startswith("<!doctype html>") and page.count("<article>") == 3
     assert ">love</span>" in page and "<b>" not in page and len(last["explanation"]["attributions"]) > 2
 
 

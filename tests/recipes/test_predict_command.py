@@ -13,6 +13,7 @@ from pathlib import Path
 import openpyxl
 import pyarrow
 import pytest
+from command_line import run
 from pyarrow import parquet
 
 from datamodules.readers.tables import CELL_FORMATS
@@ -283,3 +284,13 @@ def test_a_column_is_a_text_even_if_it_is_a_number():
     parser = prediction_parser(sentiment.RECIPE, "", "", ("tsv", "jsonl"))
     options = parser.parse_args(["2", "--text_column=1", "--header=true", "--overwrite"])
     assert (options.input, options.text_column, options.header, options.overwrite) == ("2", "1", True, True)
+
+
+def test_a_tagger_explains_the_tag_of_each_token(trained, tmp_path):
+    args = ["predict", "--model", str(trained / "model"), "--explain=occlusion"]
+    printed = run("pos_tagging", *args, cwd=tmp_path, text="I saw her .\n\n").stdout
+    first, empty = map(json.loads, printed.splitlines())
+    assert [one["target"] for one in first["explanations"]] == first["tags"] and empty["explanations"] == []
+    assert [one["position"] for one in first["explanations"]] == [0, 1, 2, 3]
+    page = run("pos_tagging", *args, "--format=html", cwd=tmp_path, text="I saw her .\n\n").stdout
+    assert page.count("<article>") == 2 and page.count(">saw</span>") == 4
