@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_run_leaves_out_what_takes_long(texts, monkeypatch):
     assert len(list(classification.baselines(texts, "test", quick=False))) == 2
     monkeypatch.setattr(command, "QUICK_EXAMPLES", 5)
     assert command.quick_baselines(RECIPE, texts, "test") == []
+
+
+def test_a_baseline_that_fails_does_not_lose_a_run(tmp_path):
+    files = {split: write_texts(tmp_path, f"{split}.tsv", [("good", "!"), ("bad", "")]) for split in ("train", "dev")}
+    data = ClassificationDataModule(**files, tokenizer="whitespace")
+    broken = replace(RECIPE, baselines=lambda *_, **__: iter([float("no number")]))
+    with pytest.warns(UserWarning, match="no baselines: could not convert"):
+        assert command.quick_baselines(broken, data, "val") == []
 
 
 def test_without_scikit_learn_there_is_no_tf_idf(monkeypatch, tmp_path):

@@ -268,7 +268,7 @@ def test_a_bundled_model_says_what_it_is_for_where_the_text_is_of_another_script
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--format=xml"], r"--format: expected one of \['tsv', 'jsonl'\], got xml"),
+        (["--format=xml"], r"--format: expected one of \['tsv', 'jsonl', 'html'\], got xml"),
         (["--batch_size=many"], "--batch_size: expected int, got many|--batch_size: expected int. Got value: many"),
         (["--formatt=tsv"], "unrecognized arguments: --formatt=tsv\nknown flags like --formatt: --format"),
         (["--forma=tsv"], "unrecognized arguments: --forma=tsv"),
