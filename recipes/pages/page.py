@@ -102,6 +102,7 @@ def run_context(run: RunRecord) -> dict[str, Any]:
         "legend": LEGENDS.get(run.kind, ""),
         "at_random": [view(one, run.task) for one in choice.at_random],
         "num_examples": f"{len(run.examples):,}",
+        "left_out": f"{run.num_examples - len(run.examples):,}" if run.num_examples > len(run.examples) else "",
         "attention": [attention_view(one) for one in run.attention],
         "attention_told": ATTENTION[len(run.attention[0].target) == 1] if run.attention else "",
         "data": data_view(run.facts.get("data") or {}),

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from zoo.errors import ZooError
 
 # A score that is computed from the examples again is that of the run up to this.
 TOLERANCE = 1e-4
+# A page is made of so many examples, which need about a gigabyte if they are long.
+READ = 100_000
 NEEDED = ("scores", "best_dev", "task", "split", "recipe")
 
 
@@ -38,6 +41,9 @@ class RunRecord:
     curve: list[dict[str, float]]
     """A row for each validation."""
     examples: list[ScoredExample]
+    """The first `READ` examples."""
+    num_examples: int
+    """The number of all of them."""
     attention: list[Attended]
 
     @classmethod
@@ -66,7 +72,8 @@ class RunRecord:
             settings=dict(_flat(_config(folder.config))),
             facts=facts,
             curve=_curve(folder.curve),
-            examples=list(read_examples(folder.examples)),
+            examples=list(islice(read_examples(folder.examples), READ)),
+            num_examples=_lines(folder.examples),
             attention=_attention(folder.attention),
         )
 
@@ -96,7 +103,8 @@ class RunRecord:
 
         Of the scores of the run, these are all that the examples yield again; a loss with label smoothing is not.
         """
-        if not self.examples or not self.kind:
+        # Some examples of many do not yield the scores of all. Their intervals would be narrow anyway.
+        if not self.examples or not self.kind or len(self.examples) < self.num_examples:
             return {}
         found = scores_of(self.examples, self.task)
         values = values_of(found, len(self.examples))
@@ -110,6 +118,12 @@ class RunRecord:
     def intervals(self) -> dict[str, Interval]:
         """Of the scores in `resampled`."""
         return intervals(self.resampled, len(self.examples)) if self.resampled else {}
+
+
+def _lines(path: Path) -> int:
+    """The number of lines of a file, which may be larger than the memory."""
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def _number(value: object) -> float:

@@ -153,7 +153,8 @@ def attention(weights: Tensor, source: Sequence[str], target: Sequence[str], pat
     source = [source[i] for i in shown.tolist()]
     size = (max(4.0, 0.26 * len(source) + 1.6), max(2.4, 0.26 * len(target) + 1.4))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    axes.imshow(weights.tolist(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    # Attention to many pieces has low weights, so the highest one gets the darkest colour.
+    axes.imshow(weights.tolist(), cmap="Blues", vmin=0, vmax=max(float(weights.max()), 1e-9), aspect="auto")
     axes.set_xticks(range(len(source)), _literal(drawable(source)), rotation=90, fontsize=8)
     axes.set_yticks(range(len(target)), _literal(drawable(target)), fontsize=8)
     axes.set(xlabel="source", ylabel="output")

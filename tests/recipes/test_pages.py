@@ -13,6 +13,7 @@ import pytest
 from made_runs import TAGGING, made_run, tagged_examples
 
 from recipes.compare.__main__ import main as compare
+from recipes.pages import run_record
 from recipes.pages.page import SECTIONS, try_page, write_page
 from recipes.pages.run_record import RunRecord
 from recipes.reports.examples import ScoredExample, write_examples
@@ -140,6 +141,14 @@ def _statistics() -> dict:
 def test_a_run_of_few_examples_has_a_page(size, tmp_path):
     folder = made_run(tmp_path / "run", tagged_examples(size))
     assert ("examples" in assert_sound(write_page(folder)).ids) == bool(size)
+
+
+def test_a_page_of_very_many_examples_is_made_of_the_first_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_record, "READ", 30)
+    run = RunRecord.read(made_run(tmp_path / "run", tagged_examples(40)))
+    assert len(run.examples) == 30 and run.num_examples == 40 and not run.intervals
+    page = write_page(tmp_path / "run")
+    assert "examples" in assert_sound(page).ids and "10 are not on this page" in page.read_text("utf-8")
 
 
 def test_a_task_of_ones_own_has_a_page(tmp_path):
