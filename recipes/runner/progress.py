@@ -48,7 +48,8 @@ class TrainingBar(ProgressBar):
         self._enabled = True
         self._live: Live | None = None
         self._drawn = 0.0
-        self._start = (0.0, 0.0)
+        # The time of the first batch, and the fraction of the training that was done then.
+        self._start: tuple[float, float] | None = None
 
     def disable(self) -> None:
         self._enabled = False
@@ -59,12 +60,14 @@ class TrainingBar(ProgressBar):
     # Lightning calls these on the process that shows the bar, and on the others, where it is disabled.
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start = (time.monotonic(), _share_done(trainer, 0))
+        self._start = None
         self._open()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if self._start is None:
+            self._start = (time.monotonic(), _share_done(trainer, batch_idx + 1))
         if self._is_due(batch_idx + 1, self.total_train_batches):
             self._tell(trainer, batch_idx + 1)
             limit = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
@@ -122,9 +125,9 @@ class TrainingBar(ProgressBar):
 
     def _tell(self, trainer: pl.Trainer, batches: int) -> None:
         """Takes up the numbers of the training so far."""
-        begun, share_before = self._start
         share = _share_done(trainer, batches)
-        if share > share_before:
+        if self._start is not None and share > self._start[1]:
+            begun, share_before = self._start
             seconds = (time.monotonic() - begun) * (1 - share) / (share - share_before)
             self.progress.update(self.task, left=f"{duration(seconds)} left")
         parts = []
