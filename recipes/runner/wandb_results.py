@@ -19,6 +19,7 @@ from zoo.model_folder import CARD
 
 if TYPE_CHECKING:
     from wandb import Artifact
+    from wandb.sdk.wandb_run import Run
 
 DATA_DIR = "WANDB_DATA_DIR"
 # Of the tables of examples.
@@ -99,23 +100,26 @@ def log_results(
             tables = {"worst-examples": shown.worst, "random-examples": shown.at_random}
             logger.log_media({name: wandb.Table(COLUMNS, cells(examples)) for name, examples in tables.items()})
         with harmless("keep the model of this run"):
-            card = json.loads((folder.model / CARD).read_text("utf-8"))
-            model = wandb.Artifact(
-                artifact_name(f"model-{run.id}"),
-                type="model",
-                metadata={**card, "best_dev": facts["best_dev"], "scores": facts["scores"]},
-            )
-            for path in sorted(folder.model.iterdir()):
-                # W&B reads the file where it is, and a run folder is synced from any machine with the same path to it.
-                model.add_file(str(path if run.offline else path.resolve()), policy="immutable")
-            run.log_artifact(model, aliases=["best", "latest"])
+            run.log_artifact(_model_artifact(run, folder, facts), aliases=["best", "latest"])
     with harmless("keep the scores of this run"):
         of_dev = {name: value for name, value in best.items() if name.startswith("val/")}
-        run.summary.update({**of_dev, **facts["scores"], "best_epoch": best["epochs"], "epochs": facts["epochs"]})
-        for name in ("train_seconds", "train_tokens_per_second", "peak_memory_mb"):
-            run.summary[name] = facts[name]
+        costs = {name: facts[name] for name in ("epochs", "train_seconds", "train_tokens_per_second", "peak_memory_mb")}
+        run.summary.update({**of_dev, **facts["scores"], "best_epoch": best["epochs"], **costs})
     with harmless("end this run"):
         run.finish()
+
+
+def _model_artifact(run: Run, folder: RunFolder, facts: Mapping[str, Any]) -> Artifact:
+    """The model folder of a run as an artifact, with its card."""
+    import wandb
+
+    card = json.loads((folder.model / CARD).read_text("utf-8"))
+    metadata = {**card, "best_dev": facts["best_dev"], "scores": facts["scores"]}
+    artifact = wandb.Artifact(artifact_name(f"model-{run.id}"), type="model", metadata=metadata)
+    for path in sorted(folder.model.iterdir()):
+        # W&B uploads the file from where it is. An offline run may be synced on a machine with the same path to it.
+        artifact.add_file(str(path if run.offline else path.resolve()), policy="immutable")
+    return artifact
 
 
 def cells(examples: Iterable[ScoredExample]) -> list[list[str | float | None]]:
