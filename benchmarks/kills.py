@@ -153,9 +153,10 @@ class Interrupter:
             return False
         code = training.code()
         outcome.codes.append(-1 if code is None else code)
-        if code not in CODES[way]:
+        # Python itself handles Ctrl-C before the command line is read; it ends a fork with 1.
+        if code not in CODES[way] and not (early and way == signal.SIGINT and code == 1):
             outcome.failures.append(f"{told}: exit code {code}: {training.own_messages()[-1500:]}")
-        # Before the command line is read, and after its end, Python itself handles Ctrl-C.
+        # Python itself handles Ctrl-C also after the end of the command line.
         messages = training.own_messages()
         if "Traceback" in messages and "Exception ignored" not in messages and not early:
             outcome.failures.append(f"{told}: a traceback: {training.own_messages()[-3000:]}")
