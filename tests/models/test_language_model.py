@@ -129,6 +129,17 @@ def test_a_continuation_depends_on_its_own_prompt_and_seed_only():
     assert len({tuple(model.generate(["the film"], seed=seed)) for seed in range(5)}) > 1
 
 
+@pytest.mark.parametrize("beam", [0, 2])
+def test_many_prompts_are_continued_in_batches(beam):
+    model = model_of()
+    prompts = ["the film", "", "a\ngood", "bad", "the"] * 3
+    whole = model.generate(prompts, beam=beam, max_length=6, seed=1)
+    begin, rows = model.begin, []
+    model.begin = lambda ids: rows.append(len(ids)) or begin(ids)
+    assert model.generate(prompts, beam=beam, max_length=6, seed=1, max_tokens=40) == whole
+    assert sum(rows) == len(prompts) and max(rows) <= 5
+
+
 def test_the_most_probable_continuation_has_the_best_score_at_each_step():
     model = model_of()
     (greedy,) = model.generate(["the"], top_k=1, max_length=3)

@@ -121,6 +121,8 @@ def test_a_tagger_reads_the_states_of_language_models(language_models, tmp_path)
             "--data.vocabulary_size has no effect",
         ),
         ("topic", ["--model.init_from=LM", "--model.cell=gru"], "--model.cell gru contradicts LM, where it is lstm"),
+        ("language_modeling", ["--model.init_from=LM", "--model.hidden_size=9"], "9 contradicts LM, where it is 8"),
+        ("language_modeling", ["--model.init_from=LM", "--data.backward=true"], "backward True contradicts LM, where"),
         ("topic", ["--model.init_from=LM", "--data.tokenizer=words"], "--data.tokenizer words contradicts LM, where"),
         ("pos_tagging", ["--model.language_models=[pos-en-ewt]"], "got pos-en-ewt, a SequenceTagger: train one with"),
         ("pos_tagging", ["--model.language_models=[LM]"], "leave --model.language_models out"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from zoo.batches.bucketing import group_for_prediction
 from zoo.codecs import LanguageModelingCodec
 from zoo.codecs.language_modeling import END_ID
 from zoo.errors import ZooError
@@ -18,7 +19,9 @@ from zoo.generation import Limits, beam_search, sample, sampler, write
 from zoo.models.base import ZooModule
 from zoo.models.continuation import Continuation
 from zoo.models.inputs import check_text, check_texts
+from zoo.models.out_of_memory import splitting
 from zoo.nn.cells import State
+from zoo.threads import map_in_threads
 
 
 class TextContinuer(ZooModule):
@@ -46,6 +49,7 @@ class TextContinuer(ZooModule):
         beam: int = 0,
         seed: int = 0,
         stop: str = "",
+        max_tokens: int = 16_384,
     ) -> list[str]:
         """Continues each prompt up to the end of its text. The outputs depend on the seed and not on the batches.
 
@@ -57,6 +61,8 @@ class TextContinuer(ZooModule):
             beam: the number of hypotheses of a beam search, which takes the place of sampling; 0 samples.
             seed: the seed of the random numbers.
             stop: a string before which an output ends as well.
+            max_tokens: the token budget of a batch: its prompts and their longest continuations, for each hypothesis. A
+                larger budget needs more memory and does not change the results.
 
         Returns:
             Each prompt with its continuation.
@@ -69,24 +75,33 @@ class TextContinuer(ZooModule):
         if not continuations:
             return []
         model = self.in_evaluation()
-        state, prompt = model.begin([each.prompt_ids for each in continuations])
         limits = Limits(END_ID, END_ID, max_length=max_length)
-        if beam:
-            best = beam_search(model.step, state, (), limits, beam=beam, length_penalty=1.0, prompt=prompt)
-            found = [hypotheses[0] for hypotheses in best]
-        else:
-            found = sample(
-                model.step,
-                state,
-                (),
-                limits,
-                noise=self._noise(len(continuations), max_length, seed),
-                prompt=prompt,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-            )
-        return [each.text(hypothesis.tokens) for each, hypothesis in zip(continuations, found, strict=True)]
+        noise = self._noise(len(continuations), max_length, seed)
+        texts = [""] * len(continuations)
+
+        def work(rows: list[int]) -> None:
+            state, prompt = model.begin([continuations[row].prompt_ids for row in rows])
+            if beam:
+                best = beam_search(model.step, state, (), limits, beam=beam, length_penalty=1.0, prompt=prompt)
+                found = [hypotheses[0] for hypotheses in best]
+            else:
+                found = sample(
+                    model.step,
+                    state,
+                    (),
+                    limits,
+                    noise=noise[rows],
+                    prompt=prompt,
+                    temperature=temperature,
+                    top_k=top_k,
+                    top_p=top_p,
+                )
+            for row, hypothesis in zip(rows, found, strict=True):
+                texts[row] = continuations[row].text(hypothesis.tokens)
+
+        sizes = [(len(each.prompt_ids) + max_length) * max(1, beam) for each in continuations]
+        map_in_threads(splitting(work), group_for_prediction(sizes, max_tokens, self.device), self.device)
+        return texts
 
     @torch.no_grad()
     def stream(

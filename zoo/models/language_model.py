@@ -196,7 +196,11 @@ class LanguageModel(TextContinuer):
         """Reads the next window of the streams of a stage, from the state after the window before."""
         state = None if inputs.begins else self._carried.get(stage)
         encoded: BackboneOutput = self(inputs, state)
-        self._carried[stage] = tuple(tuple(part.detach() for part in of_cell) for of_cell in encoded.state)
+        after = tuple(tuple(part.detach() for part in of_cell) for of_cell in encoded.state)
+        if self.skip_nonfinite:
+            # A step that is left out must not spoil the rest of its streams.
+            after = tuple(tuple(part.masked_fill(~part.isfinite(), 0.0) for part in of_cell) for of_cell in after)
+        self._carried[stage] = after
         return encoded
 
     # A batch cannot be divided where memory ends, because its streams go on in the next one.
