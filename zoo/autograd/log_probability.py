@@ -38,22 +38,35 @@ class TokenLogProbability(torch.autograd.Function):
     def setup_context(ctx: Context, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor, Tensor]) -> None:
         log_sum = output[2]
         ctx.mark_non_differentiable(log_sum)
+        # A loss without label smoothing has no gradient of the means.
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, log_sum)
 
     @staticmethod
-    def backward(ctx: Context, grad_target: Tensor, grad_mean: Tensor, _: Tensor) -> Gradients:
+    def backward(ctx: Context, grad_target: Tensor | None, grad_mean: Tensor | None, _: Tensor | None) -> Gradients:
         (grad_scores,) = first_derivative(_backward, grad_target, grad_mean, *ctx.saved_tensors)
         return grad_scores, None
 
 
-def _backward(grad_target: Tensor, grad_mean: Tensor, scores: Tensor, target: Tensor, log_sum: Tensor) -> tuple[Tensor]:
+def _backward(
+    grad_target: Tensor | None, grad_mean: Tensor | None, scores: Tensor, target: Tensor, log_sum: Tensor
+) -> tuple[Tensor]:
     """The gradient of the scores."""
+    grad_target = torch.zeros_like(log_sum) if grad_target is None else grad_target
     grad_scores = torch.empty_like(scores)
-    columns = [column[:, None].split(ROWS) for column in (target, log_sum, grad_target, grad_mean)]
-    for chunk, grad_out, chunk_target, chunk_log_sum, to_target, to_mean in zip(
-        scores.split(ROWS), grad_scores.split(ROWS), *columns, strict=True
-    ):
-        probability = (chunk.float() - chunk_log_sum).exp_()  # (ROWS, V)
-        gradient = probability.mul_(-(to_target + to_mean)).add_(to_mean / scores.shape[1])
-        grad_out.copy_(gradient.scatter_add_(1, chunk_target, to_target))
+    for start in range(0, len(scores), ROWS):
+        rows = slice(start, start + ROWS)
+        grad_out = grad_scores[rows]  # (ROWS, V)
+        to_target = grad_target[rows, None]
+        exact = scores[rows].float()
+        # Scores in fp32 need no second matrix.
+        gradient = torch.sub(exact, log_sum[rows, None], out=grad_out if exact.dtype == grad_out.dtype else None).exp_()
+        if grad_mean is None:
+            gradient.mul_(-to_target)
+        else:
+            to_mean = grad_mean[rows, None]
+            gradient.mul_(-(to_target + to_mean)).add_(to_mean / scores.shape[1])
+        gradient.scatter_add_(1, target[rows, None], to_target)
+        if gradient.dtype != grad_out.dtype:
+            grad_out.copy_(gradient)
     return (grad_scores,)
