@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
 
-from datamodules.base import CorpusDataModule
+from datamodules.encoding import sampled
 from datamodules.errors import DataError
 from datamodules.extension import following
+from datamodules.language_modeling_encoder import LanguageModelingEncoder, stored_stream
 from datamodules.language_modeling_fitter import LanguageModelingFitter
+from datamodules.large_corpora import Stored
 from datamodules.readers.compression import unpacked_name
+from datamodules.readers.file_parts import Parted
 from datamodules.readers.tables import ENDINGS, read_rows
 from datamodules.readers.text_files import LINE_END, numbered, open_text
 from datamodules.sampler import BatchDataset, Position, batch_loader
+from datamodules.stored import StoredDataModule
 from datamodules.vocabulary_size import VocabularySize
 from datamodules.windows import Window, Windows, WindowSampler, in_turn, plan
 from zoo.batches.language_modeling import LanguageModelingBatch, StreamWindows, TokenStream
 from zoo.codecs import LanguageModelingCodec
 from zoo.text.normalization import DEFAULT, check_normalizations
+from zoo.text.tokenizers import SENTENCEPIECE
 
 # So many tokens of a stream are read at once in evaluation; no score depends on it.
 EVALUATION_WINDOW = 200
 
 
-class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
+class LanguageModelingDataModule(StoredDataModule[LanguageModelingCodec, str]):
     """Reads a corpus as streams of tokens. The vocabulary is fitted on the training split only.
 
     >>> data = LanguageModelingDataModule("sample-text-en")
@@ -61,6 +68,8 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
         dev_streams: the number of streams of the dev split. All but the first begin without context; each token is
             predicted once.
         seed: seeds where a pass over the training split begins and is cut.
+        store: whether splits are encoded on disk, once, and read from there. With "by_size" a split is if its files
+            have more than 256 MiB. Needs pyarrow.
         codec: the codec of a trained model, to evaluate or fine-tune that model.
         extends: the codec of a trained model to fine-tune. The codec of the data is then that codec with the new tokens
             of the training split.
@@ -71,6 +80,7 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
     """
 
     task = "language_modeling"
+    codec_class = LanguageModelingCodec
     fitting = frozenset({"tokenizer", "vocabulary_size", "min_count", "lowercase", "normalization", "backward"})
     # The tokens of a step are streams times window, so that no default follows from the size of the corpus.
     largest_budget = 1
@@ -94,6 +104,7 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
         window: int = 35,
         dev_streams: int = 10,
         seed: int = 0,
+        store: Stored = "by_size",
         codec: LanguageModelingCodec | None = None,
         extends: LanguageModelingCodec | None = None,
     ):
@@ -113,6 +124,7 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
             extends=extends,
             root=root,
         )
+        self.store = store
         self.text_column = text_column
         fitter = LanguageModelingFitter(
             tokenizer=tokenizer,
@@ -141,15 +153,36 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
         return column if self.text_column is None else self.text_column
 
     def _fit_codec(self) -> LanguageModelingCodec:
-        return self._extended(self.fitter.codec(self.examples("train"), self._sentencepiece_model()))
+        texts = self.examples("train")
+        model = self._sentencepiece_model(texts)
+        return self._codec_of(self.fitter.counts(texts, model), model)
 
-    def _sentencepiece_model(self) -> Sequence[str]:
+    def _codec_of(self, counts: Counter[str], model: Sequence[str]) -> LanguageModelingCodec:
+        return self._extended(self.fitter.codec(counts, model))
+
+    def _sentencepiece_model(self, texts: Iterable[str]) -> Sequence[str]:
         if self._extends is not None:
             return self._extends.sentencepiece_model
-        return self.fitter.sentencepiece_model(self.examples("train"))
+        return self.fitter.sentencepiece_model(texts)
+
+    @property
+    def _store_settings(self) -> dict[str, object]:
+        return {**asdict(self.fitter), "text_column": self.text_column}
+
+    def _encoder(self, split: str) -> LanguageModelingEncoder:
+        codec = self._codec if split == "train" else self.codec
+        model: Sequence[str] = ()
+        if codec is None and self.fitter.tokenizer == SENTENCEPIECE:
+            model = self._sentencepiece_model(sampled(self._read_examples(split)))
+        return LanguageModelingEncoder(
+            Parted.chunks(lambda: self._read_examples(split)),
+            self.fitter.splitter(model) if codec is None else codec.split,
+            codec_of=lambda counts: codec or self._codec_of(counts, model),
+        )
 
     def _training_words(self) -> Iterable[str]:
-        return self.fitter.tokens(self.examples("train"), self._sentencepiece_model())
+        texts = self.examples("train")
+        return self.fitter.tokens(texts, self._sentencepiece_model(texts))
 
     def _encode(self, split: str) -> BatchDataset[object]:
         return self.stream(split)
@@ -157,7 +190,11 @@ class LanguageModelingDataModule(CorpusDataModule[LanguageModelingCodec, str]):
     def stream(self, split: str) -> TokenStream:
         """A split as one stream of tokens."""
         if split not in self._streams:
-            self._streams[split] = self.codec.stream(self.examples(split))
+            store = self._store_of(split)
+            if store is None:
+                self._streams[split] = self.codec.stream(self.examples(split))
+            else:
+                self._streams[split] = stored_stream(store, backward=self.codec.backward)
         return self._streams[split]
 
     def check_processes(self, processes: int, splits: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from datamodules.vocabulary_size import VocabularySize, limit, num_pieces
@@ -44,20 +44,28 @@ class LanguageModelingFitter:
             texts: the texts.
             model: what `sentencepiece_model` has returned.
         """
-        tokenizer = ReversibleTokenizer(
-            self.tokenizer, model, lowercase=self.lowercase, normalization=self.normalization
-        )
-        return (token for text in texts for token in tokenizer.split(text))
+        split = self.splitter(model)
+        return (token for text in texts for token in split(text))
 
-    def codec(self, texts: Iterable[str], model: Sequence[str]) -> LanguageModelingCodec:
+    def splitter(self, model: Sequence[str]) -> Callable[[str], list[str]]:
+        """Splits a text into tokens, with the sentencepiece model of `sentencepiece_model`."""
+        return ReversibleTokenizer(
+            self.tokenizer, model, lowercase=self.lowercase, normalization=self.normalization
+        ).split
+
+    def counts(self, texts: Iterable[str], model: Sequence[str]) -> Counter[str]:
+        """How often each token of texts occurs; nothing where the vocabulary does not depend on it."""
+        return Counter() if self.tokenizer == BYTES or model else Counter(self.tokens(texts, model))
+
+    def codec(self, counts: Counter[str], model: Sequence[str]) -> LanguageModelingCodec:
         """The codec.
 
         Args:
-            texts: the training split.
+            counts: how often each token of the training split occurs.
             model: the sentencepiece model that splits its texts.
         """
         return LanguageModelingCodec(
-            self._vocabulary(texts, model),
+            self._vocabulary(counts, model),
             tokenizer=self.tokenizer,
             sentencepiece_model=tuple(model),
             lowercase=self.lowercase,
@@ -65,11 +73,10 @@ class LanguageModelingFitter:
             normalization=tuple(self.normalization),
         )
 
-    def _vocabulary(self, texts: Iterable[str], model: Sequence[str]) -> Vocabulary:
+    def _vocabulary(self, counts: Counter[str], model: Sequence[str]) -> Vocabulary:
         # A text may have any byte and any piece, whether or not the training split has it.
         if self.tokenizer == BYTES:
             return Vocabulary([*SPECIALS, *(f"<0x{byte:02X}>" for byte in range(256))])
         if model:
             return Vocabulary([*SPECIALS, *SentencePieceModel(model).pieces])
-        counts = Counter(self.tokens(texts, model))
         return Vocabulary.fit(counts, min_count=self.min_count, size=limit(self.vocabulary_size), specials=SPECIALS)

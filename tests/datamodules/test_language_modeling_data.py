@@ -20,6 +20,7 @@ from datamodules.windows import JITTER, in_turn, plan
 from zoo import LanguageModel
 from zoo.batches.language_modeling import StreamWindows
 from zoo.errors import ZooError
+from zoo.models.guard import NonFiniteError
 
 SMALL = {"streams": 4, "window": 25}
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -161,6 +162,56 @@ def test_a_model_goes_on_with_other_texts_and_more_words(tmp_path):
     for name, value in old.items():
         assert torch.equal(new[name][: len(value)] if value.ndim else new[name], value), name
     pl.Trainer(max_epochs=1, enable_checkpointing=False, **QUIET).fit(model, data)
+
+
+def test_a_dev_split_that_is_shorter_than_a_window_is_read_whole(tmp_path):
+    path = tmp_path / "dev.txt"
+    path.write_text("The driver works .\nShe sings .\n", encoding="utf-8")
+    data = LanguageModelingDataModule(train=str(path), dev=str(path), **{**SMALL, "streams": 1, "window": 9})
+    batches = list(data.val_dataloader())
+    assert sum(int(batch.num_tokens) for batch in batches) == 9
+    assert sum(batch.units for batch in batches).tolist() == [9, 31]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_window_that_is_not_finite_does_not_spoil_the_rest_of_its_streams(skip):
+    data = LanguageModelingDataModule("sample-text-en", **SMALL)
+    model = LanguageModel(data.codec, hidden_size=8, embedding_size=6)
+    model.skip_nonfinite = skip
+    embed, read = model._embed, []
+
+    def spoiled(token_ids):
+        read.append(token_ids)
+        return embed(token_ids) * (float("nan") if len(read) == 5 else 1.0)
+
+    model._embed = spoiled
+    trainer = pl.Trainer(max_epochs=1, enable_checkpointing=False, limit_val_batches=0, **QUIET)
+    if skip:
+        trainer.fit(model, data)
+        assert trainer.callback_metrics["train/skipped"] == 1
+        assert all(part.isfinite().all() for of_cell in model._carried["train"] for part in of_cell)
+    else:
+        with pytest.raises(NonFiniteError, match="the windows that begin at tokens .* of the training split"):
+            trainer.fit(model, data)
+
+
+@pytest.mark.parametrize("options", [{}, {"backward": True}, {"tokenizer": "sentencepiece", "vocabulary_size": 400}])
+def test_a_store_has_the_same_streams(options, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    # Parts of a few texts.
+    monkeypatch.setattr("datamodules.readers.file_parts.CHUNK", 50)
+    whole = LanguageModelingDataModule("sample-text-en", **SMALL, **options)
+    stored = LanguageModelingDataModule("sample-text-en", store=True, **SMALL, **options)
+    assert stored.codec == whole.codec
+    for ours, theirs in (
+        (stored, whole),
+        (LanguageModelingDataModule("sample-text-en", store=True, **SMALL, **options), whole),
+    ):
+        for one, other in zip(ours.train_dataloader(), theirs.train_dataloader(), strict=True):
+            assert torch.equal(one.target_ids, other.target_ids) and torch.equal(one.units, other.units)
+            assert torch.equal(one.inputs.token_ids, other.inputs.token_ids)
+    (line,), (same,) = ([each.stream("dev").batch([3])] for each in (stored, whole))
+    assert torch.equal(line.target_ids, same.target_ids)
 
 
 def test_a_missing_column_is_named(tmp_path):

@@ -58,15 +58,6 @@ class TokenStream:
         self.words = words
         self.characters = characters
         self.backward = backward
-        # Where the end of each line is read, ascending, and how many words and characters have ended there.
-        ends = lines.offsets[1:] - 1
-        units = np.stack([words, characters], axis=1).astype(np.int64)  # (L, 2)
-        if backward:
-            # A line read backwards ends before its first token.
-            ends = (len(self) - 1 - lines.offsets[:-1])[::-1]
-            units = units[::-1]
-        self._ends = ends
-        self._units = np.concatenate([np.zeros((1, 2), dtype=np.int64), units.cumsum(axis=0)])  # (L + 1, 2)
 
     def __len__(self) -> int:
         """N, the number of tokens."""
@@ -105,9 +96,15 @@ class TokenStream:
 
     def units(self, start: int, end: int) -> Integers:
         """Words and characters of the lines that end at positions from `start` to before `end`, `(2,)`."""
-        first, last = np.searchsorted(self._ends, (start, end))
-        units: Integers = self._units[last] - self._units[first]
-        return units
+        offsets = self.lines.offsets
+        if self.backward:
+            # A line read backwards ends before its first token.
+            size = len(self)
+            first, last = np.searchsorted(offsets[:-1], (size - end, size - start))
+        else:
+            first, last = np.searchsorted(offsets[1:], (start, end), side="right")
+        lines = slice(int(first), int(last))
+        return np.array([self.words[lines].sum(dtype=np.int64), self.characters[lines].sum(dtype=np.int64)])
 
 
 class StreamWindows:

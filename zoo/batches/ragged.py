@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, pairwise
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -92,6 +92,9 @@ class ShardedRagged(Ragged):
         self._starts = offsets_of(np.array(list(map(len, parts)), dtype=np.int64)).tolist()
         self._lengths = lengths
         self._on_take = on_take
+        self.offsets = offsets_of(lengths)
+        # It is indexed as an array is.
+        self.values = cast(Integers, _ShardedValues([part.values for part in parts], on_take))
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -123,6 +126,25 @@ class ShardedRagged(Ragged):
             count -= len(taken[-1])
             self._on_take(len(self))
         return np.concatenate(taken)
+
+
+class _ShardedValues:
+    """The values of several parts, one after the other."""
+
+    def __init__(self, parts: Sequence[Integers], on_take: Callable[[int], None]):
+        self._parts = parts
+        self._starts = offsets_of(np.array(list(map(len, parts)), dtype=np.int64))
+        self._on_take = on_take
+
+    def __getitem__(self, places: NDArray[np.int64]) -> Integers:
+        """The values at places, in their shape."""
+        found = np.empty(places.shape, dtype=np.int64)
+        part_of = np.searchsorted(self._starts, places, side="right") - 1
+        for number in np.unique(part_of).tolist():
+            chosen = part_of == number
+            found[chosen] = self._parts[number][places[chosen] - self._starts[number]]
+        self._on_take(places.size)
+        return found
 
 
 class StringLists:

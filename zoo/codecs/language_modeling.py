@@ -100,10 +100,9 @@ class LanguageModelingCodec(Codec):
             ids += found
             ids.append(END_ID)
             lengths.append(len(found) + 1)
-            parts = text.split()
-            words.append(len(parts) + 1)
-            # The spaces between words, and the end of the line.
-            characters.append(sum(map(len, parts)) + max(1, len(parts)))
+            words_of_text, characters_of_text = units_of(text)
+            words.append(words_of_text)
+            characters.append(characters_of_text)
         return TokenStream(
             Ragged(np.array(ids, dtype=np.int32), offsets_of(np.array(lengths, dtype=np.int64))),
             words=np.array(words, dtype=np.int64),
@@ -114,3 +113,9 @@ class LanguageModelingCodec(Codec):
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The tokens of ids, as the vocabulary spells them."""
         return [self.vocabulary[i] for i in ids]
+
+
+def units_of(text: str) -> tuple[int, int]:
+    """The words and the characters of a text, with single spaces between words. The end of the text is one of each."""
+    words = text.split()
+    return len(words) + 1, sum(map(len, words)) + max(1, len(words))
