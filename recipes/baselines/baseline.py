@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
+from torchmetrics import Metric
 
 # A run computes no baseline for more training examples than these.
 QUICK_EXAMPLES = 100_000
@@ -32,3 +33,11 @@ class Baseline:
     def of(cls, name: str, stage: str, scores: Mapping[str, Tensor | float], note: str = "") -> Baseline:
         """A baseline whose scores have no stage in their names yet."""
         return cls(name, {f"{stage}/{score}": float(value) for score, value in scores.items()}, note)
+
+
+def computed(metric: Metric) -> dict[str, Tensor]:
+    """The scores of a metric that has all examples of a split. A run computes them on its first process alone."""
+    # By default a metric waits for the other processes, to add their examples.
+    metric.distributed_available_fn = lambda: False
+    found: dict[str, Tensor] = metric.compute()
+    return found

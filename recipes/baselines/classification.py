@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.classification import ClassificationDataModule
-from recipes.baselines.baseline import QUICK_CHARACTERS, Baseline
+from recipes.baselines.baseline import QUICK_CHARACTERS, Baseline, computed
 from recipes.runner.recipe import instance
 from zoo.batches.classification import ClassificationDataset
 from zoo.codecs import ClassificationCodec
@@ -73,8 +73,7 @@ def scores(codec: ClassificationCodec, logits: Tensor, gold: Tensor) -> dict[str
     """The scores of a model with these `logits (N, K)`."""
     metrics = ClassificationMetrics(list(codec.labels), codec.positive, multi_label=codec.multi_label)
     metrics.update(logits, gold, torch.arange(len(gold)))
-    found: dict[str, Tensor] = metrics.compute()
-    return found
+    return computed(metrics)
 
 
 def prior(codec: ClassificationCodec, train_gold: Tensor, texts: int) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from datamodules.language_modeling import LanguageModelingDataModule
-from recipes.baselines.baseline import Baseline
+from recipes.baselines.baseline import Baseline, computed
 from zoo.metrics.language_modeling import LanguageModelingMetrics
 
 
@@ -19,4 +19,4 @@ def baselines(data: LanguageModelingDataModule, stage: str, *, quick: bool) -> I
     loss = -np.log(counts[stream.lines.values] / counts.sum()).mean()
     metrics = LanguageModelingMetrics()
     metrics.update(torch.tensor(loss), torch.tensor(len(stream)), torch.from_numpy(stream.units(0, len(stream))))
-    yield Baseline.of("unigrams", stage, metrics.compute())
+    yield Baseline.of("unigrams", stage, computed(metrics))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules.tagging import TaggingDataModule
-from recipes.baselines.baseline import Baseline
+from recipes.baselines.baseline import Baseline, computed
 from zoo.metrics.tagging import TaggingMetrics
 from zoo.text import UNKNOWN_ID
 
@@ -46,7 +46,7 @@ def baselines(data: TaggingDataModule, stage: str, *, quick: bool) -> Iterator[B
             lengths,
             _padded((word_ids == UNKNOWN_ID).tolist(), lengths).bool(),
         )
-    yield Baseline.of("most frequent tag of each word", stage, metrics.compute())
+    yield Baseline.of("most frequent tag of each word", stage, computed(metrics))
 
 
 def _padded(values: Sequence[int], lengths: Tensor) -> Tensor:
