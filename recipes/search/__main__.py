@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for extra in ("train", "search"):
             require_extra(extra)
         _run(*parser().parse_known_args(argv))
-    except ZooError as error:
+    # A full disk, or a folder that cannot be written to, is no error of the program.
+    except (ZooError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -55,6 +55,7 @@ def _check_default(name: str, value: object, space: Space) -> None:
     if isinstance(distribution, CategoricalDistribution):
         known = value in distribution.choices
     else:
+        # Optuna has no public method for this.
         known = isinstance(value, int | float) and distribution._contains(value)
     if not known:
         raise ZooError(

@@ -11,10 +11,11 @@ from recipes.runner.cli import prepare_output
 from recipes.runner.recipe import Recipe
 from recipes.search.beginning import begin
 from recipes.search.conductor import Conductor
+from recipes.search.identity import Identity
 from recipes.search.progress import SearchProgress
 from recipes.search.results import Results
 from recipes.search.space import read_space
-from recipes.search.study import Identity, Study, silence_optuna
+from recipes.search.study import DATABASE, Study, silence_optuna
 from zoo.errors import ZooError
 from zoo.metrics.display import higher_is_better
 
@@ -45,7 +46,7 @@ def search(
     _check_flags(flags)
     identity = Identity(recipe.name, tuple(flags), read_space(space, recipe.name))
     # A folder of another search is refused before the data are read, and a wrong flag before there is a folder.
-    if folder.exists():
+    if (folder / DATABASE).exists():
         Study(folder, identity, pruning=pruning)
     beginning = begin(recipe, flags, identity.space)
     try:

@@ -6,15 +6,12 @@ silence, any other process puts that trial into the queue again.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from filelock import FileLock
-from optuna.distributions import distribution_to_json
 from optuna.exceptions import OptunaError
 from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
@@ -23,8 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from recipes.search.address import TrialAddress
+from recipes.search.identity import Identity
 from recipes.search.pruning import DATABASE_PATIENCE, STOPPED
-from recipes.search.space import Space, Value
+from recipes.search.space import Value
 from zoo.errors import ZooError
 
 DATABASE = "search.db"
@@ -46,20 +44,6 @@ FAILED = "failed"
 KILLS = "kills"
 REASON = "reason"
 SECONDS = "seconds"
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What makes two searches the same one, so that the second continues the first."""
-
-    recipe: str
-    flags: tuple[str, ...]
-    space: Space
-
-    def text(self) -> str:
-        """The identity as the study keeps it."""
-        space = {name: json.loads(distribution_to_json(self.space[name])) for name in sorted(self.space)}
-        return json.dumps({"recipe": self.recipe, "flags": list(self.flags), "space": space}, ensure_ascii=False)
 
 
 class Study:
@@ -129,14 +113,12 @@ class Study:
     def _check_identity(self) -> None:
         study = optuna.load_study(study_name=NAME, storage=self._storage)
         # A process that was killed while it created the study has not entered its identity.
-        known = json.loads(study.user_attrs.get(IDENTITY, self.identity.text()))
-        own = json.loads(self.identity.text())
-        for part, told in (("recipe", "another recipe"), ("flags", "other flags"), ("space", "another space")):
-            if known[part] != own[part]:
-                raise ZooError(
-                    f"{self.folder} holds a search with {told} ({_difference(known[part], own[part])}): give the same "
-                    "command to continue it, or choose another folder with --out"
-                )
+        difference = self.identity.difference(study.user_attrs.get(IDENTITY, self.identity.text()))
+        if difference is not None:
+            raise ZooError(
+                f"{self.folder} holds a search with {difference}: give the same command to continue it, or choose "
+                "another folder with --out"
+            )
 
     def alone(self) -> FileLock:
         """Keeps the other processes of the search from its files while it is held."""
@@ -280,12 +262,3 @@ def silence_optuna() -> None:
     warnings.filterwarnings("ignore", message="Target and region quantiles select the same set of trials")
     # Our own loop records heartbeats.
     warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed to be used with Study.optimize")
-
-
-def _difference(known: object, own: object) -> str:
-    """What differs, in a few words."""
-    if isinstance(known, dict) and isinstance(own, dict):
-        return ", ".join(sorted(name for name in {*known, *own} if known.get(name) != own.get(name)))
-    if isinstance(known, list):
-        return f"it began with {' '.join(known) or 'none'}"
-    return str(known)

@@ -28,10 +28,11 @@ from recipes.search import beginning, conductor
 from recipes.search import run as run_module
 from recipes.search.__main__ import main
 from recipes.search.address import TrialAddress
+from recipes.search.identity import Identity
 from recipes.search.pruning import STARTUP_TRIALS, STOPPED, WARMUP_VALIDATIONS
 from recipes.search.run import share_of_machine
 from recipes.search.space import extremes, flag_of, read_space, starting_space
-from recipes.search.study import DATABASE, NAME, Identity, Study, number_of, silence_optuna
+from recipes.search.study import DATABASE, NAME, Study, number_of, silence_optuna
 
 SPACE = {"model.dropout": {"uniform": [0.0, 0.5]}, "model.optimizer.learning_rate": {"log": ["1e-3", 0.1]}}
 
