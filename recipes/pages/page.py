@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from recipes.pages.run_views import (
     printed_name,
     score_row,
 )
-from recipes.reports.examples import chosen
+from recipes.reports.examples import chosen, write_attention
 from recipes.reports.scores.resampling import resamplings
 from recipes.runner.run_folder import RunFolder
+from zoo.batches.predictions import Attended
 from zoo.metrics.display import score_format
 
 # How to read an example, by the task.
@@ -68,9 +69,15 @@ def write_page(path: Path) -> Path:
     return page
 
 
-def try_page(folder: RunFolder) -> None:
-    """Writes the page of a run that has just ended, or warns: whatever fails here, the run has its scores."""
+def try_page(folder: RunFolder, attention: Callable[[], Sequence[Attended]]) -> None:
+    """Writes the page of a run that has just ended, or warns: whatever fails here, the run has its scores.
+
+    Args:
+        folder: its folder, in which everything else has been written.
+        attention: computes the attention to a few examples.
+    """
     try:
+        write_attention(attention(), folder.attention)
         write_page(folder.path)
         print(f"page:  {folder.page}")
     except Exception as error:

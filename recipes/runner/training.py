@@ -19,7 +19,7 @@ from datamodules.agreement import of_first
 from datamodules.statistics import statistics_of
 from recipes.baselines.command import quick_baselines
 from recipes.pages.page import try_page
-from recipes.reports.examples import SPLITS, write_attention, write_examples
+from recipes.reports.examples import SPLITS, write_examples
 from recipes.reports.figures import learning_curve
 from recipes.reports.json_text import json_text
 from recipes.reports.tables import print_scores
@@ -140,12 +140,11 @@ def _report(cli: TrainingCLI, args: Sequence[str], started: float) -> None:
     title = f"{folder.path}, the best of {facts['epochs']:g} epochs, on {facts['split']}"
     print_scores(title, scores, facts, file=sys.stdout)
     write_examples(report.examples(), folder.examples)
-    write_attention(report.attention(), folder.attention)
     pictures = [
         learning_curve(rows, best_epoch, model.monitor, folder.path / "learning-curve.png"),
         *report.write(folder.path),
     ]
-    try_page(folder)
+    try_page(folder, report.attention)
     print(f"next:  {recipe.command} predict --model {shlex.quote(str(folder.model))}")
     log_results(cli.logger, folder, facts, best_epoch, pictures)
 

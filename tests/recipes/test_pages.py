@@ -18,6 +18,7 @@ from recipes.pages.page import SECTIONS, try_page, write_page
 from recipes.pages.run_record import RunRecord
 from recipes.reports.examples import ScoredExample, write_examples
 from recipes.runner.run_folder import RunFolder
+from zoo.batches.predictions import Attended
 from zoo.errors import ZooError
 
 # What would run, or leave its place, if it were not escaped; characters that HTML does not have; other directions.
@@ -160,8 +161,14 @@ def test_a_page_that_cannot_be_written_costs_a_warning_alone(tmp_path):
     folder = made_run(tmp_path / "run", tagged_examples(3))
     (folder / "report.html").mkdir()
     with pytest.warns(UserWarning, match="there is no .*report.html"):
-        try_page(RunFolder(folder))
+        try_page(RunFolder(folder), list)
     assert json.loads((folder / "metrics.json").read_text("utf-8"))["scores"]
+
+    def fail() -> list[Attended]:
+        raise ZooError("no attention")
+
+    with pytest.warns(UserWarning, match="report.html: ZooError: no attention"):
+        try_page(RunFolder(folder), fail)
 
 
 def compared(tmp_path: Path, **facts) -> tuple[Path, Path]:
