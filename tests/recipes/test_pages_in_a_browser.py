@@ -44,8 +44,8 @@ def runs(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     "page, missing",
     [
-        ("ewt/report.html", {"baselines", "calibration", "attention"}),
-        ("shop/report.html", {"baselines"}),
+        ("ewt/report.html", {"calibration", "attention"}),
+        ("shop/report.html", set()),
         ("comparison.html", None),
     ],
 )
