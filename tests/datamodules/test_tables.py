@@ -85,6 +85,15 @@ def test_a_comma_outside_quotes_is_the_separator_even_beside_semicolons(tmp_path
     assert next(read_labelled_texts(tmp_path / "a.csv")).line == 3
 
 
+def test_a_separator_that_is_not_tried_is_named_with_the_remedy(tmp_path):
+    table = "label^text\ngood^fine; really\n"
+    (tmp_path / "a.csv").write_text(table)
+    with pytest.raises(DataError, match=r"If '\^' separates the fields of this CSV file, .*: sep=\^"):
+        read(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text(f"sep=^\n{table}")
+    assert read(tmp_path / "a.csv") == [("good", "fine; really")]
+
+
 # The first line of a text over two lines may look like a complete row with a quote inside. Such a table is refused.
 ROWS_OF_A_LINE = st.lists(st.tuples(st.sampled_from("ab"), TEXTS.filter(lambda text: "\n" not in text)), min_size=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from zoo.errors import cut, shown
 
 # The largest number of characters of a header in a message.
 HEADER_SHOWN = 300
+# Names that another character joins than those that are tried as separators.
+JOINED = re.compile(r"\w([^\w\s,;|.'-])\w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,12 @@ def require_text(value: object, column: str | int, here: str) -> str:
 
 def no_column(column: str | int, header: Sequence[str], here: str) -> DataError:
     """The error for a column that is not in the header. It shows the header."""
+    separator = JOINED.search(header[0]) if len(header) == 1 else None
+    if separator is not None:
+        return DataError(
+            f"{here}: expected a column {column}, got the only column {_listed(header)}. If {separator[1]!r} separates "
+            f"the fields of this CSV file, say so in a first line: sep={separator[1]}"
+        )
     return DataError(
         f"{here}: expected a column {column}, got {_listed(header)}. Choose with --data.text_column and "
         "--data.label_column, --data.source and --data.target, or --data.word_column and --data.column: names, or "
