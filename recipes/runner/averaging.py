@@ -17,6 +17,7 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
         # The computation uses the precision of the average. In bf16, small steps would be lost.
         weight = torch.clamp((1 + updates) / (10 + updates), max=decay).to(averaged.dtype)
-        return torch.lerp(current.to(averaged.dtype), averaged, weight)
+        # Written in place: torch then need not copy the result to where it is already.
+        return torch.lerp(current.to(averaged.dtype), averaged, weight, out=averaged)
 
     return average
