@@ -171,7 +171,8 @@ def tests(name: str) -> list[Foreign]:
         kind = f"{news}: right is a part of speech that EWT's training data has with that tag"
         return [Foreign(kind, tag_accuracy(penn_tagged(), penn_compatible()))]
     if name == "xpos-en-ewt":
-        return [Foreign(news, tag_accuracy(penn_tagged(), str.__eq__))]
+        kind = f"{news}; 3.9 % of them are brackets and quotes whose tags EWT lacks"
+        return [Foreign(kind, tag_accuracy(penn_tagged(), str.__eq__))]
     if name == "ner-en-conll03":
         sentences = lowered(TaggingDataModule("conll03-en").sentences("test"))
         return [Foreign("CoNLL-2003 test in lower case", span_f1(sentences, "BIOES"))]
