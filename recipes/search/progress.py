@@ -7,6 +7,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
+
+# The bar leaves room for the best score in 80 columns.
+BAR_WIDTH = 12
 
 
 class SearchProgress:
@@ -20,12 +24,11 @@ class SearchProgress:
         console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(BAR_WIDTH),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[best]}"),
+            TextColumn("{task.fields[best]}", table_column=Column(no_wrap=True)),
             console=console,
             disable=not console.is_terminal,
         )
