@@ -5,7 +5,7 @@ Shapes: B sentences, T tokens.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -23,15 +23,12 @@ ROWS = 256
 
 def baselines(data: TaggingDataModule, stage: str, *, quick: bool) -> Iterator[Baseline]:
     """The most frequent tag of each word in the training split; for other words, the most frequent tag of all."""
-    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for sentence in data.examples("train"):
-        for token, tag in zip(sentence.tokens, sentence.tags, strict=True):
-            counts[token][tag] += 1
-    total: Counter[str] = Counter()
-    for of_word in counts.values():
-        total.update(of_word)
-    (usual, _), *_ = total.most_common(1)
-    best = {token: of_word.most_common(1)[0][0] for token, of_word in counts.items()}
+    train = data.examples("train")
+    pairs = Counter(chain.from_iterable(zip(sentence.tokens, sentence.tags, strict=True) for sentence in train))
+    best: dict[str, str] = {}
+    for (token, tag), _ in pairs.most_common():
+        best.setdefault(token, tag)
+    ((usual, _),) = Counter(chain.from_iterable(sentence.tags for sentence in train)).most_common(1)
     codec = data.codec
     metrics = TaggingMetrics(list(codec.tags), codec.scheme)
     sentences = data.examples("test" if stage == "test" else "dev")
