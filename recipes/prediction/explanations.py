@@ -10,8 +10,12 @@ from jsonargparse import Namespace
 from recipes.runner.parser import Parser, one_of
 from zoo.errors import ZooError
 from zoo.explanation.coloured_words import plain
+from zoo.explanation.explain import explain
 from zoo.explanation.explanation import Explanation
 from zoo.explanation.methods import METHODS
+from zoo.explanation.words import output_words
+from zoo.models.seq2seq import Seq2Seq
+from zoo.text.units import split_units
 
 # HTML closes an open page by itself, so that answers can be added to it one by one.
 PAGE = """<!doctype html>
@@ -64,3 +68,14 @@ def fields_of(explanation: Explanation | None) -> dict[str, object] | None:
 def paragraph(explanations: Sequence[Explanation]) -> str:
     """The explanations of one answer as a part of a page."""
     return f"<article>{''.join(explanation.html() for explanation in explanations)}</article>\n"
+
+
+def word_explanations(model: Seq2Seq, text: str, output: str, method: str) -> list[Explanation]:
+    """An explanation of each word of the output for a text, or of the outputs for each of its sentences."""
+    units = split_units(text, model.unit)
+    outputs = [output] if len(units) == 1 else model.predict(units)
+    return [
+        explain(model, [unit], method=method, output=of_unit, position=position)[0]
+        for unit, of_unit in zip(units, outputs, strict=True)
+        for position, _ in enumerate(output_words(model, of_unit)[:-1])
+    ]

@@ -6,12 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jsonargparse import Namespace
 from sacrebleu import CHRF
 
 from datamodules.seq2seq import Seq2SeqDataModule
 from recipes.baselines.baseline import Baseline
 from recipes.baselines.writing import best_lead
 from recipes.prediction.command import answer, computing, load_predictor, prediction_parser, source_of
+from recipes.prediction.explanations import (
+    add_explain_flag,
+    explained_format,
+    fields_of,
+    page_header,
+    paragraph,
+    word_explanations,
+)
 from recipes.prediction.inputs import Item
 from recipes.reports.examples import ScoredExample
 from recipes.reports.figures import attention
@@ -159,7 +168,7 @@ output for an empty line is empty."""
 
 def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     """Runs the command `predict` of a model that writes text. `pretrained` is the default model."""
-    parser = prediction_parser(recipe, PREDICT, pretrained, formats=("text", "jsonl"))
+    parser = prediction_parser(recipe, PREDICT, pretrained, formats=("text", "jsonl", "html"))
     add_search_flags(parser, SearchOptions)
     add = parser.add_argument
     add("--n_best", type=int | None, help="The number of outputs for each text, with scores (JSON Lines).")
@@ -170,17 +179,10 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
     add("--seed", type=int, default=0, help="With --sample: the seed of the draws.")
     offsets_help = "Write the output for each sentence that the model reads, with its place in the text, to JSON Lines."
     add("--offsets", action="store_true", help=offsets_help)
+    add_explain_flag(parser)
     options = parser.parse_args(args)
     source = source_of(options)
-    format = options.format or ("jsonl" if source.is_table or options.offsets else "text")
-    if options.offsets and format != "jsonl":
-        raise ZooError(f"--offsets are written to JSON Lines alone: leave out --format {format}, or --offsets")
-    if options.offsets and (options.sample or options.n_best is not None):
-        raise ZooError("--offsets are those of the best outputs: leave out --sample and --n_best, or --offsets")
-    if options.n_best is not None and format != "jsonl":
-        raise ZooError("--n_best gives several outputs a line: add --format jsonl")
-    if options.n_best is not None and options.sample:
-        raise ZooError("--sample draws one output a line: leave --n_best out")
+    format = _format(options, usual="jsonl" if source.is_table or options.offsets else "text")
     model = load_predictor(options, recipe, Seq2Seq)
     model.search = changed_search(model.search, options)
     number = 0
@@ -210,7 +212,34 @@ def predict(recipe: Recipe, args: Sequence[str], pretrained: str) -> None:
                 result: dict[str, object] = {"outputs": [output._asdict() for output in best]}
             else:
                 result = {"output": best[0].text}
+            if options.explain:
+                explanations = word_explanations(model, item.text, best[0].text, options.explain)
+                if format == "html":
+                    yield paragraph(explanations)
+                    continue
+                result["explanations"] = list(map(fields_of, explanations))
             row = {"source": item.text, **result} if item.fields is None else item.beside(result)
             yield json_text(row) + "\n"
 
-    answer(options, source, written, "texts")
+    answer(options, source, written, "texts", header=page_header(options) if format == "html" else "")
+
+
+def _format(options: Namespace, usual: str) -> str:
+    """The format of the output.
+
+    Raises:
+        ZooError: some flags contradict each other.
+    """
+    format = explained_format(options, usual)
+    draws_or_lists = options.sample or options.n_best is not None
+    if options.offsets and format != "jsonl":
+        raise ZooError(f"--offsets are written to JSON Lines alone: leave out --format {format}, or --offsets")
+    if options.offsets and draws_or_lists:
+        raise ZooError("--offsets are those of the best outputs: leave out --sample and --n_best, or --offsets")
+    if options.explain and (options.offsets or draws_or_lists):
+        raise ZooError("--explain explains the best output of a text: leave --sample, --n_best and --offsets out")
+    if options.n_best is not None and format != "jsonl":
+        raise ZooError("--n_best gives several outputs a line: add --format jsonl")
+    if options.n_best is not None and options.sample:
+        raise ZooError("--sample draws one output a line: leave --n_best out")
+    return format

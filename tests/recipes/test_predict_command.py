@@ -294,3 +294,15 @@ def test_a_tagger_explains_the_tag_of_each_token(trained, tmp_path):
     assert [one["position"] for one in first["explanations"]] == [0, 1, 2, 3]
     page = run("pos_tagging", *args, "--format=html", cwd=tmp_path, text="I saw her .\n\n").stdout
     assert page.count("<article>") == 2 and page.count(">saw</span>") == 4
+
+
+def test_a_translator_explains_each_word_of_its_output(tmp_path):
+    text = "A dog runs.\n\nA man sleeps. A dog runs.\n"
+    args = ["predict", "--explain=input_x_gradient"]
+    printed = run("translation", *args, cwd=tmp_path, text=text).stdout
+    one, empty, two = map(json.loads, printed.splitlines())
+    for row in (one, two):
+        assert " ".join(explanation["target"] for explanation in row["explanations"]) == row["output"]
+    assert empty["explanations"] == [] and len(one["explanations"][0]["tokens"]) < 6
+    done = run("translation", *args, "--sample", cwd=tmp_path, text=text, fails=True)
+    assert "leave --sample, --n_best and --offsets out" in done.stderr

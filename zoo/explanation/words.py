@@ -87,6 +87,12 @@ def ask_language_model(model: LanguageModel, readings: Sequence[Reading], asked:
     return Question(reading, score, bare(target))
 
 
+def output_words(model: Seq2Seq, output: str) -> list[str]:
+    """The words of an output that can be explained, in the order of their positions; the last one is its end."""
+    _, pieces = model.codec.indexer.pieces("", output)
+    return [word for word, _, _ in _words([*pieces, END], model.codec)]
+
+
 def _words(pieces: list[str], codec: Seq2SeqCodec) -> list[tuple[str, int, int]]:
     """The words of an output, each with the places of its pieces, from the first to before the last.
 
