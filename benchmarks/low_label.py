@@ -145,13 +145,15 @@ def draw(found: dict[str, dict[str, dict[int, list[float]]]], path: Path) -> Non
 
     figure, panels = plt.subplots(1, len(found), figsize=(5 * len(found), 3.5), squeeze=False, layout="constrained")
     for panel, (corpus, ways) in zip(panels[0], found.items(), strict=True):
+        sizes = list(ways[SCRATCH])
         for way, scores in ways.items():
-            sizes = list(scores)
             means = [100 * statistics.mean(scores[size]) for size in sizes]
             lowest = [mean - 100 * min(scores[size]) for mean, size in zip(means, sizes, strict=True)]
             highest = [100 * max(scores[size]) - mean for mean, size in zip(means, sizes, strict=True)]
             panel.errorbar(sizes, means, yerr=[lowest, highest], marker="o", capsize=3, label=way)
         panel.set(title=corpus, xscale="log", xlabel="labelled texts", ylabel="accuracy on test, %")
+        panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        panel.minorticks_off()
         panel.grid(alpha=0.3)
         panel.legend()
     figure.savefig(path, dpi=150)

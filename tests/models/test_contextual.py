@@ -177,6 +177,15 @@ def test_a_batch_is_divided_with_its_context(data):
         assert_close(part[:, :steps], whole[1:3, :steps], atol=1e-3, rtol=0)
 
 
+def test_a_tagger_with_language_models_is_explained_like_any_other(tagger, data):
+    (explanation,) = zoo.explain(tagger, ["She sings ."], position=1)
+    total = explanation.score - explanation.baseline_score
+    assert sum(explanation.attributions) == pytest.approx(total, rel=0.05, abs=5e-3)
+    sentences = [list(sentence.tokens) for sentence in data.sentences("dev")]
+    ((nearest, *_),) = zoo.nearest_examples(tagger, [sentences[2]], sentences)
+    assert nearest.row == 2
+
+
 def test_what_does_not_belong_together_is_refused(models, data, tagger):
     plain = TaggingDataModule("sample-en").codec
     for context, codec in ((models, plain), ((), data.codec), (models[:1], data.codec)):

@@ -135,7 +135,9 @@ def _pooler(model: ZooModule, items: Sequence[Any]) -> tuple[Sequence[int], Call
 
         def pool_sentences(rows: list[int]) -> Tensor:
             inputs = _moved(sentences.inputs(rows), model)
-            return mean_over_time(model.encode(model.embedding(inputs.forms), *inputs[:2]), inputs.lengths)
+            forms = model.embedding(inputs.forms)
+            states = model.encode(forms, inputs.form_ids, inputs.lengths, inputs.context)
+            return mean_over_time(states, inputs.lengths)
 
         return sentences.lengths.tolist(), pool_sentences
     if isinstance(model, Seq2Seq):

@@ -55,7 +55,7 @@ def read_sentences(model: SequenceTagger, item: str | Sequence[str]) -> list[Rea
     for sentence in model.codec.read(item):
         tokens = [token.text for token in sentence]
         inputs = move_data_to_device(Sentences.of([tokens], model.codec.indexer).inputs([0]), model.device)
-        x = gather_forms(model.embedding(inputs.forms), inputs.form_ids)
+        x = model.join(gather_forms(model.embedding(inputs.forms), inputs.form_ids), inputs.context)
         readings.append(Reading(" ".join(tokens), tokens, x, inputs.lengths, model.backbone))
     return readings
 
