@@ -54,6 +54,8 @@ class InTurns(pl.Callback):
         self.since = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # The first round of an epoch is slower, whatever is watched.
+        self._watch(trainer, trainer.current_epoch % 2 == 0)
         self.since = time.perf_counter()
         self.steps = 0
 
