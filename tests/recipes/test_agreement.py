@@ -47,7 +47,7 @@ RUNS = {
 # Arguments of datamodules that do not touch the text, or say where it is, or that only code gives.
 OTHERS = {
     "self", "dataset", "root", "train", "dev", "test", "format", "header", "max_tokens", "seed", "store",
-    "codec", "extends",
+    "codec", "extends", "context",
 }  # fmt: skip
 ELSEWHERE = {
     TaggingDataModule: {"column", "word_column", "scheme"},

@@ -60,4 +60,4 @@ def test_a_command_without_a_model_says_what_is_missing(trained):
     done = run("language_modeling", "generate", "She", cwd=trained, fails=True)
     assert "name a trained model with --model" in done.stderr
     done = run("language_modeling", "generat", cwd=trained, fails=True)
-    assert "known are fit, validate, test, predict, convert, generate" in done.stderr
+    assert "known are fit, validate, test, predict, baselines, convert, generate" in done.stderr

@@ -111,7 +111,7 @@ def test_help_is_of_the_recipe_and_can_be_read(recipe, tmp_path):
 def test_help_of_a_prediction_names_its_input(tmp_path):
     lines = run("pos_tagging", "predict", "--help", cwd=tmp_path).stdout.splitlines()
     assert lines[0] == "usage: python -m recipes.pos_tagging predict [INPUT] [--FLAG VALUE ...]"
-    assert "  --overwrite" in lines and "  --format tsv|jsonl|conllu" in lines and max(map(len, lines)) <= 80
+    assert "  --overwrite" in lines and "  --format tsv|jsonl|conllu|html" in lines and max(map(len, lines)) <= 80
 
 
 def test_help_shows_the_defaults_of_the_recipe(tmp_path):
