@@ -84,7 +84,8 @@ def plain_rate(options: argparse.Namespace, ids: Tensor, words: int, clock: Cloc
         for parameter in model.parameters():
             if parameter.grad is not None:
                 parameter.data.add_(parameter.grad, alpha=-1.0)
-    return options.steps * options.window * options.streams / (clock() - start)
+    tokens: int = options.steps * options.window * options.streams
+    return tokens / (clock() - start)
 
 
 class Timer(pl.Callback):
@@ -162,8 +163,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     path = folder / "corpus.txt"
     steps = WARM_UP + options.steps + 1
     write_corpus(path, options.streams * options.window * steps * 2, options.words)
-    files = {"train": str(path), "dev": str(path)}
-    data = LanguageModelingDataModule(**files, streams=options.streams, window=options.window)
+    data = LanguageModelingDataModule(train=str(path), dev=str(path), streams=options.streams, window=options.window)
     words = len(data.codec.vocabulary)
     ids = torch.from_numpy(np.asarray(data.stream("train").lines.values).astype(np.int64))
     systems: dict[str, Callable[[], float]] = {

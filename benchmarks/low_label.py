@@ -37,7 +37,7 @@ CORPORA = ("imdb", "trec")
 SIZES = (100, 500, 2000)
 # Texts of dev that choose the best epoch.
 DEV = 500
-SMALL = {"dropout": 0.3, "regularization": replace(zoo.TextClassifier.REGULARIZATION, adversarial=0.1)}
+SMALL: dict[str, Any] = {"dropout": 0.3, "regularization": replace(zoo.TextClassifier.REGULARIZATION, adversarial=0.1)}
 STARTED = {"pooling": "last+mean+max", "dropout": 0.4}
 BY_DEPTH = zoo.FineTuningOptions(layer_decay=1 / 2.6)
 SCRATCH, LANGUAGE_MODEL = "from scratch", "from language models"
@@ -72,7 +72,7 @@ def rows_of(corpus: str) -> dict[str, list[dict[str, str]]]:
     }
 
 
-def accuracy(files: dict[str, str], way: str, options: argparse.Namespace, seed: int) -> float:
+def accuracy(files: dict[str, Any], way: str, options: argparse.Namespace, seed: int) -> float:
     """The accuracy on test of one training."""
     pl.seed_everything(seed, verbose=False)
     # A few texts have few words that occur twice.
@@ -82,7 +82,8 @@ def accuracy(files: dict[str, str], way: str, options: argparse.Namespace, seed:
         model: Any = zoo.TextClassifier(data.codec, **SMALL)
     else:
         first = zoo.from_pretrained(options.language_models[0])
-        data = ClassificationDataModule(**files, **common, extends=first.codec)
+        codec: Any = first.codec
+        data = ClassificationDataModule(**files, **common, extends=codec)
         model = zoo.from_pretrained(options.language_models, codec=data.codec, arguments=STARTED)
         model.use_fine_tuning(BY_DEPTH)
     steps = len(data.train_dataloader())
