@@ -71,11 +71,15 @@ def test_a_run_leaves_out_what_takes_long(texts, monkeypatch):
     assert command.quick_baselines(RECIPE, texts, "test") == []
 
 
-def test_a_baseline_that_fails_does_not_lose_a_run(tmp_path):
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError])
+def test_a_baseline_that_fails_does_not_lose_a_run(kind, tmp_path):
+    def fails(*_, **__):
+        raise kind("no terms")
+
     files = {split: write_texts(tmp_path, f"{split}.tsv", [("good", "!"), ("bad", "")]) for split in ("train", "dev")}
     data = ClassificationDataModule(**files, tokenizer="whitespace")
-    broken = replace(RECIPE, baselines=lambda *_, **__: iter([float("no number")]))
-    with pytest.warns(UserWarning, match="no baselines: could not convert"):
+    broken = replace(RECIPE, baselines=fails)
+    with pytest.warns(UserWarning, match=f"no baselines: {kind.__name__}: no terms"):
         assert command.quick_baselines(broken, data, "val") == []
 
 
